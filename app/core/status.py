@@ -1,0 +1,49 @@
+"""The one table from HTTP status to error class; a platform overlays its own oddities."""
+
+from __future__ import annotations
+
+from app.core.errors import (
+    AuthError,
+    ConflictError,
+    O2CError,
+    RateLimited,
+    RejectedError,
+    RetryableError,
+    UncertainError,
+)
+from app.core.talk import Response
+
+_ERRORS: dict[int, type[O2CError]] = {
+    401: AuthError,
+    403: AuthError,
+    408: RetryableError,
+    409: ConflictError,
+    412: ConflictError,
+    423: RetryableError,
+    425: RetryableError,
+}
+_SERVER = 500
+_CLIENT = 400
+_TOO_MANY = 429
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds of a Retry-After header, or None when it is missing or not a number."""
+    value = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None
+
+
+def from_status(platform: str, response: Response, *, mutating: bool, detail: str = "") -> O2CError | None:
+    """Return the error for *response* by its status alone; a 5xx on a mutating request is uncertain."""
+    status = response.status
+    if status < _CLIENT:
+        return None
+    message = f"{platform} answered {status}{': ' + detail if detail else ''}."
+    if status == _TOO_MANY:
+        return RateLimited(message, retry_after(response))
+    if status >= _SERVER:
+        return UncertainError(message) if mutating else RetryableError(message)
+    return _ERRORS.get(status, RejectedError)(message)

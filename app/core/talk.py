@@ -1,0 +1,77 @@
+"""Conversations with a platform, as values: a generator yields Requests and receives Responses.
+
+The delivery loop (or a test) answers them: it owns auth, quota, retry, idempotency, journal and metrics.
+"""
+
+from __future__ import annotations
+
+import json as stdjson
+from collections.abc import Generator, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from app.core.errors import DecodeError
+
+T = TypeVar("T")
+Talk = Generator["Request", "Response", T]
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP call. `path` is relative to the connection's base URL, or absolute.
+
+    `mutates` requests get a journal row of their own, under (write id, `step`); a talk that is resumed after a crash is
+    run again from its start and confirmed steps are answered from the journal, so it must be deterministic.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    body: bytes | None = None
+    mutates: bool = False
+    step: str = ""
+    key: str = ""
+    """The idempotency key, put where `key_in` says; empty = the loop's own: uuid5(write id, step)."""
+    key_in: str = ""
+    """"header:Idempotency-Key", "param:requestid" or "" when the platform has no keys."""
+    lock: str = ""
+    """A natural key to lock besides the command's entity, for example "customer:a@example.com"."""
+    cost: int = 1
+
+    def content(self) -> tuple[bytes, str]:
+        """Return the exact bytes to send and their content type ("" without a body); Decimals become JSON numbers."""
+        if self.json is not None:
+            return _ENCODER.encode(self.json), "application/json"
+        if self.form is not None:
+            return urlencode(self.form).encode(), "application/x-www-form-urlencoded"
+        return self.body or b"", ""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """Return the body as JSON with Decimal instead of float; DecodeError when it is none."""
+        try:
+            return stdjson.loads(self.body, parse_float=Decimal)
+        except (ValueError, RecursionError) as error:
+            message = f"The reply with status {self.status} is not JSON."
+            raise DecodeError(message) from error
+
+    def into(self, kind: type[T]) -> T:
+        """Return the body decoded into the wire model *kind*; DecodeError when it does not fit."""
+        try:
+            return msgspec.json.decode(self.body, type=kind, strict=False)
+        except msgspec.MsgspecError as error:
+            message = f"The reply with status {self.status} does not have the documented shape: {error}."
+            raise DecodeError(message) from error

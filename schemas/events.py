@@ -1,0 +1,70 @@
+"""What happened in a system: change events, hints, and the order between two looks at one object."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.facts import Facts, Instant
+from schemas.refs import ObjectRef
+
+Presence = Literal["present", "deleted"]
+
+
+class Version(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A total order of looks at one object, greatest is newest.
+
+    `native` is the platform's own monotonic number (0 where it has none, so that only reads count), `read` beats a
+    webhook of equal native version, (`epoch`, `seq`) number the reads of a connection's owner.
+    """
+
+    native: int = 0
+    read: bool = False
+    epoch: int = 0
+    seq: int = 0
+
+
+class Anchor(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """How the order of an object is found, in order of trust.
+
+    kind "order": `ref` is the order object itself; "object": an object linked to an order (an invoice);
+    "number": `ref.id` is an order number typed by people (`ref.connection` may be empty: any key-giver).
+    """
+
+    kind: Literal["order", "object", "number"]
+    ref: ObjectRef
+    share: str | None = None
+    """The amount that goes to that anchor, as decimal text; None means all."""
+
+
+class ChangeEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The newest complete look at one object (an observation on its way)."""
+
+    tenant: str
+    object: ObjectRef
+    facts: Facts | None
+    """None only when presence is "deleted"."""
+    version: Version = Version()
+    changed_at: Instant | None = None
+    presence: Presence = "present"
+    mirror_of: str | None = None
+    """The mark found in the object: see `schemas.refs.find_mark`."""
+    anchors: tuple[Anchor, ...] = ()
+    event_id: str = ""
+    """The platform's event id, or empty: the publisher then hashes the content."""
+    origin: Literal["webhook", "read", "sweep", "write", "foreign"] = "foreign"
+    order: str = ""
+    """The order key once it is known."""
+    trace: str = ""
+
+
+class Hint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something changed: go and read this object."""
+
+    tenant: str
+    object: ObjectRef
+    reason: str = ""
+    hinted_at: Instant | None = None
+    priority: int = 1
+    trace: str = ""

@@ -1,0 +1,111 @@
+"""The facts of a platform, as data: no I/O, so that source, sink and documentation can all read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+from schemas.commands import Capability
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_NO_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+Words = Literal[
+    "draft", "open", "on_hold", "cancelled", "closed", "invoiced", "partially_paid", "paid", "overpaid",
+    "partially_refunded", "refunded", "void", "partially_fulfilled", "fulfilled", "delivered", "returned",
+]
+
+
+class Effect(StrEnum):
+    """What a capability does in the world; the last two are off unless the flow names them."""
+
+    RECORDS = "records"
+    MOVES_MONEY = "moves_money"
+    CONTACTS_CUSTOMER = "contacts_customer"
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """At most *requests* in any *per_seconds*; `scope` says what shares it."""
+
+    requests: int
+    per_seconds: float
+    scope: Literal["connection", "app", "endpoint"] = "connection"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Quotas of one connection. `cost` platforms (Shopify) count points instead of requests."""
+
+    windows: tuple[Limit, ...] = ()
+    concurrent: int = 10
+    points: Limit | None = None
+    remaining_headers: tuple[str, ...] = ()
+    timeout_seconds: float = 30.0
+    """The longest request the platform works on."""
+
+
+class Consistency(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a look at the platform can be trusted (DESIGN section 4, decision 7)."""
+
+    monotonic: frozenset[str] = frozenset()
+    """Object types whose webhook is a complete record with a version that grows with every part of it."""
+    search_lag_seconds: float = 0.0
+    """How long a search may miss a new record; 0 = consistent."""
+    settle_seconds: float = 120.0
+    """Longest request + visibility lag: how long after a lost reply a negative answer does not count."""
+    idempotency_seconds: float = 0.0
+    """How long a repeated key gives the first answer; 0 = no keys."""
+    paging: Literal["keyset", "page", "cursor", "window"] = "page"
+    mark_field: Mapping[str, str] = _EMPTY
+    """Object type -> the platform's field that carries our mark; a missing type has none."""
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection proves who it is. Secret names are keys of the connection's secrets."""
+
+    kind: Literal["bearer", "header", "basic", "oauth2", "client_credentials"] = "bearer"
+    header: str = "Authorization"
+    secret: str = "token"
+    token_url: str = ""
+    """Absolute, or a path on the connection's base URL."""
+    basic_client: bool = False
+    """Send client id and secret by HTTP Basic instead of in the form."""
+    rotates: bool = False
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a platform that is not code."""
+
+    slug: str
+    title: str
+    side: Literal["order", "accounting", "both"]
+    base_url: str
+    """May hold {account} and names of connection options in braces."""
+    docs: str
+    auth: Auth
+    limits: Limits
+    consistency: Consistency
+    objects: Mapping[str, str]
+    """The platform's object type -> canonical type (order, invoice, payment, credit, shipment, customer, payout)."""
+    statuses: Mapping[str, str]
+    """"<object type>:<platform word>" -> canonical word (Words). A word that is missing quarantines its order."""
+    stages: Mapping[str, str] = _EMPTY
+    """Canonical word -> platform word that a write uses."""
+    capabilities: Mapping[Capability, Effect]
+    """What the sink can do, and what that does in the world."""
+    shows: Mapping[str, frozenset[str]] = _NO_FIELDS
+    """Capability -> fields of the projection that this platform stores and shows again."""
+    signature_headers: tuple[str, ...] = ()
+    hook_secret: str = "webhook_secret"
+    body_limit: int = 1_048_576
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets that a connection needs."""
+    options: Mapping[str, str] = _EMPTY
+    """Option name -> one line of explanation, written into `o2c init`."""
+    gaps: tuple[str, ...] = ()
+    """What the platform cannot do, in plain words: becomes a task for a person."""
+    headers: Mapping[str, str] = _EMPTY
+    """Sent with every request."""

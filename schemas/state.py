@@ -1,0 +1,88 @@
+"""What is stored about one order: observations, write records and agreed values. Nothing derived."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.commands import Capability, Outcome, Pair
+from schemas.events import Anchor, Presence, Version
+from schemas.facts import Facts, Instant
+from schemas.refs import ObjectRef
+
+FORMAT = 1
+
+
+class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The newest look at one object. Three maxima, so that merging is commutative, associative and idempotent."""
+
+    object: ObjectRef
+    version: Version = Version()
+    presence: Presence = "present"
+    facts: Facts | None = None
+    mirror_of: str | None = None
+    anchors: tuple[Anchor, ...] = ()
+    changed_at: Instant | None = None
+    digest: str = ""
+    """Of the content; breaks ties of equal versions and shows that the object must be read again."""
+    last_read: tuple[int, int] = (0, 0)
+    """Greatest (epoch, seq) of a read that found the object."""
+    gone: tuple[int, int] = (0, 0)
+    """Greatest (epoch, seq) of a read that did not find it: deleted while greater than `last_read`."""
+    share: str | None = None
+    """Part of the amount that belongs to this order; None = all, "0" = moved away."""
+    share_version: int = 0
+
+
+class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One thing that we write to one system."""
+
+    key: str
+    connection: str
+    account: str
+    capability: Capability
+    canonical: str
+    id: str = ""
+    """Id of the last command asked for."""
+    generation: int = 0
+    digest: str = ""
+    """Of what was asked for last."""
+    policy: str = ""
+    asked_at: Instant | None = None
+    outcome: Outcome | None = None
+    """None: asked for, no result yet."""
+    bound: ObjectRef | None = None
+    base: dict[str, Pair] = {}
+    reverted: tuple[str, ...] = ()
+    """Digests of the last three desired values that the system reverted."""
+    stopped: str = ""
+    """Digest that is not planned again until it changes or a person says retry."""
+    reason: str = ""
+    outage: int = 0
+    result: tuple[int, int] = (0, 0)
+    """(owner epoch, journal offset) of the newest result."""
+
+
+class Agreed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The agreed value of one shared field and the object it came from."""
+
+    value: str
+    source: str
+    seen: dict[str, str] = {}
+    """Per object: the value it showed when the agreement was made."""
+
+
+class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """All that is known about one order."""
+
+    key: str
+    tenant: str
+    format: int = FORMAT
+    objects: dict[str, Observation] = {}
+    writes: dict[str, WriteRecord] = {}
+    agreed: dict[str, Agreed] = {}
+    alias_of: str = ""
+    """Set when two orders proved to be one and this one was frozen."""
+    decisions: tuple[str, ...] = ()
+    """What people decided, as ids of decision events."""
+    due_at: Instant | None = None
+    """When this order wants to be looked at again without an event."""

@@ -1,0 +1,127 @@
+"""A source answers questions about one platform: what came in, what must be read, what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+from app.core.talk import Talk
+from schemas.connection import Connection
+from schemas.events import ChangeEvent, Hint
+from schemas.platform import Platform
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery of a webhook. Header names are lower case; `url` is the public URL that the platform called."""
+
+    method: str = "POST"
+    url: str = ""
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a handshake or a refused hook."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the platform says this connection is, and the settings that writing depends on."""
+
+    account: str
+    name: str = ""
+    currencies: tuple[str, ...] = ()
+    home_currency: str = ""
+    lock_date: str = ""
+    time_zone: str = ""
+    words: Mapping[str, str] = {}
+    """Status words the account uses -> their label, for `check`."""
+    missing: tuple[str, ...] = ()
+    """Settings or scopes that are missing, one sentence each."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a sweep. `complete_up_to` is set when the pass is clean; only then the cursor is stored."""
+
+    events: tuple[ChangeEvent, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    cursor: str = ""
+    more: bool = False
+    complete_up_to: datetime | None = None
+
+
+class Source:
+    """Base of every platform's source: pure translations, and conversations for what must be read.
+
+    Events leave with version.native set where the platform has one; the agent adds epoch and seq of reads.
+    """
+
+    platform: ClassVar[Platform]
+    read_batch: ClassVar[Mapping[str, int]] = {}
+    """Object type -> how many `read_many` may take at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Remember the connection whose objects are translated."""
+        self.connection = connection
+
+    def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
+        """Tell whether the raw bytes are signed with any of *secrets* (two during rotation), within the replay window."""
+        raise NotImplementedError
+
+    def handshake(self, hook: Hook, secrets: Sequence[str]) -> Reply | None:
+        """Return the answer to a subscription handshake, or None when this is an ordinary delivery."""
+        del hook, secrets
+        return None
+
+    def refused(self, hook: Hook) -> Reply:
+        """Return the answer to a hook whose signature is wrong."""
+        del hook
+        return Reply(status=401)
+
+    @classmethod
+    def accounts(cls, hook: Hook) -> frozenset[str]:
+        """Return the accounts that a delivery to the app's one address speaks of; empty = look at the address only."""
+        del hook
+        return frozenset()
+
+    def to_events(self, hook: Hook) -> list[ChangeEvent]:
+        """Return the complete records in a delivery that count as observations; DecodeError for unreadable bytes."""
+        del hook
+        return []
+
+    def hints(self, hook: Hook) -> list[Hint]:
+        """Return the objects of this connection's account that a delivery says changed."""
+        raise NotImplementedError
+
+    def parse(self, type_: str, record: Any) -> list[ChangeEvent]:  # noqa: ANN401 - an API record is any JSON
+        """Return the events in an API record or a list page; *type_* is canonical (order, invoice, ...)."""
+        raise NotImplementedError
+
+    def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
+        """Read one object (and the parts that live apart from it); a 404 gives an event with presence "deleted"."""
+        raise NotImplementedError
+
+    def read_many(self, hints: Sequence[Hint]) -> Talk[list[ChangeEvent]]:
+        """Read several objects of one type in one call where the platform can."""
+        events: list[ChangeEvent] = []
+        for hint in hints:
+            events += yield from self.read(hint)
+        return events
+
+    def sweeps(self) -> tuple[str, ...]:
+        """Return the names of the walks this platform needs ("orders", "payments", ...)."""
+        raise NotImplementedError
+
+    def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
+        """Walk what changed since *cursor* (empty = from the connection's start), one page a call, with overlap."""
+        raise NotImplementedError
+
+    def identify(self) -> Talk[Identity]:
+        """Make one harmless call and say whose account this is."""
+        raise NotImplementedError
