@@ -1,0 +1,118 @@
+"""Read the configuration files; every complaint names file, line and key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from app.config.lines import line_of
+from app.config.model import Settings, TenantConfig
+from app.core.errors import ConfigError
+
+_Model = TypeVar("_Model", Settings, TenantConfig)
+_PREFIXES = ("env:", "file:")
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Return the settings in *path* and its tenant files; ConfigError tells file, line, key and what to do.
+
+    `env:NAME` and `file:PATH` values are replaced here, relative paths are those of the file they stand in.
+    """
+    table, text = _table(path)
+    patterns = table.pop("tenant_files", [])
+    own = [
+        _tenant(path, text, entry, environment, ("tenant", position))
+        for position, entry in enumerate(table.pop("tenant", []))
+    ]
+    tenants = own + [_tenant_file(file, environment) for file in _files(path, patterns)]
+    table.setdefault("data_dir", "data")
+    table["data_dir"] = str((path.parent / table["data_dir"]).resolve())
+    table["tenants"] = tenants
+    return _checked(Settings, path, text, _resolve(table, path, environment))
+
+
+def _table(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}); write one with `o2c init`."
+        raise ConfigError(message) from error
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path} is not valid TOML: {error}."
+        raise ConfigError(message) from error
+
+
+def _files(path: Path, patterns: list[str]) -> Iterator[Path]:
+    for pattern in patterns:
+        found = sorted(path.parent.glob(pattern))
+        if not found:
+            message = f"{path}: tenant_files names {pattern!r}, which matches no file."
+            raise ConfigError(message)
+        yield from found
+
+
+def _tenant_file(path: Path, environment: Mapping[str, str]) -> TenantConfig:
+    table, text = _table(path)
+    return _tenant(path, text, table, environment)
+
+
+def _tenant(
+    path: Path,
+    text: str,
+    table: dict[str, Any],
+    environment: Mapping[str, str],
+    within: tuple[int | str, ...] = (),
+) -> TenantConfig:
+    if "name" in table:
+        table = {"tenant": table["name"], **{key: value for key, value in table.items() if key != "name"}}
+    return _checked(TenantConfig, path, text, _resolve(table, path, environment), within)
+
+
+def _resolve(value: Any, path: Path, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
+    if isinstance(value, dict):
+        return {key: _resolve(item, path, environment) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, path, environment) for item in value]
+    if isinstance(value, str) and value.startswith(_PREFIXES):
+        return _secret(value, path, environment)
+    return value
+
+
+def _secret(value: str, path: Path, environment: Mapping[str, str]) -> str:
+    kind, _, name = value.partition(":")
+    if kind == "env":
+        if name not in environment:
+            message = f"{path}: the environment variable {name} is not set; set it or change the reference {value!r}."
+            raise ConfigError(message)
+        return environment[name]
+    try:
+        return (path.parent / name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        message = f"{path}: the secret file {name} cannot be read ({error.strerror})."
+        raise ConfigError(message) from error
+
+
+def _checked(
+    model: type[_Model],
+    path: Path,
+    text: str,
+    table: dict[str, Any],
+    within: tuple[int | str, ...] = (),
+) -> _Model:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        complaints = [_complaint(path, text, (*within, *detail["loc"]), detail["msg"]) for detail in error.errors()]
+        raise ConfigError("\n".join(complaints)) from error
+
+
+def _complaint(path: Path, text: str, where: tuple[int | str, ...], what: str) -> str:
+    line = line_of(text, where)
+    key = ".".join(str(part) for part in where) or "file"
+    return f"{path}:{line}: {key}: {what}"

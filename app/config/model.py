@@ -1,0 +1,221 @@
+"""The configuration as pydantic models: frozen, unknown keys forbidden, secrets hidden in every repr."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - pydantic needs it at run time
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from schemas.connection import Connection
+from schemas.flow import Document, Flow, Target
+
+_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
+Name = Annotated[str, Field(pattern=_NAME.pattern)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class KafkaConfig(_Section):
+    """Where Kafka is and how topics are laid out."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 8
+    replication: Annotated[int, Field(ge=1, le=9)] = 1
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_cafile: str = ""
+
+
+class TopicsConfig(_Section):
+    """How topics are named."""
+
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
+
+
+class GatewayConfig(_Section):
+    """The webhook receiver."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = "http://127.0.0.1:8080"
+    """The address that platforms call: some signatures cover it."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """Keys that other services send as `Authorization: Bearer` to POST /events."""
+
+
+class RoleConfig(_Section):
+    """The health and metrics port of a role."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+
+
+class ConnectionConfig(_Section):
+    """One account of one platform."""
+
+    platform: Name
+    account: str = Field(min_length=1)
+    base_url: str = ""
+    allow_private: bool = False
+    """Allow loopback and private addresses (sandboxes, simulators, an ERP in the same network)."""
+    secrets: dict[str, SecretStr] = {}
+    options: dict[str, str] = {}
+    statuses: dict[str, str] = {}
+    stages: dict[str, str] = {}
+    accounts: dict[str, str] = {}
+    taxes: dict[str, str] = {}
+    time_zone: str = "UTC"
+    app_ids: dict[str, str] = {}
+    sweep_seconds: Annotated[float, Field(gt=0)] = 600.0
+    quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    start_at: str = ""
+    legacy_signatures: bool = False
+
+
+class TargetConfig(_Section):
+    """One system that a flow writes to."""
+
+    connection: Name
+    order: bool = False
+    document: Document = "none"
+    when: tuple[str, ...] = ("open",)
+    payments: bool = True
+    credits: bool = True
+    shipments: bool = True
+    status: bool = True
+    fields: tuple[str, ...] = ("note", "po_number", "email", "due_date")
+    allow: tuple[str, ...] = ()
+
+
+class FlowConfig(_Section):
+    """The rules for the orders of one key-giver."""
+
+    name: Name
+    key_giver: Name
+    order_type: str = ""
+    targets: tuple[TargetConfig, ...] = ()
+    payments_from: tuple[Name, ...] = ()
+    ranking: dict[str, tuple[Name, ...]] = {}
+    orphan: Literal["list", "create_order"] = "list"
+    drift: Literal["repair", "report"] = "repair"
+    mode: Literal["shadow", "live"] = "shadow"
+    paid_edit: Literal["credit_and_new", "ask"] = "credit_and_new"
+    closed_period: Literal["hold", "next_open_day", "ask"] = "next_open_day"
+    rounding_cap: Decimal = Decimal("0.05")
+    replan_seconds: Annotated[int, Field(ge=1)] = 900
+
+
+class TenantConfig(_Section):
+    """One customer company: its connections and flows."""
+
+    tenant: Name
+    connections: dict[Name, ConnectionConfig] = {}
+    flows: tuple[FlowConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _flows_name_connections(self) -> TenantConfig:
+        known = set(self.connections)
+        for flow in self.flows:
+            used = {flow.key_giver, *flow.payments_from, *(target.connection for target in flow.targets)}
+            if missing := sorted(used - known):
+                message = f"flow {flow.name} names the connection {missing[0]}, which is not configured"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _one_connection_per_account(self) -> TenantConfig:
+        seen: dict[tuple[str, str], str] = {}
+        for name, connection in self.connections.items():
+            first = seen.setdefault((connection.platform, connection.account), name)
+            if first != name:
+                message = f"connections {first} and {name} are the same {connection.platform} account"
+                raise ValueError(message)
+        return self
+
+
+class ResolvedConnection(BaseModel):
+    """A connection with its secrets read, as roles use it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    connection: Connection
+    secrets: dict[str, str] = Field(repr=False)
+    allow_private: bool
+    sweep_seconds: float
+    quota_share: float
+    start_at: str
+    legacy_signatures: bool
+
+
+class Settings(_Section):
+    """Everything a role needs to run."""
+
+    kafka: KafkaConfig = KafkaConfig()
+    topics: TopicsConfig = TopicsConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    streams: RoleConfig = RoleConfig(port=8081)
+    connectors: RoleConfig = RoleConfig(port=8082)
+    worker: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "o2c-1"
+    data_dir: Path
+    key: SecretStr = SecretStr("")
+    """Encrypts stored tokens: any long random text."""
+    tenants: tuple[TenantConfig, ...] = ()
+
+    @property
+    def connections(self) -> list[ResolvedConnection]:
+        """Return every connection of every tenant, secrets in clear."""
+        return [
+            _resolved(tenant.tenant, name, config)
+            for tenant in self.tenants
+            for name, config in tenant.connections.items()
+        ]
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """Return every flow as the pure core takes it."""
+        return tuple(_flow(tenant.tenant, flow) for tenant in self.tenants for flow in tenant.flows)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        names = [name for tenant in self.tenants for name in tenant.connections]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            message = f"the connection name {doubled[0]} is used by two tenants"
+            raise ValueError(message)
+        return self
+
+
+def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConnection:
+    connection = Connection(
+        name=name,
+        tenant=tenant,
+        **{
+            field: getattr(config, field)
+            for field in (
+                "platform", "account", "base_url", "options", "statuses", "stages", "accounts", "taxes",
+                "time_zone", "app_ids",
+            )
+        },
+    )
+    return ResolvedConnection(
+        connection=connection,
+        secrets={key: secret.get_secret_value() for key, secret in config.secrets.items()},
+        allow_private=config.allow_private,
+        sweep_seconds=config.sweep_seconds,
+        quota_share=config.quota_share,
+        start_at=config.start_at,
+        legacy_signatures=config.legacy_signatures,
+    )
+
+
+def _flow(tenant: str, config: FlowConfig) -> Flow:
+    values = {name: getattr(config, name) for name in FlowConfig.model_fields if name != "targets"}
+    targets = tuple(Target(**target.model_dump()) for target in config.targets)
+    return Flow(tenant=tenant, targets=targets, **values)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from app.config.load import load
+from app.core.errors import ConfigError
+
+GOOD = """
+data_dir = "state"
+[[tenant]]
+name = "acme"
+[tenant.connections.shop]
+platform = "shopify"
+account = "acme.myshopify.com"
+secrets = { token = "env:SHOP_TOKEN" }
+[[tenant.flows]]
+name = "main"
+key_giver = "shop"
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "o2c.toml"
+    path.write_text(text)
+    return path
+
+
+def test_secrets_come_from_the_environment_and_stay_out_of_repr(tmp_path: Path) -> None:
+    settings = load(_write(tmp_path, GOOD), {"SHOP_TOKEN": "very-secret"})
+    assert settings.connections[0].secrets == {"token": "very-secret"}
+    assert "very-secret" not in repr(settings)
+    assert "very-secret" not in repr(settings.connections)
+
+
+def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SHOP_TOKEN is not set"):
+        load(_write(tmp_path, GOOD), {})
+
+
+def test_a_wrong_key_is_reported_with_its_line(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD.replace("key_giver", "keygiver"))
+    with pytest.raises(ConfigError, match=r"o2c.toml:11: tenant.0.flows.0.keygiver: Extra inputs"):
+        load(path, {"SHOP_TOKEN": "x"})
+
+
+def test_a_flow_may_only_name_configured_connections(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD.replace('key_giver = "shop"', 'key_giver = "shpo"'))
+    with pytest.raises(ConfigError, match="shpo, which is not configured"):
+        load(path, {"SHOP_TOKEN": "x"})
+
+
+def test_one_account_has_one_connection(tmp_path: Path) -> None:
+    second = GOOD.replace(
+        "[[tenant.flows]]",
+        '[tenant.connections.twin]\nplatform = "shopify"\naccount = "acme.myshopify.com"\n[[tenant.flows]]',
+    )
+    with pytest.raises(ConfigError, match="same shopify account"):
+        load(_write(tmp_path, second), {"SHOP_TOKEN": "x"})
+
+
+def test_a_tenant_may_have_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "beta.toml").write_text('tenant = "beta"\n')
+    settings = load(_write(tmp_path, 'tenant_files = ["tenants/*.toml"]\n'), {})
+    assert [tenant.tenant for tenant in settings.tenants] == ["beta"]
+
+
+def test_a_missing_file_tells_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="o2c init"):
+        load(tmp_path / "nothing.toml", {})
