@@ -12,7 +12,7 @@ from schemas.refs import ObjectRef
 Presence = Literal["present", "deleted"]
 
 
-class Version(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Version(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """A total order of looks at one object, greatest is newest.
 
     `native` is the platform's own monotonic number (0 where it has none, so that only reads count), `read` beats a
@@ -25,7 +25,7 @@ class Version(msgspec.Struct, frozen=True, order=True, array_like=True):
     seq: int = 0
 
 
-class Anchor(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Anchor(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """How the order of an object is found, in order of trust.
 
     kind "order": `ref` is the order object itself; "object": an object linked to an order (an invoice);

@@ -13,7 +13,7 @@ _ORDER_DIGITS = 32
 _WRITE_DIGITS = 12
 
 
-class ObjectRef(msgspec.Struct, frozen=True, order=True, array_like=True):
+class ObjectRef(msgspec.Struct, frozen=True, order=True):
     """One object as one system knows it.
 
     `account` is what the platform calls the company (shop, realm, organisation, portal); it is part of the
