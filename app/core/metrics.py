@@ -1,0 +1,66 @@
+"""What every role counts and measures; the names are a contract with deploy/grafana and deploy/prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+_ACKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_JOURNEYS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
+
+
+class Metrics:
+    """The metrics of one process in one registry.
+
+    Labels are bounded: platforms, connections, topics, partitions, capabilities, outcomes, reasons and finding codes; never
+    an order's or a person's id.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.events = self._counter("o2c_events", "Events by topic and outcome.", ("topic", "outcome"))
+        self.batch_size = self._histogram("o2c_batch_size", "Records per processed batch.", _BATCHES)
+        self.ack = self._histogram("o2c_ack_seconds", "From sending to Kafka's acknowledgement.", _ACKS)
+        self.lag = self._gauge("o2c_lag", "Records not yet processed.", ("topic", "partition"))
+        self.end_to_end = self._histogram(
+            "o2c_end_to_end_seconds", "From a change in one system to its confirmed write in another.", _JOURNEYS
+        )
+        self.writes = self._counter(
+            "o2c_writes", "Commands by what came of them.", ("platform", "connection", "capability", "outcome")
+        )
+        self.quota_left = self._gauge("o2c_quota_left", "Requests that the platform allows now.", ("connection",))
+        self.token_expiry = self._gauge(
+            "o2c_token_expiry_seconds", "Seconds until the refresh credential expires.", ("connection",)
+        )
+        self.complete_up_to_age = self._gauge(
+            "o2c_complete_up_to_age_seconds", "Age of the mark up to which a sweep saw everything.", ("connection",)
+        )
+        self.parked = self._gauge("o2c_parked", "What waits for a person or a parent.", ("reason",))
+        self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
+        self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))
+        self.findings = self._gauge("o2c_findings", "Open findings.", ("code",))
+
+    def exposition(self) -> bytes:
+        """Return the text that Prometheus scrapes, of type CONTENT_TYPE."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, help_, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, labels: Sequence[str]) -> Gauge:
+        return Gauge(name, help_, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, help_, registry=self.registry, buckets=buckets)
+
+
+def new_metrics() -> Metrics:
+    """Return metrics in a registry of their own, so that two roles in one test process never meet."""
+    return Metrics(CollectorRegistry())
