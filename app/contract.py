@@ -1,0 +1,123 @@
+"""The public contract as documents: JSON Schema per message and one AsyncAPI 3 document.
+
+Generated from the msgspec models that the hot path uses, so the published schema cannot drift from the code.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from app.core import topics
+from schemas.commands import Command, Result
+from schemas.events import ChangeEvent, Hint
+from schemas.facts import type_names
+from schemas.order_state import PublicOrder
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_MODELS: dict[str, Any] = {
+    "change_event": ChangeEvent,
+    "hint": Hint,
+    "command": Command,
+    "result": Result,
+    "order_state": PublicOrder,
+}
+_CHANGES = "#/components/messages/"
+_CRM_TYPES = ("order", "shipment", "customer")
+
+
+def documents() -> dict[str, str]:
+    """Return file name -> text of every generated document, the same on every run."""
+    files = {f"{name}.schema.json": _text(schema(model)) for name, model in _MODELS.items()}
+    files["asyncapi.json"] = _text(asyncapi())
+    return files
+
+
+def schema(model: Any) -> dict[str, Any]:  # noqa: ANN401 - msgspec takes any type
+    """Return the self-contained JSON Schema (2020-12) of *model*."""
+    (root,), components = msgspec.json.schema_components([model], ref_template="#/$defs/{name}")
+    return {"$schema": DRAFT, **root, "$defs": components}
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def event_type(name: str) -> str:
+    """Return the CloudEvents type of a change of *name*."""
+    return f"o2c.{name}.changed.v1"
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document of the topics that other services may write and read."""
+    _, components = msgspec.json.schema_components(
+        [ChangeEvent, PublicOrder], ref_template="#/components/schemas/{name}"
+    )
+    messages = {f"{name}Changed": _changed(name) for name in type_names}
+    messages["orderState"] = {
+        "name": "orderState",
+        "title": "The derived state of an order; the key is the order key, a null value means forgotten",
+        "contentType": "application/json",
+        "payload": {"$ref": "#/components/schemas/PublicOrder"},
+    }
+    crm = [f"{name}Changed" for name in type_names if name in _CRM_TYPES]
+    books = [f"{name}Changed" for name in type_names if name not in _CRM_TYPES]
+    channels = {
+        "crmChanges": _channel(topics.CRM_CHANGES, crm, "Changes of orders, shipments and customers"),
+        "accountingChanges": _channel(topics.ACCOUNTING_CHANGES, books, "Changes of documents and money"),
+        "orderStates": _channel(topics.ORDER_STATES, ["orderState"], "Where every order stands (compacted)"),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "o2c",
+            "version": "1.0.0",
+            "description": "Order status in step between CRM, commerce and accounting systems. CloudEvents 1.0, "
+            "Kafka binding: binary mode is written, binary and structured mode are accepted.",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": {
+            "publishCrmChange": _operation("receive", "crmChanges"),
+            "publishAccountingChange": _operation("receive", "accountingChanges"),
+            "orderStateChanged": _operation("send", "orderStates"),
+        },
+        "components": {"messages": messages, "schemas": components},
+    }
+
+
+def _channel(address: str, names: list[str], title: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "title": title,
+        "messages": {name: {"$ref": _CHANGES + name} for name in names},
+    }
+
+
+def _operation(action: str, channel: str) -> dict[str, Any]:
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+
+
+def _changed(name: str) -> dict[str, Any]:
+    return {
+        "name": f"{name}Changed",
+        "title": f"The newest complete look at one {name}",
+        "contentType": "application/json",
+        "headers": {
+            "type": "object",
+            "required": ["ce_specversion", "ce_type", "ce_source", "ce_id", "content-type"],
+            "properties": {
+                "ce_specversion": {"const": "1.0"},
+                "ce_type": {"const": event_type(name)},
+                "ce_source": {"type": "string", "description": "/<tenant>/<connection>/<account>"},
+                "ce_subject": {"type": "string", "description": "the object's id in its system"},
+                "ce_id": {"type": "string", "minLength": 1, "description": "the same for every redelivery"},
+                "ce_time": {"type": "string", "format": "date-time"},
+                "content-type": {"const": "application/json"},
+                "traceparent": {"type": "string"},
+            },
+        },
+        "payload": {"$ref": "#/components/schemas/ChangeEvent"},
+    }

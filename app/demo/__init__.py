@@ -1,0 +1,1 @@
+"""The demonstration: histories played into sandbox systems, and the verdict over what they hold."""

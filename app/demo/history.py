@@ -1,0 +1,145 @@
+"""Order histories as plain rows: generated, or read from JSON lines or CSV.
+
+A row is {"at", "order", "type", "data"}. Types: order.created, payment.recorded, order.shipped, order.delivered,
+order.refunded, order.canceled, deal.won and deal.paid (typed into the ledger); others are passed over and counted.
+Amounts are decimal strings.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from app.core.errors import ConfigError
+
+CENT = Decimal("0.01")
+_NAMES = ("Ada Example", "Bo Lindqvist", "Chi Nguyen", "Dara O'Shea", "Eva Müller", "Farid Ben Ali", "Gül Demir")
+_GOODS = (("MUG", "Blue mug", "19.99"), ("TEE", "Tee, size M", "24.50"), ("LAMP", "Desk lamp", "89.00"), ("PEN", "Pen", "1.35"))
+_RATE = Decimal(20)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that happened to one order."""
+
+    at: str
+    order: str
+    type: str
+    data: Mapping[str, Any]
+
+
+def generated(orders: int, deals: int, seed: int = 1) -> list[Row]:
+    """Return the histories of *orders* shop orders and *deals* CRM deals, in time order; the same for a seed."""
+    dice = random.Random(seed)  # noqa: S311 - a demo needs repeatable, not secret, numbers
+    start = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    rows: list[Row] = []
+    for number in range(orders):
+        rows += _shop_order(dice, f"SO-{1001 + number}", start + timedelta(minutes=7 * number))
+    for number in range(deals):
+        rows += _deal(dice, f"D-{5001 + number}", start + timedelta(minutes=31 * number))
+    return sorted(rows, key=lambda row: (row.at, row.order))
+
+
+def _shop_order(dice: random.Random, order: str, at: datetime) -> Iterator[Row]:
+    data, total = _basket(dice, order)
+    yield _row(at, order, "order.created", data)
+    fate = dice.choices(
+        ("one payment", "two payments", "part paid", "unpaid", "refunded", "cancelled"), (55, 12, 8, 8, 10, 7)
+    )[0]
+    if fate == "cancelled":
+        yield _row(at + timedelta(hours=2), order, "order.canceled", {"reason": "CUSTOMER"})
+        return
+    amounts = {"two payments": [(total / 3).quantize(CENT)], "part paid": [(total / 2).quantize(CENT)], "unpaid": []}.get(
+        fate, [total]
+    )
+    if fate == "two payments":
+        amounts.append(total - amounts[0])
+    for position, amount in enumerate(amounts):
+        paid = {"id": f"{order}-P{position + 1}", "amount": str(amount), "method": "bank transfer"}
+        yield _row(at + timedelta(hours=1 + position), order, "payment.recorded", paid)
+    if fate in {"unpaid", "part paid"}:
+        return
+    tracking = f"1Z{dice.randrange(10**12):012d}"
+    yield _row(at + timedelta(hours=26), order, "order.shipped", {"carrier": "UPS", "tracking": tracking})
+    if dice.random() < 0.8:  # noqa: PLR2004 - most parcels arrive
+        yield _row(at + timedelta(hours=60), order, "order.delivered", {})
+    if fate == "refunded":
+        part = total if dice.random() < 0.5 else (total / 4).quantize(CENT)  # noqa: PLR2004 - half of them whole
+        yield _row(at + timedelta(hours=90), order, "order.refunded", {"amount": str(part)})
+
+
+def _deal(dice: random.Random, deal: str, at: datetime) -> Iterator[Row]:
+    data, total = _basket(dice, deal)
+    yield _row(at, deal, "deal.won", data)
+    if dice.random() < 0.7:  # noqa: PLR2004 - the rest is still owed
+        yield _row(at + timedelta(days=5), deal, "deal.paid", {"amount": str(total), "reference": f"BANK-{deal}"})
+
+
+def _basket(dice: random.Random, order: str) -> tuple[dict[str, Any], Decimal]:
+    name = dice.choice(_NAMES)
+    lines, total = [], Decimal(0)
+    for sku, title, price in dice.sample(_GOODS, dice.randint(1, 3)):
+        quantity = dice.randint(1, 4)
+        net = Decimal(price) * quantity
+        total += net + (net * _RATE / 100).quantize(CENT)
+        lines.append({"sku": sku, "title": title, "quantity": quantity, "price": price, "tax_rate": str(_RATE)})
+    email = name.lower().replace(" ", ".").replace("'", "") + "@example.com"
+    data = {"reference": order, "name": name, "email": email, "currency": "EUR", "lines": lines, "total": str(total)}
+    return data, total
+
+
+def _row(at: datetime, order: str, type_: str, data: Mapping[str, Any]) -> Row:
+    return Row(at.isoformat(), order, type_, data)
+
+
+def read(path: Path) -> Iterator[Row]:
+    """Yield the rows of a history file: .jsonl or .csv, both also .gz; ConfigError names the bad line.
+
+    JSON lines may use `order` or `order_id`, `at` or `occurred_at`. A CSV needs a mapping beside it
+    (`<file>.mapping.json`: our field -> column name, data fields as "data.<field>").
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            text = cast("TextIO", file)
+            yield from _csv_rows(text, path) if ".csv" in path.suffixes else _json_rows(text, path)
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}); give ORDERS=<file.jsonl or file.csv>."
+        raise ConfigError(message) from error
+
+
+def _json_rows(lines: Iterable[str], path: Path) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            yield Row(
+                record.get("at") or record["occurred_at"],
+                record.get("order") or record["order_id"],
+                record["type"],
+                record.get("data") or {},
+            )
+        except (ValueError, KeyError, AttributeError) as error:
+            message = f"{path}:{number}: not a history row ({error}); it needs at, order, type and data."
+            raise ConfigError(message) from error
+
+
+def _csv_rows(lines: Iterable[str], path: Path) -> Iterator[Row]:
+    mapping_path = path.with_name(path.name + ".mapping.json")
+    if not mapping_path.exists():
+        message = f"{path} needs {mapping_path.name} beside it: our field -> column name."
+        raise ConfigError(message)
+    mapping: dict[str, str] = json.loads(mapping_path.read_text(encoding="utf-8"))
+    for record in csv.DictReader(lines):
+        values = {field: record[column] for field, column in mapping.items()}
+        data = {field.removeprefix("data."): value for field, value in values.items() if field.startswith("data.")}
+        yield Row(values["at"], values["order"], values.get("type", "order.created"), data)

@@ -1,0 +1,73 @@
+"""What one delivery of a webhook becomes, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from app.core.errors import DecodeError
+from schemas.events import ChangeEvent, Hint
+from streams.sources.base import Hook, Reply, Source
+
+OK = Reply(status=200)
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection as the gateway needs it: its source and the secrets that may have signed a hook."""
+
+    source: Source
+    secrets: tuple[str, ...]
+
+
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be published before *reply* may be sent."""
+
+    reply: Reply
+    outcome: str
+    events: tuple[ChangeEvent, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    unreadable: str = ""
+    """Why the bytes go to dead letters; the reply is still 200, since a refusal would only be retried."""
+
+
+def receive(endpoints: Sequence[Endpoint], hook: Hook, now: datetime) -> Intake:
+    """Return what *hook* means for the connections that share its address.
+
+    The signature is checked on the raw bytes against every secret of the address; only then the body is looked at. A
+    delivery for an account that nobody configured is answered 200 and ignored.
+    """
+    first = endpoints[0].source
+    secrets = tuple(dict.fromkeys(secret for endpoint in endpoints for secret in endpoint.secrets))
+    if (reply := first.handshake(hook, secrets)) is not None:
+        return Intake(reply=reply, outcome="handshake")
+    if not first.verify(hook, secrets, now):
+        return Intake(reply=first.refused(hook), outcome="refused")
+    try:
+        return _translate(_addressed(endpoints, hook), hook)
+    except DecodeError as error:
+        return Intake(reply=OK, outcome="unreadable", unreadable=str(error))
+
+
+def _addressed(endpoints: Sequence[Endpoint], hook: Hook) -> list[Source]:
+    accounts = type(endpoints[0].source).accounts(hook)
+    sources = [endpoint.source for endpoint in endpoints]
+    if not accounts:
+        return sources if len(sources) == 1 else []
+    return [source for source in sources if source.connection.account in accounts]
+
+
+def _translate(sources: Iterable[Source], hook: Hook) -> Intake:
+    events: list[ChangeEvent] = []
+    hints: list[Hint] = []
+    for source in sources:
+        events += source.to_events(hook)
+        hints += source.hints(hook)
+    outcome = "accepted" if events or hints else "ignored"
+    return Intake(reply=OK, outcome=outcome, events=tuple(events), hints=tuple(hints))
+
+
+def secrets_of(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the current and the previous value of a signing secret (rotation)."""
+    return tuple(secrets[key] for key in (name, f"{name}_previous") if secrets.get(key))

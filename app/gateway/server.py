@@ -1,0 +1,137 @@
+"""The HTTP side of the gateway."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from app.core.errors import DecodeError
+from app.core.metrics import Metrics
+from app.gateway.addresses import Address
+from app.gateway.intake import Intake, receive
+from schemas.cloudevents import decode_http
+from schemas.events import ChangeEvent, Hint
+from streams.sources.base import Hook
+
+log = logging.getLogger(__name__)
+_LARGEST_EVENT = 1_048_576
+_LARGEST_HOOK = 8 * 1_048_576
+_RETRY = {"Retry-After": "5"}
+
+
+class Publisher(Protocol):
+    """Writes to Kafka and returns only after every record was acknowledged; raises KafkaError."""
+
+    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
+        """Publish change events and hints."""
+
+    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
+        """Publish bytes that nobody can read."""
+
+
+class Gateway:
+    """Receives webhooks and foreign events."""
+
+    def __init__(
+        self,
+        addresses: Mapping[tuple[str, str], Address],
+        publisher: Publisher,
+        metrics: Metrics,
+        *,
+        public_url: str,
+        api_keys: Sequence[str] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Serve *addresses*; *public_url* is what platforms call, since some signatures cover it."""
+        self._addresses = addresses
+        self._publisher = publisher
+        self._metrics = metrics
+        self._public_url = public_url.rstrip("/")
+        self._api_keys = [key.encode() for key in api_keys]
+        self._clock = clock
+
+    def app(self) -> web.Application:
+        """Return the web application (no health routes: the role adds them)."""
+        app = web.Application(client_max_size=_LARGEST_HOOK)
+        app.router.add_route("POST", "/hooks/{owner}/{name}", self._hook)
+        app.router.add_route("HEAD", "/hooks/{owner}/{name}", self._head)
+        app.router.add_post("/events", self._events)
+        return app
+
+    async def _head(self, request: web.Request) -> web.Response:
+        return web.Response(status=200 if self._address(request) else 404)
+
+    def _address(self, request: web.Request) -> Address | None:
+        return self._addresses.get((request.match_info["owner"], request.match_info["name"]))
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        address = self._address(request)
+        if address is None:
+            return web.Response(status=404)
+        slug = address.platform.slug
+        body = await _body(request, address.platform.body_limit)
+        if body is None:
+            self._metrics.hooks.labels(slug, "too_large").inc()
+            return web.Response(status=413)
+        hook = Hook(
+            method=request.method,
+            url=self._public_url + request.path_qs,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+        )
+        intake = receive(address.endpoints, hook, self._clock())
+        answer = await self._acknowledged(self._publish(intake, body, slug))
+        self._metrics.hooks.labels(slug, intake.outcome if answer is None else "unavailable").inc()
+        reply = intake.reply
+        return answer or web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body or None)
+
+    async def _publish(self, intake: Intake, body: bytes, slug: str) -> None:
+        if intake.unreadable:
+            await self._publisher.dead_letter(body, intake.unreadable, f"hook:{slug}")
+        if intake.events or intake.hints:
+            await self._publisher.publish(intake.events, intake.hints)
+
+    async def _acknowledged(self, publishing: Awaitable[None]) -> web.Response | None:
+        try:
+            await publishing
+        except KafkaError as error:
+            log.warning("Kafka did not acknowledge: %s.", type(error).__name__)
+            return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
+        return None
+
+    async def _events(self, request: web.Request) -> web.Response:
+        if not self._authorised(request.headers.get("Authorization", "")):
+            return web.json_response({"error": "Send one of gateway.api_keys as a bearer token."}, status=401)
+        body = await _body(request, _LARGEST_EVENT)
+        if body is None:
+            return web.json_response({"error": f"The body is larger than {_LARGEST_EVENT} bytes."}, status=413)
+        try:
+            events = decode_http({name.lower(): value for name, value in request.headers.items()}, body)
+        except DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        answer = await self._acknowledged(self._publisher.publish(events, ()))
+        return answer or web.json_response({"accepted": len(events)}, status=202)
+
+    def _authorised(self, header: str) -> bool:
+        scheme, _, given = header.partition(" ")
+        sent = given.strip().encode()
+        matches = [hmac.compare_digest(sent, key) for key in self._api_keys]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+async def _body(request: web.Request, limit: int) -> bytes | None:
+    """Return the raw bytes, or None as soon as they are more than *limit*."""
+    if request.content_length is not None and request.content_length > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
