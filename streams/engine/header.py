@@ -1,0 +1,63 @@
+"""What the engine knows about a state: written before it on disk and beside it in the changelog."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+HEADER = "o2c-state"
+EPOCH_KEY = b"\x00o2c-epoch"
+
+_FIXED = struct.Struct(">IQQ")
+_LENGTH = struct.Struct(">H")
+
+
+class StateHeader(NamedTuple):
+    """Who wrote a state (epoch), having read how far (position), when it wants a tick (ms, 0: never), what it waits for."""
+
+    epoch: int
+    position: int
+    due: int = 0
+    waits: tuple[bytes, ...] = ()
+
+    def pack(self) -> bytes:
+        """Return the bytes that `unpack_header` reads."""
+        fixed = _FIXED.pack(self.epoch, self.position, self.due)
+        if not self.waits:
+            return fixed
+        return fixed + b"".join(_LENGTH.pack(len(label)) + label for label in self.waits)
+
+
+def unpack_header(raw: bytes) -> StateHeader:
+    """Return what `StateHeader.pack` wrote."""
+    epoch, position, due = _FIXED.unpack_from(raw)
+    if len(raw) == _FIXED.size:
+        return StateHeader(epoch, position, due)
+    waits, at = [], _FIXED.size
+    while at < len(raw):
+        (size,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size
+        waits.append(raw[at : at + size])
+        at += size
+    return StateHeader(epoch, position, due, tuple(waits))
+
+
+def pack_value(header: bytes, state: bytes) -> bytes:
+    """Return the value that is stored on disk."""
+    return _LENGTH.pack(len(header)) + header + state
+
+
+def split_value(value: bytes) -> tuple[StateHeader, bytes]:
+    """Return header and state of a stored value."""
+    (size,) = _LENGTH.unpack_from(value)
+    return unpack_header(value[2 : 2 + size]), value[2 + size :]
+
+
+def state_of(value: bytes | None) -> bytes | None:
+    """Return the state alone; cheaper than splitting."""
+    return None if value is None else value[2 + ((value[0] << 8) | value[1]) :]
+
+
+def header_of(value: bytes) -> StateHeader:
+    """Return the header alone."""
+    return unpack_header(value[2 : 2 + ((value[0] << 8) | value[1])])

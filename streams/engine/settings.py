@@ -1,0 +1,75 @@
+"""The settings of one stream worker, with the values that keep the guarantees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """Everything a worker is told; times in seconds, sizes in bytes."""
+
+    bootstrap: str
+    group: str
+    name: str
+    """Stable name of this worker: static membership and data folder follow it."""
+    data_dir: Path
+    broadcast_topics: tuple[str, ...] = ()
+    dead_letters: str = "dead-letters"
+    security: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of aiokafka's clients for TLS and SASL."""
+    static_membership: bool = True
+    standby_replicas: int = 0
+
+    session_timeout: float = 45.0
+    request_timeout: float = 50.0
+    heartbeat_interval: float = 3.0
+    max_poll_interval: float = 300.0
+    max_poll_records: int = 2_000
+    max_batch: int = 1_000
+    max_fetch_size: int = 1 * MIB
+    catch_up_fetch_size: int = 4 * MIB
+    fetch_max_wait: float = 0.1
+    """How long an empty fetch waits; a partition that was just drained is not asked for again before."""
+    commit_interval: float = 1.0
+    heartbeat_grace: float = 0.8
+    """Share of the session time-out after which a worker that heard nothing stops writing."""
+
+    compression: str = "lz4"
+    produce_batch: int = 512 * KIB
+    produce_timeout: float = 30.0
+    max_record: int = 943_718
+    """The topics' max.message.bytes minus 10 %; whatever is bigger is quarantined."""
+
+    cpu_slice: float = 0.005
+    drain_deadline: float = 5.0
+    stop_deadline: float = 20.0
+    tick_interval: float = 0.25
+    tick_batch: int = 500
+    tail_check_interval: float = 10.0
+    stuck_after: float = 60.0
+
+    block_cache: int = 64 * MIB
+    write_buffer: int = 16 * MIB
+    max_open_files: int = 256
+
+    web_host: str = "127.0.0.1"
+    web_port: int | None = None
+    """Port of Faust's web server with health and metrics; None starts none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.session_timeout > self.request_timeout:
+            raise ConfigError("session_timeout must not exceed request_timeout, or joining a group times out.")
+        if not self.name or "/" in self.name:
+            raise ConfigError("A worker needs a name that can be a folder's.")

@@ -1,0 +1,215 @@
+"""One RocksDB per table partition: states, the index of ticks, and how far the changelog is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from streams.engine.header import StateHeader, header_of, pack_value, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from streams.engine.settings import WorkerSettings
+
+_STATE, _DUE, _WAIT, _META = b"s", b"t", b"w", b"m"
+_META_FORMAT = struct.Struct(">QI")
+_DUE_FORMAT = struct.Struct(">Q")
+_LABEL_FORMAT = struct.Struct(">H")
+NEVER = 2**63
+
+
+class Change(NamedTuple):
+    """What becomes of one key; *old* is the stored value that is replaced, *state* None deletes."""
+
+    key: bytes
+    old: bytes | None
+    header: StateHeader
+    packed: bytes
+    state: bytes | None
+
+
+class StoreOptions:
+    """Options that all databases of one process share, above all the block cache."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.cache = Cache(settings.block_cache)
+        self.capacity = settings.block_cache
+        table = BlockBasedOptions()
+        table.set_block_cache(self.cache)
+        table.set_bloom_filter(10, block_based=False)
+        table.set_cache_index_and_filter_blocks(True)  # noqa: FBT003  rocksdict takes it by position
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)  # noqa: FBT003  same
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_size(settings.write_buffer)
+        options.set_max_write_buffer_number(2)
+        options.set_max_open_files(settings.max_open_files)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_keep_log_file_num(2)
+        self.options = options
+
+
+class Store:
+    """The states of one table partition; closed explicitly, never left to the garbage collector."""
+
+    def __init__(self, path: Path, options: StoreOptions) -> None:
+        self.path = path
+        self._options = options
+        self._without_log = WriteOptions()
+        self._without_log.disable_wal = True
+        self._open()
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        options = self._options.options
+        self._db = Rdict(
+            str(self.path),
+            options=options,
+            column_families={"default": options},  # unnamed, a reopened database forgets cache and filters
+            access_type=AccessType.read_write(),
+        )
+        capacity = self._db.property_int_value("rocksdb.block-cache-capacity")
+        if capacity != self._options.capacity:
+            raise RuntimeError(f"RocksDB opened {self.path.name} with a block cache of {capacity} bytes.")
+        meta = self._db.get(_META)
+        self.position, self.epoch = _META_FORMAT.unpack(meta) if meta else (0, 0)
+        self.next_due = self._first_due(0)
+
+    def close(self) -> None:
+        """Release the database; a second call does nothing."""
+        self._db.close()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._db.close()
+        shutil.rmtree(self.path)
+        self._open()
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return stored values (header and state) in the order of *keys*."""
+        found: list[bytes | None] = self._db.get([_STATE + key for key in keys])
+        return found
+
+    def write(self, changes: Iterable[Change], position: int, epoch: int, *, durable: bool = True) -> None:
+        """Write *changes*, their index entries and the position as one batch, the position last.
+
+        Without *durable* the write-ahead log is skipped: a crash loses a suffix of such writes, never their middle.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for change in changes:
+            self._index(batch, change)
+            if change.state is None:
+                batch.delete(_STATE + change.key)
+            else:
+                batch.put(_STATE + change.key, pack_value(change.packed, change.state))
+        batch.put(_META, _META_FORMAT.pack(position, epoch))
+        if durable:
+            self._db.write(batch)
+        else:
+            self._db.write(batch, self._without_log)
+        self.position, self.epoch = position, epoch
+
+    def _index(self, batch: WriteBatch, change: Change) -> None:
+        key, new = change.key, change.header
+        due, waits = (new.due, new.waits) if change.state is not None else (0, ())
+        old = header_of(change.old) if change.old is not None else None
+        if old is not None and old.due and old.due != due:
+            batch.delete(_due_key(old.due, key))
+        if due and (old is None or old.due != due):
+            batch.put(_due_key(due, key), b"")
+            self.next_due = min(self.next_due, due)
+        if old is not None and old.waits != waits:
+            for label in old.waits:
+                if label not in waits:
+                    batch.delete(_wait_prefix(label) + key)
+        for label in waits:
+            if old is None or label not in old.waits:
+                batch.put(_wait_prefix(label) + key, b"")
+
+    def flush(self) -> None:
+        """Make writes that skipped the log durable."""
+        self._db.flush()
+
+    def due(self, now: int, limit: int) -> list[bytes]:
+        """Return up to *limit* keys whose time has come, earliest first."""
+        if now < self.next_due:
+            return []
+        keys: list[bytes] = []
+        for raw in self._scan(_DUE, _due_key(self.next_due, b"")):
+            (due,) = _DUE_FORMAT.unpack_from(raw, 1)
+            if due > now or len(keys) == limit:
+                break
+            keys.append(raw[9:])
+        if not keys:
+            self.next_due = self._first_due(self.next_due)
+        return keys
+
+    def _first_due(self, at_least: int) -> int:
+        for raw in self._scan(_DUE, _due_key(at_least, b"")):
+            return int(_DUE_FORMAT.unpack_from(raw, 1)[0])
+        return NEVER
+
+    def waiting(self, label: bytes) -> list[bytes]:
+        """Return the keys that wait for *label*."""
+        prefix = _wait_prefix(label)
+        return [raw[len(prefix) :] for raw in self._scan(prefix, prefix)]
+
+    def labels(self) -> list[bytes]:
+        """Return every label that some key waits for."""
+        found, start = [], _WAIT
+        while (raw := next(self._scan(_WAIT, start), None)) is not None:
+            (size,) = _LABEL_FORMAT.unpack_from(raw, 1)
+            found.append(raw[3 : 3 + size])
+            start = _wait_prefix(found[-1]) + b"\xff" * 64
+        return found
+
+    def _scan(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
+        iterator = self._db.iter()
+        iterator.seek(start)
+        while iterator.valid():
+            raw: bytes = iterator.key()
+            if not raw.startswith(prefix):
+                return
+            yield raw
+            iterator.next()
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys with their stored values; for queries and checks, not for the hot path."""
+        iterator = self._db.iter()
+        iterator.seek(_STATE)
+        while iterator.valid() and iterator.key().startswith(_STATE):
+            yield iterator.key()[1:], iterator.value()
+            iterator.next()
+
+    def digest(self) -> str:
+        """Return a digest of states, ticks and waits that ignores who wrote them and their order."""
+        total = 0
+        for key, value in self.items():
+            header = header_of(value)
+            waits = b"".join(sorted(header.waits))
+            parts = (key, state_of(value) or b"", _DUE_FORMAT.pack(header.due), waits)
+            total ^= int.from_bytes(hashlib.sha256(b"\x00".join(parts)).digest())
+        return f"{total:064x}"
+
+
+def _due_key(due: int, key: bytes) -> bytes:
+    return _DUE + _DUE_FORMAT.pack(due) + key
+
+
+def _wait_prefix(label: bytes) -> bytes:
+    return _WAIT + _LABEL_FORMAT.pack(len(label)) + label
