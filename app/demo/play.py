@@ -1,0 +1,130 @@
+"""Play a history into the sandbox systems, as people would: through the systems' own doors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from app.demo.history import Row
+
+_PASSED_OVER = {"order.approved", "order.invoiced", "order.processing"}
+
+
+@dataclass
+class Played:
+    """What was played: order -> id in the system where it started, and rows by type."""
+
+    shop_ids: dict[str, str] = field(default_factory=dict)
+    deal_ids: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    payments_to_type: list[Row] = field(default_factory=list)
+    """deal.paid rows: the bookkeeper types them once the ledger has the invoice."""
+
+
+class Player:
+    """Sends rows to the sandboxes; rows of one order stay in their order, different orders overlap."""
+
+    def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str], *, at_once: int = 8) -> None:
+        """*urls*: connection name -> base URL; "shop" and "crm" are played into."""
+        self._session = session
+        self._urls = urls
+        self._at_once = asyncio.Semaphore(at_once)
+        self.played = Played()
+
+    async def play(self, rows: Iterable[Row], rows_per_second: float | None = None) -> None:
+        """Play *rows* in their order, at most *rows_per_second*; returns when the last was accepted."""
+        last: dict[str, asyncio.Task[None]] = {}
+        pause = 1 / rows_per_second if rows_per_second else 0.0
+        async with asyncio.TaskGroup() as group:
+            for row in rows:
+                await self._at_once.acquire()
+                last[row.order] = group.create_task(self._one(row, last.get(row.order)))
+                if pause:
+                    await asyncio.sleep(pause)
+
+    async def _one(self, row: Row, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            await self._send(row)
+            self.played.counts[row.type] += 1
+        finally:
+            self._at_once.release()
+
+    async def _send(self, row: Row) -> None:
+        played = self.played
+        if row.type == "order.created":
+            reply = await self._act("shop", "create_order", {"placed_at": row.at, **_order(row)})
+            played.shop_ids[row.order] = str(reply["id"])
+        elif row.type == "deal.won":
+            data = row.data
+            deal = {"name": row.order, "reference": row.order, "amount": data["total"], "stage": "closedwon"}
+            reply = await self._act(
+                "crm",
+                "create_deal",
+                {**deal, "currency": data["currency"], "email": data["email"], "contact_name": data["name"], "lines": data["lines"]},
+            )
+            played.deal_ids[row.order] = str(reply["id"])
+        elif row.type == "deal.paid":
+            played.payments_to_type.append(row)
+        elif row.type not in _PASSED_OVER:
+            await self._shop_change(row, played.shop_ids[row.order])
+
+    async def _shop_change(self, row: Row, id_: str) -> None:
+        data = row.data
+        if row.type == "payment.recorded":
+            if float(data["amount"]) > 0:
+                paid = {"amount": data["amount"], "gateway": data["method"], "at": row.at}
+                await self._act("shop", "pay_order", {"id": id_, "reference": data.get("id") or data["payment_id"], **paid})
+        elif row.type == "order.shipped":
+            parcel = {"carrier": data.get("carrier", ""), "tracking": data.get("tracking", "")}
+            await self._act("shop", "fulfil_order", {"id": id_, "at": row.at, **parcel})
+        elif row.type == "order.delivered":
+            await self._act("shop", "deliver_order", {"id": id_, "at": row.at})
+        elif row.type == "order.refunded":
+            await self._act("shop", "refund_order", {"id": id_, "amount": data["amount"]})
+        elif row.type in {"order.canceled", "order.unavailable"}:
+            await self._act("shop", "cancel_order", {"id": id_, "reason": data.get("reason", "OTHER")})
+
+    async def _act(self, system: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        url = f"{self._urls[system]}/_sandbox/act/{verb}"
+        async with self._session.post(url, json=body) as reply:
+            reply.raise_for_status()
+            answer: dict[str, Any] = await reply.json()
+            return answer
+
+    async def type_payments(self, ledger: str, invoice_of: Mapping[str, str]) -> int:
+        """Type the deals' payments into *ledger* on the invoices given as order -> invoice id; return how many."""
+        for row in (due := [row for row in self.played.payments_to_type if row.order in invoice_of]):
+            payment = {"invoice_id": invoice_of[row.order], "amount": row.data["amount"], "date": row.at[:10]}
+            await self._act(ledger, "type_payment", {**payment, "reference": row.data["reference"]})
+        self.played.payments_to_type = [row for row in self.played.payments_to_type if row not in due]
+        return len(due)
+
+
+def _order(row: Row) -> dict[str, Any]:
+    data = row.data
+    if "lines" in data:
+        return {key: value for key, value in data.items() if key != "total"}
+    items = data.get("items") or []
+    lines = [
+        line
+        for item in items
+        for line in (
+            {"sku": item["product_id"], "title": item["product_id"], "quantity": 1, "price": item["price"], "tax_rate": "0"},
+            {"sku": "freight", "title": "Freight", "quantity": 1, "price": item["freight"], "tax_rate": "0"},
+        )
+    ]
+    customer = str(data.get("customer_id", row.order))
+    return {
+        "reference": row.order,
+        "name": f"Customer {customer[:12]}",
+        "email": f"{customer}@example.com",
+        "currency": data.get("currency", "BRL"),
+        "lines": lines,
+    }

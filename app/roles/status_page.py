@@ -1,0 +1,41 @@
+"""Health and metrics of a role over HTTP; health tells the truth or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from app.core.metrics import CONTENT_TYPE, Metrics
+
+Probe = Callable[[], Mapping[str, str]]
+"""Return what is wrong now: subject -> one sentence. Empty = fine."""
+
+
+def add_status_routes(app: web.Application, metrics: Metrics, live: Probe, ready: Probe) -> None:
+    """Serve /metrics, /health/live and /health/ready; a probe that finds something answers 503 with it."""
+
+    async def metrics_page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    app.router.add_get("/metrics", metrics_page)
+    app.router.add_get("/health/live", _answer(live))
+    app.router.add_get("/health/ready", _answer(ready))
+
+
+def _answer(probe: Probe) -> Callable[[web.Request], object]:
+    async def page(_: web.Request) -> web.Response:
+        wrong = dict(probe())
+        return web.json_response({"ok": not wrong, "wrong": wrong}, status=503 if wrong else 200)
+
+    return page
+
+
+async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Start *app* and return its runner (call cleanup() to stop) and the port it listens on."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    address = runner.addresses[0]
+    return runner, int(address[1])

@@ -1,0 +1,185 @@
+"""Stripe: snapshot events name the object; what counts is the read, since versions tie within a second."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from app.core.errors import DecodeError, RejectedError
+from app.core.status import from_status
+from app.core.talk import Request, Response, Talk
+from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.platforms import stripe as facts
+from schemas.refs import ObjectRef
+from streams.sources.base import Hook, Identity, Page, Reply, Source
+
+_TOLERANCE = 300
+_PAGE = 100
+_OVERLAP = timedelta(minutes=5)
+_MISSING = 404
+_PATHS = {
+    "invoice": "/v1/invoices/", "payment_intent": "/v1/payment_intents/", "charge": "/v1/charges/",
+    "refund": "/v1/refunds/", "dispute": "/v1/disputes/", "credit_note": "/v1/credit_notes/",
+    "customer": "/v1/customers/", "payout": "/v1/payouts/",
+}
+
+
+class StripeSource(Source):
+    """Webhooks carry a snapshot that may be older or newer than its name: read the object."""
+
+    platform = facts.PLATFORM
+
+    def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
+        """Compare with any v1 value; too old or too far ahead is refused."""
+        parts = [part.strip().partition("=") for part in hook.headers.get("stripe-signature", "").split(",")]
+        stamp = next((value for name, _, value in parts if name == "t"), "")
+        if not stamp.isdigit() or abs(now.timestamp() - int(stamp)) > _TOLERANCE:
+            return False
+        signed = stamp.encode() + b"." + hook.body
+        wanted = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
+        given = [value for name, _, value in parts if name == "v1"]
+        return any([hmac.compare_digest(value, want) for value in given for want in wanted])  # noqa: C419 - constant time
+
+    def refused(self, hook: Hook) -> Reply:
+        """Answer 400, as the vendor's own library does."""
+        del hook
+        return Reply(status=400)
+
+    def to_events(self, hook: Hook) -> list[ChangeEvent]:
+        """Return the snapshot as an event; it is no observation (see the platform's consistency)."""
+        event = _event(hook.body)
+        events = self.parse("", event["data"]["object"])
+        deleted = str(event["type"]).endswith(".deleted")
+        return [_renamed(found, str(event["id"]), deleted=deleted) for found in events]
+
+    def hints(self, hook: Hook) -> list[Hint]:
+        """Return the object of the event, and the payment behind a charge."""
+        event = _event(hook.body)
+        record = event["data"]["object"]
+        types = [(str(record.get("object")), str(record.get("id", "")))]
+        if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
+            types.append(("payment_intent", facts.ident(record["payment_intent"])))
+        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in types if type_ in _PATHS and id_]
+
+    def _hint(self, type_: str, id_: str, reason: str) -> Hint:
+        return Hint(tenant=self.connection.tenant, object=self._ref(type_, id_), reason=reason)
+
+    def _ref(self, type_: str, id_: str) -> ObjectRef:
+        return ObjectRef(self.connection.name, self.connection.account, type_, id_)
+
+    def parse(self, type_: str, record: Any) -> list[ChangeEvent]:  # noqa: ANN401 - an API record is any JSON
+        """Return the events of a record or of a list's data; *type_* is not needed, records name their own."""
+        if record.get("object") == "list":
+            return [event for item in record["data"] for event in self.parse(type_, item)]
+        try:
+            found = facts.to_facts(record)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise DecodeError(f"Stripe: a {record.get('object')} does not have the documented shape.") from error
+        if found is None:
+            return []
+        return [
+            ChangeEvent(
+                tenant=self.connection.tenant,
+                object=self._ref(str(record["object"]), str(record["id"])),
+                facts=found,
+                changed_at=facts.instant(record.get("created")),
+                mirror_of=facts.mark(record),
+                anchors=self._anchors(record),
+                presence="deleted" if record.get("deleted") else "present",
+                origin="read",
+            )
+        ]
+
+    def _anchors(self, record: dict[str, Any]) -> tuple[Anchor, ...]:
+        linked = [("invoice", facts.ident(record.get("invoice")))]
+        if record.get("object") in {"refund", "dispute", "charge"}:
+            linked.append(("payment_intent", facts.ident(record.get("payment_intent"))))
+        parents = tuple(Anchor("object", self._ref(type_, id_)) for type_, id_ in linked if id_)
+        return facts.order_anchor(record) + parents
+
+    def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
+        """Read one object; lines beyond the first ten are paged."""
+        reply = yield Request(method="GET", path=_PATHS[hint.object.type] + hint.object.id)
+        if reply.status == _MISSING:
+            return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]
+        record = _success(reply)
+        if record.get("object") == "invoice" and (record.get("lines") or {}).get("has_more"):
+            record["lines"]["data"] = yield from self._list(f"/v1/invoices/{record['id']}/lines", {})
+        return self.parse("", record)
+
+    def _list(self, path: str, params: dict[str, str]) -> Talk[list[dict[str, Any]]]:
+        found: list[dict[str, Any]] = []
+        more = True
+        while more:
+            after = {"starting_after": found[-1]["id"]} if found else {}
+            reply = yield Request(method="GET", path=path, params={**params, "limit": str(_PAGE), **after})
+            page = _success(reply)
+            found += page["data"]
+            more = bool(page.get("has_more"))
+        return found
+
+    def sweeps(self) -> tuple[str, ...]:
+        """Return the one change feed there is."""
+        return ("events",)
+
+    def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
+        """Walk the events since *cursor* (ISO 8601) minus an overlap, and hint at each object once.
+
+        Events are kept for 30 days and come newest first; the pass is clean because it is read by keyset to its end.
+        """
+        del name
+        since = datetime.fromisoformat(cursor) - _OVERLAP if cursor else now - timedelta(days=29)
+        rows = yield from self._list("/v1/events", {"created[gte]": str(int(since.timestamp()))})
+        objects = {
+            (str(record.get("object")), str(record.get("id", ""))): str(row["type"])
+            for row in reversed(rows)
+            if (record := row["data"]["object"])
+        }
+        hints = tuple(self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items() if type_ in _PATHS)
+        return Page(hints=hints, cursor=now.isoformat(), complete_up_to=now)
+
+    def identify(self) -> Talk[Identity]:
+        """Ask whose key this is."""
+        reply = yield Request(method="GET", path="/v1/account")
+        record = _success(reply)
+        currency = str(record.get("default_currency") or "").upper()
+        return Identity(account=str(record["id"]), name=facts.ident(record.get("email")), home_currency=currency)
+
+
+def _success(reply: Response) -> dict[str, Any]:
+    if (error := from_status("Stripe", reply, mutating=False)) is not None:
+        raise error
+    record = reply.json()
+    if not isinstance(record, dict):
+        raise RejectedError("Stripe answered something that is no object.")
+    return record
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError("Stripe: the body is not JSON.") from error
+    if not isinstance(event, dict) or event.get("object") != "event":
+        kind = event.get("object") if isinstance(event, dict) else "list"
+        raise DecodeError(f"Stripe: {kind or 'nothing'} is not a snapshot event; subscribe to v1 snapshot events.")
+    data = event.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
+        raise DecodeError("Stripe: the event carries no object.")
+    return event
+
+
+def _renamed(event: ChangeEvent, event_id: str, *, deleted: bool) -> ChangeEvent:
+    return ChangeEvent(
+        tenant=event.tenant, object=event.object, facts=None if deleted else event.facts, changed_at=event.changed_at,
+        presence="deleted" if deleted else event.presence, mirror_of=event.mirror_of, anchors=event.anchors,
+        event_id=event_id, origin="webhook",
+    )
+
+
+SOURCE = StripeSource
