@@ -19,12 +19,22 @@ Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 LifeCycle = Literal["draft", "open", "on_hold", "cancelled", "closed"]
-Financial = Literal[
-    "none", "invoiced", "partially_paid", "paid", "overpaid", "partially_refunded", "refunded", "void"
-]
+Financial = Literal["none", "invoiced", "partially_paid", "paid", "overpaid", "partially_refunded", "refunded", "void"]
 Fulfilment = Literal["none", "partially_fulfilled", "fulfilled", "delivered", "returned"]
-DocumentStatus = Literal["draft", "invoiced", "partially_paid", "paid", "partially_refunded", "refunded", "void", "cancelled", "on_hold"]
+DocumentStatus = Literal[
+    "draft",
+    "invoiced",
+    "partially_paid",
+    "paid",
+    "partially_refunded",
+    "refunded",
+    "void",
+    "cancelled",
+    "on_hold",
+]
 PaymentStatus = Literal["pending", "authorised", "succeeded", "failed", "cancelled", "reversed"]
+CreditStatus = Literal["draft", "pending", "issued", "void", "failed"]
+PayoutStatus = Literal["pending", "in_transit", "paid", "failed", "cancelled"]
 LineKind = Literal["goods", "shipping", "discount", "fee", "rounding"]
 
 
@@ -32,7 +42,7 @@ class _Facts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of all facts: immutable, defaults left out of the JSON."""
 
 
-class Address(_Facts, kw_only=True):
+class Address(_Facts, frozen=True, kw_only=True):
     """A postal address (BG-8); country is ISO 3166-1 alpha-2."""
 
     line1: str = ""
@@ -43,7 +53,7 @@ class Address(_Facts, kw_only=True):
     country: str = ""
 
 
-class Party(_Facts, kw_only=True):
+class Party(_Facts, frozen=True, kw_only=True):
     """A buyer by value: the owner of a connection keeps the binding to that system's own customer."""
 
     name: str = ""
@@ -55,7 +65,7 @@ class Party(_Facts, kw_only=True):
     address: Address | None = None
 
 
-class Line(_Facts, kw_only=True):
+class Line(_Facts, frozen=True, kw_only=True):
     """One line: net_amount is quantity x unit_price - discount without tax; gross = net + tax."""
 
     id: str = ""
@@ -71,7 +81,7 @@ class Line(_Facts, kw_only=True):
     tax_code: str = ""
 
 
-class Allocation(_Facts, kw_only=True):
+class Allocation(_Facts, frozen=True, kw_only=True):
     """How much of a payment or credit goes to which document of the same system."""
 
     type: str
@@ -79,7 +89,7 @@ class Allocation(_Facts, kw_only=True):
     amount: Decimal
 
 
-class Order(_Facts, tag="order", kw_only=True):
+class Order(_Facts, frozen=True, tag="order", kw_only=True):
     """An order, or the CRM object that stands for one."""
 
     number: str = ""
@@ -104,7 +114,7 @@ class Order(_Facts, tag="order", kw_only=True):
     test: bool = False
 
 
-class Invoice(_Facts, tag="invoice", kw_only=True):
+class Invoice(_Facts, frozen=True, tag="invoice", kw_only=True):
     """A document that asks for money: invoice, sales receipt or payment request."""
 
     document: Literal["invoice", "sales_receipt", "payment_request"] = "invoice"
@@ -129,7 +139,7 @@ class Invoice(_Facts, tag="invoice", kw_only=True):
     po_number: str = ""
 
 
-class Payment(_Facts, tag="payment", kw_only=True):
+class Payment(_Facts, frozen=True, tag="payment", kw_only=True):
     """Money received from the buyer; amount > 0."""
 
     amount: Decimal
@@ -148,7 +158,7 @@ class Payment(_Facts, tag="payment", kw_only=True):
     test: bool = False
 
 
-class Credit(_Facts, tag="credit", kw_only=True):
+class Credit(_Facts, frozen=True, tag="credit", kw_only=True):
     """A credit note or a refund of money; amount > 0."""
 
     document: Literal["credit_note", "refund"] = "credit_note"
@@ -156,7 +166,7 @@ class Credit(_Facts, tag="credit", kw_only=True):
     amount: Decimal
     tax_amount: Decimal | None = None
     currency: Currency
-    status: Literal["draft", "pending", "issued", "void", "failed"] = "issued"
+    status: CreditStatus = "issued"
     stage: str = ""
     lines: tuple[Line, ...] = ()
     reason: str = ""
@@ -167,14 +177,14 @@ class Credit(_Facts, tag="credit", kw_only=True):
     restock: bool = False
 
 
-class ShipmentLine(_Facts, kw_only=True):
+class ShipmentLine(_Facts, frozen=True, kw_only=True):
     """How much of an order line is in a parcel."""
 
     line: str
     quantity: Decimal
 
 
-class Shipment(_Facts, tag="shipment", kw_only=True):
+class Shipment(_Facts, frozen=True, tag="shipment", kw_only=True):
     """One parcel."""
 
     status: Literal["pending", "shipped", "delivered", "cancelled", "failed", "returned"] = "shipped"
@@ -188,7 +198,7 @@ class Shipment(_Facts, tag="shipment", kw_only=True):
     delivered_at: Instant | None = None
 
 
-class Customer(_Facts, tag="customer", kw_only=True):
+class Customer(_Facts, frozen=True, tag="customer", kw_only=True):
     """A buyer as one system keeps it."""
 
     party: Party
@@ -196,7 +206,7 @@ class Customer(_Facts, tag="customer", kw_only=True):
     merged_into: str = ""
 
 
-class PayoutItem(_Facts, kw_only=True):
+class PayoutItem(_Facts, frozen=True, kw_only=True):
     """One movement inside a payout; amount and fee are signed as the processor shows them."""
 
     kind: Literal["payment", "refund", "fee", "adjustment", "reserve", "dispute", "other"]
@@ -206,12 +216,12 @@ class PayoutItem(_Facts, kw_only=True):
     id: str = ""
 
 
-class Payout(_Facts, tag="payout", kw_only=True):
+class Payout(_Facts, frozen=True, tag="payout", kw_only=True):
     """Money that a processor sends to the bank."""
 
     amount: Decimal
     currency: Currency
-    status: Literal["pending", "in_transit", "paid", "failed", "cancelled"] = "paid"
+    status: PayoutStatus = "paid"
     stage: str = ""
     arrival_date: date | None = None
     reference: str = ""

@@ -15,8 +15,22 @@ _EMPTY: Mapping[str, str] = MappingProxyType({})
 _NO_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 Words = Literal[
-    "draft", "open", "on_hold", "cancelled", "closed", "invoiced", "partially_paid", "paid", "overpaid",
-    "partially_refunded", "refunded", "void", "partially_fulfilled", "fulfilled", "delivered", "returned",
+    "draft",
+    "open",
+    "on_hold",
+    "cancelled",
+    "closed",
+    "invoiced",
+    "partially_paid",
+    "paid",
+    "overpaid",
+    "partially_refunded",
+    "refunded",
+    "void",
+    "partially_fulfilled",
+    "fulfilled",
+    "delivered",
+    "returned",
 ]
 
 

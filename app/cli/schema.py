@@ -20,7 +20,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "export",
         help="write JSON Schema and AsyncAPI",
         epilog=f"example: {EXAMPLE}",
-        description="Writes one JSON Schema per event type and asyncapi.json. Exit: 0 written, 1 --check found a change.",
+        description="Writes JSON Schemas and asyncapi.json. Exit: 0 written, 1 --check found a change.",
     )
     export.add_argument("--output", type=Path, default=Path("schemas/generated"), help="folder to write into")
     export.add_argument("--check", action="store_true", help="write nothing; fail when a file would change")

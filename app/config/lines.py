@@ -34,9 +34,7 @@ def _keys(text: str) -> list[tuple[int, tuple[int | str, ...]]]:
     return found
 
 
-def _counted(
-    names: tuple[str, ...], counts: dict[tuple[int | str, ...], int], *, array: bool
-) -> tuple[int | str, ...]:
+def _counted(names: tuple[str, ...], counts: dict[tuple[int | str, ...], int], *, array: bool) -> tuple[int | str, ...]:
     path: tuple[int | str, ...] = ()
     for position, name in enumerate(names):
         path = (*path, name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app.config.lines import line_of
 from app.config.model import Settings, TenantConfig
@@ -108,7 +109,8 @@ def _checked(
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        complaints = [_complaint(path, text, (*within, *detail["loc"]), detail["msg"]) for detail in error.errors()]
+        details: Sequence[ErrorDetails] = error.errors()
+        complaints = [_complaint(path, text, (*within, *found["loc"]), found["msg"]) for found in details]
         raise ConfigError("\n".join(complaints)) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from pathlib import Path  # noqa: TC003 - pydantic needs it at run time
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -199,8 +199,16 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
         **{
             field: getattr(config, field)
             for field in (
-                "platform", "account", "base_url", "options", "statuses", "stages", "accounts", "taxes",
-                "time_zone", "app_ids",
+                "platform",
+                "account",
+                "base_url",
+                "options",
+                "statuses",
+                "stages",
+                "accounts",
+                "taxes",
+                "time_zone",
+                "app_ids",
             )
         },
     )

@@ -60,7 +60,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - a reply is any JSON
         """Return the body as JSON with Decimal instead of float; DecodeError when it is none."""
         try:
             return stdjson.loads(self.body, parse_float=Decimal)

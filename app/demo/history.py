@@ -21,8 +21,21 @@ from typing import Any, TextIO, cast
 from app.core.errors import ConfigError
 
 CENT = Decimal("0.01")
-_NAMES = ("Ada Example", "Bo Lindqvist", "Chi Nguyen", "Dara O'Shea", "Eva Müller", "Farid Ben Ali", "Gül Demir")
-_GOODS = (("MUG", "Blue mug", "19.99"), ("TEE", "Tee, size M", "24.50"), ("LAMP", "Desk lamp", "89.00"), ("PEN", "Pen", "1.35"))
+_NAMES = (
+    "Ada Example",
+    "Bo Lindqvist",
+    "Chi Nguyen",
+    "Dara O'Shea",
+    "Eva Müller",
+    "Farid Ben Ali",
+    "Gül Demir",
+)
+_GOODS = (
+    ("MUG", "Blue mug", "19.99"),
+    ("TEE", "Tee, size M", "24.50"),
+    ("LAMP", "Desk lamp", "89.00"),
+    ("PEN", "Pen", "1.35"),
+)
 _RATE = Decimal(20)
 
 
@@ -57,9 +70,11 @@ def _shop_order(dice: random.Random, order: str, at: datetime) -> Iterator[Row]:
     if fate == "cancelled":
         yield _row(at + timedelta(hours=2), order, "order.canceled", {"reason": "CUSTOMER"})
         return
-    amounts = {"two payments": [(total / 3).quantize(CENT)], "part paid": [(total / 2).quantize(CENT)], "unpaid": []}.get(
-        fate, [total]
-    )
+    amounts = {
+        "two payments": [(total / 3).quantize(CENT)],
+        "part paid": [(total / 2).quantize(CENT)],
+        "unpaid": [],
+    }.get(fate, [total])
     if fate == "two payments":
         amounts.append(total - amounts[0])
     for position, amount in enumerate(amounts):
@@ -92,7 +107,14 @@ def _basket(dice: random.Random, order: str) -> tuple[dict[str, Any], Decimal]:
         total += net + (net * _RATE / 100).quantize(CENT)
         lines.append({"sku": sku, "title": title, "quantity": quantity, "price": price, "tax_rate": str(_RATE)})
     email = name.lower().replace(" ", ".").replace("'", "") + "@example.com"
-    data = {"reference": order, "name": name, "email": email, "currency": "EUR", "lines": lines, "total": str(total)}
+    data = {
+        "reference": order,
+        "name": name,
+        "email": email,
+        "currency": "EUR",
+        "lines": lines,
+        "total": str(total),
+    }
     return data, total
 
 

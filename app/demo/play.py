@@ -67,7 +67,13 @@ class Player:
             reply = await self._act(
                 "crm",
                 "create_deal",
-                {**deal, "currency": data["currency"], "email": data["email"], "contact_name": data["name"], "lines": data["lines"]},
+                {
+                    **deal,
+                    "currency": data["currency"],
+                    "email": data["email"],
+                    "contact_name": data["name"],
+                    "lines": data["lines"],
+                },
             )
             played.deal_ids[row.order] = str(reply["id"])
         elif row.type == "deal.paid":
@@ -80,7 +86,11 @@ class Player:
         if row.type == "payment.recorded":
             if float(data["amount"]) > 0:
                 paid = {"amount": data["amount"], "gateway": data["method"], "at": row.at}
-                await self._act("shop", "pay_order", {"id": id_, "reference": data.get("id") or data["payment_id"], **paid})
+                await self._act(
+                    "shop",
+                    "pay_order",
+                    {"id": id_, "reference": data.get("id") or data["payment_id"], **paid},
+                )
         elif row.type == "order.shipped":
             parcel = {"carrier": data.get("carrier", ""), "tracking": data.get("tracking", "")}
             await self._act("shop", "fulfil_order", {"id": id_, "at": row.at, **parcel})
@@ -116,7 +126,13 @@ def _order(row: Row) -> dict[str, Any]:
         line
         for item in items
         for line in (
-            {"sku": item["product_id"], "title": item["product_id"], "quantity": 1, "price": item["price"], "tax_rate": "0"},
+            {
+                "sku": item["product_id"],
+                "title": item["product_id"],
+                "quantity": 1,
+                "price": item["price"],
+                "tax_rate": "0",
+            },
             {"sku": "freight", "title": "Freight", "quantity": 1, "price": item["freight"], "tax_rate": "0"},
         )
     ]

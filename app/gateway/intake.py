@@ -62,10 +62,15 @@ def _translate(sources: Iterable[Source], hook: Hook) -> Intake:
     events: list[ChangeEvent] = []
     hints: list[Hint] = []
     for source in sources:
-        events += source.to_events(hook)
+        events += [event for event in source.to_events(hook) if _counts(source, event)]
         hints += source.hints(hook)
     outcome = "accepted" if events or hints else "ignored"
     return Intake(reply=OK, outcome=outcome, events=tuple(events), hints=tuple(hints))
+
+
+def _counts(source: Source, event: ChangeEvent) -> bool:
+    """Tell whether a webhook is an observation: its record is complete and its version grows with every part."""
+    return event.object.type in source.platform.consistency.monotonic
 
 
 def secrets_of(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:

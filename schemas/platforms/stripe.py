@@ -5,13 +5,28 @@ https://docs.stripe.com/api (version 2026-10-28.endive; the shapes before 2025-0
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from schemas.events import Anchor
-from schemas.facts import Allocation, Credit, Customer, Facts, Invoice, Line, Party, Payment, Payout
+from schemas.facts import (
+    Allocation,
+    Credit,
+    CreditStatus,
+    Customer,
+    DocumentStatus,
+    Facts,
+    Invoice,
+    Line,
+    Party,
+    Payment,
+    PaymentStatus,
+    Payout,
+    PayoutStatus,
+)
 from schemas.money import from_minor
 from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
 from schemas.refs import ObjectRef, find_mark
@@ -37,26 +52,47 @@ PLATFORM = Platform(
         idempotency_seconds=86_400.0,
         paging="keyset",
         mark_field=MappingProxyType(
-            {"invoice": "metadata.o2c", "credit_note": "metadata.o2c", "refund": "metadata.o2c", "payment_intent": "metadata.o2c"}
+            {
+                "invoice": "metadata.o2c",
+                "credit_note": "metadata.o2c",
+                "refund": "metadata.o2c",
+                "payment_intent": "metadata.o2c",
+            }
         ),
     ),
     objects=MappingProxyType(
         {
-            "invoice": "invoice", "payment_intent": "payment", "charge": "payment", "payment_record": "payment",
-            "refund": "credit", "dispute": "credit", "credit_note": "credit", "customer": "customer", "payout": "payout",
+            "invoice": "invoice",
+            "payment_intent": "payment",
+            "charge": "payment",
+            "payment_record": "payment",
+            "refund": "credit",
+            "dispute": "credit",
+            "credit_note": "credit",
+            "customer": "customer",
+            "payout": "payout",
         }
     ),
     statuses=MappingProxyType(
         {
-            "invoice:draft": "draft", "invoice:open": "invoiced", "invoice:paid": "paid", "invoice:void": "void",
+            "invoice:draft": "draft",
+            "invoice:open": "invoiced",
+            "invoice:paid": "paid",
+            "invoice:void": "void",
             "invoice:uncollectible": "on_hold",
         }
     ),
     capabilities=MappingProxyType(
         {
-            "upsert_customer": Effect.RECORDS, "upsert_invoice": Effect.RECORDS, "void_invoice": Effect.RECORDS,
-            "record_payment": Effect.RECORDS, "issue_credit": Effect.RECORDS, "record_shipment": Effect.RECORDS,
-            "add_note": Effect.RECORDS, "record_refund": Effect.MOVES_MONEY, "request_payment": Effect.CONTACTS_CUSTOMER,
+            "upsert_customer": Effect.RECORDS,
+            "upsert_invoice": Effect.RECORDS,
+            "void_invoice": Effect.RECORDS,
+            "record_payment": Effect.RECORDS,
+            "issue_credit": Effect.RECORDS,
+            "record_shipment": Effect.RECORDS,
+            "add_note": Effect.RECORDS,
+            "record_refund": Effect.MOVES_MONEY,
+            "request_payment": Effect.CONTACTS_CUSTOMER,
         }
     ),
     shows=MappingProxyType(
@@ -69,23 +105,68 @@ PLATFORM = Platform(
     signature_headers=("stripe-signature",),
     secrets=("token", "webhook_secret"),
     options=MappingProxyType({"days_until_due": "days until an invoice is due (default 30)"}),
-    gaps=("Stripe has no order object and no fulfilment states.", "A payment cannot be taken back by a record; refund it."),
+    gaps=(
+        "Stripe has no order object and no fulfilment states.",
+        "A payment cannot be taken back by a record; refund it.",
+    ),
 )
 
 EVENTS = (
-    "invoice.created", "invoice.updated", "invoice.finalized", "invoice.paid", "invoice.voided", "invoice.overdue",
-    "invoice.marked_uncollectible", "invoice.deleted", "payment_intent.succeeded", "payment_intent.canceled",
-    "charge.refunded", "refund.created", "refund.updated", "refund.failed", "charge.dispute.created",
-    "charge.dispute.closed", "credit_note.created", "credit_note.voided", "payout.paid", "payout.failed",
+    "invoice.created",
+    "invoice.updated",
+    "invoice.finalized",
+    "invoice.paid",
+    "invoice.voided",
+    "invoice.overdue",
+    "invoice.marked_uncollectible",
+    "invoice.deleted",
+    "payment_intent.succeeded",
+    "payment_intent.canceled",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+    "credit_note.created",
+    "credit_note.voided",
+    "payout.paid",
+    "payout.failed",
 )
 
-_PAYMENT = {
-    "succeeded": "succeeded", "canceled": "cancelled", "requires_capture": "authorised", "failed": "failed",
-    "pending": "pending", "processing": "pending", "requires_payment_method": "pending", "requires_action": "pending",
+_INVOICE: dict[str, DocumentStatus] = {
+    "draft": "draft",
+    "open": "invoiced",
+    "paid": "paid",
+    "void": "void",
+    "uncollectible": "on_hold",
+}
+_PAYMENT: dict[str, PaymentStatus] = {
+    "succeeded": "succeeded",
+    "canceled": "cancelled",
+    "requires_capture": "authorised",
+    "failed": "failed",
+    "pending": "pending",
+    "processing": "pending",
+    "requires_payment_method": "pending",
+    "requires_action": "pending",
     "requires_confirmation": "pending",
 }
-_REFUND = {"pending": "pending", "requires_action": "pending", "succeeded": "issued", "failed": "failed", "canceled": "void"}
-_PAYOUT = {"paid": "paid", "pending": "pending", "in_transit": "in_transit", "canceled": "cancelled", "failed": "failed"}
+_REFUND: dict[str, CreditStatus] = {
+    "pending": "pending",
+    "requires_action": "pending",
+    "succeeded": "issued",
+    "failed": "failed",
+    "canceled": "void",
+}
+_DISPUTE: dict[str, CreditStatus] = {"lost": "issued", "won": "void", "warning_closed": "void", "prevented": "void"}
+_PAYOUT: dict[str, PayoutStatus] = {
+    "paid": "paid",
+    "pending": "pending",
+    "in_transit": "in_transit",
+    "canceled": "cancelled",
+    "failed": "failed",
+}
 
 
 def money(units: int | None, currency: str) -> Decimal:
@@ -133,25 +214,43 @@ def _invoice(record: dict[str, Any]) -> Invoice:
     stage, total = str(record.get("status") or "draft"), money(record.get("total"), currency)
     paid, credited = money(record.get("amount_paid"), currency), _credited(record, currency)
     taxes = record.get("total_taxes") or record.get("total_tax_amounts") or []
-    tax = sum((money(part.get("amount"), currency) for part in taxes), money(record.get("tax"), currency) if not taxes else Decimal(0))
-    status = PLATFORM.statuses.get(f"invoice:{stage}", "on_hold")
+    tax = sum(
+        (money(part.get("amount"), currency) for part in taxes),
+        money(record.get("tax"), currency) if not taxes else Decimal(0),
+    )
+    status: DocumentStatus = _INVOICE.get(stage, "on_hold")
     if status == "paid" and credited:
         status = "refunded" if credited >= total else "partially_refunded"
     elif status == "invoiced" and paid:
         status = "partially_paid"
     return Invoice(
-        number=record.get("number") or "", status=status, stage=stage, currency=currency,  # type: ignore[arg-type]  # statuses hold DocumentStatus words
-        customer=Party(id=ident(record.get("customer")), email=record.get("customer_email") or "", name=record.get("customer_name") or ""),
+        number=record.get("number") or "",
+        status=status,
+        stage=stage,
+        currency=currency,
+        customer=Party(
+            id=ident(record.get("customer")),
+            email=record.get("customer_email") or "",
+            name=record.get("customer_name") or "",
+        ),
         lines=tuple(_line(line, currency) for line in (record.get("lines") or {}).get("data", [])),
-        net_amount=total - tax, tax_amount=tax, payable_amount=total, paid_amount=paid, credited_amount=credited,
-        amount_due=money(record.get("amount_remaining"), currency), issue_date=day(record.get("effective_at") or record.get("created")),
-        due_date=day(record.get("due_date")), note=record.get("description") or "",
+        net_amount=total - tax,
+        tax_amount=tax,
+        payable_amount=total,
+        paid_amount=paid,
+        credited_amount=credited,
+        amount_due=money(record.get("amount_remaining"), currency),
+        issue_date=day(record.get("effective_at") or record.get("created")),
+        due_date=day(record.get("due_date")),
+        note=record.get("description") or "",
         reference=next((anchor.ref.id for anchor in order_anchor(record)), ""),
     )
 
 
 def _credited(record: dict[str, Any], currency: str) -> Decimal:
-    return money(record.get("post_payment_credit_notes_amount"), currency) + money(record.get("pre_payment_credit_notes_amount"), currency)
+    return money(record.get("post_payment_credit_notes_amount"), currency) + money(
+        record.get("pre_payment_credit_notes_amount"), currency
+    )
 
 
 def _line(line: dict[str, Any], currency: str) -> Line:
@@ -159,7 +258,14 @@ def _line(line: dict[str, Any], currency: str) -> Line:
     net = money(line.get("amount"), currency)
     taxes = line.get("taxes") or line.get("tax_amounts") or []
     tax = sum((money(part.get("amount"), currency) for part in taxes), Decimal(0))
-    return Line(id=str(line.get("id", "")), name=line.get("description") or "", quantity=quantity, unit_price=net / quantity, net_amount=net, tax_amount=tax)
+    return Line(
+        id=str(line.get("id", "")),
+        name=line.get("description") or "",
+        quantity=quantity,
+        unit_price=net / quantity,
+        net_amount=net,
+        tax_amount=tax,
+    )
 
 
 def _payment(record: dict[str, Any]) -> Payment:
@@ -169,8 +275,14 @@ def _payment(record: dict[str, Any]) -> Payment:
     invoice = ident(record.get("invoice"))
     amount = money(received, currency)
     return Payment(
-        amount=amount, currency=currency, status=_PAYMENT.get(stage, "pending"), stage=stage, method="stripe",  # type: ignore[arg-type]  # PaymentStatus words
-        paid_at=instant(record.get("created")), date=day(record.get("created")), reference=str(record["id"]),
+        amount=amount,
+        currency=currency,
+        status=_PAYMENT.get(stage, "pending"),
+        stage=stage,
+        method="stripe",
+        paid_at=instant(record.get("created")),
+        date=day(record.get("created")),
+        reference=str(record["id"]),
         allocations=(Allocation(type="invoice", id=invoice, amount=amount),) if invoice else (),
         customer=Party(id=ident(record.get("customer")), email=record.get("receipt_email") or ""),
     )
@@ -181,8 +293,14 @@ def _refund(record: dict[str, Any]) -> Credit:
     payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
     amount = money(record.get("amount"), currency)
     return Credit(
-        document="refund", amount=amount, currency=currency, status=_REFUND.get(stage, "pending"), stage=stage,  # type: ignore[arg-type]  # status words
-        reason=record.get("reason") or "", date=day(record.get("created")), reference=str(record["id"]),
+        document="refund",
+        amount=amount,
+        currency=currency,
+        status=_REFUND.get(stage, "pending"),
+        stage=stage,
+        reason=record.get("reason") or "",
+        date=day(record.get("created")),
+        reference=str(record["id"]),
         allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
     )
 
@@ -193,8 +311,15 @@ def _dispute(record: dict[str, Any]) -> Credit:
     payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
     amount = money(record.get("amount"), currency)
     return Credit(
-        document="refund", amount=amount, currency=currency, status=status, stage=stage, reason=f"dispute: {record.get('reason') or ''}",  # type: ignore[arg-type]  # status words
-        date=day(record.get("created")), reference=str(record["id"]), allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
+        document="refund",
+        amount=amount,
+        currency=currency,
+        status=status,
+        stage=stage,
+        reason=f"dispute: {record.get('reason') or ''}",
+        date=day(record.get("created")),
+        reference=str(record["id"]),
+        allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
     )
 
 
@@ -202,30 +327,50 @@ def _credit_note(record: dict[str, Any]) -> Credit:
     currency = str(record["currency"]).upper()
     amount = money(record.get("total") or record.get("amount"), currency)
     return Credit(
-        number=record.get("number") or "", amount=amount, currency=currency, stage=str(record.get("status")),
-        status="void" if record.get("status") == "void" else "issued", reason=record.get("reason") or "",
-        date=day(record.get("created")), reference=str(record["id"]),
+        number=record.get("number") or "",
+        amount=amount,
+        currency=currency,
+        stage=str(record.get("status")),
+        status="void" if record.get("status") == "void" else "issued",
+        reason=record.get("reason") or "",
+        date=day(record.get("created")),
+        reference=str(record["id"]),
         lines=tuple(_line(line, currency) for line in (record.get("lines") or {}).get("data", [])),
         allocations=(Allocation(type="invoice", id=ident(record.get("invoice")), amount=amount),),
     )
 
 
 def _customer(record: dict[str, Any]) -> Customer:
-    party = Party(id=str(record["id"]), name=record.get("name") or "", email=record.get("email") or "", phone=record.get("phone") or "")
+    party = Party(
+        id=str(record["id"]),
+        name=record.get("name") or "",
+        email=record.get("email") or "",
+        phone=record.get("phone") or "",
+    )
     return Customer(party=party, status="archived" if record.get("deleted") else "active")
 
 
 def _payout(record: dict[str, Any]) -> Payout:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     return Payout(
-        amount=money(record.get("amount"), currency), currency=currency, status=_PAYOUT.get(stage, "pending"), stage=stage,  # type: ignore[arg-type]  # status words
-        arrival_date=day(record.get("arrival_date")), reference=str(record["id"]),
+        amount=money(record.get("amount"), currency),
+        currency=currency,
+        status=_PAYOUT.get(stage, "pending"),
+        stage=stage,
+        arrival_date=day(record.get("arrival_date")),
+        reference=str(record["id"]),
     )
 
 
-_TRANSLATE = MappingProxyType(
+_TRANSLATE: Mapping[str, Callable[[dict[str, Any]], Facts]] = MappingProxyType(
     {
-        "invoice": _invoice, "payment_intent": _payment, "charge": _payment, "refund": _refund, "dispute": _dispute,
-        "credit_note": _credit_note, "customer": _customer, "payout": _payout,
+        "invoice": _invoice,
+        "payment_intent": _payment,
+        "charge": _payment,
+        "refund": _refund,
+        "dispute": _dispute,
+        "credit_note": _credit_note,
+        "customer": _customer,
+        "payout": _payout,
     }
 )

@@ -71,7 +71,7 @@ class Source:
         self.connection = connection
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
-        """Tell whether the raw bytes are signed with any of *secrets* (two during rotation), within the replay window."""
+        """Tell whether the raw bytes are signed with any of *secrets* (two during rotation), recently enough."""
         raise NotImplementedError
 
     def handshake(self, hook: Hook, secrets: Sequence[str]) -> Reply | None:

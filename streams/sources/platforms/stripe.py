@@ -23,9 +23,14 @@ _PAGE = 100
 _OVERLAP = timedelta(minutes=5)
 _MISSING = 404
 _PATHS = {
-    "invoice": "/v1/invoices/", "payment_intent": "/v1/payment_intents/", "charge": "/v1/charges/",
-    "refund": "/v1/refunds/", "dispute": "/v1/disputes/", "credit_note": "/v1/credit_notes/",
-    "customer": "/v1/customers/", "payout": "/v1/payouts/",
+    "invoice": "/v1/invoices/",
+    "payment_intent": "/v1/payment_intents/",
+    "charge": "/v1/charges/",
+    "refund": "/v1/refunds/",
+    "dispute": "/v1/disputes/",
+    "credit_note": "/v1/credit_notes/",
+    "customer": "/v1/customers/",
+    "payout": "/v1/payouts/",
 }
 
 
@@ -140,7 +145,9 @@ class StripeSource(Source):
             for row in reversed(rows)
             if (record := row["data"]["object"])
         }
-        hints = tuple(self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items() if type_ in _PATHS)
+        hints = tuple(
+            self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items() if type_ in _PATHS
+        )
         return Page(hints=hints, cursor=now.isoformat(), complete_up_to=now)
 
     def identify(self) -> Talk[Identity]:
@@ -176,9 +183,15 @@ def _event(body: bytes) -> dict[str, Any]:
 
 def _renamed(event: ChangeEvent, event_id: str, *, deleted: bool) -> ChangeEvent:
     return ChangeEvent(
-        tenant=event.tenant, object=event.object, facts=None if deleted else event.facts, changed_at=event.changed_at,
-        presence="deleted" if deleted else event.presence, mirror_of=event.mirror_of, anchors=event.anchors,
-        event_id=event_id, origin="webhook",
+        tenant=event.tenant,
+        object=event.object,
+        facts=None if deleted else event.facts,
+        changed_at=event.changed_at,
+        presence="deleted" if deleted else event.presence,
+        mirror_of=event.mirror_of,
+        anchors=event.anchors,
+        event_id=event_id,
+        origin="webhook",
     )
 
 

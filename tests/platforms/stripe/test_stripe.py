@@ -1,0 +1,174 @@
+"""Stripe: signature vector, samples, conversations."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.errors import DecodeError, RateLimited, RejectedError, UncertainError
+from app.core.talk import Response
+from schemas.commands import Command
+from schemas.connection import Connection
+from schemas.events import Hint
+from schemas.facts import Credit, Invoice, Line, Party, Payment
+from schemas.refs import ObjectRef
+from sinks.platforms.stripe import StripeSink
+from streams.sources.base import Hook
+from streams.sources.platforms.stripe import StripeSource
+from tests.platforms.conversation import answer
+
+CONNECTION = Connection(name="pay", tenant="acme", platform="stripe", account="acct_1")
+SOURCE, SINK = StripeSource(CONNECTION), StripeSink(CONNECTION)
+BODY = b'{"id":"evt_test_1","object":"event","type":"invoice.paid"}'
+SIGNATURE = "t=1700000000,v1=3e3e661992c26c45d9105cbea450acc1a34f8c6dbafbd891f858c6fd9054fe3e"
+NOW = datetime.fromtimestamp(1700000010, UTC)
+MARK = "o2c1:" + "a" * 32 + ":" + "b" * 12
+
+
+def _hook(body: bytes, signature: str = SIGNATURE) -> Hook:
+    return Hook(body=body, headers={"stripe-signature": signature})
+
+
+def _reply(record: dict[str, Any], status: int = 200) -> Response:
+    return Response(status=status, body=json.dumps(record).encode())
+
+
+def test_the_documented_signature_verifies_and_a_flipped_bit_fails() -> None:
+    assert SOURCE.verify(_hook(BODY), ["whsec_test_secret"], NOW)
+    assert SOURCE.verify(_hook(BODY), ["whsec_other", "whsec_test_secret"], NOW)
+    assert not SOURCE.verify(_hook(BODY[:-1] + b"|"), ["whsec_test_secret"], NOW)
+    assert not SOURCE.verify(_hook(BODY), ["whsec_other"], NOW)
+
+
+def test_an_old_delivery_is_refused() -> None:
+    late = datetime.fromtimestamp(1700000301, UTC)
+    assert not SOURCE.verify(_hook(BODY), ["whsec_test_secret"], late)
+    assert SOURCE.refused(_hook(BODY)).status == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"object":"v2.core.event"}', b'{"object":"event","data":{}}'])
+def test_what_is_no_snapshot_event_is_a_decode_error(body: bytes) -> None:
+    with pytest.raises(DecodeError):
+        SOURCE.hints(_hook(body))
+
+
+def test_samples_parse_to_their_expect(shared: Path) -> None:
+    folder = shared / "samples" / "stripe"
+    for entry in json.loads((folder / "index.json").read_text()):
+        body, expect = (folder / entry["file"]).read_bytes(), entry["expect"]
+        if "event_id" in expect:
+            (event,) = SOURCE.to_events(_hook(body))
+            assert event.event_id == expect["event_id"]
+        elif "object_id" in expect:
+            (event,) = SOURCE.parse("", json.loads(body, parse_float=Decimal))
+        else:
+            error = SINK.classify(Response(status=429 if expect["retryable"] else 400, body=body), mutating=True)
+            assert isinstance(error, RateLimited if expect["retryable"] else RejectedError)
+            continue
+        assert event.object.id == expect["object_id"]
+        _assert_facts(event.facts, expect)
+
+
+def _assert_facts(facts: Any, expect: dict[str, Any]) -> None:
+    assert facts.currency == expect["currency"]
+    if isinstance(facts, Invoice):
+        assert facts.status == expect["canonical_status"]
+        assert facts.payable_amount == Decimal(expect["total"])
+        assert facts.paid_amount == Decimal(expect.get("paid", "0"))
+        assert facts.number == expect.get("number", facts.number)
+        assert facts.amount_due == Decimal(expect["open"]) if "open" in expect else True
+    elif isinstance(facts, Payment):
+        assert facts.amount == Decimal(expect["amount"])
+        assert facts.status == expect.get("canonical_payment", "succeeded")
+    elif isinstance(facts, Credit):
+        assert facts.amount == Decimal(expect.get("total") or expect["amount"])
+        assert facts.status == expect.get("status", "pending")
+
+
+def test_a_missing_object_reads_as_deleted() -> None:
+    hint = Hint(tenant="acme", object=ObjectRef("pay", "acct_1", "invoice", "in_1"))
+    requests, events = answer(SOURCE.read(hint), _reply({"error": {"code": "resource_missing"}}, 404))
+    assert requests[0].path == "/v1/invoices/in_1"
+    assert events[0].presence == "deleted"
+
+
+def test_a_sweep_hints_at_each_object_once() -> None:
+    record = {"object": "invoice", "id": "in_1"}
+    rows = [{"id": f"evt_{n}", "type": "invoice.updated", "data": {"object": record}} for n in range(3)]
+    _, page = answer(
+        SOURCE.sweep("events", "2026-11-01T00:00:00+00:00", NOW), _reply({"data": rows, "has_more": False})
+    )
+    assert [hint.object.id for hint in page.hints] == ["in_1"]
+    assert page.complete_up_to == NOW
+
+
+def _command(**changes: Any) -> Command:
+    invoice = Invoice(
+        currency="EUR",
+        payable_amount=Decimal("24.00"),
+        reference="SO-1",
+        customer=Party(name="Ada", email="ada@example.com"),
+        lines=(Line(name="Mug", net_amount=Decimal(20), tax_amount=Decimal(4)),),
+    )
+    values: dict[str, Any] = {
+        "id": "f" * 32,
+        "kind": "create",
+        "tenant": "acme",
+        "connection": "pay",
+        "account": "acct_1",
+        "capability": "upsert_invoice",
+        "order": "a" * 32,
+        "entity": "invoice:1",
+        "write": "w",
+        "canonical": "c",
+        "mark": MARK,
+        "facts": invoice,
+    }
+    return Command(**{**values, **changes})
+
+
+def test_an_invoice_is_drafted_filled_and_finalized_without_being_sent() -> None:
+    made = {
+        "object": "invoice",
+        "id": "in_1",
+        "currency": "eur",
+        "total": 2400,
+        "status": "open",
+        "metadata": {"o2c": MARK},
+    }
+    requests, written = answer(
+        SINK.write(_command()),
+        _reply({"data": [{"object": "customer", "id": "cus_1"}]}),
+        _reply({**made, "status": "draft"}),
+        _reply(made),
+        _reply(made),
+    )
+    assert [request.step for request in requests if request.mutates] == ["draft", "lines", "finalize"]
+    assert requests[1].form is not None
+    assert requests[1].form["metadata[o2c]"] == MARK
+    assert requests[2].form == {"lines[0][description]": "Mug x 1", "lines[0][amount]": "2400"}
+    assert not any("/send" in request.path for request in requests)
+    assert (written.id, written.mark, written.complete) == ("in_1", MARK, True)
+
+
+def test_a_probe_finds_our_mark_on_a_later_page() -> None:
+    strangers = {"data": [{"object": "invoice", "id": "in_9"}], "has_more": True}
+    ours = {
+        "object": "invoice",
+        "id": "in_1",
+        "currency": "eur",
+        "total": 1,
+        "status": "draft",
+        "metadata": {"o2c": MARK},
+    }
+    requests, written = answer(SINK.probe(_command()), _reply(strangers), _reply({"data": [ours], "has_more": False}))
+    assert requests[1].params["starting_after"] == "in_9"
+    assert written is not None
+    assert not written.complete
+
+
+def test_a_server_error_on_a_write_is_uncertain() -> None:
+    assert isinstance(SINK.classify(Response(status=502, body=b"<html>"), mutating=True), UncertainError)

@@ -1,0 +1,51 @@
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+
+from app.gateway.intake import Endpoint, receive, secrets_of
+from schemas.connection import Connection
+from streams.sources.base import Hook
+from streams.sources.platforms.stripe import StripeSource
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SECRET = "whsec_made_up"
+ENDPOINT = Endpoint(
+    source=StripeSource(Connection(name="pay", tenant="acme", platform="stripe", account="acct_1")),
+    secrets=(SECRET,),
+)
+
+
+def _signed(body: bytes, secret: str = SECRET) -> Hook:
+    stamp = str(int(NOW.timestamp()))
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return Hook(body=body, headers={"stripe-signature": f"t={stamp},v1={digest}"})
+
+
+def _event(record: dict[str, object]) -> bytes:
+    return json.dumps({"id": "evt_1", "object": "event", "type": "invoice.paid", "data": {"object": record}}).encode()
+
+
+def test_a_thin_platform_gives_hints_and_no_observation() -> None:
+    record = {"object": "invoice", "id": "in_1", "currency": "eur", "status": "paid"}
+    intake = receive([ENDPOINT], _signed(_event(record)), NOW)
+    assert (intake.outcome, intake.events) == ("accepted", ())
+    assert [hint.object.id for hint in intake.hints] == ["in_1"]
+
+
+def test_a_wrong_signature_is_refused_before_the_body_is_looked_at() -> None:
+    intake = receive([ENDPOINT], _signed(b"not json", "whsec_wrong"), NOW)
+    assert (intake.outcome, intake.reply.status, intake.unreadable) == ("refused", 400, "")
+
+
+def test_signed_rubbish_goes_to_dead_letters_and_is_acknowledged() -> None:
+    intake = receive([ENDPOINT], _signed(b"not json"), NOW)
+    assert (intake.outcome, intake.reply.status) == ("unreadable", 200)
+    assert intake.unreadable
+
+
+def test_the_previous_secret_still_verifies_during_rotation() -> None:
+    assert secrets_of({"webhook_secret": "new", "webhook_secret_previous": "old"}, "webhook_secret") == (
+        "new",
+        "old",
+    )
