@@ -1,0 +1,137 @@
+"""The sandbox's own promises: faults happen where they say, webhooks arrive signed and in order."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from app.sandbox.base import Faults, Sandbox
+from app.sandbox.faults import Injector
+
+pytestmark = pytest.mark.sandbox
+
+
+class Counting(Sandbox):
+    slug = "counting"
+
+    def __init__(self, *args, **knobs):
+        super().__init__(*args, **knobs)
+        self.value = 0
+        self.verbs = {"add": self.add}
+
+    def add(self, asked):
+        self.value += asked["by"]
+        self.emit(json.dumps({"value": self.value}).encode(), topic="added")
+        return {"value": self.value}
+
+    def routes(self):
+        async def get(_):
+            return web.json_response({"value": self.value})
+
+        async def post(_):
+            self.value += 1
+            return web.json_response({"value": self.value})
+
+        return [web.get("/value", get), web.post("/value", post)]
+
+    def books(self):
+        return [{"kind": "order", "id": "1", "total": str(self.value)}]
+
+    def sign(self, body, url, secret, now):
+        return {"X-Signature": f"{secret}:{len(body)}"}
+
+
+@pytest.fixture
+async def sandbox():
+    sandbox = Counting("acc")
+    sandbox.url = await sandbox.start()
+    yield sandbox
+    await sandbox.stop()
+
+
+async def faults(client, sandbox, **knobs):
+    async with client.post(f"{sandbox.url}/_sandbox/faults", json=knobs) as reply:
+        assert reply.status == 200
+
+
+async def test_reset_before_commit_changes_nothing_and_reset_after_does(sandbox):
+    async with aiohttp.ClientSession() as client:
+        await faults(client, sandbox, reset_before_commit=1)
+        with pytest.raises(aiohttp.ClientError):
+            await client.post(f"{sandbox.url}/value")
+        assert sandbox.value == 0
+        await faults(client, sandbox, reset_before_commit=0, reset_after_commit=1)
+        with pytest.raises(aiohttp.ClientError):
+            await client.post(f"{sandbox.url}/value")
+        assert sandbox.value == 1
+        async with client.get(f"{sandbox.url}/_sandbox/faults") as reply:
+            assert (await reply.json())["injected"] == {"reset_before_commit": 1, "reset_after_commit": 1}
+
+
+async def test_slow_commit_breaks_the_connection_and_commits_later(sandbox):
+    async with aiohttp.ClientSession() as client:
+        await faults(client, sandbox, slow_commit=1, slow_commit_s=0.05)
+        with pytest.raises(aiohttp.ClientError):
+            await client.post(f"{sandbox.url}/value")
+        assert sandbox.value == 0
+        await asyncio.sleep(0.3)
+        assert sandbox.value == 1
+
+
+async def test_reads_are_logged_as_reads_and_faults_by_name(sandbox):
+    async with aiohttp.ClientSession() as client:
+        await faults(client, sandbox, rate_429=1)
+        assert (await client.get(f"{sandbox.url}/value")).status == 429
+        await faults(client, sandbox, rate_429=0)
+        await client.post(f"{sandbox.url}/value", headers={"Idempotency-Key": "k"})
+        async with client.get(f"{sandbox.url}/_sandbox/requests") as reply:
+            log = await reply.json()
+    assert [(row["mutating"], row["key"], row["fault"]) for row in log["requests"]] == [
+        (False, "", "rate_429"),
+        (True, "k", ""),
+    ]
+    assert log["counters"] == {"total": 2, "mutating": 1, "429": 1, "200": 1}
+
+
+async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox):
+    got = []
+
+    async def receive(request):
+        got.append((await request.json(), request.headers["X-Signature"]))
+        return web.Response(status=503 if len(got) == 1 else 200)
+
+    receiver = web.Application()
+    receiver.add_routes([web.post("/in", receive)])
+    runner = web.AppRunner(receiver)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/in"
+    async with aiohttp.ClientSession() as client:
+        await client.post(f"{sandbox.url}/_sandbox/webhooks", json={"url": url, "secret": "s"})
+        for _ in range(3):
+            await client.post(f"{sandbox.url}/_sandbox/act/add", json={"by": 1})
+        async with asyncio.timeout(5):
+            while sandbox.hooks.pending:
+                await asyncio.sleep(0.02)
+    await runner.cleanup()
+    assert [body["value"] for body, _ in got] == [1, 1, 2, 3]
+    assert got[0][1] == "s:12"
+
+
+async def test_books_are_json_lines(sandbox):
+    async with aiohttp.ClientSession() as client, client.get(f"{sandbox.url}/_sandbox/books") as reply:
+        assert json.loads(await reply.text()) == {"kind": "order", "id": "1", "total": "0"}
+
+
+def test_an_unknown_fault_is_refused():
+    with pytest.raises(ValueError, match="unknown fault"):
+        Faults().changed({"gremlins": 1})
+
+
+def test_the_same_seed_injects_the_same_faults():
+    from random import Random
+
+    runs = [Injector(Faults(rate_429=0.5), Random(7)) for _ in range(2)]
+    assert [runs[0].happens("rate_429") for _ in range(50)] == [runs[1].happens("rate_429") for _ in range(50)]
