@@ -15,17 +15,25 @@ O2CError                  catch all of ours and nothing else
 
 from __future__ import annotations
 
+from schemas.errors import DecodeError, O2CError
 
-class O2CError(Exception):
-    """One sentence with platform, order and status; never a body, never a token."""
+__all__ = [
+    "AuthError",
+    "ConfigError",
+    "ConflictError",
+    "DecodeError",
+    "DuplicateError",
+    "O2CError",
+    "RateLimited",
+    "RejectedError",
+    "RetryableError",
+    "UncertainError",
+    "UnsupportedError",
+]
 
 
 class ConfigError(O2CError):
     """The configuration cannot be used."""
-
-
-class DecodeError(O2CError):
-    """Bytes that are not what they should be."""
 
 
 class RetryableError(O2CError):

@@ -1,0 +1,85 @@
+"""Every topic, in one place: versioned names, cleanup and keying.
+
+All partitioned topics have the same number of partitions and the same partitioner: tables and their sources must agree.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+Cleanup = Literal["delete", "compact"]
+
+CRM_CHANGES = "crm-changes"
+ACCOUNTING_CHANGES = "accounting-changes"
+ORDER_FACTS = "order-facts"
+LINKS = "links"
+COMMANDS = "commands"
+HINTS = "hints"
+RESULTS = "results"
+ORDER_STATES = "order-states"
+DEAD_LETTERS = "dead-letters"
+NOTIFICATIONS = "notifications"
+INBOX = "inbox"
+JOURNAL = "journal"
+CURSORS = "cursors"
+TOKENS = "tokens"
+BROADCAST = "broadcast"
+ORDERS_CHANGELOG = "orders-changelog"
+LINKS_CHANGELOG = "links-changelog"
+
+_WEEK = 7 * 24 * 3600 * 1000
+_COMPACT = MappingProxyType(
+    {
+        "min.cleanable.dirty.ratio": "0.2",
+        "max.compaction.lag.ms": str(6 * 3600 * 1000),
+        "segment.bytes": str(64 * 1024 * 1024),
+    }
+)
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic; `key` says in words what partitions it."""
+
+    name: str
+    key: str
+    cleanup: Cleanup = "delete"
+    single: bool = False
+    """One partition: read whole by everybody."""
+    public: bool = False
+    """Part of the published contract."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Return the topic configuration to apply."""
+        if self.cleanup == "compact":
+            return {"cleanup.policy": "compact", **_COMPACT}
+        return {"cleanup.policy": "delete", "retention.ms": str(_WEEK)}
+
+
+TOPICS = (
+    Topic(name=CRM_CHANGES, key="order key, else first anchor", public=True),
+    Topic(name=ACCOUNTING_CHANGES, key="order key, else first anchor", public=True),
+    Topic(name=ORDER_FACTS, key="order key"),
+    Topic(name=LINKS, key="object or anchor"),
+    Topic(name=COMMANDS, key="connection"),
+    Topic(name=HINTS, key="connection"),
+    Topic(name=RESULTS, key="order key"),
+    Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
+    Topic(name=DEAD_LETTERS, key="origin", public=True),
+    Topic(name=NOTIFICATIONS, key="order key", public=True),
+    Topic(name=INBOX, key="connection and command", cleanup="compact"),
+    Topic(name=JOURNAL, key="connection, write and step", cleanup="compact"),
+    Topic(name=CURSORS, key="connection and sweep", cleanup="compact"),
+    Topic(name=TOKENS, key="connection", cleanup="compact"),
+    Topic(name=BROADCAST, key="kind and subject", cleanup="compact", single=True),
+    Topic(name=ORDERS_CHANGELOG, key="order key", cleanup="compact"),
+    Topic(name=LINKS_CHANGELOG, key="object or anchor", cleanup="compact"),
+)
+
+
+def side_topic(canonical: str) -> str:
+    """Return the public topic that carries changes of *canonical* objects."""
+    return CRM_CHANGES if canonical in {"order", "shipment", "customer"} else ACCOUNTING_CHANGES

@@ -1,0 +1,112 @@
+"""Facts as flat text fields: what wanted, shown and acknowledged states are compared by.
+
+Text is canonical: equal facts give equal text, whatever the source's number format was. A field that a system does
+not show is left out, so that silence is never taken for an empty value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+
+from schemas.facts import Credit, Facts, Invoice, Line, Order, Payment, Shipment
+from schemas.money import text
+
+Fields = dict[str, str]
+
+
+def project(facts: Facts | None) -> Fields:
+    """Return the comparable fields of *facts*; empty for customers, payouts and deleted objects."""
+    for kind, translate in _PROJECTIONS.items():
+        if isinstance(facts, kind):
+            return translate(facts)
+    return {}
+
+
+def digest(fields: Mapping[str, str]) -> str:
+    """Return a short digest of *fields* that does not depend on their order (16 hex digits)."""
+    joined = "\x1f".join(f"{name}\x1e{fields[name]}" for name in sorted(fields))
+    return hashlib.blake2b(joined.encode(), digest_size=8).hexdigest()
+
+
+def lines_digest(lines: Iterable[Line], currency: str) -> str:
+    """Return a digest of what was sold: article, quantity and gross amount of each line, in any order."""
+    rows = sorted(
+        f"{line.sku or line.name}|{line.quantity.normalize():f}|{text(line.net_amount + line.tax_amount, currency)}"
+        for line in lines
+    )
+    return hashlib.blake2b("\n".join(rows).encode(), digest_size=8).hexdigest()
+
+
+def _order(order: Order) -> Fields:
+    fields = {
+        "number": order.number,
+        "currency": order.currency,
+        "note": order.note,
+        "po_number": order.po_number,
+        "status": order.headline or order.status,
+        "email": order.customer.email if order.customer else "",
+    }
+    return {
+        **fields,
+        **_amount("payable_amount", order.payable_amount, order.currency),
+        **_lines(order.lines, order.currency),
+    }
+
+
+def _invoice(invoice: Invoice) -> Fields:
+    fields = {
+        "currency": invoice.currency,
+        "payable_amount": text(invoice.payable_amount, invoice.currency),
+        "note": invoice.note,
+        "po_number": invoice.po_number,
+        "email": invoice.customer.email if invoice.customer else "",
+        "issue_date": invoice.issue_date.isoformat() if invoice.issue_date else "",
+        "due_date": invoice.due_date.isoformat() if invoice.due_date else "",
+    }
+    return {**fields, **_lines(invoice.lines, invoice.currency)}
+
+
+def _payment(payment: Payment) -> Fields:
+    return {
+        "amount": text(payment.amount, payment.currency),
+        "currency": payment.currency,
+        "date": payment.date.isoformat() if payment.date else "",
+        "reference": payment.reference,
+    }
+
+
+def _credit(credit: Credit) -> Fields:
+    fields = {
+        "amount": text(credit.amount, credit.currency),
+        "currency": credit.currency,
+        "date": credit.date.isoformat() if credit.date else "",
+        "reference": credit.reference,
+    }
+    return {**fields, **_lines(credit.lines, credit.currency)}
+
+
+def _shipment(shipment: Shipment) -> Fields:
+    return {
+        "carrier": shipment.carrier,
+        "tracking": ",".join(sorted(shipment.tracking_numbers)),
+        "status": shipment.status,
+    }
+
+
+def _amount(name: str, amount: Decimal | None, currency: str) -> Fields:
+    return {} if amount is None else {name: text(amount, currency)}
+
+
+def _lines(lines: tuple[Line, ...], currency: str) -> Fields:
+    return {"lines": lines_digest(lines, currency)} if lines else {}
+
+
+_PROJECTIONS: Mapping[type, Callable[..., Fields]] = {
+    Order: _order,
+    Invoice: _invoice,
+    Payment: _payment,
+    Credit: _credit,
+    Shipment: _shipment,
+}
