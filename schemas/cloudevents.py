@@ -37,10 +37,7 @@ def encode(event: ChangeEvent, canonical: str) -> tuple[bytes, Headers, bytes]:
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_type", f"o2c.{canonical}.changed.v1".encode()),
-        (
-            "ce_source",
-            "/".join(("", *(quote(part, safe="") for part in (event.tenant, ref.connection, ref.account)))).encode(),
-        ),
+        ("ce_source", source.encode()),
         ("ce_subject", ref.id.encode()),
         ("ce_id", (event.event_id or hashlib.blake2b(value, digest_size=16).hexdigest()).encode()),
         ("content-type", JSON.encode()),
