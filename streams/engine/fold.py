@@ -16,15 +16,15 @@ Headers = tuple[tuple[str, bytes], ...]
 class Record(NamedTuple):
     """One record of Kafka, or a tick.
 
-    A tick has topic "@tick", the key of the state that asked for it, offset -1, and as value nothing (its time has come)
-    or the label it waited for ("topic/" + broadcast key).
+    A tick has topic "@tick", the key of the state that asked for it, offset -1, and as value nothing (its time
+    has come) or the label it waited for ("topic/" + broadcast key).
     """
 
     topic: str
     partition: int
     offset: int
     key: bytes
-    value: bytes | None
+    value: bytes
     headers: Headers
     timestamp: int
 
@@ -42,10 +42,11 @@ class Out(NamedTuple):
 class Folded(NamedTuple):
     """What a fold made of some records.
 
-    `states` holds changed states, None deletes. `timers` holds when a key wants its next tick, None for never; a key that
-    is left out keeps its time, and a time that was reached is used up. `waits` holds the broadcast entries
-    (`wait_label(topic, key)`) whose next change shall tick the key; left out keeps them, a label that ticked is used up.
-    `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome".
+    `states` holds changed states, None deletes. `timers` holds when a key wants its next tick, None for never; a
+    key that is left out keeps its time, and a time that was reached is used up. `waits` holds the broadcast
+    entries (`wait_label(topic, key)`) whose next change shall tick the key; left out keeps them, a label that
+    ticked is used up. `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome".
+    Only a key with a state can have timers and waits.
     """
 
     states: Mapping[bytes, bytes | None]
@@ -59,8 +60,8 @@ class Folded(NamedTuple):
 class Processor(Protocol):
     """One table: co-partitioned source topics folded into one state per key.
 
-    Both methods must be functions of their arguments; what a batch decoded may be cached between the two calls. Any
-    exception but NewerFormat quarantines the record keys that caused it.
+    Both methods must be functions of their arguments; what a batch decoded may be cached between the two calls.
+    Any exception but NewerFormat quarantines the record keys that caused it.
     """
 
     name: str

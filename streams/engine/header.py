@@ -13,7 +13,7 @@ _LENGTH = struct.Struct(">H")
 
 
 class StateHeader(NamedTuple):
-    """Who wrote a state (epoch), having read how far (position), when it wants a tick (ms, 0: never), what it waits for."""
+    """Who wrote a state (epoch), having read how far (position), its next tick (ms, 0: never), what it waits for."""
 
     epoch: int
     position: int

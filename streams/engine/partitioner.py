@@ -9,5 +9,5 @@ from aiokafka.partitioner import murmur2
 
 @lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of *key* in a topic of *partitions*; the hash is slow in Python, so answers are kept."""
+    """Return the partition of *key* in a topic of *partitions*; kept, since the hash is slow in Python."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)

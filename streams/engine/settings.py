@@ -70,6 +70,6 @@ class WorkerSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         if self.session_timeout > self.request_timeout:
-            raise ConfigError("session_timeout must not exceed request_timeout, or joining a group times out.")
+            raise ConfigError("session_timeout must not exceed request_timeout: joining would time out.")
         if not self.name or "/" in self.name:
             raise ConfigError("A worker needs a name that can be a folder's.")

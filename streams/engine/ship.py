@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     CorruptRecordException,
-    InvalidRecordError,
-    InvalidTopic,
+    InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from streams.engine.fold import Headers, Out
     from streams.engine.settings import WorkerSettings
 
-_REFUSALS = (CorruptRecordException, InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+_REFUSALS = (CorruptRecordException, MessageSizeTooLargeError, RecordListTooLargeError)
 _OVERHEAD = 128
 
 
@@ -37,10 +36,11 @@ class Landed(NamedTuple):
     """Where a part of a batch landed."""
 
     offset: int
-    count: int
+    records: int
 
 
 Address = tuple[str, int]
+Addressed = tuple[Address, bytes | None, bytes | None, "Headers"]
 Parcel = list[tuple[bytes | None, bytes | None, "Headers"]]
 
 
@@ -99,8 +99,8 @@ class Shipper:
     async def ship(self, parcels: dict[Address, Parcel]) -> dict[Address, list[Landed]]:
         """Send all *parcels* and return when every record is acknowledged by all in-sync replicas.
 
-        Raises Unwritable when the broker refuses a record for good, KafkaError when it cannot be reached in time. In both
-        cases some of the records may have been written.
+        Raises Unwritable when the broker refuses a record for good, KafkaError when it cannot be reached in
+        time. In both cases some of the records may have been written.
         """
         started = time.perf_counter()
         jobs = [asyncio.ensure_future(self._send(*address, parcel)) for address, parcel in parcels.items()]
@@ -109,11 +109,11 @@ class Shipper:
         for answer in answers:
             if isinstance(answer, _REFUSALS):
                 raise Unwritable(f"The broker refused a record: {type(answer).__name__}.") from answer
-            if isinstance(answer, (InvalidTopic, TopicAuthorizationFailedError)):
+            if isinstance(answer, (InvalidTopicError, TopicAuthorizationFailedError)):
                 raise ConfigError(f"The broker refuses a topic: {type(answer).__name__}.") from answer
             if isinstance(answer, BaseException):
                 raise answer
-        return {address: landed for address, landed in zip(parcels, answers, strict=True) if isinstance(landed, list)}
+        return {place: parts for place, parts in zip(parcels, answers, strict=True) if isinstance(parts, list)}
 
     async def _send(self, topic: str, partition: int, parcel: Parcel) -> list[Landed]:
         producer, futures, at = self._connected(), [], 0
@@ -122,7 +122,7 @@ class Shipper:
             builder, first = producer.create_batch(), at
             while at < len(parcel):
                 key, value, headers = parcel[at]
-                if builder.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
+                if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
                     break
                 at += 1
             if at == first:
@@ -136,7 +136,7 @@ class Shipper:
         return self._producer
 
 
-def parcels_of(records: Iterable[tuple[Address, bytes | None, bytes | None, Headers]]) -> dict[Address, Parcel]:
+def parcels_of(records: Iterable[Addressed]) -> dict[Address, Parcel]:
     """Return records grouped by where they go, order kept."""
     grouped: dict[Address, Parcel] = defaultdict(list)
     for address, key, value, headers in records:

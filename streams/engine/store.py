@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rocksdict import (
     AccessType,
@@ -52,7 +52,7 @@ class StoreOptions:
         table = BlockBasedOptions()
         table.set_block_cache(self.cache)
         table.set_bloom_filter(10, block_based=False)
-        table.set_cache_index_and_filter_blocks(True)  # noqa: FBT003  rocksdict takes it by position
+        table.set_cache_index_and_filter_blocks(True)
         options = Options(raw_mode=True)
         options.create_if_missing(True)  # noqa: FBT003  same
         options.set_block_based_table_factory(table)
@@ -71,7 +71,7 @@ class Store:
         self.path = path
         self._options = options
         self._without_log = WriteOptions()
-        self._without_log.disable_wal = True
+        self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]  a property in truth
         self._open()
 
     def _open(self) -> None:
@@ -102,13 +102,12 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return stored values (header and state) in the order of *keys*."""
-        found: list[bytes | None] = self._db.get([_STATE + key for key in keys])
-        return found
+        return cast("list[bytes | None]", self._db.get([_STATE + key for key in keys]))
 
     def write(self, changes: Iterable[Change], position: int, epoch: int, *, durable: bool = True) -> None:
         """Write *changes*, their index entries and the position as one batch, the position last.
 
-        Without *durable* the write-ahead log is skipped: a crash loses a suffix of such writes, never their middle.
+        Without *durable* the write-ahead log is skipped: a crash then loses the last writes, never some between.
         """
         batch = WriteBatch(raw_mode=True)
         for change in changes:
@@ -175,7 +174,7 @@ class Store:
         while (raw := next(self._scan(_WAIT, start), None)) is not None:
             (size,) = _LABEL_FORMAT.unpack_from(raw, 1)
             found.append(raw[3 : 3 + size])
-            start = _wait_prefix(found[-1]) + b"\xff" * 64
+            start = _successor(_wait_prefix(found[-1]))
         return found
 
     def _scan(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
@@ -205,6 +204,11 @@ class Store:
             parts = (key, state_of(value) or b"", _DUE_FORMAT.pack(header.due), waits)
             total ^= int.from_bytes(hashlib.sha256(b"\x00".join(parts)).digest())
         return f"{total:064x}"
+
+
+def _successor(prefix: bytes) -> bytes:
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1])
 
 
 def _due_key(due: int, key: bytes) -> bytes:

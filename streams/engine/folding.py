@@ -1,0 +1,153 @@
+"""Folds a batch in slices short enough that heartbeats, web and revocation stay alive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streams.engine.fold import TICK_TOPIC, NewerFormat
+from streams.engine.header import StateHeader, header_of, state_of
+from streams.engine.store import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from streams.engine.broadcast import Broadcast
+    from streams.engine.fold import Folded, Out, Processor, Record
+    from streams.engine.instruments import Instruments
+    from streams.engine.store import Store
+
+_SMALLEST, _LARGEST = 16, 1_000
+_NEW = StateHeader(0, 0)
+
+
+class FoldFailed(Exception):
+    """The fold raised something nobody foresaw."""
+
+
+@dataclass
+class Gathered:
+    """What the slices of one batch came to."""
+
+    olds: dict[bytes, bytes | None] = field(default_factory=dict)
+    states: dict[bytes, bytes | None] = field(default_factory=dict)
+    timers: dict[bytes, datetime | None] = field(default_factory=dict)
+    waits: dict[bytes, Sequence[bytes]] = field(default_factory=dict)
+    outs: list[Out] = field(default_factory=list)
+    dead: list[tuple[Record, str, str]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    ticked: dict[bytes, set[bytes]] = field(default_factory=dict)
+
+    def view(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        """Return the states of *keys* as the slices before left them."""
+        states, olds = self.states, self.olds
+        return {key: states[key] if key in states else state_of(olds[key]) for key in keys}
+
+    def absorb(self, folded: Folded) -> None:
+        """Add what one slice came to."""
+        self.states.update(folded.states)
+        self.outs.extend(folded.outs)
+        self.dead.extend(folded.dead)
+        self.counts.update(folded.counts)
+        self.timers.update(folded.timers)
+        self.waits.update(folded.waits)
+
+    def tick(self, records: Sequence[Record]) -> None:
+        """Remember which timers and labels are used up by *records*."""
+        for record in records:
+            if record.topic == TICK_TOPIC:
+                self.ticked.setdefault(record.key, set()).add(record.value)
+
+    def load(self, store: Store, keys: Sequence[bytes]) -> None:
+        """Read the stored values of *keys* that were not read yet."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self.olds]
+        if missing:
+            self.olds.update(zip(missing, store.get_many(missing), strict=True))
+
+    def changes(self, store: Store, epoch: int, position: int) -> Iterator[Change]:
+        """Yield what must be written: states, timers or waits that differ from what is stored."""
+        keys = dict.fromkeys((*self.states, *self.timers, *self.waits, *self.ticked))
+        self.load(store, list(keys))
+        for key in keys:
+            old = self.olds[key]
+            before = header_of(old) if old is not None else _NEW
+            known = state_of(old)
+            state = self.states.get(key, known)
+            due, waits = self._due(key, before), self._waits(key, before)
+            if state == known and (state is None or (due == before.due and waits == before.waits)):
+                continue
+            header = StateHeader(epoch, position, due, waits)
+            yield Change(key, old, header, header.pack(), state)
+
+    def _due(self, key: bytes, before: StateHeader) -> int:
+        if key in self.timers:
+            at = self.timers[key]
+            return 0 if at is None else max(1, int(at.timestamp() * 1000))
+        return 0 if b"" in self.ticked.get(key, ()) else before.due
+
+    def _waits(self, key: bytes, before: StateHeader) -> tuple[bytes, ...]:
+        if key in self.waits:
+            return tuple(self.waits[key])
+        used = self.ticked.get(key)
+        return tuple(label for label in before.waits if label not in used) if used else before.waits
+
+
+class Folder:
+    """Runs one processor; the size of a slice follows how long the last one took."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        broadcast: Broadcast,
+        instruments: Instruments,
+        now: Callable[[], datetime],
+        cpu_slice: float,
+    ) -> None:
+        self._processor = processor
+        self._broadcast = broadcast
+        self._instruments = instruments
+        self._now = now
+        self._cpu_slice = cpu_slice
+        self._slice = 64
+
+    async def fold(self, partition: int, records: Sequence[Record], store: Store) -> Gathered:
+        """Return what *records* do; raises FoldFailed for any exception of the fold but NewerFormat."""
+        gathered, at = Gathered(), 0
+        while at < len(records):
+            part = records[at : at + self._slice]
+            started = time.perf_counter()
+            gathered.tick(part)
+            gathered.absorb(self._fold_slice(partition, part, store, gathered, self._broadcast.values))
+            took = time.perf_counter() - started
+            self._instruments.fold_seconds.observe(took)
+            self._adapt(len(part), took)
+            at += len(part)
+            await asyncio.sleep(0)
+        return gathered
+
+    def _fold_slice(
+        self,
+        partition: int,
+        part: Sequence[Record],
+        store: Store,
+        gathered: Gathered,
+        broadcast: Mapping[str, Mapping[bytes, bytes]],
+    ) -> Folded:
+        try:
+            keys = self._processor.keys(part)
+            gathered.load(store, keys)
+            return self._processor.fold(partition, part, gathered.view(keys), self._now(), broadcast)
+        except NewerFormat:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            self._instruments.fold_errors.labels(self._processor.name, kind).inc()
+            raise FoldFailed(f"{kind} in {self._processor.name}") from error
+
+    def _adapt(self, records: int, took: float) -> None:
+        fitting = int(records * self._cpu_slice / max(took, 1e-6))
+        self._slice = max(_SMALLEST, min(_LARGEST, fitting, self._slice * 2))

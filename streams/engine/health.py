@@ -1,0 +1,126 @@
+"""Liveness and readiness that tell the truth: they ask the broker, not the client's own idea of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.engine.recovery import reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.engine.batch_path import Surroundings
+    from streams.engine.engine import Engine
+
+_log = structlog.get_logger(__name__)
+_INTERVAL = 2.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether all is well, and if not, why, in words for a person."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass
+class _Progress:
+    position: int
+    lag: int
+    moved: float
+
+
+class Health:
+    """Compares what was done with what the broker has, partition by partition."""
+
+    def __init__(self, engine: Engine, around: Surroundings) -> None:
+        self._engine = engine
+        self._around = around
+        self._settings = around.settings
+        self._progress: dict[TopicPartition, _Progress] = {}
+        self._broker_seen = time.monotonic()
+        self._tail_checked = time.monotonic()
+
+    def live(self) -> Verdict:
+        """Say no when a partition with work left did not move for `stuck_after`: a restart may help."""
+        now, limit = time.monotonic(), self._settings.stuck_after
+        stuck = [
+            f"{tp.topic}/{tp.partition} has not moved for {now - seen.moved:.0f} s, {seen.lag} records behind"
+            for tp, seen in self._progress.items()
+            if seen.lag > 0 and now - seen.moved > limit
+        ]
+        return Verdict(not stuck, tuple(stuck))
+
+    def ready(self) -> Verdict:
+        """Say no before the first assignment, during recovery, after a partition stopped, without a broker."""
+        reasons = []
+        if not self._engine.assigned_once:
+            reasons.append("the group has not assigned anything yet")
+        if self._engine.activating:
+            reasons.append("partitions are being recovered")
+        reasons += [
+            f"{path.processor.name}/{path.partition} is {path.state}"
+            for path in self._engine.paths
+            if path.state != "running"
+        ]
+        if time.monotonic() - self._broker_seen > self._settings.stuck_after:
+            reasons.append("the broker has not answered")
+        return Verdict(not reasons, tuple(reasons))
+
+    async def watch(self) -> None:
+        """Measure until cancelled."""
+        consumer = reader(self._settings, "health")
+        await consumer.start()
+        try:
+            while True:
+                await asyncio.sleep(_INTERVAL)
+                tps = [tp for path in self._engine.paths for tp in (*_sources(path), path.changelog)]
+                try:
+                    ends = await consumer.end_offsets(tps) if tps else {}
+                except KafkaError as error:
+                    _log.warning("health.broker", error=type(error).__name__)
+                    continue
+                self._broker_seen = time.monotonic()
+                self._compare(ends)
+                self._measure()
+        finally:
+            await consumer.stop()
+
+    def _compare(self, ends: Mapping[TopicPartition, int]) -> None:
+        now = time.monotonic()
+        check_tail = now - self._tail_checked > self._settings.tail_check_interval
+        seen: dict[TopicPartition, _Progress] = {}
+        for path in self._engine.paths:
+            if check_tail and path.changelog in ends:
+                path.tail_seen(ends[path.changelog])
+            for tp in _sources(path):
+                if tp not in ends or path.state in ("stopped", "fenced"):
+                    continue
+                at = path.done[tp.topic]
+                lag = max(0, ends[tp] - at)
+                before = self._progress.get(tp)
+                moved = before.moved if before is not None and before.position == at and lag else now
+                seen[tp] = _Progress(at, lag, moved)
+                self._around.instruments.shared.lag.labels(tp.topic, str(tp.partition)).set(lag)
+        self._progress = seen
+        if check_tail:
+            self._tail_checked = now
+
+    def _measure(self) -> None:
+        instruments = self._around.instruments
+        instruments.commit_age.set(time.monotonic() - self._engine.committed_at)
+        states = [path.state for path in self._engine.paths]
+        for state in ("starting", "running", "stopped", "fenced"):
+            instruments.partitions.labels(state).set(states.count(state))
+
+
+def _sources(path: object) -> list[TopicPartition]:
+    return [TopicPartition(topic, path.partition) for topic in path.processor.topics]  # type: ignore[attr-defined]

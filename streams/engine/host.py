@@ -1,0 +1,316 @@
+"""Faust as host: membership, assignment, changelog topics, web. Its data path is replaced by ours.
+
+Everything that is private in Faust or aiokafka and used by the engine is used here, and
+tests/contract/test_faust_internals.py asserts that it is still there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import faust
+import structlog
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faust.tables.manager import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.engine.fold import Fenced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer
+
+    from streams.engine.fold import Processor
+    from streams.engine.settings import WorkerSettings
+
+_log = structlog.get_logger(__name__)
+_FETCH_WAIT = 0.5
+
+
+class Guest(Protocol):
+    """What the engine does when its host tells it something."""
+
+    def hungry(self) -> set[TP]:
+        """Return the source partitions to fetch from."""
+        ...
+
+    def offer(self, records: Mapping[TP, Sequence[Any]]) -> None:
+        """Take fetched records."""
+        ...
+
+    def revoking(self) -> None:
+        """Take no more records from now on."""
+        ...
+
+    async def quiesce(self) -> None:
+        """Finish or cancel what is in flight and commit."""
+        ...
+
+    async def commit(self) -> bool:
+        """Commit finished offsets."""
+        ...
+
+    async def assigned(self, actives: set[TP], standbys: set[TP], generation: int) -> None:
+        """Start to own *actives* and to follow *standbys*."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class HostThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread; remembers when the group was last heard of."""
+
+    heard = 0.0
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = int(self.app.settings.fetch_max_wait * 1000)  # noqa: SLF001  no setting
+        return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer and listen to its heartbeats."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  nothing public tells of heartbeats
+        beat = coordinator._do_heartbeat  # noqa: SLF001  same
+
+        async def heartbeat() -> bool:
+            alive = bool(await beat())
+            if alive:
+                self.heard = now_with_suspend()
+            return alive
+
+        coordinator._do_heartbeat = heartbeat  # noqa: SLF001  same
+
+    def generation(self) -> int:
+        """Return the group's generation as the coordinator knows it now; -1 when it has none."""
+        return int(self._ensure_consumer()._coordinator.generation)  # noqa: SLF001  Faust's copy is set later
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, in the consumer's own loop; False when the group moved on or the broker is away."""
+        return bool(await self.call_thread(self._commit_offsets, offsets))
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            await self._ensure_consumer().commit({driver.ensure_aiokafka_TP(tp): at for tp, at in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            return False
+        except KafkaError as error:
+            _log.warning("commit.failed", error=type(error).__name__)
+            return False
+        return True
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return committed offsets, 0 where there is none."""
+        found: dict[TP, int] = await self.call_thread(self._committed, list(tps))
+        return found
+
+    async def _committed(self, tps: list[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        return {tp: await consumer.committed(driver.ensure_aiokafka_TP(tp)) or 0 for tp in tps}
+
+    async def silence(self, tps: Iterable[TP]) -> None:
+        """Never fetch *tps*; changelogs are read by recovery's own consumer."""
+        await self.call_thread(self._silence, list(tps))
+
+    async def _silence(self, tps: list[TP]) -> None:
+        self._ensure_consumer().pause(*[driver.ensure_aiokafka_TP(tp) for tp in tps])
+
+
+class HostConsumer(driver.Consumer):
+    """Faust's consumer with our drain loop and our commits."""
+
+    _thread: HostThread
+
+    def _new_consumer_thread(self) -> HostThread:
+        return HostThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def thread(self) -> HostThread:
+        """Return the consumer's thread."""
+        return self._thread
+
+    async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401  Faust's signature
+        guest = self.app.guest
+        while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001  as in Faust's loop
+            hungry = guest.hungry() if self.flow_active else set()
+            if not hungry:
+                await asyncio.sleep(0.02)
+                continue
+            turn = self.app.turn
+            records = await self._getmany(hungry, _FETCH_WAIT)
+            if turn == self.app.turn and self.flow_active:
+                guest.offer(records)
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ANN401, FBT001, FBT002  Faust's signature
+        """Commit what the engine finished; called by Faust's own timer."""
+        del topics, start_new_transaction
+        return bool(await self.app.guest.commit())
+
+    async def wait_empty(self) -> None:
+        """Let the engine finish; called before partitions are given back."""
+        await self.app.guest.quiesce()
+
+    async def verify_all_partitions_active(self) -> None:
+        """Leave liveness to the engine's own probe: Faust's reads counters that the batch path never sets."""
+
+
+class HostTransport(driver.Transport):
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = HostConsumer
+
+
+class HostTables(TableManager):
+    """Knows the changelogs for the assignor; recovery is the engine's."""
+
+    async def on_start(self) -> None:
+        """Register the changelog topics, so that they are assigned along with their sources."""
+        self._tables_finalized.set()
+        for table in self.values():
+            self.app.topics.add(table.changelog_topic)
+        self._tables_registered.set()
+
+    async def wait_until_recovery_completed(self) -> bool:
+        """Return at once: web and timers run during recovery, and readiness says when it is over."""
+        return False
+
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the intake."""
+        del revoked
+        self.app.guest.revoking()
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Hand the new assignment to the engine and let the consumer fetch again."""
+        del revoked, newly_assigned
+        app, changelogs = self.app, self.changelog_topics
+        assignor, consumer = app.assignor, app.consumer
+        consumer.thread.heard = now_with_suspend()
+        await consumer.thread.silence(tp for tp in assigned if tp.topic in changelogs)
+        await app.guest.assigned(assignor.assigned_actives(), assignor.assigned_standbys(), generation_id)
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()  # noqa: SLF001  as Faust's own recovery does
+        app.on_rebalance_end()
+
+    async def on_stop(self) -> None:
+        """Let go of everything; nothing of Faust's recovery ever ran."""
+        await self.app._fetcher.stop()  # noqa: SLF001  as Faust's own
+        await self.app.guest.close()
+
+
+class HostBoot(faust.App.BootStrategy):
+    """Starts no producer of Faust's: everything written goes through the shipper."""
+
+    enable_kafka_producer = False
+
+
+class HostApp(faust.App):
+    """A Faust app whose guest is the engine."""
+
+    BootStrategy = HostBoot
+    guest: Guest
+    settings: WorkerSettings
+    turn = 0
+
+    def _new_transport(self) -> HostTransport:
+        return HostTransport(self.conf.broker_consumer, self)
+
+    def on_rebalance_start(self) -> None:
+        """Invalidate fetches under way; called in the consumer's thread, before anything else."""
+        self.turn += 1
+        super().on_rebalance_start()
+
+
+class GroupGuard:
+    """Tells whether this worker may still write for a generation of its group."""
+
+    def __init__(self, app: HostApp, settings: WorkerSettings) -> None:
+        self._app = app
+        self._patience = settings.session_timeout * settings.heartbeat_grace
+
+    def current(self, generation: int) -> bool:
+        """Return whether *generation* still is the group's."""
+        return bool(self._app.consumer.thread.generation() == generation)
+
+    async def check(self, generation: int) -> None:
+        """Wait until the group was heard of lately: a worker that slept may have lost its partitions."""
+        thread = self._app.consumer.thread
+        while now_with_suspend() - thread.heard > self._patience:
+            if not self.current(generation):
+                break
+            await asyncio.sleep(0.05)
+        if not self.current(generation):
+            raise Fenced("The generation of the group changed.")
+
+
+def now_with_suspend() -> float:
+    """Return a monotonic time that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def create_host(settings: WorkerSettings, processors: Sequence[Processor], partitions: Mapping[str, int]) -> HostApp:
+    """Return the Faust app that hosts *processors*; their tables have *partitions* by name."""
+    web = {"web_port": settings.web_port, "web_host": settings.web_host, "web_bind": settings.web_host}
+    app = HostApp(
+        settings.group,
+        broker=";".join(f"kafka://{server}" for server in settings.bootstrap.split(",")),
+        env_prefix="O2C_FAUST_",
+        TableManager=HostTables,
+        store="memory://",
+        datadir=settings.data_dir / "faust",
+        processing_guarantee="at_least_once",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.name if settings.static_membership else None,
+        consumer_max_fetch_size=settings.max_fetch_size,
+        broker_session_timeout=settings.session_timeout,
+        broker_request_timeout=settings.request_timeout,
+        broker_heartbeat_interval=settings.heartbeat_interval,
+        broker_max_poll_interval=settings.max_poll_interval,
+        broker_max_poll_records=settings.max_poll_records,
+        broker_commit_interval=settings.commit_interval,
+        broker_client_id=settings.name,
+        stream_wait_empty=True,
+        stream_recovery_delay=0,
+        table_standby_replicas=settings.standby_replicas,
+        web_enabled=settings.web_port is not None,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        cython_optimizations=False,
+        **_credentials(settings.security),
+        **({} if settings.web_port is None else web),
+    )
+    app.settings = settings
+    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    for processor in processors:
+        count = partitions[processor.name]
+        for name in processor.topics:
+            app.topics.add(app.topic(name, **raw))
+        app.Table(
+            processor.name,
+            partitions=count,
+            changelog_topic=app.topic(processor.changelog, partitions=count, compacting=True, **raw),
+        )
+    return app
+
+
+def _credentials(security: Mapping[str, Any]) -> dict[str, Any]:
+    context = security.get("ssl_context")
+    if security.get("sasl_mechanism"):
+        sasl = faust.SASLCredentials(
+            username=security.get("sasl_plain_username"),
+            password=security.get("sasl_plain_password"),
+            mechanism=security["sasl_mechanism"],
+            ssl_context=context,
+        )
+        return {"broker_credentials": sasl}
+    return {"broker_credentials": faust.SSLCredentials(context)} if context is not None else {}

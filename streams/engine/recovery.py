@@ -1,0 +1,190 @@
+"""Brings stores up to the end of their changelog: polled batches straight into write batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, header_of, unpack_header
+from streams.engine.store import Change
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from streams.engine.instruments import Instruments
+    from streams.engine.settings import WorkerSettings
+    from streams.engine.store import Store
+
+_log = structlog.get_logger(__name__)
+_UNKNOWN = StateHeader(0, 0)
+_POLL_RECORDS = 2_000
+
+
+def reader(settings: WorkerSettings, purpose: str) -> AIOKafkaConsumer:
+    """Return a consumer without a group, to be started by its user."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap,
+        client_id=f"{settings.name}-{purpose}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=int(settings.fetch_max_wait * 1000),
+        max_partition_fetch_bytes=settings.catch_up_fetch_size,
+        **settings.security,
+    )
+
+
+def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool) -> None:
+    """Write changelog *records* into *store*, whose changelog position becomes *position*.
+
+    Per key the record of the higher (epoch, source position) stays: a worker that lost its partition and woke up
+    late may have appended an older state behind a newer one.
+    """
+    epoch = store.epoch
+    newest: dict[bytes, tuple[StateHeader, bytes, bytes | None]] = {}
+    stored = dict(zip(keys := list({r.key for r in records}), store.get_many(keys), strict=True))
+    for record in records:
+        packed = next((value for name, value in record.headers if name == HEADER), b"")
+        header = unpack_header(packed) if packed else _UNKNOWN
+        epoch = max(epoch, header.epoch)
+        key = record.key
+        if key == EPOCH_KEY:
+            continue
+        if (seen := newest.get(key)) is not None:
+            known = seen[0]
+        else:
+            known = header_of(old) if (old := stored[key]) is not None else _UNKNOWN
+        if header[:2] >= known[:2]:
+            newest[key] = (header, packed or header.pack(), record.value)
+    changes = [Change(key, stored[key], *entry) for key, entry in newest.items()]
+    store.write(changes, position, epoch, durable=durable)
+
+
+async def restore(
+    settings: WorkerSettings, stores: Mapping[TopicPartition, Store], instruments: Instruments
+) -> AsyncIterator[TopicPartition]:
+    """Yield each changelog partition as soon as its store holds everything up to the end found at the start."""
+    consumer = reader(settings, "restore")
+    await consumer.start()
+    try:
+        waiting = await _begin(consumer, stores, instruments)
+        remaining = dict(waiting)
+        for tp in [tp for tp, end in remaining.items() if stores[tp].position >= end]:
+            del remaining[tp]
+            consumer.pause(tp)
+            yield tp
+        while remaining:
+            for tp in await _advance(consumer, stores, remaining, instruments):
+                consumer.pause(tp)
+                stores[tp].flush()
+                yield tp
+    finally:
+        await consumer.stop()
+
+
+async def _begin(
+    consumer: AIOKafkaConsumer, stores: Mapping[TopicPartition, Store], instruments: Instruments
+) -> dict[TopicPartition, int]:
+    consumer.assign(list(stores))
+    ends = await consumer.end_offsets(list(stores))
+    begins = await consumer.beginning_offsets(list(stores))
+    for tp, store in stores.items():
+        if store.position > ends[tp]:
+            _log.error("changelog.behind_store", topic=tp.topic, partition=tp.partition, stored=store.position)
+            instruments.persisted_above_end.inc()
+            store.reset()
+        consumer.seek(tp, max(store.position, begins[tp]))
+    return dict(ends)
+
+
+async def _advance(
+    consumer: AIOKafkaConsumer,
+    stores: Mapping[TopicPartition, Store],
+    remaining: dict[TopicPartition, int],
+    instruments: Instruments,
+) -> list[TopicPartition]:
+    polled = await consumer.getmany(timeout_ms=500, max_records=_POLL_RECORDS)
+    for tp, records in polled.items():
+        apply(stores[tp], records, records[-1].offset + 1, durable=False)
+        instruments.recovered.inc(len(records))
+        await asyncio.sleep(0)
+    done = []
+    for tp, end in list(remaining.items()):
+        position = await consumer.position(tp)  # compaction leaves holes: the last record may lie before the end
+        instruments.recovery_remaining.labels(tp.topic, str(tp.partition)).set(max(0, end - position))
+        if position >= end:
+            stores[tp].write([], position, stores[tp].epoch, durable=False)
+            del remaining[tp]
+            done.append(tp)
+    return done
+
+
+class Standby:
+    """Follows changelog partitions that another worker owns, so that taking over is quick."""
+
+    def __init__(self, settings: WorkerSettings, stores: Mapping[TopicPartition, Store]) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to follow."""
+        if self._stores:
+            self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following; the stores stay open."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._tail()
+            except KafkaError as error:
+                _log.warning("standby.interrupted", error=type(error).__name__)
+                await asyncio.sleep(1)
+
+    async def _tail(self) -> None:
+        consumer = reader(self._settings, "standby")
+        await consumer.start()
+        try:
+            consumer.assign(list(self._stores))
+            begins = await consumer.beginning_offsets(list(self._stores))
+            for tp, store in self._stores.items():
+                consumer.seek(tp, max(store.position, begins[tp]))
+            while True:
+                try:
+                    polled = await consumer.getmany(timeout_ms=500, max_records=_POLL_RECORDS)
+                except OffsetOutOfRangeError as error:
+                    for tp in error.args[0]:
+                        self._stores[tp].reset()
+                    raise
+                for tp, records in polled.items():
+                    apply(self._stores[tp], records, records[-1].offset + 1, durable=True)
+                    await asyncio.sleep(0)
+        finally:
+            await consumer.stop()
+
+
+async def read_range(settings: WorkerSettings, tp: TopicPartition, start: int, end: int) -> list[Any]:
+    """Return the records of *tp* from *start* up to but without *end*."""
+    consumer = reader(settings, "gap")
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, start)
+        found: list[Any] = []
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found.extend(record for record in records if record.offset < end)
+        return found
+    finally:
+        await consumer.stop()
