@@ -1,0 +1,8 @@
+"""Stripe simulated: customers, invoices, payment intents and records, refunds, credit notes, payouts and events.
+
+https://docs.stripe.com/api (2026-10-28.endive). Not simulated: subscriptions, Connect, cards, search.
+"""
+
+from app.sandbox.platforms.stripe.server import StripeSandbox
+
+__all__ = ["StripeSandbox"]

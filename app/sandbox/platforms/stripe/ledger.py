@@ -1,0 +1,342 @@
+"""The state of a Stripe account and its rules, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+Record = dict[str, Any]
+Emit = Callable[[str, Record], None]
+_PREFIX = {
+    "customer": "cus",
+    "invoice": "in",
+    "payment_intent": "pi",
+    "charge": "ch",
+    "payment_record": "pr",
+    "refund": "re",
+    "credit_note": "cn",
+    "payout": "po",
+    "dispute": "dp",
+    "line_item": "il",
+    "event": "evt",
+    "webhook_endpoint": "we",
+}
+
+
+class StripeError(Exception):
+    """An error reply: status, type, code, message and parameter."""
+
+    def __init__(self, status: int, type_: str, code: str, message: str, param: str = "") -> None:
+        super().__init__(message)
+        self.status, self.type, self.code, self.param = status, type_, code, param
+
+
+def invalid(message: str, param: str = "", code: str = "parameter_invalid") -> StripeError:
+    """Return the 400 that Stripe answers to wrong parameters."""
+    return StripeError(400, "invalid_request_error", code, message, param)
+
+
+class Ledger:
+    """Records by id, newest last; every change is reported to *emit* as Stripe names it."""
+
+    def __init__(self, clock: Callable[[], datetime], emit: Emit) -> None:
+        self.records: dict[str, Record] = {}
+        self._clock, self._emit, self._next = clock, emit, 0
+
+    def of(self, kind: str) -> Iterator[Record]:
+        """Yield the records of *kind*, newest first."""
+        return (record for record in reversed(self.records.values()) if record["object"] == kind)
+
+    def get(self, kind: str, id_: str) -> Record:
+        """Return a record; StripeError 404 when there is none."""
+        record = self.records.get(id_)
+        if record is None or record["object"] != kind:
+            raise StripeError(404, "invalid_request_error", "resource_missing", f"No such {kind}: '{id_}'", "id")
+        return record
+
+    def add(self, kind: str, values: Record) -> Record:
+        """Store a new record with id, time and metadata."""
+        self._next += 1
+        record = {
+            "id": f"{_PREFIX[kind]}_{self._next:014d}",
+            "object": kind,
+            "created": int(self._clock().timestamp()),
+            "livemode": False,
+            "metadata": {},
+            **values,
+        }
+        self.records[record["id"]] = record
+        return record
+
+    # -- customers and invoices ---------------------------------------------------------------------------------------
+
+    def create_customer(self, asked: Record) -> Record:
+        """Create a customer; e-mails need not be unique, as at Stripe."""
+        kept = {name: asked.get(name) for name in ("email", "name", "phone", "description")}
+        record = self.add("customer", {**kept, "metadata": asked.get("metadata") or {}})
+        self._emit("customer.created", record)
+        return record
+
+    def create_invoice(self, asked: Record) -> Record:
+        """Create a draft."""
+        if not asked.get("customer"):
+            raise invalid("Missing required param: customer.", "customer", "parameter_missing")
+        self.get("customer", asked["customer"])
+        if asked.get("collection_method") == "send_invoice" and not (
+            asked.get("days_until_due") or asked.get("due_date")
+        ):
+            raise invalid("send_invoice needs days_until_due or due_date.", "days_until_due", "parameter_missing")
+        days = int(asked.get("days_until_due") or 0)
+        created = int(self._clock().timestamp())
+        record = self.add(
+            "invoice",
+            {
+                "customer": asked["customer"],
+                "currency": asked.get("currency", "usd"),
+                "status": "draft",
+                "number": None,
+                "collection_method": asked.get("collection_method", "charge_automatically"),
+                "auto_advance": False,
+                "description": asked.get("description"),
+                "metadata": asked.get("metadata") or {},
+                "due_date": created + days * 86400 if days else None,
+                "amount_paid": 0,
+                "attempted": False,
+                "pre_payment_credit_notes_amount": 0,
+                "post_payment_credit_notes_amount": 0,
+                "total_taxes": [],
+                "lines": {"object": "list", "data": [], "has_more": False, "url": ""},
+                "hosted_invoice_url": None,
+            },
+        )
+        self._sum(record)
+        self._emit("invoice.created", record)
+        return record
+
+    def add_lines(self, invoice: Record, lines: list[Record]) -> Record:
+        """Add lines to a draft."""
+        self._draft(invoice)
+        for position, line in enumerate(lines):
+            units = line.get("amount")
+            if units is None and (price := line.get("price_data")):
+                units = int(price["unit_amount"]) * int(line.get("quantity", 1))
+            if units is None:
+                raise invalid("An amount is required.", f"lines[{position}][amount]", "parameter_missing")
+            self._next += 1
+            invoice["lines"]["data"].append(
+                {
+                    "id": f"il_{self._next:014d}",
+                    "object": "line_item",
+                    "amount": int(units),
+                    "currency": invoice["currency"],
+                    "description": line.get("description"),
+                    "quantity": int(line.get("quantity", 1)),
+                    "metadata": {},
+                    "taxes": [],
+                }
+            )
+        self._sum(invoice)
+        self._emit("invoice.updated", invoice)
+        return invoice
+
+    def finalize(self, invoice: Record) -> Record:
+        """Give the draft its number and open it; an empty one is paid at once."""
+        self._draft(invoice)
+        self._next += 1
+        invoice["number"] = f"SBX-{self._next:06d}"
+        invoice["status"] = "open" if invoice["total"] > 0 else "paid"
+        invoice["hosted_invoice_url"] = f"https://invoice.stripe.example/{invoice['id']}"
+        self._emit("invoice.finalized", invoice)
+        return invoice
+
+    def update_invoice(self, invoice: Record, asked: Record) -> Record:
+        """Change memo and metadata; other fields only in a draft."""
+        free = {"description", "metadata"}
+        if invoice["status"] != "draft" and (locked := sorted(set(asked) - free)):
+            raise invalid("This invoice is finalized.", locked[0], "invoice_not_editable")
+        if "description" in asked:
+            invoice["description"] = asked["description"] or None
+        self._metadata(invoice, asked.get("metadata"))
+        self._emit("invoice.updated", invoice)
+        return invoice
+
+    def void(self, invoice: Record) -> Record:
+        """Void an open or uncollectible invoice."""
+        if invoice["status"] not in {"open", "uncollectible"}:
+            raise invalid("You can only void open invoices.", code="invoice_not_editable")
+        invoice["status"] = "void"
+        self._sum(invoice)
+        self._emit("invoice.voided", invoice)
+        return invoice
+
+    def pay(self, invoice: Record, units: int | None = None) -> Record:
+        """Take *units* (default: all that is left) as paid."""
+        if invoice["status"] != "open":
+            raise invalid("Invoice is already paid" if invoice["status"] == "paid" else "Invoice is not open")
+        invoice["amount_paid"] += invoice["amount_remaining"] if units is None else units
+        self._sum(invoice)
+        if invoice["amount_remaining"] <= 0:
+            invoice["status"] = "paid"
+            self._emit("invoice.paid", invoice)
+        else:
+            self._emit("invoice.updated", invoice)
+        return invoice
+
+    def _draft(self, invoice: Record) -> None:
+        if invoice["status"] != "draft":
+            raise invalid("This invoice is finalized.", code="invoice_not_editable")
+
+    def _sum(self, invoice: Record) -> None:
+        total = sum(line["amount"] for line in invoice["lines"]["data"])
+        invoice["total"] = invoice["subtotal"] = total
+        invoice["amount_due"] = total - invoice["pre_payment_credit_notes_amount"]
+        left = invoice["amount_due"] - invoice["amount_paid"]
+        invoice["amount_remaining"] = 0 if invoice["status"] == "void" else max(0, left)
+
+    def _metadata(self, record: Record, changes: Record | None) -> None:
+        for key, value in (changes or {}).items():
+            if value == "":
+                record["metadata"].pop(key, None)
+            else:
+                record["metadata"][key] = value
+
+    # -- money --------------------------------------------------------------------------------------------------------
+
+    def create_intent(self, asked: Record, *, succeeded: bool) -> Record:
+        """Create a payment intent, with its charge when the money came."""
+        units = int(asked.get("amount") or 0)
+        if units <= 0:
+            raise invalid("This value must be greater than or equal to 1.", "amount", "parameter_invalid_integer")
+        record = self.add(
+            "payment_intent",
+            {
+                "amount": units,
+                "amount_received": units if succeeded else 0,
+                "currency": asked.get("currency", "usd"),
+                "status": "succeeded" if succeeded else "requires_payment_method",
+                "customer": asked.get("customer"),
+                "receipt_email": asked.get("receipt_email"),
+                "metadata": asked.get("metadata") or {},
+                "latest_charge": None,
+                "invoice": asked.get("invoice"),
+            },
+        )
+        if succeeded:
+            charge = self.add(
+                "charge",
+                {
+                    "amount": units,
+                    "amount_captured": units,
+                    "amount_refunded": 0,
+                    "refunded": False,
+                    "disputed": False,
+                    "currency": record["currency"],
+                    "status": "succeeded",
+                    "payment_intent": record["id"],
+                    "metadata": dict(record["metadata"]),
+                    "customer": record["customer"],
+                },
+            )
+            record["latest_charge"] = charge["id"]
+            self._emit("payment_intent.succeeded", record)
+        return record
+
+    def report_payment(self, asked: Record) -> Record:
+        """Record money that was taken outside Stripe."""
+        requested = asked.get("amount_requested") or {}
+        for needed in ("amount_requested", "initiated_at", "payment_method_details"):
+            if not asked.get(needed):
+                raise invalid(f"Missing required param: {needed}.", needed, "parameter_missing")
+        units = int(requested["value"])
+        return self.add(
+            "payment_record",
+            {
+                "amount": units,
+                "amount_received": units,
+                "currency": requested["currency"],
+                "status": "succeeded",
+                "metadata": asked.get("metadata") or {},
+                "invoice": None,
+                "amount_requested": requested,
+                "processor_details": asked.get("processor_details"),
+            },
+        )
+
+    def attach(self, invoice: Record, asked: Record) -> Record:
+        """Put a payment record or intent on an invoice."""
+        kind = "payment_record" if asked.get("payment_record") else "payment_intent"
+        payment = self.get(kind, asked[kind])
+        payment["invoice"] = invoice["id"]
+        return self.pay(invoice, payment["amount_received"])
+
+    def refund(self, asked: Record) -> Record:
+        """Send money back."""
+        intent = self.get("payment_intent", asked.get("payment_intent", ""))
+        charge = self.get("charge", intent["latest_charge"] or "")
+        units = int(asked.get("amount") or charge["amount"] - charge["amount_refunded"])
+        if units <= 0 or charge["amount_refunded"] + units > charge["amount"]:
+            raise invalid("Refund amount is greater than unrefunded amount.", "amount", "charge_already_refunded")
+        charge["amount_refunded"] += units
+        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+        record = self.add(
+            "refund",
+            {
+                "amount": units,
+                "currency": charge["currency"],
+                "status": "succeeded",
+                "charge": charge["id"],
+                "payment_intent": intent["id"],
+                "reason": asked.get("reason"),
+                "metadata": asked.get("metadata") or {},
+            },
+        )
+        self._emit("refund.created", record)
+        self._emit("charge.refunded", charge)
+        return record
+
+    def credit(self, asked: Record) -> Record:
+        """Write a credit note on a finalized invoice."""
+        invoice = self.get("invoice", asked.get("invoice", ""))
+        units = int(asked.get("amount") or 0)
+        credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
+        if units <= 0 or credited + units > invoice["total"]:
+            raise invalid("The credit note exceeds the invoice.", "amount")
+        kind = "post_payment" if invoice["status"] == "paid" else "pre_payment"
+        returned = sum(int(asked.get(name) or 0) for name in ("out_of_band_amount", "refund_amount", "credit_amount"))
+        if kind == "post_payment" and returned != units:
+            raise invalid(
+                "refund, credit and out of band amounts must add up to the credit note.", "out_of_band_amount"
+            )
+        invoice[f"{kind}_credit_notes_amount"] += units
+        self._sum(invoice)
+        record = self.add(
+            "credit_note",
+            {
+                "amount": units,
+                "total": units,
+                "currency": invoice["currency"],
+                "status": "issued",
+                "type": kind,
+                "invoice": invoice["id"],
+                "customer": invoice["customer"],
+                "metadata": asked.get("metadata") or {},
+                "number": f"{invoice['number']}-CN-{self._next:02d}",
+                "reason": asked.get("reason"),
+                "lines": {"object": "list", "data": [], "has_more": False},
+            },
+        )
+        self._emit("credit_note.created", record)
+        self._emit("invoice.updated", invoice)
+        return record
+
+    def void_credit(self, record: Record) -> Record:
+        """Take a credit note back."""
+        if record["status"] == "void":
+            raise invalid("This credit note is void.")
+        record["status"] = "void"
+        invoice = self.get("invoice", record["invoice"])
+        invoice[f"{record['type']}_credit_notes_amount"] -= record["amount"]
+        self._sum(invoice)
+        self._emit("credit_note.voided", record)
+        return record

@@ -1,0 +1,334 @@
+"""The HTTP side of the simulated Stripe: forms in, JSON out, idempotency, lists, events and people's acts."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from app.sandbox.base import ActError, Operation, Sandbox, Window, dumps
+from app.sandbox.platforms.stripe import books, form
+from app.sandbox.platforms.stripe.ledger import Ledger, Record, StripeError
+
+API_VERSION = "2026-10-28.endive"
+_LISTED = {
+    "customers": "customer",
+    "invoices": "invoice",
+    "payment_intents": "payment_intent",
+    "charges": "charge",
+    "refunds": "refund",
+    "credit_notes": "credit_note",
+    "payouts": "payout",
+    "disputes": "dispute",
+}
+_FILTERS = ("email", "status", "customer", "invoice", "payment_intent")
+_PER_SECOND = 100
+
+
+class StripeSandbox(Sandbox):
+    """One Stripe account."""
+
+    slug = "stripe"
+
+    def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
+        super().__init__(account or "acct_sandbox", **settings)
+        self.ledger = Ledger(self.clock, self._event)
+        self.events: list[Record] = []
+        self.replies: dict[str, tuple[str, int, bytes]] = {}
+        self.window = Window(_PER_SECOND * self.quota_scale, 1.0, self.clock)
+        self.verbs = {
+            "charge": self._charge,
+            "refund": self._refund,
+            "payout": self._payout,
+            "dispute": self._dispute,
+            "type_invoice": self._type_invoice,
+            "void_invoice": self._void,
+            "pay_invoice": self._pay,
+            "edit_invoice": self._edit,
+            "tamper": self._tamper,
+        }
+
+    # -- HTTP ---------------------------------------------------------------------------------------------------------
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return every path under /v1; what is unknown answers as Stripe does."""
+        return [web.route("*", "/v1/{path:.*}", self._call)]
+
+    def operation(self, request: web.Request, body: bytes) -> Operation:
+        """Name the call by its path; every POST and DELETE changes something."""
+        del body
+        key = request.headers.get("Idempotency-Key", "")
+        return Operation(f"{request.method} {request.path}", request.method != "GET", key)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        if not request.headers.get("Authorization", "").startswith(("Bearer sk_", "Bearer rk_")):
+            return self.unauthorized(request)
+        if not self.window.take().allowed:
+            return self.throttled(request)
+        body = await request.read()
+        key = "" if self.faults.idempotency_off else request.headers.get("Idempotency-Key", "")
+        digest = hashlib.sha256(request.path.encode() + body).hexdigest()
+        if request.method == "POST" and key in self.replies:
+            first, status, answer = self.replies[key]
+            if first != digest:
+                text = (
+                    "Keys for idempotent requests can only be used with the same parameters they were first used with."
+                )
+                return _failed(StripeError(400, "idempotency_error", "", text))
+            return _json(answer, status, {"Idempotent-Replayed": "true"})
+        try:
+            status, answer = 200, dumps(self._route(request, form.parse(body)))
+        except StripeError as error:
+            return _failed(error)
+        if request.method == "POST" and key:
+            self.replies[key] = (digest, status, answer)
+        return _json(answer, status)
+
+    def _route(self, request: web.Request, asked: Record) -> Record:
+        parts = request.match_info["path"].strip("/").split("/")
+        if request.method == "GET":
+            return self._get(parts, request.query)
+        return self._post(request, parts, asked)
+
+    def _post(self, request: web.Request, parts: list[str], asked: Record) -> Record:
+        ledger = self.ledger
+        creates: dict[str, Callable[[Record], Record]] = {
+            "customers": ledger.create_customer,
+            "invoices": ledger.create_invoice,
+            "payment_intents": lambda values: ledger.create_intent(values, succeeded=values.get("confirm") == "true"),
+            "payment_records/report_payment": ledger.report_payment,
+            "refunds": ledger.refund,
+            "credit_notes": ledger.credit,
+            "webhook_endpoints": self._endpoint,
+        }
+        match parts:
+            case ["invoices", id_, *action] if request.method == "POST":
+                return self._invoice(ledger.get("invoice", id_), "".join(action), asked)
+            case ["invoices", id_]:
+                return self._delete(ledger.get("invoice", id_))
+            case ["credit_notes", id_, "void"]:
+                return ledger.void_credit(ledger.get("credit_note", id_))
+        create = creates.get("/".join(parts))
+        if create is None or request.method != "POST":
+            raise _unknown(request)
+        return create(asked)
+
+    def _invoice(self, invoice: Record, action: str, asked: Record) -> Record:
+        ledger = self.ledger
+        actions: dict[str, Callable[[], Record]] = {
+            "": lambda: ledger.update_invoice(invoice, asked),
+            "add_lines": lambda: ledger.add_lines(invoice, asked.get("lines") or []),
+            "finalize": lambda: ledger.finalize(invoice),
+            "pay": lambda: ledger.pay(invoice),
+            "void": lambda: ledger.void(invoice),
+            "send": lambda: invoice if invoice["status"] == "open" else ledger.finalize(invoice),
+            "attach_payment": lambda: ledger.attach(invoice, asked),
+        }
+        if action not in actions:
+            raise StripeError(404, "invalid_request_error", "", f"Unrecognized request URL (invoices/{action}).")
+        return actions[action]()
+
+    def _delete(self, invoice: Record) -> Record:
+        if invoice["status"] != "draft":
+            raise StripeError(
+                400, "invalid_request_error", "invoice_not_editable", "You can only delete draft invoices."
+            )
+        del self.ledger.records[invoice["id"]]
+        self._event("invoice.deleted", invoice)
+        return {"id": invoice["id"], "object": "invoice", "deleted": True}
+
+    def _get(self, parts: list[str], query: Mapping[str, str]) -> Record:
+        match parts:
+            case ["account"]:
+                return {
+                    "id": self.account,
+                    "object": "account",
+                    "default_currency": "eur",
+                    "email": "sandbox@example.com",
+                }
+            case ["events"]:
+                return self._page(list(reversed(self.events)), query)
+            case ["invoices", id_, "lines"]:
+                return self._page(self.ledger.get("invoice", id_)["lines"]["data"], query)
+            case [listed] if listed in _LISTED:
+                rows = [record for record in self.ledger.of(_LISTED[listed]) if _fits(record, query)]
+                return self._page(rows, query)
+            case [listed, id_] if listed in _LISTED:
+                return self.ledger.get(_LISTED[listed], id_)
+        raise StripeError(404, "invalid_request_error", "", f"Unrecognized request URL (GET: /v1/{'/'.join(parts)}).")
+
+    def _page(self, rows: list[Record], query: Mapping[str, str]) -> Record:
+        limit = min(100, int(query.get("limit", "10")))
+        since, types = (
+            int(query.get("created[gte]", "0")),
+            [value for name, value in query.items() if name == "types[]"],
+        )
+        rows = [row for row in rows if row.get("created", since) >= since and (not types or row["type"] in types)]
+        ids = [row["id"] for row in rows]
+        if after := query.get("starting_after"):
+            rows = rows[ids.index(after) + 1 :] if after in ids else []
+        elif before := query.get("ending_before"):
+            rows = rows[: ids.index(before)][-limit:] if before in ids else []
+        return {"object": "list", "url": "/v1", "has_more": len(rows) > limit, "data": rows[:limit]}
+
+    def _endpoint(self, asked: Record) -> Record:
+        secret = "whsec_" + hashlib.sha256(asked["url"].encode()).hexdigest()[:32]
+        self.hooks.add(
+            asked["url"], secret, frozenset(event for event in asked.get("enabled_events", []) if event != "*")
+        )
+        return self.ledger.add("webhook_endpoint", {"url": asked["url"], "secret": secret, "status": "enabled"})
+
+    def throttled(self, request: web.Request) -> web.Response:
+        """Answer as Stripe's rate limiter."""
+        del request
+        text = "Too many requests hit the API too quickly."
+        return _failed(
+            StripeError(429, "invalid_request_error", "rate_limit", text), {"Stripe-Rate-Limited-Reason": "global-rate"}
+        )
+
+    def unauthorized(self, request: web.Request) -> web.Response:
+        """Answer as Stripe does to a wrong key."""
+        del request
+        return _failed(StripeError(401, "invalid_request_error", "", "Invalid API Key provided."))
+
+    def broken(self, request: web.Request) -> web.Response:
+        """Answer as Stripe does when it fails."""
+        del request
+        return _failed(StripeError(500, "api_error", "", "Sorry, something went wrong."))
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def _event(self, type_: str, record: Record) -> None:
+        event = {
+            "id": f"evt_{len(self.events) + 1:014d}",
+            "object": "event",
+            "api_version": API_VERSION,
+            "type": type_,
+            "created": int(self.clock().timestamp()),
+            "livemode": False,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
+            "data": {"object": copy.deepcopy(record)},
+        }
+        self.events.append(event)
+        self.emit(dumps(event), topic=type_)
+
+    def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
+        """Sign as Stripe: t and v1 over `<t>.<body>`."""
+        del url
+        stamp = str(int(now.timestamp()))
+        digest = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        return {"Stripe-Signature": f"t={stamp},v1={digest}"}
+
+    # -- what people do -----------------------------------------------------------------------------------------------
+
+    def books(self) -> list[Record]:
+        """Return one row a document."""
+        return [row for record in self.ledger.records.values() if (row := books.row(record)) is not None]
+
+    def _charge(self, asked: Record) -> Record:
+        currency = str(asked["currency"]).lower()
+        metadata = dict(asked.get("metadata") or {})
+        if asked.get("order_id"):
+            metadata["order_id"] = str(asked["order_id"])
+        values = {"amount": books.units(asked["amount"], currency), "currency": currency, "metadata": metadata}
+        intent = self.ledger.create_intent({**values, "receipt_email": asked.get("email")}, succeeded=True)
+        if asked.get("invoice"):
+            self.ledger.attach(self.ledger.get("invoice", asked["invoice"]), {"payment_intent": intent["id"]})
+        return intent
+
+    def _refund(self, asked: Record) -> Record:
+        return self.ledger.refund(self._in_units(asked, "payment_intent"))
+
+    def _in_units(self, asked: Record, kind: str) -> Record:
+        currency = self.ledger.get(kind, asked[kind])["currency"]
+        return {**asked, "amount": books.units(asked["amount"], currency)} if asked.get("amount") else asked
+
+    def _payout(self, asked: Record) -> Record:
+        currency = str(asked["currency"]).lower()
+        arrival = int(self.clock().astimezone(UTC).timestamp())
+        values = {"amount": books.units(asked["amount"], currency), "currency": currency, "arrival_date": arrival}
+        record = self.ledger.add("payout", {**values, "status": asked.get("status", "paid")})
+        self._event(f"payout.{record['status']}", record)
+        return record
+
+    def _dispute(self, asked: Record) -> Record:
+        intent = self.ledger.get("payment_intent", asked["payment_intent"])
+        values = {"amount": intent["amount"], "currency": intent["currency"], "payment_intent": intent["id"]}
+        record = self.ledger.add(
+            "dispute",
+            {
+                **values,
+                "charge": intent["latest_charge"],
+                "reason": "fraudulent",
+                "status": asked.get("status", "needs_response"),
+            },
+        )
+        self._event("charge.dispute.created", record)
+        return record
+
+    def _type_invoice(self, asked: Record) -> Record:
+        currency = str(asked["currency"]).lower()
+        customer = self.ledger.create_customer({"email": asked.get("email"), "name": asked.get("customer")})
+        metadata = {"order_id": asked["reference"]} if asked.get("reference") else {}
+        draft = {"customer": customer["id"], "currency": currency, "metadata": metadata}
+        invoice = self.ledger.create_invoice({**draft, "collection_method": "send_invoice", "days_until_due": "30"})
+        lines = [
+            {"description": line.get("title"), "amount": books.units(line["price"] * line.get("quantity", 1), currency)}
+            for line in asked["lines"]
+        ]
+        self.ledger.add_lines(invoice, lines)
+        return self.ledger.finalize(invoice)
+
+    def _void(self, asked: Record) -> Record:
+        return self.ledger.void(self.ledger.get("invoice", asked["id"]))
+
+    def _pay(self, asked: Record) -> Record:
+        return self.ledger.pay(self.ledger.get("invoice", asked["id"]))
+
+    def _edit(self, asked: Record) -> Record:
+        change = {"description": asked["note"]} if "note" in asked else {}
+        return self.ledger.update_invoice(self.ledger.get("invoice", asked["id"]), change)
+
+    def _tamper(self, asked: Record) -> Record:
+        record = next((found for kind in ("invoice", "payment_intent") for found in self.ledger.of(kind)), None)
+        if record is None:
+            raise ActError("there is nothing to tamper with")
+        if asked["how"] == "remove":
+            del self.ledger.records[record["id"]]
+        elif asked["how"] == "double":
+            self.ledger.add(record["object"], {**copy.deepcopy(record), "id": record["id"] + "x"})
+        else:
+            name = "total" if record["object"] == "invoice" else "amount_received"
+            record[name] += 1
+        return {"id": record["id"]}
+
+
+def _fits(record: Record, query: Mapping[str, str]) -> bool:
+    return all(record.get(name) == query[name] for name in _FILTERS if name in query)
+
+
+def _unknown(request: web.Request) -> StripeError:
+    return StripeError(
+        404, "invalid_request_error", "", f"Unrecognized request URL ({request.method}: {request.path})."
+    )
+
+
+def _failed(error: StripeError, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = {"type": error.type, "message": str(error), "code": error.code or None, "param": error.param or None}
+    shown = {name: value for name, value in body.items() if value is not None}
+    return _json(dumps({"error": shown}), error.status, headers)
+
+
+def _json(body: bytes, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=body,
+        status=status,
+        content_type="application/json",
+        headers={"Request-Id": "req_sandbox", **(headers or {})},
+    )
