@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from aiokafka import TopicPartition
 
-from streams.engine.fold import TICK_TOPIC, Fenced, NewerFormat, Out, Record, Unwritable
-from streams.engine.folding import FoldFailed, Folder, Gathered
+from streams.engine.fold import TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
+from streams.engine.folding import Folder, FoldFailed, Gathered
 from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, header_of, state_of, unpack_header
+from streams.engine.partitioner import partition_of
 from streams.engine.recovery import apply, read_range
 from streams.engine.ship import parcels_of
 from streams.engine.store import Change
@@ -82,9 +83,7 @@ class PartitionPath:
         self._around = around
         settings = around.settings
         self._settings = settings
-        self._folder = Folder(
-            processor, around.broadcast, around.instruments, around.now, settings.cpu_slice
-        )
+        self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
         self._pending: deque[Record] = deque()
         self._ticks: deque[Record] = deque()
         self._seen = 0
@@ -105,9 +104,7 @@ class PartitionPath:
         at = self._read[topic]
         for r in records:
             if r.offset >= at:
-                record = Record(
-                    topic, r.partition, r.offset, r.key or b"", r.value or b"", r.headers, r.timestamp
-                )
+                record = Record(topic, r.partition, r.offset, r.key or b"", r.value or b"", r.headers, r.timestamp)
                 self._pending.append(record)
         self._read[topic] = max(at, records[-1].offset + 1)
         self._wake.set()
@@ -239,8 +236,8 @@ class PartitionPath:
             shipper.check(out.key, out.value, out.headers)
             headers = (*out.headers, (ORIGIN, origin))
             addressed.append((await shipper.address(out), out.key, out.value, headers))
-        for out in self._dead_letters(gathered):
-            addressed.append((await shipper.address(out), out.key, out.value, out.headers))
+        dead = await shipper.partitions(self._settings.dead_letters)
+        addressed.extend(self._dead_letters(gathered, dead))
         await self._commit(changes, addressed)
         self._count(gathered)
 
@@ -263,10 +260,10 @@ class PartitionPath:
             self._around.shipper.check(change.key, change.state, headers)
             yield address, change.key, change.state, headers
 
-    def _dead_letters(self, gathered: Gathered) -> Iterator[Out]:
+    def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
         for record, reason, detail in gathered.dead:
-            headers = (*record.headers, *_origin(record, reason, detail))
-            yield Out(self._settings.dead_letters, record.key, record.value, headers)
+            address = (self._settings.dead_letters, partition_of(record.key, partitions))
+            yield address, record.key, record.value, (*record.headers, *_origin(record, reason, detail))
 
     def _count(self, gathered: Gathered) -> None:
         shared = self._around.instruments.shared
@@ -280,7 +277,8 @@ class PartitionPath:
 
     def _gaps(self, landed: Sequence[Landed]) -> tuple[list[tuple[int, int]], int]:
         """Return offset ranges that others wrote into our changelog, and where it stands now."""
-        gaps, expected = [], self.store.position
+        gaps: list[tuple[int, int]] = []
+        expected = self.store.position
         for offset, records in landed:
             if offset < 0:  # the broker had it already and does not say where: read again later
                 return gaps, self.store.position

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.engine.fold import wait_label
-from streams.engine.recovery import reader
+from streams.engine.recovery import reading
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -26,15 +26,10 @@ _log = structlog.get_logger(__name__)
 class Broadcast:
     """The newest value per key of each broadcast topic, and in which order labels changed."""
 
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        partitions: Callable[[str], Awaitable[int]],
-        on_change: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, partitions: Callable[[str], Awaitable[int]]) -> None:
         self._settings = settings
         self._partitions = partitions
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
         self._values: dict[str, dict[bytes, bytes]] = {topic: {} for topic in settings.broadcast_topics}
         self._changed: dict[bytes, int] = {}
         self._positions: dict[TopicPartition, int] = {}
@@ -94,9 +89,7 @@ class Broadcast:
                 await asyncio.sleep(1)
 
     async def _tail(self) -> None:
-        consumer = reader(self._settings, "broadcast")
-        await consumer.start()
-        try:
+        async with reading(self._settings, "broadcast") as consumer:
             ends = await self._seek(consumer)
             while True:
                 for tp in list(ends):
@@ -105,8 +98,6 @@ class Broadcast:
                 if not ends:
                     self.ready.set()
                 self._take(await consumer.getmany(timeout_ms=500 if self.ready.is_set() else 50))
-        finally:
-            await consumer.stop()
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         tps = [
@@ -128,4 +119,4 @@ class Broadcast:
                 self.put(tp.topic, record.key or b"", record.value)
             self._positions[tp] = records[-1].offset + 1
         if self.version != before:
-            self._on_change()
+            self.on_change()

@@ -103,7 +103,7 @@ class Engine:
             if not offsets:
                 self.committed_at = time.monotonic()
                 return False
-            if not await self._app.consumer.thread.commit_offsets(offsets):
+            if not await self._app.thread.commit_offsets(offsets):
                 self._around.instruments.commit_failures.inc()
                 return False
             self._committed.update(offsets)
@@ -144,12 +144,13 @@ class Engine:
         sources = {TP(topic, tp.partition) for tp in owned for topic in self._processors[tp.topic].topics}
         if missing := sources - {TP(tp.topic, tp.partition) for tp in actives}:
             raise ConfigError(f"Sources and changelog of a table were not assigned together: {sorted(missing)}.")
-        self._committed = await self._app.consumer.thread.committed(sources)
+        self._committed = await self._app.thread.committed(sources)
         if not owned:
             return
         stores = {tp: self._stores[tp] for tp in owned}
-        async for tp in restore(self._settings, stores, self._around.instruments):
-            self._begin(tp, generation)
+        async with contextlib.aclosing(restore(self._settings, stores, self._around.instruments)) as restored:
+            async for tp in restored:
+                self._begin(tp, generation)
 
     def _begin(self, tp: TopicPartition, generation: int) -> None:
         processor = self._processors[tp.topic]

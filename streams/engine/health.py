@@ -11,7 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.engine.recovery import reader
+from streams.engine.recovery import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +77,7 @@ class Health:
 
     async def watch(self) -> None:
         """Measure until cancelled."""
-        consumer = reader(self._settings, "health")
-        await consumer.start()
-        try:
+        async with reading(self._settings, "health") as consumer:
             while True:
                 await asyncio.sleep(_INTERVAL)
                 tps = [tp for path in self._engine.paths for tp in (*_sources(path), path.changelog)]
@@ -91,8 +89,6 @@ class Health:
                 self._broker_seen = time.monotonic()
                 self._compare(ends)
                 self._measure()
-        finally:
-            await consumer.stop()
 
     def _compare(self, ends: Mapping[TopicPartition, int]) -> None:
         now = time.monotonic()

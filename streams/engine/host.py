@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import faust
 import structlog
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -66,6 +67,7 @@ class Guest(Protocol):
 class HostThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread; remembers when the group was last heard of."""
 
+    app: HostApp
     heard = 0.0
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
@@ -125,6 +127,7 @@ class HostThread(driver.AIOKafkaConsumerThread):
 class HostConsumer(driver.Consumer):
     """Faust's consumer with our drain loop and our commits."""
 
+    app: HostApp
     _thread: HostThread
 
     def _new_consumer_thread(self) -> HostThread:
@@ -169,6 +172,8 @@ class HostTransport(driver.Transport):
 class HostTables(TableManager):
     """Knows the changelogs for the assignor; recovery is the engine's."""
 
+    app: HostApp
+
     async def on_start(self) -> None:
         """Register the changelog topics, so that they are assigned along with their sources."""
         self._tables_finalized.set()
@@ -191,12 +196,12 @@ class HostTables(TableManager):
         """Hand the new assignment to the engine and let the consumer fetch again."""
         del revoked, newly_assigned
         app, changelogs = self.app, self.changelog_topics
-        assignor, consumer = app.assignor, app.consumer
-        consumer.thread.heard = now_with_suspend()
-        await consumer.thread.silence(tp for tp in assigned if tp.topic in changelogs)
+        assignor, thread = app.assignor, app.thread
+        thread.heard = now_with_suspend()
+        await thread.silence(tp for tp in assigned if tp.topic in changelogs)
         await app.guest.assigned(assignor.assigned_actives(), assignor.assigned_standbys(), generation_id)
         app.flow_control.resume()
-        consumer.resume_flow()
+        app.consumer.resume_flow()
         await app._fetcher.maybe_start()  # noqa: SLF001  as Faust's own recovery does
         app.on_rebalance_end()
 
@@ -206,7 +211,7 @@ class HostTables(TableManager):
         await self.app.guest.close()
 
 
-class HostBoot(faust.App.BootStrategy):
+class HostBoot(BootStrategy):
     """Starts no producer of Faust's: everything written goes through the shipper."""
 
     enable_kafka_producer = False
@@ -223,6 +228,11 @@ class HostApp(faust.App):
     def _new_transport(self) -> HostTransport:
         return HostTransport(self.conf.broker_consumer, self)
 
+    @property
+    def thread(self) -> HostThread:
+        """Return the thread of our consumer."""
+        return cast("HostConsumer", self.consumer).thread
+
     def on_rebalance_start(self) -> None:
         """Invalidate fetches under way; called in the consumer's thread, before anything else."""
         self.turn += 1
@@ -238,11 +248,11 @@ class GroupGuard:
 
     def current(self, generation: int) -> bool:
         """Return whether *generation* still is the group's."""
-        return bool(self._app.consumer.thread.generation() == generation)
+        return bool(self._app.thread.generation() == generation)
 
     async def check(self, generation: int) -> None:
         """Wait until the group was heard of lately: a worker that slept may have lost its partitions."""
-        thread = self._app.consumer.thread
+        thread = self._app.thread
         while now_with_suspend() - thread.heard > self._patience:
             if not self.current(generation):
                 break
@@ -258,7 +268,7 @@ def now_with_suspend() -> float:
 
 def create_host(settings: WorkerSettings, processors: Sequence[Processor], partitions: Mapping[str, int]) -> HostApp:
     """Return the Faust app that hosts *processors*; their tables have *partitions* by name."""
-    web = {"web_port": settings.web_port, "web_host": settings.web_host, "web_bind": settings.web_host}
+    web: dict[str, Any] = {"web_port": settings.web_port, "web_host": settings.web_host, "web_bind": settings.web_host}
     app = HostApp(
         settings.group,
         broker=";".join(f"kafka://{server}" for server in settings.bootstrap.split(",")),
@@ -290,7 +300,7 @@ def create_host(settings: WorkerSettings, processors: Sequence[Processor], parti
         **({} if settings.web_port is None else web),
     )
     app.settings = settings
-    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     for processor in processors:
         count = partitions[processor.name]
         for name in processor.topics:

@@ -14,7 +14,7 @@ from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, header_of, unp
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from streams.engine.instruments import Instruments
     from streams.engine.settings import WorkerSettings
@@ -25,9 +25,10 @@ _UNKNOWN = StateHeader(0, 0)
 _POLL_RECORDS = 2_000
 
 
-def reader(settings: WorkerSettings, purpose: str) -> AIOKafkaConsumer:
-    """Return a consumer without a group, to be started by its user."""
-    return AIOKafkaConsumer(
+@contextlib.asynccontextmanager
+async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Provide a started consumer without a group; it is stopped whatever happens."""
+    consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.name}-{purpose}",
         enable_auto_commit=False,
@@ -36,6 +37,11 @@ def reader(settings: WorkerSettings, purpose: str) -> AIOKafkaConsumer:
         max_partition_fetch_bytes=settings.catch_up_fetch_size,
         **settings.security,
     )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool) -> None:
@@ -66,13 +72,10 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
 
 async def restore(
     settings: WorkerSettings, stores: Mapping[TopicPartition, Store], instruments: Instruments
-) -> AsyncIterator[TopicPartition]:
+) -> AsyncGenerator[TopicPartition, None]:
     """Yield each changelog partition as soon as its store holds everything up to the end found at the start."""
-    consumer = reader(settings, "restore")
-    await consumer.start()
-    try:
-        waiting = await _begin(consumer, stores, instruments)
-        remaining = dict(waiting)
+    async with reading(settings, "restore") as consumer:
+        remaining = await _begin(consumer, stores, instruments)
         for tp in [tp for tp, end in remaining.items() if stores[tp].position >= end]:
             del remaining[tp]
             consumer.pause(tp)
@@ -82,8 +85,6 @@ async def restore(
                 consumer.pause(tp)
                 stores[tp].flush()
                 yield tp
-    finally:
-        await consumer.stop()
 
 
 async def _begin(
@@ -153,9 +154,7 @@ class Standby:
                 await asyncio.sleep(1)
 
     async def _tail(self) -> None:
-        consumer = reader(self._settings, "standby")
-        await consumer.start()
-        try:
+        async with reading(self._settings, "standby") as consumer:
             consumer.assign(list(self._stores))
             begins = await consumer.beginning_offsets(list(self._stores))
             for tp, store in self._stores.items():
@@ -170,15 +169,11 @@ class Standby:
                 for tp, records in polled.items():
                     apply(self._stores[tp], records, records[-1].offset + 1, durable=True)
                     await asyncio.sleep(0)
-        finally:
-            await consumer.stop()
 
 
 async def read_range(settings: WorkerSettings, tp: TopicPartition, start: int, end: int) -> list[Any]:
     """Return the records of *tp* from *start* up to but without *end*."""
-    consumer = reader(settings, "gap")
-    await consumer.start()
-    try:
+    async with reading(settings, "gap") as consumer:
         consumer.assign([tp])
         consumer.seek(tp, start)
         found: list[Any] = []
@@ -186,5 +181,3 @@ async def read_range(settings: WorkerSettings, tp: TopicPartition, start: int, e
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found.extend(record for record in records if record.offset < end)
         return found
-    finally:
-        await consumer.stop()

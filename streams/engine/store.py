@@ -71,7 +71,8 @@ class Store:
         self.path = path
         self._options = options
         self._without_log = WriteOptions()
-        self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]  a property in truth
+        # a property, though rocksdict's stub calls it a method
+        self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]
         self._open()
 
     def _open(self) -> None:

@@ -44,9 +44,7 @@ class Applied:
     differences: tuple[str, ...] = ()
 
 
-async def apply(
-    bootstrap: str, specs: Sequence[TopicSpec], security: Mapping[str, Any] | None = None
-) -> list[Applied]:
+async def apply(bootstrap: str, specs: Sequence[TopicSpec], security: Mapping[str, Any] | None = None) -> list[Applied]:
     """Create missing topics and report those that differ; nothing that exists is changed."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **(security or {}))
     await admin.start()
@@ -71,9 +69,7 @@ def require_equal_partitions(counts: Mapping[str, int], table: str) -> int:
     return next(iter(counts.values()))
 
 
-async def _describe(
-    admin: AIOKafkaAdminClient, specs: Iterable[TopicSpec]
-) -> dict[str, tuple[int, int]]:
+async def _describe(admin: AIOKafkaAdminClient, specs: Iterable[TopicSpec]) -> dict[str, tuple[int, int]]:
     wanted = {spec.name for spec in specs}
     existing = wanted & set(await admin.list_topics())
     described = await admin.describe_topics(sorted(existing)) if existing else []
@@ -86,9 +82,7 @@ async def _describe(
 async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
     if not specs:
         return
-    topics = [
-        NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config)) for spec in specs
-    ]
+    topics = [NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config)) for spec in specs]
     answer = await admin.create_topics(topics)
     for name, code, *why in answer.topic_errors:
         error = for_code(code)

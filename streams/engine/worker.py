@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +24,8 @@ from streams.engine.topics import require_equal_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from faust.web import Request, Response, View
 
     from app.core.metrics import Metrics
     from streams.engine.fold import Processor
@@ -87,7 +90,7 @@ class Worker:
 
     async def _hosted(self, shipper: Shipper) -> int:
         app = await self._prepare(shipper)
-        broadcast = Broadcast(self._settings, shipper.partitions, lambda: engine.broadcast_changed())
+        broadcast = Broadcast(self._settings, shipper.partitions)
         around = Surroundings(
             settings=self._settings,
             shipper=shipper,
@@ -99,6 +102,7 @@ class Worker:
         )
         engine = self.engine = Engine(app, self._processors, around)
         app.guest = engine
+        broadcast.on_change = engine.broadcast_changed
         self._health = Health(engine, around)
         self._serve(app)
         await broadcast.start()
@@ -156,20 +160,20 @@ class Worker:
             return
 
         def page(path: str, verdict: Callable[[], Verdict]) -> None:
-            async def view(web: object, request: object) -> object:
+            async def view(web: View, request: Request) -> Response:
                 del request
                 found = verdict()
-                status = 200 if found.ok else 503
-                return web.json({"ok": found.ok, "reasons": found.reasons}, status=status)  # type: ignore[attr-defined]
+                body = {"ok": found.ok, "reasons": found.reasons}
+                return web.json(body, status=HTTPStatus.OK if found.ok else HTTPStatus.SERVICE_UNAVAILABLE)
 
             app.page(path)(view)
 
         page("/health/live", self.live)
         page("/health/ready", self.ready)
 
-        async def metrics(web: object, request: object) -> object:
+        async def metrics(web: View, request: Request) -> Response:
             del request
-            return web.bytes(self._metrics.exposition(), content_type=CONTENT_TYPE.partition(";")[0])  # type: ignore[attr-defined]
+            return web.bytes(self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
         app.page("/metrics")(metrics)
 

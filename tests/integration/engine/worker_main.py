@@ -67,7 +67,13 @@ class SetFold:
         return Folded(states_out, outs, dead, {"applied": len(records)}, result.timers, result.waits)
 
     def _event(
-        self, record: Record, event: dict[str, Any], mine: dict[str, Any], now: datetime, result: Folded, outs: list[Out]
+        self,
+        record: Record,
+        event: dict[str, Any],
+        mine: dict[str, Any],
+        now: datetime,
+        result: Folded,
+        outs: list[Out],
     ) -> None:
         if event.get("boom"):
             raise RuntimeError("boom")

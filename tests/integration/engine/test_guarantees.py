@@ -1,0 +1,259 @@
+"""L1-L8 and D1 of stock Faust, against our path on a real Kafka: nothing lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from streams.engine.fold import Folded, NewerFormat, Out
+from streams.engine.ship import Shipper
+from tests.integration.engine.cluster import Cluster, event, eventually, ids
+from tests.integration.engine.worker_main import SetFold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def cluster(kafka: str, tmp_path: Path) -> Cluster:
+    made = Cluster(kafka, f"g{uuid.uuid4().hex[:8]}-", tmp_path)
+    await made.create()
+    return made
+
+
+def set_fold(cluster: Cluster) -> SetFold:
+    return SetFold(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+
+
+def reasons(records: list[Any]) -> list[str]:
+    return [dict(record.headers)["reason"].decode() for record in records]
+
+
+async def test_every_event_of_both_topics_is_in_one_state_per_key(cluster: Cluster) -> None:
+    await cluster.produce([("in-a" if n % 2 else "in-b", b"k%d" % (n % 50), event(n)) for n in range(2_000)])
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    states = cluster.states("w1")
+    assert {key: ids(state) for key, state in states.items()} == {
+        b"k%d" % key: list(range(key, 2_000, 50)) for key in range(50)
+    }
+
+
+async def test_out_records_carry_epoch_and_source_position(cluster: Cluster) -> None:
+    await cluster.produce([("in-a", b"k", event(1))])
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    (out,) = await cluster.read("out")
+    table, _, epoch, position = dict(out.headers)["o2c-origin"].split(b"/")
+    assert (table.decode(), epoch, position) == (cluster.name("sets"), b"1", b"1")
+
+
+async def test_l1_l2_l3_a_fold_that_raises_loses_only_its_own_key_and_that_into_dead_letters(cluster: Cluster) -> None:
+    events = [("in-a", b"k%d" % (n % 100), event(n)) for n in range(1_000)]
+    events[500] = ("in-a", b"k0", event(500, boom=True))
+    await cluster.produce(events)
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    held = {key: ids(state) for key, state in cluster.states("w1").items()}
+    dead = await cluster.read("dead")
+    assert all(held[b"k%d" % key] == list(range(key, 1_000, 100)) for key in range(1, 100))
+    assert {record.key for record in dead} == {b"k0"}
+    assert set(reasons(dead)) == {"quarantined"}
+    kept, lost = held.get(b"k0", []), [json.loads(record.value)["id"] for record in dead]
+    assert sorted(kept + lost) == list(range(0, 1_000, 100))
+
+
+async def test_l4_undecodable_bytes_are_in_dead_letters_with_their_origin(cluster: Cluster) -> None:
+    await cluster.produce([("in-a", b"k", event(1)), ("in-a", b"k", b"\xff{"), ("in-a", b"k", event(2))])
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    (dead,) = await cluster.read("dead")
+    headers = dict(dead.headers)
+    assert ids(cluster.states("w1")[b"k"]) == [1, 2]
+    assert dead.value == b"\xff{"
+    assert headers["reason"] == b"undecodable"
+    assert headers["origin-topic"] == cluster.name("in-a").encode()
+    assert headers["origin-offset"] == b"1"
+
+
+@pytest.mark.parametrize("topic", ["dead", "sets-changelog", "out"])
+async def test_l5_l6_l7_offsets_stay_until_every_record_is_acknowledged(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    await cluster.produce([("in-a", b"k", event(1)), ("in-a", b"k", b"\xff{")])
+    held_back = asyncio.Event()
+    send = Shipper._send
+
+    async def slow(self: Shipper, to: str, partition: int, parcel: Any) -> Any:
+        is_marker = to.endswith("changelog") and parcel[0][0].startswith(b"\x00")
+        if to == cluster.name(topic) and not is_marker:
+            held_back.set()
+            await asyncio.sleep(2)
+        return await send(self, to, partition, parcel)
+
+    monkeypatch.setattr(Shipper, "_send", slow)
+    async with cluster.worker(set_fold(cluster)) as worker:
+        await asyncio.wait_for(held_back.wait(), 30)
+        await asyncio.sleep(1)
+        assert sum((await cluster.committed()).values()) == 0
+        assert worker.engine is not None
+        assert not [key for p in range(4) for key, _ in worker.engine.store(cluster.name("sets-changelog"), p).items()]  # type: ignore[union-attr]
+        await eventually(cluster.drained)
+
+
+async def test_l6_a_refused_changelog_record_stops_the_worker_before_the_offset_moves(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.produce([("in-a", b"k", event(1))])
+    send = Shipper._send
+
+    async def refuse(self: Shipper, to: str, partition: int, parcel: Any) -> Any:
+        if to == cluster.name("sets-changelog") and parcel[0][0] == b"k":
+            raise KafkaTimeoutError
+        return await send(self, to, partition, parcel)
+
+    monkeypatch.setattr(Shipper, "_send", refuse)
+    from streams.engine.worker import create_worker  # noqa: PLC0415
+
+    code = await create_worker(cluster.settings(), [set_fold(cluster)]).run(signals=False)
+    assert code == 1
+    assert sum((await cluster.committed()).values()) == 0
+    assert cluster.states("w1") == {}
+    monkeypatch.undo()
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    assert ids(cluster.states("w1")[b"k"]) == [1]
+
+
+async def test_l8_a_state_too_big_for_its_topic_is_quarantined_and_the_others_go_on(cluster: Cluster) -> None:
+    events = [("in-a", b"k%d" % (n % 10), event(n)) for n in range(100)]
+    events[40] = ("in-a", b"k0", event(40, pad=1_200_000))
+    await cluster.produce(events)
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    held = {key: ids(state) for key, state in cluster.states("w1").items()}
+    dead = await cluster.read("dead")
+    assert all(held[b"k%d" % key] == list(range(key, 100, 10)) for key in range(1, 10))
+    assert set(reasons(dead)) == {"oversize"}
+    assert {record.key for record in dead} == {b"k0"}
+
+
+class Refusing(SetFold):
+    """Emits a record the broker itself refuses, although it passed our own check."""
+
+    def fold(self, *args: Any) -> Folded:
+        folded = super().fold(*args)
+        big = [Out(out.topic, out.key, b"x" * 200_000) if out.key == b"k0" else out for out in folded.outs]
+        return folded._replace(outs=big)
+
+
+async def test_l8_what_only_the_broker_refuses_is_quarantined_too(cluster: Cluster) -> None:
+    from streams.engine.topics import TopicSpec, apply  # noqa: PLC0415
+
+    await apply(cluster.bootstrap, [TopicSpec(cluster.name("small"), 2, 1, {"max.message.bytes": "100000"})])
+    fold = Refusing(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("small"))
+    await cluster.produce([("in-a", b"k%d" % (n % 10), event(n)) for n in range(100)])
+    async with cluster.worker(fold, compression=None):
+        await eventually(cluster.drained)
+    held = {key: ids(state) for key, state in cluster.states("w1").items()}
+    assert {record.key for record in await cluster.read("dead")} == {b"k0"}
+    assert all(held[b"k%d" % key] == list(range(key, 100, 10)) for key in range(1, 10))
+
+
+class Counting(SetFold):
+    """Counts what it folds: the worst case for anything that is applied twice."""
+
+    def fold(self, partition: int, records: Any, states: Any, now: Any, broadcast: Any) -> Folded:
+        counts: dict[bytes, int] = {}
+        for record in records:
+            known = counts.get(record.key, int(states[record.key] or 0))
+            counts[record.key] = known + 1
+        return Folded({key: b"%d" % count for key, count in counts.items()}, [], [], {})
+
+
+async def test_d1_a_crash_between_changelog_and_store_leaves_the_store_behind_never_ahead(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streams.engine.store import Store  # noqa: PLC0415
+    from streams.engine.worker import create_worker  # noqa: PLC0415
+
+    await cluster.produce([("in-a", b"k%d" % (n % 20), event(n)) for n in range(500)])
+    write = Store.write
+
+    def crash(self: Store, changes: Any, position: int, epoch: int, *, durable: bool = True) -> None:
+        changes = list(changes)
+        if durable and changes:
+            raise RuntimeError("killed")
+        write(self, changes, position, epoch, durable=durable)
+
+    monkeypatch.setattr(Store, "write", crash)
+    assert await create_worker(cluster.settings(), [set_fold(cluster)]).run(signals=False) == 1
+    assert cluster.states("w1") == {}
+    assert sum((await cluster.committed()).values()) == 0
+    monkeypatch.undo()
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+    assert {key: ids(state) for key, state in cluster.states("w1").items()} == {
+        b"k%d" % key: list(range(key, 500, 20)) for key in range(20)
+    }
+
+
+async def test_d2_a_clean_restart_processes_nothing_twice(cluster: Cluster) -> None:
+    counting = Counting(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+    for round_ in range(3):
+        await cluster.produce([("in-a", b"k%d" % (n % 20), event(n)) for n in range(1_000)])
+        async with cluster.worker(counting):
+            await eventually(lambda: _some_progress(cluster, round_))
+    async with cluster.worker(counting):
+        await eventually(cluster.drained)
+    assert sum(int(state) for state in cluster.states("w1").values()) == 3_000
+
+
+async def _some_progress(cluster: Cluster, round_: int) -> bool:
+    return sum((await cluster.committed()).values()) > round_ * 300
+
+
+class Newer(SetFold):
+    """Meets a state that a newer version wrote, in one partition."""
+
+    def fold(self, partition: int, records: Any, states: Any, now: Any, broadcast: Any) -> Folded:
+        if any(b"newer" in record.value for record in records):
+            raise NewerFormat("format 9, this version knows 3")
+        return super().fold(partition, records, states, now, broadcast)
+
+
+async def test_a_newer_format_stops_its_partition_and_no_other(cluster: Cluster) -> None:
+    newer = Newer(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+    await cluster.produce([("in-a", b"stop", event(0, newer=1))], partition=0)
+    await cluster.produce([("in-a", b"go", event(1))], partition=1)
+    async with cluster.worker(newer) as worker:
+        await eventually(lambda: bool(worker.engine and any(p.state == "stopped" for p in worker.engine.paths)))
+        await eventually(lambda: _committed(cluster, 1))
+        assert not worker.ready().ok
+        assert worker.live().ok
+        assert "is stopped" in worker.ready().reasons[0]
+    assert (await cluster.committed()).get(("in-a", 0), 0) == 0
+
+
+async def _committed(cluster: Cluster, partition: int) -> bool:
+    return (await cluster.committed()).get(("in-a", partition), 0) > 0
+
+
+async def test_sources_with_unequal_partition_counts_are_refused_at_start(cluster: Cluster, tmp_path: Path) -> None:
+    from app.core.errors import ConfigError  # noqa: PLC0415
+    from streams.engine.topics import TopicSpec, apply  # noqa: PLC0415
+    from streams.engine.worker import create_worker  # noqa: PLC0415
+
+    await apply(cluster.bootstrap, [TopicSpec(cluster.name("odd"), 3, 1)])
+    fold = SetFold(cluster.name("sets"), (cluster.name("in-a"), cluster.name("odd")), cluster.name("out"))
+    settings = replace(cluster.settings(), data_dir=tmp_path / "odd")
+    with pytest.raises(ConfigError, match="equal partition counts"):
+        await create_worker(settings, [fold]).run(signals=False)
