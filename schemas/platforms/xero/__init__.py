@@ -1,0 +1,125 @@
+"""Xero: an order becomes an Invoice of Type ACCREC; there is no sales order object and there are no shipments.
+
+https://developer.xero.com/documentation/api/accounting/overview (Accounting API 2.0).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
+
+PLATFORM = Platform(
+    slug="xero",
+    title="Xero",
+    side="accounting",
+    base_url="https://api.xero.com/api.xro/2.0",
+    docs="https://developer.xero.com/documentation/api/accounting/overview",
+    auth=Auth(
+        kind="oauth2",
+        secret="refresh_token",  # noqa: S106 - the name of a secret, not one
+        token_url="https://identity.xero.com/connect/token",  # noqa: S106 - an address
+        basic_client=True,
+        rotates=True,
+    ),
+    headers=MappingProxyType({"Accept": "application/json"}),
+    limits=Limits(
+        # 60 a minute and 5,000 a day by the vendor; the rest is left for people and other reads of the same app.
+        windows=(Limit(55, 60.0), Limit(4_950, 86_400.0), Limit(10_000, 60.0, "app")),
+        concurrent=4,
+        remaining_headers=("x-minlimit-remaining", "x-daylimit-remaining", "x-appminlimit-remaining"),
+        timeout_seconds=100.0,
+    ),
+    consistency=Consistency(
+        settle_seconds=120.0,
+        idempotency_seconds=300.0,
+        paging="keyset",
+        mark_field=MappingProxyType(
+            {
+                "invoice": "Reference",
+                "credit_note": "Reference",
+                "payment": "Reference",
+                "refund": "Reference",
+                "overpayment": "LineItems[0].Description",
+                "history": "Details",
+            }
+        ),
+    ),
+    objects=MappingProxyType(
+        {
+            "invoice": "invoice",
+            "payment": "payment",
+            "overpayment": "payment",
+            "prepayment": "payment",
+            "credit_note": "credit",
+            "refund": "credit",
+            "history": "shipment",
+            "contact": "customer",
+        }
+    ),
+    statuses=MappingProxyType(
+        {
+            "invoice:DRAFT": "draft",
+            "invoice:SUBMITTED": "draft",
+            "invoice:AUTHORISED": "invoiced",
+            "invoice:PAID": "paid",
+            "invoice:VOIDED": "void",
+            "invoice:DELETED": "cancelled",
+            "credit_note:DRAFT": "draft",
+            "credit_note:SUBMITTED": "draft",
+            "credit_note:AUTHORISED": "open",
+            "credit_note:PAID": "closed",
+            "credit_note:VOIDED": "void",
+            "credit_note:DELETED": "cancelled",
+            "payment:AUTHORISED": "paid",
+            "payment:DELETED": "void",
+            "refund:AUTHORISED": "refunded",
+            "refund:DELETED": "void",
+            "overpayment:AUTHORISED": "open",
+            "overpayment:PAID": "closed",
+            "overpayment:VOIDED": "void",
+            "prepayment:AUTHORISED": "open",
+            "prepayment:PAID": "closed",
+            "prepayment:VOIDED": "void",
+        }
+    ),
+    capabilities=MappingProxyType(
+        {
+            "upsert_customer": Effect.RECORDS,
+            "upsert_invoice": Effect.RECORDS,
+            "void_invoice": Effect.RECORDS,
+            "record_payment": Effect.RECORDS,
+            "reverse_payment": Effect.RECORDS,
+            "issue_credit": Effect.RECORDS,
+            "record_refund": Effect.RECORDS,
+            "record_shipment": Effect.RECORDS,
+            "add_note": Effect.RECORDS,
+            "request_payment": Effect.CONTACTS_CUSTOMER,
+        }
+    ),
+    shows=MappingProxyType(
+        {
+            "upsert_invoice": frozenset(("currency", "payable_amount", "issue_date", "due_date", "po_number", "lines")),
+            "request_payment": frozenset(
+                ("currency", "payable_amount", "issue_date", "due_date", "po_number", "lines")
+            ),
+            "record_payment": frozenset(("amount", "currency", "date", "reference")),
+            "issue_credit": frozenset(("amount", "currency", "date", "lines")),
+            "record_refund": frozenset(("amount", "currency", "date", "reference")),
+        }
+    ),
+    signature_headers=("x-xero-signature",),
+    secrets=("client_id", "client_secret", "refresh_token", "webhook_secret"),
+    options=MappingProxyType(
+        {
+            "since": "first day to read when a connection is new (ISO 8601; default: everything)",
+            "fallback_contact": "ContactID for orders without a customer's name or e-mail",
+        }
+    ),
+    gaps=(
+        "Xero has no sales order and no fulfilment states: a shipment is written into the invoice's history.",
+        "A history note cannot be changed or removed; a change is a further note.",
+        "Xero has no sales receipt: use an invoice and a payment.",
+        "A reconciled payment cannot be removed by the API: a person does it.",
+    ),
+)
