@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from app.config.lines import line_of
 from app.config.model import Settings, TenantConfig
@@ -109,9 +108,14 @@ def _checked(
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        details: Sequence[ErrorDetails] = error.errors()
-        complaints = [_complaint(path, text, (*within, *found["loc"]), found["msg"]) for found in details]
-        raise ConfigError("\n".join(complaints)) from error
+        raise ConfigError(_complaints(path, text, within, error)) from error
+
+
+def _complaints(path: Path, text: str, within: tuple[int | str, ...], error: ValidationError) -> str:
+    lines = []
+    for detail in error.errors():
+        lines.append(_complaint(path, text, (*within, *detail["loc"]), detail["msg"]))  # noqa: PERF401 - mypy loses the type in a comprehension
+    return "\n".join(lines)
 
 
 def _complaint(path: Path, text: str, where: tuple[int | str, ...], what: str) -> str:

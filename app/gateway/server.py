@@ -55,6 +55,11 @@ class Gateway:
         self._public_url = public_url.rstrip("/")
         self._api_keys = [key.encode() for key in api_keys]
         self._clock = clock
+        self._unacknowledged = False
+
+    def wrong(self) -> dict[str, str]:
+        """Return why the gateway is not ready: the last publication was not acknowledged."""
+        return {"kafka": "The last delivery was not acknowledged by Kafka."} if self._unacknowledged else {}
 
     def app(self) -> web.Application:
         """Return the web application (no health routes: the role adds them)."""
@@ -101,8 +106,10 @@ class Gateway:
         try:
             await publishing
         except KafkaError as error:
+            self._unacknowledged = True
             log.warning("Kafka did not acknowledge: %s.", type(error).__name__)
             return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
+        self._unacknowledged = False
         return None
 
     async def _events(self, request: web.Request) -> web.Response:

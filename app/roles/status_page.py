@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -23,8 +23,8 @@ def add_status_routes(app: web.Application, metrics: Metrics, live: Probe, ready
     app.router.add_get("/health/ready", _answer(ready))
 
 
-def _answer(probe: Probe) -> Callable[[web.Request], object]:
-    async def page(_: web.Request) -> web.Response:
+def _answer(probe: Probe) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def page(_: web.Request) -> web.StreamResponse:
         wrong = dict(probe())
         return web.json_response({"ok": not wrong, "wrong": wrong}, status=503 if wrong else 200)
 

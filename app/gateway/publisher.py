@@ -1,0 +1,81 @@
+"""Writes what the gateway received to Kafka and waits for every acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from app.core import topics
+from app.core.topics import side_topic
+from schemas.cloudevents import encode
+from schemas.events import ChangeEvent, Hint
+from schemas.refs import ObjectRef
+
+_ENCODE = msgspec.json.Encoder().encode
+_FOREIGN_REASON = 500
+
+
+class KafkaPublisher:
+    """A publisher on one idempotent producer; at least once, acknowledged by all in-sync replicas."""
+
+    def __init__(self, bootstrap: str, prefix: str = "", security: Mapping[str, Any] | None = None) -> None:
+        """*prefix* stands before every topic name; *security* are aiokafka's TLS and SASL arguments."""
+        self._prefix = prefix
+        self._settings: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "acks": "all",
+            "enable_idempotence": True,
+            "compression_type": "lz4",
+            "linger_ms": 5,
+            "max_batch_size": 256 * 1024,
+            "request_timeout_ms": 30_000,
+            **(security or {}),
+        }
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect; raises KafkaConnectionError when nobody answers."""
+        self._producer = AIOKafkaProducer(**self._settings)
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what waits and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
+        """Publish to the topics of each object's side, hints keyed by connection."""
+        sends = [self._event(event) for event in events]
+        sends += [self._send(topics.HINTS, hint.object.connection.encode(), _ENCODE(hint), ()) for hint in hints]
+        await asyncio.gather(*sends)
+
+    async def _event(self, event: ChangeEvent) -> None:
+        canonical = canonical_type(event)
+        key, headers, value = encode(event, canonical)
+        await self._send(side_topic(canonical), key, value, headers)
+
+    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
+        """Publish bytes that nobody can read, with where they came from."""
+        headers = (("reason", reason[:_FOREIGN_REASON].encode()), ("origin", origin.encode()))
+        await self._send(topics.DEAD_LETTERS, origin.encode(), body, headers)
+
+    async def _send(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        if self._producer is None:
+            raise RuntimeError("start() comes first")
+        await self._producer.send_and_wait(self._prefix + topic, value, key=key, headers=list(headers))
+
+
+def canonical_type(event: ChangeEvent) -> str:
+    """Return order, invoice, ... of *event*; a deletion without facts is named by its object type."""
+    if event.facts is not None:
+        return type(event.facts).__name__.lower()
+    return _by_object(event.object)
+
+
+def _by_object(ref: ObjectRef) -> str:
+    known = ("invoice", "payment", "credit", "shipment", "customer", "payout")
+    return next((name for name in known if name in ref.type.lower()), "order")

@@ -1,0 +1,64 @@
+"""The gateway role: webhooks and foreign events in."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from app import platforms
+from app.config.model import KafkaConfig, Settings
+from app.core.errors import ConfigError
+from app.core.metrics import new_metrics
+from app.gateway.addresses import addresses
+from app.gateway.publisher import KafkaPublisher
+from app.gateway.server import Gateway
+from app.roles.status_page import add_status_routes, serve
+
+
+def security(kafka: KafkaConfig) -> dict[str, Any]:
+    """Return aiokafka's arguments for TLS and SASL."""
+    if kafka.security_protocol == "PLAINTEXT":
+        return {}
+    sasl = {
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": kafka.sasl_username,
+        "sasl_plain_password": kafka.sasl_password.get_secret_value(),
+    }
+    found: dict[str, Any] = {"security_protocol": kafka.security_protocol}
+    return {**found, **sasl} if kafka.sasl_mechanism else found
+
+
+async def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start."""
+    publisher = KafkaPublisher(settings.kafka.bootstrap, settings.topics.prefix, security(settings.kafka))
+    try:
+        await publisher.start()
+    except KafkaError as error:
+        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+    metrics = new_metrics()
+    sources = {
+        resolved.connection.platform: platforms.load(resolved.connection.platform).source
+        for resolved in settings.connections
+    }
+    gateway = Gateway(
+        addresses(settings.connections, sources),
+        publisher,
+        metrics,
+        public_url=settings.gateway.public_url,
+        api_keys=[key.get_secret_value() for key in settings.gateway.api_keys],
+    )
+    app = gateway.app()
+    stopped = asyncio.Event()
+    _fine: Mapping[str, str] = {}
+    add_status_routes(app, metrics, live=lambda: _fine, ready=gateway.wrong)
+    runner, _ = await serve(app, settings.gateway.host, settings.gateway.port)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    await runner.cleanup()
+    await publisher.stop()
+    return 0

@@ -1,0 +1,141 @@
+"""The gateway over HTTP, on the loopback address, with a publisher that remembers or fails."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from aiokafka.errors import KafkaTimeoutError
+
+from app.config.model import ResolvedConnection
+from app.core.metrics import new_metrics
+from app.gateway.addresses import addresses
+from app.gateway.server import Gateway
+from app.roles.status_page import add_status_routes, serve
+from schemas.connection import Connection
+from schemas.events import ChangeEvent, Hint
+from streams.sources.platforms.stripe import StripeSource
+
+pytestmark = pytest.mark.sandbox
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.events: list[ChangeEvent] = []
+        self.hints: list[Hint] = []
+        self.dead: list[bytes] = []
+        self.down = False
+
+    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
+        if self.down:
+            raise KafkaTimeoutError
+        self.events += events
+        self.hints += hints
+
+    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
+        self.dead.append(body)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[str, Memory]]:
+    memory = Memory()
+    resolved = ResolvedConnection(
+        connection=Connection(name="pay", tenant="acme", platform="stripe", account="acct_1"),
+        secrets={"webhook_secret": "whsec_x"},
+        allow_private=True,
+        sweep_seconds=1,
+        quota_share=1,
+        start_at="",
+        legacy_signatures=False,
+    )
+    gateway = Gateway(
+        addresses([resolved], {"stripe": StripeSource}),
+        memory,
+        new_metrics(),
+        public_url="https://hooks.example.com",
+        api_keys=["key-1"],
+        clock=lambda: NOW,
+    )
+    app = gateway.app()
+    add_status_routes(app, new_metrics(), live=dict, ready=gateway.wrong)
+    runner, port = await serve(app, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{port}", memory
+    await runner.cleanup()
+
+
+def _headers(body: bytes) -> dict[str, str]:
+    stamp = str(int(NOW.timestamp()))
+    digest = hmac.new(b"whsec_x", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={stamp},v1={digest}"}
+
+
+BODY = json.dumps(
+    {
+        "id": "evt_1",
+        "object": "event",
+        "type": "x",
+        "data": {"object": {"object": "payout", "id": "po_1", "currency": "eur"}},
+    }
+).encode()
+
+
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
+    async with ClientSession() as session, session.post(url, data=BytesIO(body), headers=headers) as reply:
+        return reply.status
+
+
+@pytest.mark.parametrize("path", ["/hooks/acme/pay", "/hooks/stripe/default"])
+async def test_a_signed_hook_is_published_before_it_is_acknowledged(served: tuple[str, Memory], path: str) -> None:
+    assert await _post(served[0] + path, BODY, _headers(BODY)) == 200
+    assert [hint.object.id for hint in served[1].hints] == ["po_1"]
+
+
+async def test_an_unknown_address_is_404_and_a_wrong_signature_400(served: tuple[str, Memory]) -> None:
+    assert await _post(served[0] + "/hooks/acme/none", BODY, _headers(BODY)) == 404
+    assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY + b" ")) == 400
+    assert served[1].hints == []
+
+
+async def test_while_kafka_is_down_the_answer_is_503_and_not_ready(served: tuple[str, Memory]) -> None:
+    served[1].down = True
+    assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY)) == 503
+    async with ClientSession() as session:
+        assert (await session.get(served[0] + "/health/ready")).status == 503
+        served[1].down = False
+        assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY)) == 200
+        assert (await session.get(served[0] + "/health/ready")).status == 200
+
+
+async def test_too_large_a_body_is_413(served: tuple[str, Memory]) -> None:
+    body = b" " * (StripeSource.platform.body_limit + 1)
+    assert await _post(served[0] + "/hooks/acme/pay", body, _headers(body)) == 413
+
+
+async def test_signed_rubbish_is_kept_as_dead_letter(served: tuple[str, Memory]) -> None:
+    assert await _post(served[0] + "/hooks/acme/pay", b"rubbish", _headers(b"rubbish")) == 200
+    assert served[1].dead == [b"rubbish"]
+
+
+def _structured(**changes: Any) -> bytes:
+    data = {
+        "tenant": "acme",
+        "object": {"connection": "erp", "account": "1", "type": "order", "id": "7"},
+        "facts": {"type": "order", "currency": "EUR", "payable_amount": "12.50"},
+    }
+    event = {"specversion": "1.0", "type": "o2c.order.changed.v1", "source": "/acme/erp/1", "id": "e-1", "data": data}
+    return json.dumps({**event, **changes}).encode()
+
+
+async def test_foreign_events_need_a_key_and_the_published_shape(served: tuple[str, Memory]) -> None:
+    url, kind = served[0] + "/events", {"Content-Type": "application/cloudevents+json"}
+    assert await _post(url, _structured(), kind) == 401
+    bearer = {**kind, "Authorization": "Bearer key-1"}
+    assert await _post(url, _structured(type="o2c.invoice.changed.v1"), bearer) == 400
+    assert await _post(url, _structured(), bearer) == 202
+    assert [(event.object.id, event.event_id) for event in served[1].events] == [("7", "e-1")]
