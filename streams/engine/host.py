@@ -203,7 +203,6 @@ class HostTables(TableManager):
         app.flow_control.resume()
         app.consumer.resume_flow()
         await app._fetcher.maybe_start()  # noqa: SLF001  as Faust's own recovery does
-        app.on_rebalance_end()
 
     async def on_stop(self) -> None:
         """Let go of everything; nothing of Faust's recovery ever ran."""
@@ -237,6 +236,11 @@ class HostApp(faust.App):
         """Invalidate fetches under way; called in the consumer's thread, before anything else."""
         self.turn += 1
         super().on_rebalance_start()
+
+    def on_rebalance_return(self) -> None:
+        """End the rebalance here: Faust would wait for its own recovery."""
+        super().on_rebalance_return()
+        self.on_rebalance_end()
 
 
 class GroupGuard:

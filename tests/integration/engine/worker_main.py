@@ -31,6 +31,7 @@ class SetFold:
         self.name = name
         self.topics = topics
         self.changelog = f"{name}-changelog"
+        self.facts = "facts"
         self._out = out
 
     def keys(self, records: Sequence[Record]) -> list[bytes]:
@@ -62,6 +63,8 @@ class SetFold:
             except ValueError as error:
                 dead.append((record, "undecodable", str(error)))
                 continue
+            if event.get("show"):
+                outs += [Out(self._out, record.key, k + b"=" + v) for k, v in broadcast[self.facts].items()]
             self._event(record, event, mine, now, result, outs)
         states_out = {key: _bytes(value) for key, value in held.items()}
         return Folded(states_out, outs, dead, {"applied": len(records)}, result.timers, result.waits)
@@ -82,7 +85,7 @@ class SetFold:
         if "due_in" in event:
             result.timers[record.key] = now + timedelta(seconds=event["due_in"])  # type: ignore[index]
         if "wait" in event:
-            result.waits[record.key] = [wait_label("facts", event["wait"].encode())]  # type: ignore[index]
+            result.waits[record.key] = [wait_label(self.facts, event["wait"].encode())]  # type: ignore[index]
         if event["id"] not in mine["ids"]:
             mine["ids"] = sorted([*mine["ids"], event["id"]])
             outs.append(Out(self._out, record.key, str(len(mine["ids"])).encode()))
@@ -100,6 +103,7 @@ def main() -> int:
     prefix = given.pop("prefix", "")
     topics = tuple(f"{prefix}{name}" for name in ("in-a", "in-b"))
     fold = SetFold(f"{prefix}sets", topics, f"{prefix}out")
+    fold.facts = f"{prefix}facts"
 
     async def run() -> int:
         return await create_worker(WorkerSettings(**given), [fold], now=lambda: datetime.now(UTC)).run()
