@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, state_of
+from streams.engine.recovery import apply
+from streams.engine.settings import WorkerSettings
+from streams.engine.store import Store, StoreOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Logged(NamedTuple):
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def logged(key: bytes, value: bytes | None, epoch: int, position: int = 0, due: int = 0) -> Logged:
+    return Logged(key, value, ((HEADER, StateHeader(epoch, position, due).pack()),))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder: Path = tmp_path_factory.mktemp("stores")
+    options = StoreOptions(WorkerSettings(bootstrap="", group="", name="w", data_dir=folder))
+    opened: list[Store] = []
+
+    def make() -> Store:
+        opened.append(Store(folder / str(len(opened)), options))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+def held(store: Store, key: bytes) -> bytes | None:
+    return state_of(store.get_many([key])[0])
+
+
+def test_the_last_record_of_a_key_wins(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", b"2", 1, 2)], 2, durable=True)
+    assert (held(store, b"k"), store.position) == (b"2", 2)
+
+
+def test_an_older_epoch_behind_a_newer_one_is_ignored_within_and_across_batches(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(b"k", b"new", 2, 1), logged(b"k", b"old", 1, 9)], 2, durable=True)
+    apply(store, [logged(b"k", b"old", 1, 9)], 3, durable=True)
+    assert held(store, b"k") == b"new"
+
+
+def test_an_older_position_of_the_same_epoch_is_ignored(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(b"k", b"new", 1, 9), logged(b"k", b"late retry", 1, 5)], 2, durable=True)
+    assert held(store, b"k") == b"new"
+
+
+def test_a_tombstone_deletes(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", None, 1, 2)], 2, durable=True)
+    assert held(store, b"k") is None
+
+
+def test_an_epoch_marker_raises_the_epoch_and_is_no_state(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(EPOCH_KEY, b"w1", 7)], 1, durable=True)
+    assert (store.epoch, list(store.items())) == (7, [])
+
+
+def test_timers_are_rebuilt_from_headers(stores: Any) -> None:
+    store = stores()
+    apply(store, [logged(b"k", b"1", 1, 1, due=50), logged(b"k", b"2", 1, 2, due=90)], 2, durable=False)
+    assert store.due(60, 10) == []
+    assert store.due(90, 10) == [b"k"]
+
+
+records = st.lists(
+    st.builds(
+        logged,
+        st.sampled_from([b"a", b"b", b"c"]),
+        st.binary(max_size=4),
+        st.integers(1, 3),
+        st.integers(0, 5),
+        st.integers(0, 9),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(records, st.integers(1, 7))
+def test_how_the_log_is_cut_into_polls_does_not_matter(stores: Any, log: list[Logged], size: int) -> None:
+    whole, cut = stores(), stores()
+    apply(whole, log, len(log), durable=False)
+    for start in range(0, len(log), size):
+        apply(cut, log[start : start + size], start + size, durable=False)
+    assert whole.digest() == cut.digest()
+    assert whole.due(99, 10) == cut.due(99, 10)
