@@ -99,6 +99,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reason: str = ""
     """Plain words: one sentence, no body, no token."""
     outage: int = 0
+    look: tuple[int, int] = (0, 0)
+    """(epoch, seq) of the look at the object that ended the write: older observations do not count against it."""
     epoch: int = 0
     offset: int = 0
     trace: str = ""

@@ -1,0 +1,75 @@
+"""Checks before anything is posted: each yields a finding, `block` stops this order only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from schemas.facts import Credit, Invoice, Order
+from schemas.findings import Finding
+from schemas.money import ZERO, rounded
+from schemas.state import Observation, OrderState
+from streams.order.merge import copies, is_gone
+from streams.order.world import World
+
+
+def check(state: OrderState, world: World, giver: Observation, order: Order) -> Iterator[Finding]:
+    """Yield what is wrong or noteworthy about the order."""
+    yield from _status_words(state, world)
+    yield from _copies(state)
+    yield from _totals(order)
+    yield from _currencies(state, order)
+    if is_gone(giver):
+        yield Finding("order_deleted", "warn", f"{giver.object.key} was deleted there; nothing is created anew.")
+
+
+def _status_words(state: OrderState, world: World) -> Iterator[Finding]:
+    for look in state.objects.values():
+        stage = getattr(look.facts, "stage", "")
+        platform = world.platform(look.object.connection)
+        if not stage or platform is None or not isinstance(look.facts, (Order, Invoice)):
+            continue
+        key = f"{look.object.type}:{stage}"
+        connection = world.connection(look.object.connection)
+        mapped = connection.statuses if connection is not None else {}
+        if key not in platform.statuses and key not in mapped and stage not in mapped:
+            yield Finding(
+                "unmapped_status", "block", f"{platform.title} shows {stage!r}, which is not mapped.", look.object.key,
+                f'add "{stage}" to the statuses of the connection {look.object.connection}',
+            )  # fmt: skip
+
+
+def _copies(state: OrderState) -> Iterator[Finding]:
+    for look in copies(state):
+        yield Finding(
+            "copy", "block", f"{look.object.key} carries the mark of another document of ours.", look.object.key,
+            "remove the mark from the copy, or delete the copy",
+        )  # fmt: skip
+
+
+def _totals(order: Order) -> Iterator[Finding]:
+    """BR-CO-13 and BR-CO-15 on the order: lines and tax add up to the total, within what a rounding line may take."""
+    if not order.lines or order.payable_amount is None:
+        return
+    billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
+    off = rounded(order.payable_amount - billed, order.currency)
+    if off:
+        yield Finding("totals_differ", "warn", f"Lines add up to {billed:f}, the total is {order.payable_amount:f}.")
+
+
+def _currencies(state: OrderState, order: Order) -> Iterator[Finding]:
+    for look in state.objects.values():
+        currency = getattr(look.facts, "currency", order.currency)
+        if isinstance(look.facts, (Invoice, Credit)) and currency != order.currency and not is_gone(look):
+            yield Finding(
+                "currency_differs",
+                "warn",
+                f"{look.object.key} is in {currency}, the order in {order.currency}.",
+                look.object.key,
+            )
+
+
+def rounding(order: Order) -> Decimal:
+    """Return what a rounding line must carry so that the lines add up to the source's total."""
+    billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
+    return rounded((order.payable_amount or ZERO) - billed, order.currency) if order.lines else ZERO

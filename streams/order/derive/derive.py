@@ -1,0 +1,168 @@
+"""derive(state, world): the agreed order, its totals, statuses, documents and findings."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from schemas.facts import Credit, Invoice, Order, Payment, Shipment
+from schemas.flow import Flow
+from schemas.money import ZERO
+from schemas.order_state import PublicOrder, Shown, Waiting
+from schemas.projection import project
+from schemas.state import Agreed, Observation, OrderState
+from streams.order.derive import money, status
+from streams.order.derive.checks import check
+from streams.order.derive.money import Counted
+from streams.order.derive.shared import agree
+from streams.order.merge import is_gone
+from streams.order.world import World
+
+
+class Derived(msgspec.Struct, frozen=True, kw_only=True):
+    """What the state means; everything `plan` needs besides the state itself."""
+
+    flow: Flow
+    giver: Observation
+    order: Order
+    """The key-giver's facts with the agreed values of shared fields."""
+    payable: Decimal
+    payments: tuple[Counted, ...]
+    credits: tuple[Counted, ...]
+    shipments: tuple[Counted, ...]
+    agreed: dict[str, Agreed]
+    public: PublicOrder
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether a finding stops the planning of this order."""
+        return any(finding.severity == "block" for finding in self.public.findings)
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether the order ended without being delivered."""
+        return self.public.life_cycle == "cancelled"
+
+
+def derive(state: OrderState, world: World) -> Derived | None:
+    """Return what *state* means, or None while the order itself was not seen (its parts wait)."""
+    found = world.key_giver(state)
+    if found is None or not isinstance(found[1].facts, Order):
+        return None
+    flow, giver = found
+    order = found[1].facts
+    agreed, conflicts = agree(state, flow, giver, world)
+    order = _with_agreed(order, agreed)
+    paid, credited = money.payments(state, flow), money.credits(state, flow)
+    parcels = money.shipments(state, flow)
+    public = _public(state, flow, giver, order, paid, credited, parcels)
+    findings = (*check(state, world, giver, order), *conflicts)
+    return Derived(
+        flow=flow,
+        giver=giver,
+        order=order,
+        payable=order.payable_amount or ZERO,
+        payments=tuple(paid),
+        credits=tuple(credited),
+        shipments=tuple(parcels),
+        agreed=agreed,
+        public=msgspec.structs.replace(public, findings=tuple(sorted(findings))),
+    )
+
+
+def _with_agreed(order: Order, agreed: dict[str, Agreed]) -> Order:
+    text = {name: agreed[name].value for name in ("note", "po_number") if name in agreed}
+    return msgspec.structs.replace(order, **text) if text else order
+
+
+def _public(
+    state: OrderState,
+    flow: Flow,
+    giver: Observation,
+    order: Order,
+    paid: list[Counted],
+    credited: list[Counted],
+    parcels: list[Counted],
+) -> PublicOrder:
+    payable, received = order.payable_amount or ZERO, money.total(paid)
+    refunds = [one for one in credited if isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"]
+    refunded, documents = money.total(refunds), money.documents(state)
+    life = status.life_cycle(order, giver)
+    financial = status.financial(payable, received, refunded, invoiced=bool(documents), cancelled=life == "cancelled")
+    goods = status.fulfilment(order, parcels)
+    tracking = {
+        number for one in parcels if isinstance(one.look.facts, Shipment) for number in one.look.facts.tracking_numbers
+    }
+    return PublicOrder(
+        key=state.key,
+        tenant=state.tenant,
+        flow=flow.name,
+        number=order.number,
+        life_cycle=life,
+        financial=financial,
+        fulfilment=goods,
+        overdue=any(isinstance(look.facts, Invoice) and look.facts.overdue for look in documents),
+        headline=status.headline(life, financial, goods),
+        currency=order.currency,
+        payable_amount=payable,
+        invoiced_amount=_invoiced(documents),
+        paid_amount=received,
+        credited_amount=money.total(credited),
+        refunded_amount=refunded,
+        amount_due=max(ZERO, payable - received) if life != "cancelled" else ZERO,
+        tracking_numbers=tuple(sorted(tracking)),
+        shown=_shown(state),
+        waiting=_waiting(state),
+    )
+
+
+def _invoiced(documents: list[Observation]) -> Decimal:
+    """Return the largest sum that one system has billed: two ledgers that mirror an order do not bill it twice."""
+    sums: dict[str, Decimal] = {}
+    for look in documents:
+        if isinstance(look.facts, Invoice):
+            sums[look.object.connection] = sums.get(look.object.connection, ZERO) + look.facts.payable_amount
+    return max(sums.values(), default=ZERO)
+
+
+def _shown(state: OrderState) -> tuple[Shown, ...]:
+    ours = money.written_keys(state)
+    return tuple(
+        Shown(
+            connection=look.object.connection,
+            account=look.object.account,
+            type=look.object.type,
+            id=look.object.id,
+            kind="" if look.facts is None else type(look.facts).__name__.lower(),
+            status="deleted" if is_gone(look) else _status(look),
+            amount=_amount(look),
+            ours=look.object.key in ours,
+        )
+        for look in sorted(state.objects.values(), key=lambda one: one.object)
+    )
+
+
+def _status(look: Observation) -> str:
+    if isinstance(look.facts, Order):
+        return project(look.facts).get("status", "")
+    return str(getattr(look.facts, "status", ""))
+
+
+def _amount(look: Observation) -> Decimal | None:
+    if isinstance(look.facts, (Payment, Credit)):
+        return look.facts.amount
+    return getattr(look.facts, "payable_amount", None)
+
+
+def _waiting(state: OrderState) -> tuple[Waiting, ...]:
+    return tuple(
+        Waiting(
+            connection=record.connection,
+            capability=record.capability,
+            outcome=record.outcome or "",
+            reason=record.reason,
+        )
+        for record in sorted(state.writes.values(), key=lambda one: one.key)
+        if record.outcome != "confirmed"
+    )

@@ -1,0 +1,130 @@
+"""Which payments, credits and documents of an order count, and how much they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from schemas.facts import Credit, Facts, Invoice, Payment, Shipment
+from schemas.flow import Flow
+from schemas.money import ZERO
+from schemas.state import Observation, OrderState
+from streams.order.merge import is_gone
+
+_DEAD = frozenset(("void", "cancelled", "draft"))
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """One object that counts, with the part of its amount that belongs to this order."""
+
+    look: Observation
+    amount: Decimal
+
+    @property
+    def key(self) -> str:
+        """Return the object's key, which is the canonical object of what is written elsewhere because of it."""
+        return self.look.object.key
+
+
+def written_keys(state: OrderState) -> frozenset[str]:
+    """Return the objects that we wrote: mirrors, which never count a second time."""
+    bound = {record.bound.key for record in state.writes.values() if record.bound is not None}
+    return frozenset(bound | {look.object.key for look in state.objects.values() if look.mirror_of})
+
+
+def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observation]:
+    """Return the living objects of *kind* that started in their system and that the flow listens to, in stable order."""
+    ours = written_keys(state)
+    heard = frozenset(flow.payments_from)
+    found = [
+        look
+        for look in state.objects.values()
+        if isinstance(look.facts, kind)
+        and look.object.key not in ours
+        and not is_gone(look)
+        and look.share != "0"
+        and (not heard or look.object.connection in heard or look.object.connection == flow.key_giver)
+    ]
+    return sorted(found, key=lambda look: (look.object.connection != flow.key_giver, look.object))
+
+
+def payments(state: OrderState, flow: Flow) -> list[Counted]:
+    """Return succeeded payments; one that two systems report under a shared reference counts once."""
+    return _distinct(originals(state, flow, Payment), _payment_counts, _payment_reference)
+
+
+def _payment_counts(facts: Facts | None) -> bool:
+    return isinstance(facts, Payment) and facts.status == "succeeded" and not facts.test and facts.amount > 0
+
+
+def _payment_reference(facts: Facts | None) -> str:
+    return (
+        f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
+        if isinstance(facts, Payment) and facts.reference
+        else ""
+    )
+
+
+def credits(state: OrderState, flow: Flow) -> list[Counted]:
+    """Return issued credits and refunds that started in their system."""
+    return _distinct(originals(state, flow, Credit), _credit_counts, _credit_reference)
+
+
+def _credit_counts(facts: Facts | None) -> bool:
+    return isinstance(facts, Credit) and facts.status == "issued" and facts.amount > 0
+
+
+def _credit_reference(facts: Facts | None) -> str:
+    return (
+        f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
+        if isinstance(facts, Credit) and facts.reference
+        else ""
+    )
+
+
+def shipments(state: OrderState, flow: Flow) -> list[Counted]:
+    """Return parcels that left."""
+    return _distinct(originals(state, flow, Shipment), _shipment_counts, lambda _: "")
+
+
+def _shipment_counts(facts: Facts | None) -> bool:
+    return isinstance(facts, Shipment) and facts.status in {"shipped", "delivered"}
+
+
+def _distinct(
+    looks: list[Observation], counts: Callable[[Facts | None], bool], reference: Callable[[Facts | None], str]
+) -> list[Counted]:
+    found: list[Counted] = []
+    seen: dict[str, str] = {}
+    for look in looks:
+        if not counts(look.facts):
+            continue
+        shared = reference(look.facts)
+        first = seen.setdefault(shared, look.object.connection) if shared else look.object.connection
+        if first != look.object.connection:
+            continue
+        found.append(Counted(look, _amount(look)))
+    return found
+
+
+def _amount(look: Observation) -> Decimal:
+    if look.share is not None:
+        return Decimal(look.share)
+    return look.facts.amount if isinstance(look.facts, (Payment, Credit)) else ZERO
+
+
+def documents(state: OrderState) -> list[Observation]:
+    """Return living, issued documents of the order in every system, ours and foreign ones."""
+    found = [
+        look
+        for look in state.objects.values()
+        if isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
+    ]
+    return sorted(found, key=lambda look: look.object)
+
+
+def total(counted: list[Counted]) -> Decimal:
+    """Return the sum of what counts."""
+    return sum((one.amount for one in counted), ZERO)

@@ -1,0 +1,114 @@
+"""Shared scalar fields: edits are found against the base, never by comparing clocks.
+
+Each participant has a reference value per field: what the system made of our last write, else what it showed when the value was last
+agreed. A participant that shows something else was edited. One edited value becomes the agreed value; of several the ranking picks one
+and the others are kept in a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.findings import Finding
+from schemas.flow import Flow
+from schemas.projection import project
+from schemas.state import Agreed, Observation, OrderState, WriteRecord
+from streams.order.merge import is_gone
+from streams.order.world import World
+
+SHARED = ("note", "po_number", "email", "due_date")
+_SHOWING = ("upsert_order", "upsert_invoice", "upsert_sales_receipt")
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """One object that shows a shared field."""
+
+    look: Observation
+    record: WriteRecord | None
+    value: str
+
+    @property
+    def key(self) -> str:
+        """Return the object's key."""
+        return self.look.object.key
+
+
+def agree(
+    state: OrderState, flow: Flow, giver: Observation, world: World
+) -> tuple[dict[str, Agreed], tuple[Finding, ...]]:
+    """Return the agreed value of each shared field, and a finding per field that two people edited."""
+    found: dict[str, Agreed] = {}
+    findings: list[Finding] = []
+    for name in SHARED:
+        there = participants(state, flow, giver, world, name)
+        if not there:
+            continue
+        agreed, finding = _agree(name, there, state.agreed.get(name), flow, giver)
+        found[name] = agreed
+        findings += [finding] if finding else []
+    return found, tuple(findings)
+
+
+def participants(state: OrderState, flow: Flow, giver: Observation, world: World, name: str) -> list[Participant]:
+    """Return the living objects that show field *name* and take part: the key-giver and the flow's targets."""
+    records = {record.bound.key: record for record in state.writes.values() if record.bound is not None}
+    wanted = {target.connection for target in flow.targets if name in target.fields}
+    found = []
+    for look in sorted(state.objects.values(), key=lambda one: one.object):
+        record = records.get(look.object.key)
+        takes_part = look.object == giver.object or (record is not None and look.object.connection in wanted)
+        if not takes_part or is_gone(look) or not _shows(world, look, name):
+            continue
+        value = project(look.facts).get(name)
+        if value is not None:
+            found.append(Participant(look, record, _shown(value, record, look, name)))
+    return found
+
+
+def _shows(world: World, look: Observation, name: str) -> bool:
+    platform = world.platform(look.object.connection)
+    if platform is None:
+        return False
+    return any(name in platform.shows.get(capability, ()) for capability in _SHOWING)
+
+
+def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:
+    """Return what the object shows; an observation older than our last write shows what that write made."""
+    if record is not None and look.last_read < record.look and name in record.base:
+        return record.base[name].made
+    return value
+
+
+def _reference(one: Participant, agreed: Agreed | None, name: str) -> str | None:
+    if one.record is not None and name in one.record.base:
+        return one.record.base[name].made
+    return None if agreed is None else agreed.seen.get(one.key)
+
+
+def _agree(
+    name: str, there: Sequence[Participant], agreed: Agreed | None, flow: Flow, giver: Observation
+) -> tuple[Agreed, Finding | None]:
+    seen = {one.key: one.value for one in there}
+    if agreed is None:
+        first = next((one for one in there if one.look.object == giver.object), there[0])
+        return Agreed(first.value, first.key, seen), None
+    edited = [one for one in there if (known := _reference(one, agreed, name)) is not None and one.value != known]
+    values = {one.value for one in edited if one.value != agreed.value}
+    if not values:
+        return Agreed(agreed.value, agreed.source, seen), None
+    winner = min(edited, key=lambda one: _rank(one, flow, name))
+    chosen = Agreed(winner.value, winner.key, seen)
+    if len(values) == 1 and winner.value in values:
+        return chosen, None
+    losers = ", ".join(sorted(f"{one.key} said {one.value!r}" for one in edited if one.value != winner.value))
+    return chosen, Finding(
+        "conflict", "warn", f"{name} was edited in two systems; {winner.key} was kept, {losers}.", name
+    )
+
+
+def _rank(one: Participant, flow: Flow, name: str) -> tuple[int, str]:
+    order = flow.ranking.get(name) or (flow.key_giver, *(target.connection for target in flow.targets))
+    connection = one.look.object.connection
+    return (order.index(connection) if connection in order else len(order), one.key)

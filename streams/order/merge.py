@@ -1,0 +1,141 @@
+"""Merge looks at objects and results of writes into an order's state.
+
+Both merges are idempotent, and independent of the order in which inputs arrive: an observation is three maxima (the newest record, the
+last read that found the object, the last that did not), a write record keeps its newest result by (owner epoch, journal offset).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.commands import Result
+from schemas.events import ChangeEvent
+from schemas.refs import read_mark
+from schemas.state import Observation, OrderState, WriteRecord
+
+_ENCODE = msgspec.json.Encoder(order="deterministic").encode
+_STOPS = frozenset(("rejected", "unsupported"))
+
+
+def merge(state: OrderState, event: ChangeEvent, share: str | None = None, share_version: int = 0) -> OrderState | None:
+    """Return the state after *event*, or None when *event* changes nothing.
+
+    Events arrive twice and out of order, so the result depends only on which events were seen, never on their sequence.
+    """
+    key = event.object.key
+    known = state.objects.get(key)
+    seen = observation(event, share, share_version)
+    joined = seen if known is None else join(known, seen)
+    if joined == known:
+        return None
+    return msgspec.structs.replace(state, objects={**state.objects, key: joined})
+
+
+def observation(event: ChangeEvent, share: str | None = None, share_version: int = 0) -> Observation:
+    """Return *event* as a first look at its object."""
+    look = (event.version.epoch, event.version.seq)
+    missing = event.presence == "deleted" and event.version.read
+    if missing:
+        return Observation(object=event.object, presence="deleted", gone=look, share=share, share_version=share_version)
+    return Observation(
+        object=event.object,
+        version=event.version,
+        presence=event.presence,
+        facts=event.facts,
+        mirror_of=event.mirror_of,
+        anchors=event.anchors,
+        changed_at=event.changed_at,
+        digest=content_digest(event),
+        last_read=look if event.version.read else (0, 0),
+        share=share,
+        share_version=share_version,
+    )
+
+
+def content_digest(event: ChangeEvent) -> str:
+    """Return a digest of what the object shows; it breaks ties of equal versions."""
+    content = _ENCODE((event.facts, event.mirror_of, event.anchors))
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def join(left: Observation, right: Observation) -> Observation:
+    """Return the least upper bound of two looks at one object: commutative, associative, idempotent."""
+    newest = max(left, right, key=lambda look: (bool(look.digest), look.version, look.digest))
+    shared = max(left, right, key=lambda look: (look.share_version, look.share or ""))
+    return msgspec.structs.replace(
+        newest,
+        last_read=max(left.last_read, right.last_read),
+        gone=max(left.gone, right.gone),
+        share=shared.share,
+        share_version=shared.share_version,
+    )
+
+
+def is_gone(look: Observation) -> bool:
+    """Tell whether the object is deleted as far as anybody knows; after a 404 only a read revives it."""
+    return look.gone > look.last_read or look.presence == "deleted"
+
+
+def merge_result(state: OrderState, result: Result) -> OrderState | None:
+    """Return the state after *result*, or None when an equal or newer one was seen, or the write is not ours."""
+    record = state.writes.get(result.write)
+    stamp = (result.epoch, result.offset)
+    if record is None or stamp <= record.result or result.generation != record.generation:
+        return None
+    return with_writes(state, {record.key: _after(record, result)})
+
+
+def _after(record: WriteRecord, result: Result) -> WriteRecord:
+    stopped = result.digest if result.outcome in _STOPS else record.stopped
+    return msgspec.structs.replace(
+        record,
+        outcome=result.outcome,
+        bound=result.bound or record.bound,
+        base={**record.base, **result.made},
+        stopped="" if result.outcome == "confirmed" else stopped,
+        reason=result.reason,
+        outage=result.outage,
+        look=max(record.look, result.look),
+        result=(result.epoch, result.offset),
+    )
+
+
+def with_writes(state: OrderState, writes: Mapping[str, WriteRecord]) -> OrderState:
+    """Return the state with these write records replaced."""
+    return msgspec.structs.replace(state, writes={**state.writes, **writes})
+
+
+def bind_marks(state: OrderState) -> OrderState:
+    """Return the state in which objects that carry the mark of a write of ours are bound to it.
+
+    The oldest id wins when two objects carry one mark: the other is a copy, which `copies` reports.
+    """
+    found: dict[str, WriteRecord] = {}
+    for record in state.writes.values():
+        if record.bound is not None or not record.id:
+            continue
+        marked = [look for look in state.objects.values() if _marks(look, record)]
+        if marked:
+            first = min(marked, key=lambda look: look.object)
+            found[record.key] = msgspec.structs.replace(record, bound=first.object)
+    return with_writes(state, found) if found else state
+
+
+def copies(state: OrderState) -> list[Observation]:
+    """Return objects that carry the mark of a write which is bound to another object."""
+    return [
+        look
+        for record in state.writes.values()
+        if record.bound is not None
+        for look in state.objects.values()
+        if _marks(look, record) and look.object != record.bound and not is_gone(look)
+    ]
+
+
+def _marks(look: Observation, record: WriteRecord) -> bool:
+    mark = read_mark(look.mirror_of)
+    same = look.object.connection == record.connection and look.object.account == record.account
+    return mark is not None and same and record.id.startswith(mark.write)

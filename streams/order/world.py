@@ -1,0 +1,54 @@
+"""What the pure core is told about the world, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from schemas.connection import Connection
+from schemas.flow import Facts, Flow
+from schemas.platform import Platform
+from schemas.refs import ObjectRef, order_key
+from schemas.state import Observation, OrderState
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """Configuration and broadcast facts, and the platforms by slug."""
+
+    facts: Facts
+    platforms: Mapping[str, Platform]
+
+    def connection(self, name: str) -> Connection | None:
+        """Return a configured connection."""
+        return self.facts.connections.get(name)
+
+    def platform(self, connection: str) -> Platform | None:
+        """Return the platform behind a connection."""
+        known = self.connection(connection)
+        return None if known is None else self.platforms.get(known.platform)
+
+    def mode(self, flow: Flow) -> str:
+        """Return the mode in force: what was set at run time, else the configuration's."""
+        return self.facts.modes.get(flow.name, flow.mode)
+
+    def canonical(self, ref: ObjectRef) -> str:
+        """Return order, invoice, ... for an object of a configured connection, "" for an unknown one."""
+        platform = self.platform(ref.connection)
+        return "" if platform is None else platform.objects.get(ref.type, "")
+
+    def flow_of(self, tenant: str, ref: ObjectRef) -> Flow | None:
+        """Return the flow whose orders are objects like *ref*."""
+        for flow in self.facts.flows:
+            same = flow.tenant == tenant and flow.key_giver == ref.connection
+            if same and self.canonical(ref) == "order" and flow.order_type in ("", ref.type):
+                return flow
+        return None
+
+    def key_giver(self, state: OrderState) -> tuple[Flow, Observation] | None:
+        """Return the flow of an order and the object that gave it its key, once it was seen."""
+        for look in state.objects.values():
+            flow = self.flow_of(state.tenant, look.object)
+            if flow is not None and order_key(state.tenant, look.object) == state.key:
+                return flow, look
+        return None
