@@ -124,8 +124,8 @@ class Merging(Base):
         return Folded({key: encode(state) for key, state in held.items()}, outs, [], {"applied": len(records)})
 
 
-async def produce(bootstrap: str, prefix: str, events: int, keys: int) -> None:
-    """Write *events* of about 1 kB to both topics."""
+async def produce(bootstrap: str, prefix: str, events: int, window: int) -> None:
+    """Write *events* of about 1 kB to both topics, five to an order, spread over *window* orders alive at a time."""
     rng = random.Random(7)
     fields = {f"field_{n}": f"{rng.random():.30f}" for n in range(20)}
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=262_144, compression_type="lz4")
@@ -134,7 +134,7 @@ async def produce(bootstrap: str, prefix: str, events: int, keys: int) -> None:
     for number in range(events):
         body = {"object": f"invoice-{rng.randrange(2)}", "version": number, "amount": rng.randrange(10_000)}
         value = json.dumps({**body, "fields": fields}).encode()
-        key = b"order-%08d" % rng.randrange(keys)
+        key = b"order-%08d" % (number // 5 + rng.randrange(window))
         futures.append(await producer.send(f"{prefix}{'ab'[number % 2]}", value, key=key))
         if len(futures) >= 20_000:  # noqa: PLR2004  bounds memory
             await asyncio.gather(*futures)
@@ -189,12 +189,12 @@ async def recover(settings: WorkerSettings, processor: Processor, records: int) 
     return rates
 
 
-async def bench(bootstrap: str, events: int, keys: int, folder: Path) -> None:
+async def bench(bootstrap: str, events: int, window: int, folder: Path) -> None:
     """Measure and print."""
     prefix = f"bench-{uuid.uuid4().hex[:6]}-"
     topics = [TopicSpec(f"{prefix}{name}", PARTITIONS, 1) for name in ("a", "b", "out")]
     topics.append(TopicSpec(f"{prefix}dead", 1, 1))
-    await produce_into(bootstrap, prefix, topics, events, keys)
+    await produce_into(bootstrap, prefix, topics, events, window)
     for kind in (Counting, Merging):
         processor = kind(prefix)
         processor.name += kind.__name__
@@ -214,11 +214,11 @@ async def bench(bootstrap: str, events: int, keys: int, folder: Path) -> None:
         print(f"{'recovery':10} {cpu:9,.0f} records per CPU s {wall:8,.0f} per wall s ({records:,} records)")
 
 
-async def produce_into(bootstrap: str, prefix: str, topics: Sequence[TopicSpec], events: int, keys: int) -> None:
+async def produce_into(bootstrap: str, prefix: str, topics: Sequence[TopicSpec], events: int, window: int) -> None:
     """Create *topics* and fill the sources."""
     await apply(bootstrap, topics)
     await asyncio.sleep(1)
-    await produce(bootstrap, prefix, events, keys)
+    await produce(bootstrap, prefix, events, window)
 
 
 def main() -> None:
@@ -226,11 +226,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--keys", type=int, default=50_000)
+    parser.add_argument("--window", type=int, default=500)
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(bench(given.kafka, given.events, given.keys, Path(folder)))
+        asyncio.run(bench(given.kafka, given.events, given.window, Path(folder)))
 
 
 if __name__ == "__main__":

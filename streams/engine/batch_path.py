@@ -233,7 +233,7 @@ class PartitionPath:
         origin = f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
         shipper = self._around.shipper
         for out in gathered.outs:
-            shipper.check(out.key, out.value, out.headers)
+            shipper.check(out.key, out.value, sum(len(k) + len(v) for k, v in out.headers) if out.headers else 0)
             headers = (*out.headers, (ORIGIN, origin))
             addressed.append((await shipper.address(out), out.key, out.value, headers))
         dead = await shipper.partitions(self._settings.dead_letters)
@@ -256,9 +256,8 @@ class PartitionPath:
     def _changelog_records(self, changes: Sequence[Change]) -> Iterator[Addressed]:
         address = (self.changelog.topic, self.partition)
         for change in changes:
-            headers = ((HEADER, change.packed),)
-            self._around.shipper.check(change.key, change.state, headers)
-            yield address, change.key, change.state, headers
+            self._around.shipper.check(change.key, change.state, len(change.packed))
+            yield address, change.key, change.state, ((HEADER, change.packed),)
 
     def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
         for record, reason, detail in gathered.dead:
@@ -324,9 +323,9 @@ class PartitionPath:
     def _rewritten(self, keys: list[bytes]) -> Iterator[Change]:
         position = self._position(())
         for key, old in zip(keys, self.store.get_many(keys), strict=True):
-            known = header_of(old) if old is not None else StateHeader(0, 0)
-            header = StateHeader(self.store.epoch, position, known.due, known.waits)
-            yield Change(key, old, header, header.pack(), state_of(old))
+            before = header_of(old) if old is not None else None
+            header = (before or StateHeader(0, 0))._replace(epoch=self.store.epoch, position=position)
+            yield Change(key, before, header, header.pack(), state_of(old))
 
 
 def _epoch(record: Any) -> int:  # noqa: ANN401  aiokafka ships no types

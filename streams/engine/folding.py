@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from streams.engine.store import Store
 
 _SMALLEST, _LARGEST = 16, 1_000
-_NEW = StateHeader(0, 0)
 
 
 class FoldFailed(Exception):
@@ -70,30 +69,33 @@ class Gathered:
 
     def changes(self, store: Store, epoch: int, position: int) -> Iterator[Change]:
         """Yield what must be written: states, timers or waits that differ from what is stored."""
-        keys = dict.fromkeys((*self.states, *self.timers, *self.waits, *self.ticked))
-        self.load(store, list(keys))
+        special = self.timers.keys() | self.waits.keys() | self.ticked.keys()
+        keys = (*self.states, *(special - self.states.keys()))
+        self.load(store, keys)
+        states, olds = self.states, self.olds
         for key in keys:
-            old = self.olds[key]
-            before = header_of(old) if old is not None else _NEW
-            known = state_of(old)
-            state = self.states.get(key, known)
-            due, waits = self._due(key, before), self._waits(key, before)
-            if state == known and (state is None or (due == before.due and waits == before.waits)):
+            old = olds[key]
+            before, known = (header_of(old), state_of(old)) if old is not None else (None, None)
+            state = states.get(key, known)
+            due, waits = before[2:] if before is not None else (0, ())
+            if key in special:
+                due, waits = self._due(key, due), self._waits(key, waits)
+            if state == known and (before is None or before[2:] == (due, waits)):
                 continue
             header = StateHeader(epoch, position, due, waits)
-            yield Change(key, old, header, header.pack(), state)
+            yield Change(key, before, header, header.pack(), state)
 
-    def _due(self, key: bytes, before: StateHeader) -> int:
+    def _due(self, key: bytes, before: int) -> int:
         if key in self.timers:
             at = self.timers[key]
             return 0 if at is None else max(1, int(at.timestamp() * 1000))
-        return 0 if b"" in self.ticked.get(key, ()) else before.due
+        return 0 if b"" in self.ticked.get(key, ()) else before
 
-    def _waits(self, key: bytes, before: StateHeader) -> tuple[bytes, ...]:
+    def _waits(self, key: bytes, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
         if key in self.waits:
             return tuple(self.waits[key])
         used = self.ticked.get(key)
-        return tuple(label for label in before.waits if label not in used) if used else before.waits
+        return tuple(label for label in before if label not in used) if used else before
 
 
 class Folder:

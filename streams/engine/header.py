@@ -30,11 +30,16 @@ class StateHeader(NamedTuple):
 
 def unpack_header(raw: bytes) -> StateHeader:
     """Return what `StateHeader.pack` wrote."""
-    epoch, position, due = _FIXED.unpack_from(raw)
-    if len(raw) == _FIXED.size:
+    return _unpack(raw, 0, len(raw))
+
+
+def _unpack(raw: bytes, start: int, end: int) -> StateHeader:
+    epoch, position, due = _FIXED.unpack_from(raw, start)
+    at = start + _FIXED.size
+    if at == end:
         return StateHeader(epoch, position, due)
-    waits, at = [], _FIXED.size
-    while at < len(raw):
+    waits = []
+    while at < end:
         (size,) = _LENGTH.unpack_from(raw, at)
         at += _LENGTH.size
         waits.append(raw[at : at + size])
@@ -49,8 +54,8 @@ def pack_value(header: bytes, state: bytes) -> bytes:
 
 def split_value(value: bytes) -> tuple[StateHeader, bytes]:
     """Return header and state of a stored value."""
-    (size,) = _LENGTH.unpack_from(value)
-    return unpack_header(value[2 : 2 + size]), value[2 + size :]
+    end = 2 + ((value[0] << 8) | value[1])
+    return _unpack(value, 2, end), value[end:]
 
 
 def state_of(value: bytes | None) -> bytes | None:
@@ -60,4 +65,4 @@ def state_of(value: bytes | None) -> bytes | None:
 
 def header_of(value: bytes) -> StateHeader:
     """Return the header alone."""
-    return unpack_header(value[2 : 2 + ((value[0] << 8) | value[1])])
+    return _unpack(value, 2, 2 + ((value[0] << 8) | value[1]))

@@ -52,7 +52,11 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
     """
     epoch = store.epoch
     newest: dict[bytes, tuple[StateHeader, bytes, bytes | None]] = {}
-    stored = dict(zip(keys := list({r.key for r in records}), store.get_many(keys), strict=True))
+    keys = list({record.key for record in records})
+    stored = {
+        key: header_of(value) if value is not None else None
+        for key, value in zip(keys, store.get_many(keys), strict=True)
+    }
     for record in records:
         packed = next((value for name, value in record.headers if name == HEADER), b"")
         header = unpack_header(packed) if packed else _UNKNOWN
@@ -60,10 +64,7 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
         key = record.key
         if key == EPOCH_KEY:
             continue
-        if (seen := newest.get(key)) is not None:
-            known = seen[0]
-        else:
-            known = header_of(old) if (old := stored[key]) is not None else _UNKNOWN
+        known = seen[0] if (seen := newest.get(key)) is not None else stored[key] or _UNKNOWN
         if header[:2] >= known[:2]:
             newest[key] = (header, packed or header.pack(), record.value)
     changes = [Change(key, stored[key], *entry) for key, entry in newest.items()]

@@ -90,9 +90,9 @@ class Shipper:
             return out.topic, out.partition
         return out.topic, partition_of(out.key or b"", count)
 
-    def check(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Raise Unwritable when Kafka would refuse such a record."""
-        size = len(key or b"") + len(value or b"") + sum(len(k) + len(v) + 16 for k, v in headers) + _OVERHEAD
+    def check(self, key: bytes | None, value: bytes | None, headers: int) -> None:
+        """Raise Unwritable when Kafka would refuse such a record; *headers* is their size."""
+        size = len(key or b"") + len(value or b"") + headers + _OVERHEAD
         if size > self._settings.max_record:
             raise Unwritable(f"A record of {size} bytes exceeds the limit of {self._settings.max_record}.")
 

@@ -34,10 +34,10 @@ NEVER = 2**63
 
 
 class Change(NamedTuple):
-    """What becomes of one key; *old* is the stored value that is replaced, *state* None deletes."""
+    """What becomes of one key; *before* is the stored header that is replaced, *state* None deletes."""
 
     key: bytes
-    old: bytes | None
+    before: StateHeader | None
     header: StateHeader
     packed: bytes
     state: bytes | None
@@ -127,19 +127,28 @@ class Store:
     def _index(self, batch: WriteBatch, change: Change) -> None:
         key, new = change.key, change.header
         due, waits = (new.due, new.waits) if change.state is not None else (0, ())
-        old = header_of(change.old) if change.old is not None else None
-        if old is not None and old.due and old.due != due:
+        old = change.before
+        if old is None:
+            if due or waits:
+                self._add(batch, key, due, waits)
+            return
+        if old.due != due or old.waits != waits:
+            self._remove(batch, key, old, due, waits)
+            self._add(batch, key, due if due != old.due else 0, waits)
+
+    def _remove(self, batch: WriteBatch, key: bytes, old: StateHeader, due: int, waits: tuple[bytes, ...]) -> None:
+        if old.due and old.due != due:
             batch.delete(_due_key(old.due, key))
-        if due and (old is None or old.due != due):
+        for label in old.waits:
+            if label not in waits:
+                batch.delete(_wait_prefix(label) + key)
+
+    def _add(self, batch: WriteBatch, key: bytes, due: int, waits: tuple[bytes, ...]) -> None:
+        if due:
             batch.put(_due_key(due, key), b"")
             self.next_due = min(self.next_due, due)
-        if old is not None and old.waits != waits:
-            for label in old.waits:
-                if label not in waits:
-                    batch.delete(_wait_prefix(label) + key)
         for label in waits:
-            if old is None or label not in old.waits:
-                batch.put(_wait_prefix(label) + key, b"")
+            batch.put(_wait_prefix(label) + key, b"")
 
     def flush(self) -> None:
         """Make writes that skipped the log durable."""

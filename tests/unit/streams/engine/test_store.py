@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.engine.header import StateHeader, split_value
+from streams.engine.header import StateHeader, header_of, split_value
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Change, Store, StoreOptions
 
@@ -28,7 +28,8 @@ def store(tmp_path: Path, options: StoreOptions) -> Iterator[Store]:
 def put(store: Store, key: bytes, state: bytes | None, due: int = 0, waits: tuple[bytes, ...] = ()) -> None:
     header = StateHeader(1, 1, due, waits)
     (old,) = store.get_many([key])
-    store.write([Change(key, old, header, header.pack(), state)], store.position + 1, 1)
+    before = header_of(old) if old is not None else None
+    store.write([Change(key, before, header, header.pack(), state)], store.position + 1, 1)
 
 
 def test_a_written_state_is_read_back_with_its_header(store: Store) -> None:
