@@ -211,9 +211,7 @@ class Sandbox:
             names += ["reset_before_commit", "slow_commit", "reset_after_commit", "error_5xx_after_commit"]
         return self.injector.first(*names)
 
-    async def _answer(
-        self, request: web.Request, handler: Handler, fault: str
-    ) -> tuple[web.StreamResponse, int]:
+    async def _answer(self, request: web.Request, handler: Handler, fault: str) -> tuple[web.StreamResponse, int]:
         before = {"rate_429": self.throttled, "error_5xx": self.broken, "expired_token": self.unauthorized}
         if fault in before:
             reply: web.StreamResponse = before[fault](request)
@@ -297,9 +295,7 @@ class Sandbox:
 
     async def _get_books(self, _: web.Request) -> web.Response:
         rows = sorted(self.books(), key=lambda row: (row["kind"], str(row["id"])))
-        return web.Response(
-            body=b"".join(dumps(row) + b"\n" for row in rows), content_type="application/jsonl"
-        )
+        return web.Response(body=b"".join(dumps(row) + b"\n" for row in rows), content_type="application/jsonl")
 
     async def _get_requests(self, request: web.Request) -> web.Response:
         last = int(request.query.get("last", LOGGED))

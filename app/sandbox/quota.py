@@ -39,9 +39,7 @@ class Bucket:
         """Take *points* if they are there; take none otherwise."""
         there = self.points
         if there < points:
-            return Taken(
-                allowed=False, left=there, limit=self.capacity, wait_s=(points - there) / self.per_second
-            )
+            return Taken(allowed=False, left=there, limit=self.capacity, wait_s=(points - there) / self.per_second)
         self._points = there - points
         return Taken(allowed=True, left=self._points, limit=self.capacity, wait_s=0)
 

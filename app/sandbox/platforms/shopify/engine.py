@@ -1,0 +1,194 @@
+"""Executes GraphQL for real: parse, validate against the schema, price, run, answer in the vendor's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import sha256
+from importlib.resources import files
+from math import ceil, log2
+from typing import Any, NamedTuple, cast
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    build_schema,
+    execute_sync,
+    get_named_type,
+    get_operation_ast,
+    parse,
+    validate,
+)
+
+from app.sandbox.platforms.shopify.fields import TYPES, type_name
+from app.sandbox.platforms.shopify.mutations import MUTATIONS
+from app.sandbox.platforms.shopify.shop import Refused, Shop
+
+SCHEMA = build_schema(files("app.sandbox.platforms.shopify").joinpath("schema.graphql").read_text("utf-8"))
+MUTATION_COST = 10
+SINGLE_LIMIT = 1000
+FREE = frozenset(("MoneyBag", "MoneyV2", "PageInfo"))
+Resolver = Callable[..., Any]
+Info = GraphQLResolveInfo[Any]
+
+
+class Asked(NamedTuple):
+    """One request, understood: its operation's first field tells the log what was asked."""
+
+    document: DocumentNode | None
+    errors: list[dict[str, Any]]
+    name: str
+    mutating: bool
+    cost: int
+    key: str
+
+
+class NeedsKey(GraphQLError):
+    """A mutation that must carry @idempotent does not."""
+
+
+@lru_cache(maxsize=512)
+def understood(query: str, operation: str | None) -> Asked:
+    """Return a query parsed, validated and priced; its first variables are not needed for that."""
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        return Asked(None, [error.formatted], "invalid", mutating=False, cost=0, key="")  # type: ignore[list-item]  # a TypedDict
+    errors = validate(SCHEMA, document)
+    found = get_operation_ast(document, operation)
+    if errors or found is None:
+        shown: list[dict[str, Any]] = [dict(error.formatted) for error in errors]
+        return Asked(None, shown or [{"message": "No operation provided."}], "invalid", mutating=False, cost=0, key="")
+    mutating = found.operation is OperationType.MUTATION
+    root = SCHEMA.mutation_type if mutating else SCHEMA.query_type
+    fields = [node for node in found.selection_set.selections if isinstance(node, FieldNode)]
+    cost = MUTATION_COST * len(fields) if mutating else _price(found.selection_set, root)
+    names = "+".join(node.name.value for node in fields)
+    return Asked(document, [], names, mutating=mutating, cost=cost, key=_literal_key(found))
+
+
+def _price(selection: SelectionSetNode, parent: Any) -> int:  # noqa: ANN401 - any GraphQL type
+    """Scalars are free, an object costs 1, a list grows with the logarithm of its size."""
+    total = 0
+    for node in selection.selections:
+        if not isinstance(node, FieldNode) or node.selection_set is None or not isinstance(parent, GraphQLObjectType):
+            continue
+        field = parent.fields.get(node.name.value)
+        if field is None:
+            continue
+        size = next((_int(arg.value) for arg in node.arguments or () if arg.name.value in {"first", "ids"}), 0)
+        if get_named_type(field.type).name in FREE:
+            continue
+        inner = _price(node.selection_set, get_named_type(field.type))
+        total += ceil((inner + 1) * log2(size + 1)) + 1 if size else inner + 1
+    return total
+
+
+def _int(value: Any) -> int:  # noqa: ANN401 - any value node
+    text = getattr(value, "value", "50")
+    return int(text) if isinstance(text, str) and text.isdigit() else 50
+
+
+def _literal_key(operation: OperationDefinitionNode) -> str:
+    for node in operation.selection_set.selections:
+        for directive in getattr(node, "directives", None) or ():
+            if directive.name.value == "idempotent":
+                return str(getattr(directive.arguments[0].value, "value", "variable"))
+    return ""
+
+
+class Engine:
+    """Runs understood requests on one shop; keeps the answers of idempotent mutations."""
+
+    def __init__(self, shop: Shop, queries: Mapping[str, Resolver], own: Mapping[str, Resolver]) -> None:
+        """Take the query fields and, as *own*, the mutations that need more than the shop's records."""
+        self.shop, self._queries, self._own = shop, queries, own
+        self._answers: dict[str, tuple[str, Any]] = {}
+        self.idempotency_off: Callable[[], bool] = lambda: False
+        self.resolved = 0
+
+    def run(self, asked: Asked, variables: Mapping[str, Any] | None, operation: str | None) -> dict[str, Any]:
+        """Execute and return data and errors."""
+        if asked.document is None:
+            return {"errors": asked.errors}
+        self.resolved = 0
+        done = execute_sync(
+            SCHEMA,
+            asked.document,
+            variable_values=dict(variables or {}),
+            operation_name=operation,
+            field_resolver=self._resolve,
+            type_resolver=lambda value, _info, _type: type_name(value),
+        )
+        answer: dict[str, Any] = {"data": done.data}
+        if done.errors:
+            answer["errors"] = [dict(error.formatted) for error in done.errors]
+        return answer
+
+    def _resolve(self, source: Any, info: Info, **args: Any) -> Any:  # noqa: ANN401 - any field
+        name, parent = info.field_name, info.parent_type.name
+        if parent == "Mutation":
+            return self._mutate(name, info, args)
+        if parent == "QueryRoot":
+            return self._queries[name](**args)
+        self.resolved += info.field_nodes[0].selection_set is not None
+        special = TYPES.get(parent, {}).get(name)
+        if special is not None:
+            return special(source, **args)
+        return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+
+    def _mutate(self, name: str, info: Info, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
+        key = _key(info)
+        if name == "refundCreate" and not key:
+            raise NeedsKey("The @idempotent directive is required for this mutation but was not provided.")
+        fingerprint = sha256(json.dumps(args, sort_keys=True, default=str).encode()).hexdigest()
+        if key and not self.idempotency_off() and key in self._answers:
+            known, answer = self._answers[key]
+            if known != fingerprint:
+                raise GraphQLError("The idempotency key was used with other parameters.")
+            return answer
+        answer = self._perform(name, info, args)
+        if key:
+            self._answers[key] = (fingerprint, answer)
+        return answer
+
+    def _perform(self, name: str, info: Info, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
+        try:
+            return self._own[name](**args) if name in self._own else MUTATIONS[name](self.shop, args)
+        except Refused as refusal:
+            return _refused(info, refusal)
+
+
+def _key(info: Info) -> str:
+    for directive in info.field_nodes[0].directives or ():
+        if directive.name.value == "idempotent" and directive.arguments:
+            value: Any = directive.arguments[0].value
+            if hasattr(value, "value"):
+                return str(value.value)
+            return str(info.variable_values[value.name.value])
+    return ""
+
+
+def _refused(info: Info, refusal: Refused) -> dict[str, Any]:
+    """Return the mutation's payload with nothing but the refusal, its code only where the type knows it."""
+    payload = cast("GraphQLObjectType", get_named_type(info.return_type))
+    place = "orderCancelUserErrors" if "orderCancelUserErrors" in payload.fields else "userErrors"
+    error_type = cast("GraphQLObjectType", get_named_type(payload.fields[place].type))
+    code = error_type.fields.get("code")
+    words = get_named_type(code.type) if code else None
+    known = refusal.code if isinstance(words, GraphQLEnumType) and refusal.code in words.values else None
+    if known is None and isinstance(words, GraphQLEnumType) and f"ORDER_{refusal.code}" in words.values:
+        known = f"ORDER_{refusal.code}"
+    error = {"field": list(refusal.field) or None, "message": str(refusal), "code": known}
+    return {"userErrors": [], "orderCancelUserErrors": [], place: [error]}
+
+
+__all__ = ["SCHEMA", "SINGLE_LIMIT", "Asked", "Engine", "understood"]

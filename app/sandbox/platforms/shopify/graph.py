@@ -1,0 +1,151 @@
+"""Queries: the published fields over the shop's records, and the search language of lists."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from app.sandbox.platforms.shopify.records import (
+    Order,
+)
+from app.sandbox.platforms.shopify.rest import money
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+_TERM = re.compile(r"""(\w+):\s*(>=|<=|>|<)?\s*(?:'([^']*)'|"([^"]*)"|(\S+))""")
+
+
+def at(moment: datetime | None) -> str | None:
+    """Return a time as GraphQL writes it: UTC."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def number(id_: str) -> int:
+    """Return the number in a global id."""
+    digits = id_.rsplit("/", 1)[-1].split("?", maxsplit=1)[0]
+    return int(digits) if digits.isdigit() else -1
+
+
+def page(
+    rows: Iterable[Any],
+    first: int | None = None,
+    after: str | None = None,
+    key: Callable[[Any], str] | None = None,
+    **_: Any,  # noqa: ANN401 - other arguments
+) -> dict[str, Any]:
+    """Return one page of *rows*; the cursor holds the last row's sort key, so that inserts and moves lose nothing."""
+    rows, key = list(rows), key or _id
+    if after:
+        wanted = b64decode(after).decode()
+        if key is _id:
+            place = next((index for index, row in enumerate(rows) if key(row) == wanted), len(rows))
+            rows = rows[place + 1 :]
+        else:
+            rows = [row for row in rows if key(row) > wanted]
+    shown = rows[: min(first or 50, 250)]
+    info = {
+        "hasNextPage": len(rows) > len(shown),
+        "hasPreviousPage": bool(after),
+        "startCursor": _cursor(key(shown[0])) if shown else None,
+        "endCursor": _cursor(key(shown[-1])) if shown else None,
+    }
+    return {"nodes": shown, "pageInfo": info}
+
+
+def _id(row: Any) -> str:  # noqa: ANN401 - any record or view
+    return str(row["id"] if isinstance(row, Mapping) else getattr(row, "id", id(row)))
+
+
+def _cursor(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def bag(amount: Decimal, currency: str) -> dict[str, Any]:
+    """Return a MoneyBag."""
+    both = {"amount": money(amount), "currencyCode": currency}
+    return {"shopMoney": both, "presentmentMoney": both}
+
+
+class Of:
+    """A record seen from its order, which knows the currency and the rest."""
+
+    __slots__ = ("order", "record")
+
+    def __init__(self, order: Order, record: Any) -> None:  # noqa: ANN401 - any part of an order
+        self.order, self.record = order, record
+
+    @property
+    def id(self) -> int:
+        """Return the record's id."""
+        return int(self.record.id)
+
+
+class FulfillmentOrder:
+    """What is left to ship of an order: this shop has one location, so one per order, with the order's number."""
+
+    def __init__(self, order: Order) -> None:
+        self.order, self.id = order, order.id
+
+    @property
+    def status(self) -> str:
+        """Return the vendor's status."""
+        order = self.order
+        if order.cancelled_at is not None:
+            return "CANCELLED"
+        if order.holds:
+            return "ON_HOLD"
+        if not order.remaining:
+            return "CLOSED"
+        return "IN_PROGRESS" if order.parcels else "OPEN"
+
+
+def parts(order: Order, records: Iterable[Any]) -> list[Of]:
+    """Return *records* seen from their order."""
+    return [Of(order, record) for record in records]
+
+
+def matches(query: str | None, values: Mapping[str, Any]) -> bool:
+    """Tell whether a record with *values* is found by a search such as `updated_at:>='…' name:#1001`."""
+    for field, sign, single, double, bare in _TERM.findall(query or ""):
+        wanted, value = single or double or bare, values.get(field)
+        if isinstance(value, datetime):
+            if not _in_time(value, sign, datetime.fromisoformat(wanted)):
+                return False
+        elif isinstance(value, list):
+            if wanted not in value:
+                return False
+        elif str(value if value is not None else "").lower() != wanted.lower():
+            return False
+    return True
+
+
+def _in_time(value: datetime, sign: str, wanted: datetime) -> bool:
+    moment = wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)
+    answers = {">=": value >= moment, "<=": value <= moment, ">": value > moment, "<": value < moment}
+    return answers.get(sign, value == moment)
+
+
+def searched(order: Order) -> dict[str, Any]:
+    """Return what a search of orders looks at."""
+    return {
+        "updated_at": order.updated_at,
+        "created_at": order.created_at,
+        "processed_at": order.processed_at,
+        "name": order.name,
+        "id": str(order.id),
+        "email": order.email,
+        "source_identifier": order.source_identifier,
+        "po_number": order.po_number,
+        "tag": order.tags,
+        "financial_status": order.financial,
+    }
+
+
+def digest(value: str) -> str:
+    """Return what a metafield's writer compares with."""
+    return sha256(value.encode()).hexdigest()

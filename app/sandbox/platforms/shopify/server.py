@@ -1,0 +1,327 @@
+"""Shopify, simulated: Admin GraphQL 2026-07, the legacy order endpoints, signed webhooks and people's acts."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from datetime import datetime, timedelta
+from hashlib import sha256
+from hmac import new as hmac_of
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from uuid import UUID
+
+from aiohttp import web
+
+from app.sandbox.base import Bucket, Operation, Sandbox, dumps
+from app.sandbox.platforms.shopify.acts import Acts, books
+from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, Engine, understood
+from app.sandbox.platforms.shopify.graph import (
+    FulfillmentOrder,
+    Of,
+    at,
+    matches,
+    number,
+    page,
+    searched,
+)
+from app.sandbox.platforms.shopify.legacy import Legacy
+from app.sandbox.platforms.shopify.rest import gid
+from app.sandbox.platforms.shopify.shop import Refused, Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.sandbox.hooks import Target
+    from app.sandbox.platforms.shopify.records import Order
+
+VERSION = "2026-07"
+RESTORE = 100
+TOKEN_LIFE = timedelta(hours=24)
+
+
+class ShopifySandbox(Sandbox):
+    """One shop; its account is its myshopify.com domain."""
+
+    slug: ClassVar[str] = "shopify"
+    token_paths: ClassVar[tuple[str, ...]] = ("/admin/oauth/",)
+    token: ClassVar[str] = "shpat_sandbox"
+    client_secret: ClassVar[str] = "shpss_sandbox"
+
+    def __init__(self, account: str = "example.myshopify.com", **knobs: Any) -> None:  # noqa: ANN401 - see Sandbox
+        super().__init__(account, **knobs)
+        first = 5_000_000_000_000 + int(sha256(account.encode()).hexdigest()[:6], 16) * 1000
+        self.shop = Shop(account, self.clock, self._tell, first)
+        self.points = Bucket(20 * RESTORE * self.quota_scale, RESTORE * self.quota_scale, self.clock)
+        self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
+        self.verbs = Acts(self.shop).verbs()
+        self._tokens: dict[str, datetime] = {}
+        self._subscriptions: dict[int, tuple[dict[str, Any], Target | None]] = {}
+        own: dict[str, Any] = {
+            "webhookSubscriptionCreate": self._subscribe,
+            "webhookSubscriptionDelete": self._unsubscribe,
+            "bulkOperationRunQuery": self._bulk,
+        }
+        self.engine = Engine(self.shop, self._queries(), own)
+        self.engine.idempotency_off = lambda: self.injector.happens("idempotency_off")
+
+    # ----------------------------------------------------------------------------------------- the sandbox
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the vendor's routes: one for GraphQL, one for tokens, the legacy ones."""
+        return [
+            web.post("/admin/api/{version}/graphql.json", self._graphql),
+            web.post("/admin/oauth/access_token", self._token),
+            *Legacy(self).routes(),
+        ]
+
+    def books(self) -> list[dict[str, Any]]:
+        """Return every order, payment, refund and parcel."""
+        return books(self.shop)
+
+    def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:  # noqa: ARG002
+        """Return base64 of HMAC-SHA256 over the raw body."""
+        return {"X-Shopify-Hmac-Sha256": b64encode(hmac_of(secret.encode(), body, sha256).digest()).decode()}
+
+    def operation(self, request: web.Request, body: bytes) -> Operation:
+        """Return the GraphQL operation's field; a POST of a query changes nothing."""
+        if not request.path.endswith("/graphql.json"):
+            return super().operation(request, body)
+        asked = _body(body)
+        found = understood(str(asked.get("query") or ""), asked.get("operationName"))
+        return Operation(found.name, found.mutating, _key(found.key, asked))
+
+    def throttled(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Return the 429 that guards the whole platform."""
+        answer = {"errors": "Exceeded 2 calls per second for api client. Reduce request rates to resume service."}
+        return _json(answer, 429, {"Retry-After": "2.0"})
+
+    def unauthorized(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        """Return the reply to a token that is unknown or expired."""
+        message = "[API] Invalid API key or access token (unrecognized login or wrong password)"
+        return _json({"errors": message}, 401)
+
+    def known_token(self, request: web.Request) -> bool:
+        """Tell whether the access token is good."""
+        token = request.headers.get("X-Shopify-Access-Token", "")
+        return token == self.token or self._tokens.get(token, self.clock()) > self.clock()
+
+    def _tell(self, topic: str, body: Mapping[str, Any]) -> None:
+        now = self.clock()
+        headers = {
+            "X-Shopify-Topic": topic,
+            "X-Shopify-Shop-Domain": self.account,
+            "X-Shopify-API-Version": VERSION,
+            "X-Shopify-Webhook-Id": str(UUID(int=self.random.getrandbits(128), version=4)),
+            "X-Shopify-Event-Id": str(UUID(int=self.random.getrandbits(128), version=4)),
+            "X-Shopify-Triggered-At": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        self.emit(dumps(body), topic=topic, headers=headers)
+
+    # ---------------------------------------------------------------------------------------------- tokens
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if form.get("client_secret") != self.client_secret or form.get("grant_type") != "client_credentials":
+            return _json({"error": "invalid_client"}, 400)
+        token = f"shpat_{self.random.getrandbits(128):032x}"
+        self._tokens[token] = self.clock() + TOKEN_LIFE
+        life = int(TOKEN_LIFE.total_seconds())
+        return _json({"access_token": token, "scope": "write_orders,write_customers", "expires_in": life - 1})
+
+    # --------------------------------------------------------------------------------------------- GraphQL
+
+    async def _graphql(self, request: web.Request) -> web.Response:
+        if not self.known_token(request):
+            return self.unauthorized(request)
+        asked = _body(await request.read())
+        operation = asked.get("operationName")
+        found = understood(str(asked.get("query") or ""), operation)
+        if found.document is None:
+            return _json({"errors": found.errors})
+        if found.cost > SINGLE_LIMIT:
+            message = f"Query cost is {found.cost}, which exceeds the single query max cost limit (1000)."
+            return _json({"errors": [{"message": message, "extensions": {"code": "MAX_COST_EXCEEDED"}}]})
+        if not self.points.take(found.cost).allowed:
+            self.counters["429"] += 1
+            return _json(
+                {
+                    "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
+                    "extensions": {"cost": self._cost(found.cost, None)},
+                }
+            )
+        answer = self.engine.run(found, asked.get("variables"), operation)
+        actual = found.cost if found.mutating else min(found.cost, 1 + self.engine.resolved // 4)
+        self.points.give_back(found.cost - actual)
+        return _json({**answer, "extensions": {"cost": self._cost(found.cost, actual)}})
+
+    def _cost(self, requested: int, actual: int | None) -> dict[str, Any]:
+        status = {
+            "maximumAvailable": self.points.capacity,
+            "currentlyAvailable": int(self.points.points),
+            "restoreRate": self.points.per_second,
+        }
+        return {"requestedQueryCost": requested, "actualQueryCost": actual, "throttleStatus": status}
+
+    def _queries(self) -> dict[str, Any]:
+        shop = self.shop
+        return {
+            "shop": self._shop,
+            "order": lambda id: shop.orders.get(number(id)),  # noqa: A006 - the vendor's name
+            "orders": self._orders,
+            "orderByIdentifier": self._by_identifier,
+            "customer": lambda id: shop.customers.get(number(id)),  # noqa: A006
+            "customerByIdentifier": lambda identifier: self._customer(**identifier),
+            "customers": self._customers,
+            "fulfillmentOrder": self._fulfillment_order,
+            "job": lambda id: {"id": id, "done": True},  # noqa: A006 - jobs of this shop are quick
+            "node": lambda id: self._node(id),  # noqa: A006, PLW0108
+            "nodes": lambda ids: [self._node(one) for one in ids],
+            "fulfillment": lambda id: self._node(id),  # noqa: A006, PLW0108
+            "refund": lambda id: self._node(id),  # noqa: A006, PLW0108
+            "webhookSubscriptions": lambda **args: page([one for one, _ in self._subscriptions.values()], **args),
+            "bulkOperation": lambda id: {"id": id, "status": "COMPLETED", "type": "QUERY", "query": ""},  # noqa: A006
+        }
+
+    def _shop(self) -> dict[str, Any]:
+        return {
+            "id": gid("Shop", 1),
+            "name": self.account.split(".")[0],
+            "myshopifyDomain": self.account,
+            "currencyCode": self.shop.currency,
+            "ianaTimezone": "Europe/Berlin",
+            "email": f"owner@{self.account}",
+            "taxesIncluded": False,
+        }
+
+    def _orders(self, query: str | None = None, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - sorting and paging
+        sort_key, reverse = asked.pop("sortKey", "PROCESSED_AT"), asked.pop("reverse", False)
+        found = [
+            order
+            for order in self.shop.orders.values()
+            if self.visible(order.changed_at) and matches(query, searched(order))
+        ]
+        order_by = "updated_at" if sort_key == "UPDATED_AT" else "id" if sort_key == "ID" else "processed_at"
+
+        def key(order: Order) -> str:
+            value = getattr(order, order_by)
+            return f"{value.timestamp():020.3f} {order.id:020}" if order_by != "id" else f"{order.id:020}"
+
+        found.sort(key=key, reverse=reverse)
+        return page(found, key=None if reverse else key, **asked)
+
+    def _customers(self, query: str | None = None, **paging: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
+        found = [
+            one
+            for one in self.shop.customers.values()
+            if self.visible(one.updated_at)
+            and matches(query, {"email": one.email, "id": str(one.id), "updated_at": one.updated_at})
+        ]
+        paging.pop("sortKey", None)
+        found.sort(key=lambda one: (one.updated_at, one.id))
+        return page(found, key=lambda one: f"{one.updated_at.timestamp():020.3f} {one.id:020}", **paging)
+
+    def _by_identifier(self, identifier: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an order or nothing
+        if identifier.get("id"):
+            return self.shop.orders.get(number(identifier["id"]))
+        custom = identifier["customId"]
+        key = (custom.get("namespace") or "custom", custom["key"])
+        values = ((order, order.metafields.get(key)) for order in self.shop.orders.values())
+        return next((order for order, found in values if found and found[2] == custom["value"]), None)
+
+    def _customer(self, **identifier: str) -> Any:  # noqa: ANN401 - a customer or nothing
+        if email := identifier.get("emailAddress"):
+            return self.shop.by_email.get(email.lower())
+        return self.shop.customers.get(number(identifier.get("id", "")))
+
+    def _fulfillment_order(self, id: str) -> FulfillmentOrder | None:  # noqa: A002 - the vendor's name
+        order = self.shop.orders.get(number(id))
+        return FulfillmentOrder(order) if order else None
+
+    def _node(self, id_: str) -> Any:  # noqa: ANN401 - any record
+        type_, wanted = id_.split("/")[-2], number(id_)
+        if type_ in {"Order", "Customer"}:
+            records: Mapping[int, Any] = self.shop.orders if type_ == "Order" else self.shop.customers
+            return records.get(wanted)
+        if type_ == "FulfillmentOrder":
+            return self._fulfillment_order(id_)
+        places = {"Fulfillment": "parcels", "Refund": "refunds", "OrderTransaction": "transactions"}
+        for order in self.shop.orders.values():
+            for record in getattr(order, places.get(type_, ""), []):
+                if record.id == wanted:
+                    return Of(order, record)
+        return None
+
+    def _subscribe(self, topic: str, webhookSubscription: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
+        asked = webhookSubscription
+        uri = asked.get("uri") or asked.get("callbackUrl") or ""
+        known = ((one["topic"], one["uri"]) for one, _ in self._subscriptions.values())
+        if not uri.startswith("http"):
+            raise Refused("Address is invalid", ("webhookSubscription", "callbackUrl"))
+        if (topic, uri) in known:
+            raise Refused("Address for this topic has already been taken", ("webhookSubscription", "callbackUrl"))
+        id_, now = self.shop.new_id(), at(self.clock())
+        words = topic.lower()
+        for head in (
+            "order_transactions",
+            "fulfillment_orders",
+            "fulfillment_events",
+            "draft_orders",
+            "bulk_operations",
+        ):
+            if words.startswith(f"{head}_"):
+                name = f"{head}/{words[len(head) + 1 :]}"
+                break
+        else:
+            name = words.replace("_", "/", 1)
+        target = self.hooks.add(uri, self.client_secret, frozenset({name}))
+        made = {
+            "id": gid("WebhookSubscription", id_),
+            "legacyResourceId": str(id_),
+            "topic": topic,
+            "uri": uri,
+            "callbackUrl": uri,
+            "format": asked.get("format") or "JSON",
+            "includeFields": asked.get("includeFields") or [],
+            "createdAt": now,
+            "updatedAt": now,
+            "apiVersion": {"handle": VERSION, "displayName": VERSION, "supported": True},
+        }
+        self._subscriptions[id_] = (made, target)
+        return {"webhookSubscription": made, "userErrors": []}
+
+    def _unsubscribe(self, id: str) -> dict[str, Any]:  # noqa: A002 - the vendor's name
+        if self._subscriptions.pop(number(id), None) is None:
+            raise Refused("Webhook subscription not found", ("id",))
+        return {"deletedWebhookSubscriptionId": id, "userErrors": []}
+
+    def _bulk(self, query: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - groupObjects
+        operation = {
+            "id": gid("BulkOperation", self.shop.new_id()),
+            "status": "CREATED",
+            "type": "QUERY",
+            "query": query,
+            "createdAt": at(self.clock()),
+            "objectCount": "0",
+            "rootObjectCount": "0",
+        }
+        return {"bulkOperation": operation, "userErrors": []}
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _key(literal: str, asked: Mapping[str, Any]) -> str:
+    if literal != "variable":
+        return literal
+    variables = asked.get("variables") or {}
+    return str(variables.get("key") or literal)
+
+
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    more = {"X-Shopify-API-Version": VERSION, **(headers or {})}
+    return web.Response(body=dumps(value), status=status, content_type="application/json", headers=more)

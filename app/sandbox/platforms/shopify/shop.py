@@ -1,0 +1,293 @@
+"""What can happen in the sandbox shop, by whoever does it: a customer, a clerk or an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from app.sandbox.platforms.shopify import rest
+from app.sandbox.platforms.shopify.records import (
+    ZERO,
+    Customer,
+    Hold,
+    Line,
+    Order,
+    Parcel,
+    Refund,
+    RefundLine,
+    Transaction,
+    cents,
+)
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+class Refused(ValueError):
+    """A userError: the field's path, the vendor's sentence and perhaps a code."""
+
+    def __init__(self, message: str, field: tuple[str, ...] = (), code: str | None = None) -> None:
+        super().__init__(message)
+        self.field, self.code = field, code
+
+
+class Shop:
+    """The shop's records; every change tells *listener* the webhook topic and its REST-shaped body."""
+
+    def __init__(self, domain: str, clock: Callable[[], datetime], listener: Listener, first_id: int) -> None:
+        self.domain, self.clock, self._tell = domain, clock, listener
+        self.currency = "EUR"
+        self.orders: dict[int, Order] = {}
+        self.customers: dict[int, Customer] = {}
+        self.by_email: dict[str, Customer] = {}
+        self.gone: list[int] = []
+        self._ids, self._numbers = count(first_id), count(1001)
+
+    def new_id(self) -> int:
+        """Return an id that nothing has."""
+        return next(self._ids)
+
+    def order(self, id_: int) -> Order:
+        """Return an order; a missing one is refused in the vendor's words."""
+        if id_ not in self.orders:
+            raise Refused("Order does not exist", ("id",), "NOT_FOUND")
+        return self.orders[id_]
+
+    def _changed(self, order: Order, *topics: str) -> None:
+        order.changed_at = self.clock()
+        order.updated_at = order.changed_at.replace(microsecond=0)
+        for topic in topics:
+            self._tell(topic, rest.order(order))
+
+    def customer(self, email: str, name: tuple[str, str] = ("", ""), **changes: str) -> Customer:
+        """Return the customer with *email*, made or changed."""
+        now = self.clock().replace(microsecond=0)
+        found = self.by_email.get(email.lower())
+        is_new = found is None
+        if found is None:
+            found = Customer(self.new_id(), email, *name, created_at=now, updated_at=now)
+            self.customers[found.id] = self.by_email[email.lower()] = found
+        wanted = {"first": name[0], "last": name[1], **changes}
+        changed = {key: value for key, value in wanted.items() if value and getattr(found, key) != value}
+        for key, value in changed.items():
+            setattr(found, key, value)
+        if is_new or changed:
+            found.updated_at = now
+            self._tell("customers/create" if is_new else "customers/update", rest.customer(found))
+        return found
+
+    def line(self, sku: str, title: str, quantity: int, price: Decimal, **more: Any) -> Line:  # noqa: ANN401
+        """Return a new line."""
+        if quantity < 1:
+            raise Refused("Quantity must be greater than 0", ("order", "lineItems"), "INVALID")
+        return Line(self.new_id(), sku, title, quantity, price, current=quantity, **more)
+
+    def create(self, lines: list[Line], **fields: Any) -> Order:  # noqa: ANN401 - any field of an order
+        """Place an order."""
+        if not lines:
+            raise Refused("Line items must have at least one line item", ("order", "lineItems"), "INVALID")
+        now = self.clock()
+        second, number = now.replace(microsecond=0), next(self._numbers)
+        email = fields.pop("email", "") or ""
+        customer = fields.pop("customer", None) or (self.customer(email) if email else None)
+        order = Order(
+            id=self.new_id(),
+            number=number,
+            name=fields.pop("name", "") or f"#{number}",
+            currency=fields.pop("currency", "") or self.currency,
+            customer=customer,
+            email=email,
+            lines=lines,
+            created_at=second,
+            processed_at=fields.pop("processed_at", None) or second,
+            updated_at=second,
+            changed_at=now,
+            **fields,
+        )
+        self.orders[order.id] = order
+        self._changed(order, "orders/create")
+        return order
+
+    def pay(self, order: Order, amount: Decimal, gateway: str, at: datetime | None = None, **more: Any) -> Transaction:  # noqa: ANN401 - fields of a transaction
+        """Take money (kind "sale") or the right to it (kind "authorization")."""
+        if amount <= 0:
+            raise Refused("Amount must be positive.", ("amount",), "AMOUNT_NOT_POSITIVE")
+        now = self.clock().replace(microsecond=0)
+        kind = more.pop("kind", "sale")
+        paid = Transaction(self.new_id(), kind, cents(amount, order.currency), gateway, at or now, now, **more)
+        order.transactions.append(paid)
+        self._tell("order_transactions/create", rest.transaction(order, paid))
+        settled = kind != "authorization" and order.financial == "paid"
+        self._changed(order, "orders/updated", *(["orders/paid"] if settled else []))
+        return paid
+
+    def pay_manually(self, order: Order, amount: Decimal | None, method: str, at: datetime | None) -> Transaction:
+        """Record money that came some other way."""
+        if order.cancelled_at is not None or order.outstanding <= 0:
+            raise Refused("Order cannot be marked as paid", ("id",), "ORDER_IS_NOT_PAYABLE")
+        amount = order.outstanding if amount is None else amount
+        if amount > order.outstanding:
+            raise Refused("Amount exceeds the remaining balance.", ("amount",), "AMOUNT_EXCEEDS_BALANCE")
+        return self.pay(order, amount, method or "manual", at, manual=True)
+
+    def capture(self, order: Order, parent: Transaction, amount: Decimal) -> Transaction:
+        """Take money that was authorised."""
+        if amount > order.authorized:
+            raise Refused("Amount exceeds the authorised amount", ("amount",))
+        return self.pay(order, amount, parent.gateway, kind="capture", parent=parent)
+
+    def refund(
+        self,
+        order: Order,
+        money: Iterable[tuple[Transaction, Decimal]] = (),
+        lines: Iterable[tuple[Line, int, str]] = (),
+        shipping: Decimal = ZERO,
+        note: str = "",
+        at: datetime | None = None,
+    ) -> Refund:
+        """Give back lines, shipping and money; each part alone is allowed, nothing at all is not."""
+        money, lines = list(money), list(lines)
+        self._refundable(order, money, lines, shipping)
+        now, before = self.clock().replace(microsecond=0), order.current_total()
+        refund = Refund(self.new_id(), note, now, at or now, shipping=shipping)
+        for line, quantity, restock in lines:
+            value, tax = line.value(quantity, order.currency), order.line_tax(line, quantity)
+            refund.lines.append(RefundLine(self.new_id(), line, quantity, restock, value, tax))
+            line.current -= quantity
+        for parent, amount in money:
+            back = Transaction(
+                self.new_id(), "refund", amount, parent.gateway, at or now, now, parent=parent, manual=parent.manual
+            )
+            refund.transactions.append(back)
+            order.transactions.append(back)
+        order.refunds.append(refund)
+        if refund.money:
+            order.adjustment += refund.money - (before - order.current_total())
+        for back in refund.transactions:
+            self._tell("order_transactions/create", rest.transaction(order, back))
+        self._tell("refunds/create", rest.refund(order, refund))
+        self._changed(order, "orders/updated")
+        return refund
+
+    def _refundable(
+        self,
+        order: Order,
+        money: list[tuple[Transaction, Decimal]],
+        lines: list[tuple[Line, int, str]],
+        shipping: Decimal,
+    ) -> None:
+        if not money and not lines and not shipping:
+            raise Refused("Refund must have at least one line item, shipping or transaction", ("base",))
+        for position, (line, quantity, _) in enumerate(lines):
+            if line not in order.lines:
+                raise Refused(
+                    "Line item must belong to the order which is being refunded",
+                    ("refundLineItems", str(position), "lineItemId"),
+                )
+            if quantity > line.current:
+                raise Refused(
+                    "Quantity cannot refund more items than were purchased",
+                    ("refundLineItems", str(position), "quantity"),
+                )
+        if sum((amount for _, amount in money), ZERO) > order.received - order.refunded:
+            raise Refused("Refund amount cannot be greater than the available amount", ("transactions",))
+
+    def fulfil(
+        self, order: Order, parts: Iterable[tuple[Line, int]], company: str, numbers: list[str], urls: list[str]
+    ) -> Parcel:
+        """Ship *parts*; an empty list ships all that is left."""
+        parts = list(parts) or [(one, left) for one in order.lines if (left := one.current - one.fulfilled) > 0]
+        if order.holds:
+            raise Refused("Fulfillment order is on hold", ("fulfillment",))
+        if not parts or order.cancelled_at is not None:
+            raise Refused("The fulfillment order is not in a fulfillable state.", ("fulfillment",))
+        if any(not 0 < quantity <= line.current - line.fulfilled for line, quantity in parts):
+            raise Refused("Invalid fulfillment order line item quantity requested.", ("fulfillment",))
+        now = self.clock().replace(microsecond=0)
+        name = f"{order.name}.{len(order.parcels) + 1}"
+        parcel = Parcel(self.new_id(), name, parts, company, numbers, urls, created_at=now, updated_at=now)
+        for line, quantity in parts:
+            line.fulfilled += quantity
+        order.parcels.append(parcel)
+        self._tell("fulfillments/create", rest.parcel(order, parcel))
+        whole = order.fulfilment == "fulfilled"
+        self._changed(order, "orders/updated", "orders/fulfilled" if whole else "orders/partially_fulfilled")
+        return parcel
+
+    def track(self, order: Order, parcel: Parcel, company: str, numbers: list[str], urls: list[str]) -> Parcel:
+        """Change a parcel's tracking."""
+        parcel.company, parcel.numbers, parcel.urls = company, numbers, urls
+        return self._parcel_changed(order, parcel)
+
+    def happen(self, order: Order, parcel: Parcel, status: str, at: datetime | None = None) -> int:
+        """Note what the carrier says about a parcel."""
+        event = (self.new_id(), status, at or self.clock().replace(microsecond=0))
+        parcel.events.append(event)
+        parcel.shipment_status = status
+        if status == "delivered":
+            parcel.delivered_at = event[2]
+        self._tell("fulfillment_events/create", rest.event(order, parcel, event))
+        self._parcel_changed(order, parcel)
+        return event[0]
+
+    def unfulfil(self, order: Order, parcel: Parcel) -> Parcel:
+        """Cancel a parcel."""
+        if parcel.status == "success":
+            for line, quantity in parcel.lines:
+                line.fulfilled -= quantity
+        parcel.status = "cancelled"
+        return self._parcel_changed(order, parcel)
+
+    def _parcel_changed(self, order: Order, parcel: Parcel) -> Parcel:
+        parcel.updated_at = self.clock().replace(microsecond=0)
+        self._tell("fulfillments/update", rest.parcel(order, parcel))
+        self._changed(order, "orders/updated")
+        return parcel
+
+    def hold(self, order: Order, reason: str, notes: str, external_id: str) -> Hold:
+        """Stop the shipping of an order."""
+        if external_id and any(hold.external_id == external_id for hold in order.holds):
+            raise Refused("External ID has already been taken", ("externalId",), "TAKEN")
+        hold = Hold(self.new_id(), reason, notes, external_id)
+        order.holds.append(hold)
+        self._tell("fulfillment_orders/placed_on_hold", rest.fulfillment_order(order))
+        self._changed(order, "orders/updated")
+        return hold
+
+    def release(self, order: Order, ids: Iterable[int], external_id: str = "") -> None:
+        """Let an order be shipped again; no ids and no external id release everything."""
+        ids = set(ids)
+        order.holds = [
+            hold
+            for hold in order.holds
+            if (ids and hold.id not in ids) or (external_id and hold.external_id != external_id)
+        ]
+        self._tell("fulfillment_orders/hold_released", rest.fulfillment_order(order))
+        self._changed(order, "orders/updated")
+
+    def cancel(self, order: Order, reason: str) -> None:
+        """Cancel an order; the money stays where it is."""
+        if order.cancelled_at is not None:
+            raise Refused("Cannot cancel an order that has already been canceled", ("orderId",), "INVALID")
+        order.cancelled_at = self.clock().replace(microsecond=0)
+        order.cancel_reason = reason.lower()
+        self._changed(order, "orders/cancelled", "orders/updated")
+
+    def edit(self, order: Order, lines: list[Line] | None = None, **fields: Any) -> None:  # noqa: ANN401 - any field
+        """Change fields of an order, or replace its lines (bought quantities stay what they were)."""
+        for key, value in fields.items():
+            setattr(order, key, value)
+        if lines is not None:
+            for line in order.lines:
+                line.current = 0
+            order.lines = [*[line for line in order.lines if line.fulfilled], *lines]
+            self._tell("orders/edited", {"order_edit": {"id": self.new_id(), "order_id": order.id}})
+        self._changed(order, "orders/updated")
+
+    def delete(self, order: Order) -> None:
+        """Delete an order as the admin does."""
+        del self.orders[order.id]
+        self.gone.append(order.id)
+        self._tell("orders/delete", {"id": order.id})
