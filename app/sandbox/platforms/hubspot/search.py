@@ -1,0 +1,98 @@
+"""Search as HubSpot does it: an index that lags, one sort, 200 a page, a window of 10,000."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from app.sandbox.platforms.hubspot import model
+from app.sandbox.platforms.hubspot.portal import Portal, Record, Values, millis, moment
+from app.sandbox.platforms.hubspot.refusals import Refused
+
+WINDOW, PAGE, GROUPS = 10_000, 200, 6
+Key = Decimal | str
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "EQ": lambda held, asked: held == asked,
+    "NEQ": lambda held, asked: held != asked,
+    "LT": lambda held, asked: held < asked,
+    "LTE": lambda held, asked: held <= asked,
+    "GT": lambda held, asked: held > asked,
+    "GTE": lambda held, asked: held >= asked,
+}
+
+
+def search(
+    portal: Portal, kind: model.Kind, asked: dict[str, Any], visible: Callable[[datetime], bool]
+) -> tuple[list[tuple[Record, Values]], int, str]:
+    """Return a page of (record, values as the index has them), the total and where the next page starts."""
+    limit, after = int(asked.get("limit") or 10), int(asked.get("after") or 0)
+    groups = asked.get("filterGroups") or []
+    if limit > PAGE or limit < 1:
+        raise Refused(400, f"Invalid input JSON: limit must be between 1 and {PAGE}.")
+    if len(groups) > GROUPS:
+        raise Refused(400, f"A search has at most {GROUPS} filter groups.")
+    if after + limit > WINDOW:
+        raise Refused(400, f"Paging through more than {WINDOW} results is not supported.")
+    types = {name: definition.type for name, definition in portal.properties[kind.name].items()}
+    rows = [
+        (record, values)
+        for record, values in _index(portal, kind, visible)
+        if not groups or any(all(_fits(types, values, one) for one in group["filters"]) for group in groups)
+    ]
+    _sort(rows, asked.get("sorts") or [], types)
+    page = rows[after : after + limit]
+    more = str(after + limit) if after + limit < len(rows) else ""
+    return page, len(rows), more
+
+
+def _index(portal: Portal, kind: model.Kind, visible: Callable[[datetime], bool]) -> Iterator[tuple[Record, Values]]:
+    for record in portal.records[kind.name].values():
+        seen = [look for look in record.looks if visible(look[0])]
+        if seen and not seen[-1][2]:
+            yield record, seen[-1][1]
+
+
+def _sort(rows: list[tuple[Record, Values]], sorts: list[Any], types: dict[str, str]) -> None:
+    rows.sort(key=lambda row: int(row[0].id))
+    for sort in sorts[:1]:
+        name = sort if isinstance(sort, str) else str(sort["propertyName"])
+        falls = not isinstance(sort, str) and sort.get("direction") == "DESCENDING"
+        empty: Key = Decimal(0) if types.get(name) in {model.NUMBER, model.DATE, model.MOMENT} else ""
+        rows.sort(key=lambda row: _key(types, name, row[1].get(name)) or empty, reverse=falls)
+
+
+def _key(types: dict[str, str], name: str, value: str | None) -> Key | None:
+    if value is None:
+        return None
+    if types.get(name) in {model.DATE, model.MOMENT}:
+        return Decimal(millis(moment(value)))
+    return Decimal(value) if types.get(name) == model.NUMBER else value.lower()
+
+
+def _fits(types: dict[str, str], values: Values, asked: dict[str, Any]) -> bool:
+    name, operator = str(asked["propertyName"]), str(asked["operator"])
+    if name not in types:
+        raise Refused(400, f"There was a problem with the request: property {name} does not exist.")
+    held = _key(types, name, values.get(name))
+    try:
+        return _matches(types, name, held, operator, asked)
+    except (ValueError, InvalidOperation) as error:
+        raise Refused(400, f"The value of the filter on {name} is not valid.") from error
+
+
+def _matches(types: dict[str, str], name: str, held: Key | None, operator: str, asked: dict[str, Any]) -> bool:
+    if operator in {"HAS_PROPERTY", "NOT_HAS_PROPERTY"}:
+        return (held is not None) == (operator == "HAS_PROPERTY")
+    if held is None:
+        return operator in {"NEQ", "NOT_IN"}
+    if operator in {"IN", "NOT_IN"}:
+        return (held in [_key(types, name, str(value)) for value in asked["values"]]) == (operator == "IN")
+    if operator == "BETWEEN":
+        return bool(_key(types, name, str(asked["value"])) <= held <= _key(types, name, str(asked["highValue"])))  # type: ignore[operator]  # both of one type
+    if operator == "CONTAINS_TOKEN":
+        return str(asked["value"]).strip("*").lower() in str(held)
+    if operator not in _COMPARE:
+        raise Refused(400, f"Invalid input JSON: there is no operator {operator}.")
+    return _COMPARE[operator](held, _key(types, name, str(asked["value"])))

@@ -1,0 +1,247 @@
+"""The HTTP side of the simulated HubSpot: tokens, quotas, routes and webhooks out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from app.sandbox.base import Operation, Sandbox, Window, dumps
+from app.sandbox.platforms.hubspot.associations import Associations
+from app.sandbox.platforms.hubspot.books import books
+from app.sandbox.platforms.hubspot.objects import Answer, Objects
+from app.sandbox.platforms.hubspot.people import People
+from app.sandbox.platforms.hubspot.portal import Change, Portal, millis
+from app.sandbox.platforms.hubspot.refusals import Refused
+from app.sandbox.platforms.hubspot.settings import Settings
+
+APP, PORTAL, TTL = 39_522_895, "48975575", 1800
+CLIENT = ("sandbox-client", "sandbox-secret")
+_TEN_SECONDS, _SEARCHES, _DAY = 190, 5, 250_000
+_READS = ("/search", "/batch/read")
+
+
+class HubspotSandbox(Sandbox):
+    """One HubSpot portal."""
+
+    slug = "hubspot"
+
+    def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
+        super().__init__(account if account.isdigit() else PORTAL, **settings)
+        self.portal = Portal(self.clock, self._tell)
+        self.objects = Objects(self.portal, self.injector, self.visible)
+        self.associations, self.settings = Associations(self.portal), Settings(self.portal)
+        self.verbs = People(self.portal).verbs()
+        self.tokens: dict[str, datetime] = {}
+        self._window = Window(_TEN_SECONDS * self.quota_scale, 10.0, self.clock)
+        self._searches = Window(_SEARCHES * self.quota_scale, 1.0, self.clock)
+        self._events = self._errors = self._used = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the vendor's routes."""
+        return [
+            web.route("*", "/crm/{version:v3}/{api:objects}/{path:.+}", self._call),
+            web.route("*", "/crm/{api:objects}/{version:2026-0[39]}/{path:.+}", self._call),
+            web.route("*", "/crm/v3/{api:properties|pipelines}/{path:.+}", self._call),
+            web.route("*", "/crm/v4/{api:objects|associations}/{path:.+}", self._call),
+            web.route("*", "/{api:webhooks}/v3/{path:.+}", self._call),
+            web.get("/{api:account-info}/v3/{path:details}", self._call),
+            web.get("/oauth/v1/access-tokens/{token}", self._introspect),
+            web.post("/oauth/{version:v1|v3}/token", self._token),
+        ]
+
+    def operation(self, request: web.Request, body: bytes) -> Operation:
+        """Name the call by its path; searches and batch reads change nothing."""
+        del body
+        mutating = request.method not in {"GET", "HEAD"} and not request.path.endswith(_READS)
+        return Operation(f"{request.method} {request.path}", mutating)
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    async def _call(self, request: web.Request) -> web.Response:
+        if not self._known(request.headers.get("Authorization", "").removeprefix("Bearer ")):
+            return self.unauthorized(request)
+        search = request.path.endswith("/search")
+        taken = self._window.take()
+        if not taken.allowed:
+            return self.throttled(request)
+        if search and not self._searches.take().allowed:
+            return self._limited("SECONDLY", "You have reached your secondly limit.")
+        self._used += 1
+        headers = {} if search else self._quota(taken.left)
+        try:
+            status, answer = self._route(request, await request.read())
+        except Refused as refused:
+            status, answer = refused.status, refused.body(self._error_number())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            text = f"Invalid input JSON: {type(error).__name__} at {error}"
+            status, answer = 400, Refused(400, text).body(self._error_number())
+        if answer is None:
+            return web.Response(status=status, headers=headers)
+        return _json(answer, status, headers)
+
+    def _route(self, request: web.Request, body: bytes) -> Answer:
+        asked: Any = json.loads(body) if body else {}
+        parts = request.match_info["path"].strip("/").split("/")
+        api, method, query = request.match_info["api"], request.method, dict(request.query)
+        source = "INTEGRATION"
+        if api == "objects" and request.path.startswith("/crm/v4"):
+            return self.associations.one(method, parts, asked, source)
+        if api == "objects":
+            return self.objects.call(method, parts, query, asked, source)
+        if api == "associations":
+            return self.associations.batch(parts, asked, source)
+        if api == "account-info":
+            return 200, self._account()
+        answer: Callable[[str, list[str], Any], Answer] = getattr(self.settings, api)
+        return answer(method, parts, asked)
+
+    def _account(self) -> dict[str, Any]:
+        return {
+            "portalId": int(self.account),
+            "accountType": "DEVELOPER_TEST",
+            "timeZone": "Europe/Berlin",
+            "companyCurrency": "EUR",
+            "additionalCurrencies": ["USD", "GBP"],
+            "utcOffset": "+01:00",
+            "utcOffsetMilliseconds": 3_600_000,
+            "uiDomain": "app.hubspot.com",
+            "dataHostingLocation": "eu1",
+        }
+
+    def _quota(self, left: float) -> dict[str, str]:
+        limit = int(_TEN_SECONDS * self.quota_scale)
+        return {
+            "X-HubSpot-RateLimit-Max": str(limit),
+            "X-HubSpot-RateLimit-Remaining": str(int(left)),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
+            "X-HubSpot-RateLimit-Secondly": str(limit // 10),
+            "X-HubSpot-RateLimit-Secondly-Remaining": str(limit // 10),
+            "X-HubSpot-RateLimit-Daily": str(_DAY),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(_DAY - self._used),
+        }
+
+    # -- refusals -----------------------------------------------------------------------------------------------------
+
+    def _error_number(self) -> int:
+        self._errors += 1
+        return self._errors
+
+    def throttled(self, request: web.Request) -> web.Response:
+        """Return the 429 of the rolling ten seconds."""
+        del request
+        return self._limited("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit.")
+
+    def _limited(self, policy: str, message: str) -> web.Response:
+        body = Refused(429, message, "RATE_LIMITS").body(self._error_number())
+        body |= {"errorType": "RATE_LIMIT", "policyName": policy}
+        return _json(body, 429, {"Retry-After": "1"})
+
+    def broken(self, request: web.Request) -> web.Response:
+        """Return the body of an internal error."""
+        del request
+        return _json(Refused(500, "internal error", "INTERNAL_ERROR").body(self._error_number()), 500)
+
+    def unauthorized(self, request: web.Request) -> web.Response:
+        """Return the body of an expired or unknown token."""
+        del request
+        text = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
+        return _json(Refused(401, text, "INVALID_AUTHENTICATION").body(self._error_number()), 401)
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def _known(self, token: str) -> bool:
+        return token.startswith("pat-") or self.tokens.get(token, self.clock()) > self.clock()
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if (form.get("client_id"), form.get("client_secret")) != CLIENT:
+            return self._no_token("BAD_CLIENT_ID", "missing or invalid client id or secret")
+        if form.get("grant_type") not in {"authorization_code", "refresh_token"}:
+            return self._no_token("BAD_GRANT_TYPE", "missing or unknown grant type")
+        if not form.get("code") and not str(form.get("refresh_token", "")).startswith("refresh-"):
+            return self._no_token("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
+        token = f"access-{len(self.tokens) + 1}"
+        self.tokens[token] = self.clock() + timedelta(seconds=TTL)
+        body = {
+            "access_token": token,
+            "refresh_token": f"refresh-{self.account}",
+            "expires_in": TTL,
+            "token_type": "bearer",
+            "token_use": "access_token",
+            "hub_id": int(self.account),
+        }
+        return _json(body, 200, {})
+
+    def _no_token(self, status: str, message: str) -> web.Response:
+        return _json({**Refused(400, message, status).body(self._error_number()), "status": status}, 400)
+
+    async def _introspect(self, request: web.Request) -> web.Response:
+        token = request.match_info["token"]
+        if not self._known(token):
+            return _json(Refused(404, "access token not found", "NOT_FOUND").body(self._error_number()), 404)
+        left = self.tokens[token] - self.clock() if token in self.tokens else timedelta(seconds=TTL)
+        body = {
+            "token": token,
+            "user": "owner@example.com",
+            "hub_domain": "sandbox.example.com",
+            "scopes": ["oauth", "crm.objects.deals.read", "crm.objects.deals.write"],
+            "hub_id": int(self.account),
+            "app_id": APP,
+            "expires_in": int(left.total_seconds()),
+            "user_id": 1,
+            "token_type": "access",
+        }
+        return _json(body, 200, {})
+
+    # -- webhooks -----------------------------------------------------------------------------------------------------
+
+    def _tell(self, change: Change) -> None:
+        """Send one thin event; generic types carry their type id."""
+        prefix = "object" if change.kind.generic else change.kind.singular
+        self._events += 1
+        event: dict[str, Any] = {
+            "eventId": self._events,
+            "subscriptionId": 6_527_619,
+            "portalId": int(self.account),
+            "appId": APP,
+            "occurredAt": millis(change.at),
+            "subscriptionType": f"{prefix}.{change.event}",
+            "attemptNumber": 0,
+            "changeSource": change.source,
+            "sourceId": str(APP) if change.source == "INTEGRATION" else "userId:1",
+            **change.detail,
+        }
+        if change.event != "associationChange":
+            event["objectId"] = int(change.id)
+        if change.kind.generic:
+            event["objectTypeId"] = change.kind.type_id
+        self.emit(dumps([event]), topic=event["subscriptionType"])
+
+    def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
+        """Return the v3 signature and, as HubSpot still does, the old one."""
+        stamp = str(millis(now))
+        signed = b"POST" + url.encode() + body + stamp.encode()
+        digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
+        return {
+            "X-HubSpot-Signature-v3": base64.b64encode(digest).decode(),
+            "X-HubSpot-Request-Timestamp": stamp,
+            "X-HubSpot-Signature": hashlib.sha256(secret.encode() + body).hexdigest(),
+            "X-HubSpot-Signature-Version": "v1",
+        }
+
+    # -- people and books ---------------------------------------------------------------------------------------------
+
+    def books(self) -> list[dict[str, Any]]:
+        """Return what the portal holds now."""
+        return books(self.portal)
+
+
+def _json(value: object, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=dumps(value), status=status, headers=headers, content_type="application/json")
