@@ -22,6 +22,7 @@ RESULTS = "results"
 ORDER_STATES = "order-states"
 DEAD_LETTERS = "dead-letters"
 NOTIFICATIONS = "notifications"
+PARKED = "parked"
 INBOX = "inbox"
 JOURNAL = "journal"
 CURSORS = "cursors"
@@ -70,6 +71,7 @@ TOPICS = (
     Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
     Topic(name=DEAD_LETTERS, key="origin", public=True),
     Topic(name=NOTIFICATIONS, key="order key", public=True),
+    Topic(name=PARKED, key="object", cleanup="compact"),
     Topic(name=INBOX, key="connection and command", cleanup="compact"),
     Topic(name=JOURNAL, key="connection, write and step", cleanup="compact"),
     Topic(name=CURSORS, key="connection and sweep", cleanup="compact"),

@@ -307,7 +307,7 @@ def _refund(record: dict[str, Any]) -> Credit:
 
 def _dispute(record: dict[str, Any]) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
-    status = "issued" if stage == "lost" else "void" if stage in {"won", "warning_closed", "prevented"} else "pending"
+    status = _DISPUTE.get(stage, "pending")
     payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
     amount = money(record.get("amount"), currency)
     return Credit(

@@ -1,7 +1,8 @@
 """Merge looks at objects and results of writes into an order's state.
 
-Both merges are idempotent, and independent of the order in which inputs arrive: an observation is three maxima (the newest record, the
-last read that found the object, the last that did not), a write record keeps its newest result by (owner epoch, journal offset).
+Both merges are idempotent, and independent of the order in which inputs arrive: an observation is three maxima (the
+newest record, the last read that found the object, the last that did not), a write record keeps its newest result by
+(owner epoch, journal offset).
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ def derive(state: OrderState, world: World) -> Derived | None:
     order = found[1].facts
     agreed, conflicts = agree(state, flow, giver, world)
     order = _with_agreed(order, agreed)
-    paid, credited = money.payments(state, flow), money.credits(state, flow)
+    paid, credited = money.payments(state, flow), money.credited(state, flow)
     parcels = money.shipments(state, flow)
-    public = _public(state, flow, giver, order, paid, credited, parcels)
+    public = _public(state, (flow, giver, order), paid, credited, parcels)
     findings = (*check(state, world, giver, order), *conflicts)
     return Derived(
         flow=flow,
@@ -78,22 +78,20 @@ def _with_agreed(order: Order, agreed: dict[str, Agreed]) -> Order:
 
 def _public(
     state: OrderState,
-    flow: Flow,
-    giver: Observation,
-    order: Order,
+    known: tuple[Flow, Observation, Order],
     paid: list[Counted],
     credited: list[Counted],
     parcels: list[Counted],
 ) -> PublicOrder:
+    flow, giver, order = known
     payable, received = order.payable_amount or ZERO, money.total(paid)
     refunds = [one for one in credited if isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"]
     refunded, documents = money.total(refunds), money.documents(state)
     life = status.life_cycle(order, giver)
     financial = status.financial(payable, received, refunded, invoiced=bool(documents), cancelled=life == "cancelled")
     goods = status.fulfilment(order, parcels)
-    tracking = {
-        number for one in parcels if isinstance(one.look.facts, Shipment) for number in one.look.facts.tracking_numbers
-    }
+    left = [one.look.facts for one in parcels if isinstance(one.look.facts, Shipment)]
+    tracking = {number for parcel in left for number in parcel.tracking_numbers}
     return PublicOrder(
         key=state.key,
         tenant=state.tenant,

@@ -35,7 +35,7 @@ def written_keys(state: OrderState) -> frozenset[str]:
 
 
 def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observation]:
-    """Return the living objects of *kind* that started in their system and that the flow listens to, in stable order."""
+    """Return the living objects of *kind* that started in their system and that the flow hears, in stable order."""
     ours = written_keys(state)
     heard = frozenset(flow.payments_from)
     found = [
@@ -52,36 +52,26 @@ def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observat
 
 def payments(state: OrderState, flow: Flow) -> list[Counted]:
     """Return succeeded payments; one that two systems report under a shared reference counts once."""
-    return _distinct(originals(state, flow, Payment), _payment_counts, _payment_reference)
+    return _distinct(originals(state, flow, Payment), _payment_counts, _reference)
 
 
 def _payment_counts(facts: Facts | None) -> bool:
     return isinstance(facts, Payment) and facts.status == "succeeded" and not facts.test and facts.amount > 0
 
 
-def _payment_reference(facts: Facts | None) -> str:
-    return (
-        f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
-        if isinstance(facts, Payment) and facts.reference
-        else ""
-    )
+def _reference(facts: Facts | None) -> str:
+    if not isinstance(facts, (Payment, Credit)) or not facts.reference:
+        return ""
+    return f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
 
 
-def credits(state: OrderState, flow: Flow) -> list[Counted]:
+def credited(state: OrderState, flow: Flow) -> list[Counted]:
     """Return issued credits and refunds that started in their system."""
-    return _distinct(originals(state, flow, Credit), _credit_counts, _credit_reference)
+    return _distinct(originals(state, flow, Credit), _credit_counts, _reference)
 
 
 def _credit_counts(facts: Facts | None) -> bool:
     return isinstance(facts, Credit) and facts.status == "issued" and facts.amount > 0
-
-
-def _credit_reference(facts: Facts | None) -> str:
-    return (
-        f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
-        if isinstance(facts, Credit) and facts.reference
-        else ""
-    )
 
 
 def shipments(state: OrderState, flow: Flow) -> list[Counted]:

@@ -1,8 +1,8 @@
 """Shared scalar fields: edits are found against the base, never by comparing clocks.
 
-Each participant has a reference value per field: what the system made of our last write, else what it showed when the value was last
-agreed. A participant that shows something else was edited. One edited value becomes the agreed value; of several the ranking picks one
-and the others are kept in a finding.
+Each participant has a reference value per field: what the system made of our last write, else what it showed when
+the value was last agreed. A participant that shows something else was edited. One edited value becomes the agreed
+value; of several the ranking picks one and the others are kept in a finding.
 """
 
 from __future__ import annotations

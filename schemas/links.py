@@ -1,0 +1,84 @@
+"""Messages of the link table: who belongs to which order.
+
+Every row has a text key. An *object home* (the object's own key) keeps the newest look at an object that cannot name
+its order, and the answers of its anchors. An *anchor home* (an object's key or "number/<tenant>/<number>") knows the
+order that bound it and who asked.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.events import ChangeEvent
+from schemas.facts import Instant
+from schemas.refs import ObjectRef
+
+
+class Bind(msgspec.Struct, frozen=True, tag="bind", omit_defaults=True, kw_only=True):
+    """An order says: this object or number is mine. The highest `version` counts; an empty order unbinds."""
+
+    key: str
+    order: str
+    version: int = 1
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask", kw_only=True):
+    """An object asks an anchor which order it belongs to, now and whenever that changes."""
+
+    key: str
+    asker: str
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", omit_defaults=True, kw_only=True):
+    """An anchor answers its asker; an empty order means none so far."""
+
+    key: str
+    anchor: str
+    order: str = ""
+    version: int = 0
+
+
+class Place(msgspec.Struct, frozen=True, tag="place", kw_only=True):
+    """A look at an object arrives at its home."""
+
+    key: str
+    event: ChangeEvent
+
+
+LinkMessage = Bind | Ask | Answer | Place
+
+
+class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One row: the two homes share a table, since an object is often an anchor too."""
+
+    key: str
+    format: int = 1
+    order: str = ""
+    version: int = 0
+    askers: tuple[str, ...] = ()
+    event: ChangeEvent | None = None
+    answers: dict[str, Answer] = {}
+    """Anchor key -> its newest answer."""
+    shares: dict[str, str] = {}
+    """Order -> share that was sent to it last ("" = all, "0" = moved away)."""
+    share_version: int = 0
+    waiting_since: Instant | None = None
+    asked_source: bool = False
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of an object with the share that belongs to one order (value on `order-facts`, keyed by order)."""
+
+    order: str
+    event: ChangeEvent
+    share: str | None = None
+    share_version: int = 0
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that no anchor could place: listed for a person."""
+
+    object: ObjectRef
+    tenant: str
+    anchors: tuple[str, ...]
+    since: Instant

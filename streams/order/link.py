@@ -1,0 +1,182 @@
+"""Which order an object belongs to: pure rows of the link table, and a short cut for objects that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.facts import Order
+from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed
+from schemas.refs import order_key, read_mark
+from schemas.state import OrderState
+from streams.order.merge import is_gone, join, observation
+from streams.order.world import World
+
+PATIENCE = timedelta(minutes=15)
+_MOVES = frozenset(("payment", "credit", "payout"))
+
+
+class Linked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message did to a row."""
+
+    row: LinkRow
+    messages: tuple[LinkMessage, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    parked: Parked | None = None
+    due_at: datetime | None = None
+
+
+def route(event: ChangeEvent, world: World) -> str:
+    """Return the order of *event* when the event itself tells, else "": then its home asks the anchors.
+
+    The key-giver's order object gives the key. What lives inside the key-giver (its own payments, parcels) cannot move
+    to another order, so its anchor tells. A document of ours says it by its mark; payments and credits in ledgers never
+    take that short cut, since people move them.
+    """
+    if event.order:
+        return event.order
+    canonical = world.canonical(event.object)
+    if world.flow_of(event.tenant, event.object) is not None:
+        mark = read_mark(event.mirror_of)
+        return mark.order if mark else order_key(event.tenant, event.object)
+    first = event.anchors[0] if event.anchors else None
+    if first is not None and first.kind == "order" and first.ref.connection == event.object.connection:
+        parent = first.ref
+        if world.flow_of(event.tenant, parent) is not None:
+            return order_key(event.tenant, parent)
+    mark = read_mark(event.mirror_of)
+    return mark.order if mark is not None and canonical not in _MOVES else ""
+
+
+def anchor_key(tenant: str, anchor: Anchor) -> str:
+    """Return the row of an anchor."""
+    return f"number/{tenant}/{anchor.ref.id}" if anchor.kind == "number" else anchor.ref.key
+
+
+def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
+    """Return what an order tells the link table: its objects, those it is bound to, and its number."""
+    keys = {look.object.key for look in state.objects.values() if look.share is None}
+    keys |= {record.bound.key for record in state.writes.values() if record.bound is not None}
+    keys |= {f"number/{state.tenant}/{number}" for number in _numbers(state, world)}
+    return tuple(Bind(key=key, order=state.key) for key in sorted(keys))
+
+
+def _numbers(state: OrderState, world: World) -> Iterable[str]:
+    giver = world.key_giver(state)
+    if giver is not None and isinstance(giver[1].facts, Order) and giver[1].facts.number:
+        yield giver[1].facts.number
+
+
+def on_message(row: LinkRow, message: LinkMessage, now: datetime) -> Linked:
+    """Return what *message* does to *row*; a repeated or older message does nothing."""
+    if isinstance(message, Bind):
+        return _bound(row, message)
+    if isinstance(message, Ask):
+        return _asked(row, message)
+    if isinstance(message, Answer):
+        return _answered(row, message, now)
+    return _placed(row, message, now)
+
+
+def _bound(row: LinkRow, bind: Bind) -> Linked:
+    if (bind.version, bind.order) <= (row.version, row.order):
+        return Linked(row=row)
+    after = msgspec.structs.replace(row, order=bind.order, version=bind.version)
+    return Linked(row=after, messages=tuple(_answer(after, asker) for asker in row.askers))
+
+
+def _asked(row: LinkRow, ask: Ask) -> Linked:
+    known = ask.asker in row.askers
+    after = row if known else msgspec.structs.replace(row, askers=(*row.askers, ask.asker))
+    return Linked(row=after, messages=(_answer(after, ask.asker),))
+
+
+def _answer(row: LinkRow, asker: str) -> Answer:
+    return Answer(key=asker, anchor=row.key, order=row.order, version=row.version)
+
+
+def _placed(row: LinkRow, place: Place, now: datetime) -> Linked:
+    event = place.event
+    if row.event is not None:
+        known, seen = observation(row.event), observation(event)
+        if join(known, seen) == known and row.event.anchors == event.anchors:
+            return Linked(row=row, due_at=_due(row))
+        if join(known, seen).digest == known.digest and not is_gone(join(known, seen)):
+            event = row.event
+    asked = {anchor_key(event.tenant, anchor) for anchor in event.anchors}
+    kept = {key: answer for key, answer in row.answers.items() if key in asked}
+    after = msgspec.structs.replace(row, event=event, answers=kept, waiting_since=row.waiting_since or now)
+    questions = tuple(Ask(key=key, asker=row.key) for key in sorted(asked - kept.keys()))
+    return _settled(after, questions)
+
+
+def _answered(row: LinkRow, answer: Answer, now: datetime) -> Linked:
+    del now
+    known = row.answers.get(answer.anchor)
+    if row.event is None or (known is not None and (answer.version, answer.order) <= (known.version, known.order)):
+        return Linked(row=row, due_at=_due(row))
+    return _settled(msgspec.structs.replace(row, answers={**row.answers, answer.anchor: answer}), ())
+
+
+def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
+    """Send the object to its orders once every anchor has answered; the orders it left get share "0"."""
+    event = row.event
+    if event is None or any(anchor_key(event.tenant, anchor) not in row.answers for anchor in event.anchors):
+        return Linked(row=row, messages=questions, due_at=_due(row))
+    shares = _shares(row, event)
+    gone = {order: "0" for order in row.shares if order not in shares}
+    version = row.share_version + (shares != {key: value for key, value in row.shares.items() if value != "0"})
+    after = msgspec.structs.replace(row, shares={**gone, **shares}, share_version=version)
+    placed = tuple(
+        Placed(
+            order=order,
+            event=msgspec.structs.replace(event, order=order),
+            share=share or None,
+            share_version=version,
+        )
+        for order, share in sorted(after.shares.items())
+    )
+    if shares:
+        after = msgspec.structs.replace(after, waiting_since=None, asked_source=False)
+    return Linked(row=after, messages=questions, placed=placed, due_at=_due(after))
+
+
+def _shares(row: LinkRow, event: ChangeEvent) -> dict[str, str]:
+    """Return order -> share; a first anchor without a share of its own gives everything to one order."""
+    found: dict[str, str] = {}
+    for anchor in event.anchors:
+        order = row.answers[anchor_key(event.tenant, anchor)].order
+        if not order:
+            continue
+        if anchor.share is None:
+            return found or {order: ""}
+        found[order] = _sum(found.get(order), anchor.share)
+    return found
+
+
+def _sum(known: str | None, share: str) -> str:
+    return share if known is None else f"{Decimal(known) + Decimal(share):f}"
+
+
+def _due(row: LinkRow) -> datetime | None:
+    return None if row.waiting_since is None else row.waiting_since + PATIENCE
+
+
+def on_tick(row: LinkRow, now: datetime) -> Linked:
+    """Read the parents of what waited too long; what waits on is listed for a person."""
+    event, since = row.event, row.waiting_since
+    if event is None or since is None or now < since + PATIENCE:
+        return Linked(row=row, due_at=_due(row))
+    anchors = tuple(anchor_key(event.tenant, anchor) for anchor in event.anchors)
+    if not row.asked_source:
+        parents = [anchor.ref for anchor in event.anchors if anchor.kind != "number"]
+        hints = tuple(Hint(tenant=event.tenant, object=ref, reason="parent") for ref in parents)
+        after = msgspec.structs.replace(row, asked_source=True, waiting_since=now)
+        return Linked(row=after, hints=hints, due_at=now + PATIENCE)
+    parked = Parked(object=event.object, tenant=event.tenant, anchors=anchors, since=since)
+    return Linked(row=row, parked=parked, due_at=now + PATIENCE)

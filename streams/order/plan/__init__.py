@@ -1,0 +1,5 @@
+"""Commands are desired minus known: silence where nothing is missing."""
+
+from streams.order.plan.plan import Planned, plan
+
+__all__ = ["Planned", "plan"]

@@ -1,0 +1,77 @@
+"""step(state, inputs, world, now): everything that a batch means for one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from schemas.commands import Command, Result
+from schemas.events import ChangeEvent
+from schemas.order_state import PublicOrder
+from schemas.state import OrderState
+from streams.order.derive import derive
+from streams.order.merge import bind_marks, merge, merge_result, with_writes
+from streams.order.plan import plan
+from streams.order.world import World
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A change event as it reaches an order: with the part of its amount that belongs here."""
+
+    event: ChangeEvent
+    share: str | None = None
+    share_version: int = 0
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """The order's time has come, or a fact of the world changed: look again."""
+
+
+Input = Seen | Result | Tick
+
+
+class Stepped(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch came to for one order."""
+
+    state: OrderState
+    changed: bool
+    public: PublicOrder | None = None
+    commands: tuple[Command, ...] = ()
+    shadow: bool = False
+
+
+def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime) -> Stepped:
+    """Merge *inputs*, then derive and plan once.
+
+    The observations after it depend only on which inputs were seen; an input that changes nothing plans nothing new.
+    """
+    merged = state
+    for one in inputs:
+        merged = _merged(merged, one)
+    merged = bind_marks(merged)
+    if merged == state and not any(isinstance(one, Tick) for one in inputs):
+        return Stepped(state=state, changed=False)
+    derived = derive(merged, world)
+    if derived is None:
+        return Stepped(state=merged, changed=merged != state)
+    merged = msgspec.structs.replace(merged, agreed=derived.agreed)
+    planned = plan(merged, derived, world, now)
+    after = with_writes(merged, planned.writes) if planned.writes else merged
+    after = msgspec.structs.replace(after, due_at=planned.due_at)
+    return Stepped(
+        state=after,
+        changed=after != state,
+        public=derived.public,
+        commands=planned.commands,
+        shadow=planned.shadow,
+    )
+
+
+def _merged(state: OrderState, one: Input) -> OrderState:
+    if isinstance(one, Seen):
+        return merge(state, one.event, one.share, one.share_version) or state
+    if isinstance(one, Result):
+        return merge_result(state, one) or state
+    return state

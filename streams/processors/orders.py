@@ -1,0 +1,178 @@
+"""The table of orders: change events, placed facts and results in; commands, order states, binds and links out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from app.core import topics
+from schemas.cloudevents import decode
+from schemas.commands import Command, Result
+from schemas.errors import DecodeError
+from schemas.events import ChangeEvent
+from schemas.links import LinkMessage, Place, Placed
+from schemas.state import FORMAT, OrderState
+from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, wait_label
+from streams.order.link import binds, route
+from streams.order.step import Input, Seen, Stepped, Tick, step
+from streams.order.world import World
+from streams.processors.world import Worlds
+
+_ENCODE = msgspec.json.Encoder(order="deterministic").encode
+_PLACED = msgspec.json.Decoder(Placed)
+_RESULT = msgspec.json.Decoder(Result)
+_STATE = msgspec.json.Decoder(OrderState)
+_FORWARDED = "forwarded"
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Why a record cannot be used."""
+
+    reason: str
+
+
+Decoded = tuple[str, Input] | ChangeEvent | Unreadable
+
+
+class Orders:
+    """Folds what happened to orders; every output is a function of the records, the states and the broadcast facts."""
+
+    name = "orders"
+
+    def __init__(self, configured: World, prefix: str = "") -> None:
+        """Work with *configured* flows and platforms; *prefix* stands before every topic name."""
+        self._prefix = prefix
+        self._worlds = Worlds(configured)
+        self._configured = configured
+        self._decoded: dict[tuple[str, int, int], Decoded] = {}
+        inbound = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS)
+        self.topics = tuple(prefix + name for name in inbound)
+        self.changelog = prefix + topics.ORDERS_CHANGELOG
+
+    def keys(self, records: Sequence[Record]) -> list[bytes]:
+        """Return the orders that *records* speak of; what was decoded is kept for the fold."""
+        found: dict[bytes, None] = {}
+        self._decoded = {}
+        for record in records:
+            decoded = self._decode(record)
+            self._decoded[record.topic, record.partition, record.offset] = decoded
+            if isinstance(decoded, tuple):
+                found[decoded[0].encode()] = None
+        return list(found)
+
+    def _decode(self, record: Record) -> Decoded:
+        if record.topic == TICK_TOPIC:
+            return record.key.decode(), Tick()
+        try:
+            return self._message(record)
+        except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Unreadable(str(error))
+
+    def _message(self, record: Record) -> Decoded:
+        name = record.topic.removeprefix(self._prefix)
+        if name == topics.ORDER_FACTS:
+            placed = _PLACED.decode(record.value)
+            return placed.order, Seen(placed.event, placed.share, placed.share_version)
+        if name == topics.RESULTS:
+            result = _RESULT.decode(record.value)
+            return result.order, result
+        event = decode(record.headers, record.value)
+        key = route(event, self._configured)
+        return (key, Seen(event)) if key and key.encode() == record.key else event
+
+    def fold(
+        self,
+        partition: int,
+        records: Sequence[Record],
+        states: Mapping[bytes, bytes | None],
+        now: datetime,
+        broadcast: Mapping[str, Mapping[bytes, bytes]],
+    ) -> Folded:
+        """Merge, derive and plan once per order and batch; forward what belongs elsewhere."""
+        del partition
+        world = self._worlds.now(broadcast.get(self._prefix + topics.BROADCAST, {}))
+        inputs: dict[str, list[Input]] = {}
+        outs: list[Out] = []
+        dead: list[tuple[Record, str, str]] = []
+        counts: dict[str, int] = {}
+        for record in records:
+            decoded = self._known(record)
+            if isinstance(decoded, Unreadable):
+                dead.append((record, "unreadable", decoded.reason))
+            elif isinstance(decoded, tuple):
+                inputs.setdefault(decoded[0], []).append(decoded[1])
+            else:
+                outs.append(self._elsewhere(decoded))
+                counts[_FORWARDED] = counts.get(_FORWARDED, 0) + 1
+        changed: dict[bytes, bytes | None] = {}
+        timers: dict[bytes, datetime | None] = {}
+        waits: dict[bytes, Sequence[bytes]] = {}
+        for key, found in inputs.items():
+            state = _state(key, found, states.get(key.encode()))
+            stepped = step(state, found, world, now)
+            outcome = "applied" if stepped.changed else "duplicate"
+            counts[outcome] = counts.get(outcome, 0) + len(found)
+            if stepped.changed:
+                changed[key.encode()] = _ENCODE(stepped.state)
+                timers[key.encode()] = stepped.state.due_at
+                waits[key.encode()] = self._waits(stepped.state, stepped)
+            outs += self._outs(state, stepped, world)
+        return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
+
+    def _known(self, record: Record) -> Decoded:
+        known = self._decoded.get((record.topic, record.partition, record.offset))
+        return self._decode(record) if known is None or record.topic == TICK_TOPIC else known
+
+    def _elsewhere(self, event: ChangeEvent) -> Out:
+        """Forward a routed event to its order's partition, and an unrouted one to the home of its object."""
+        key = route(event, self._configured)
+        if key:
+            placed = Placed(order=key, event=msgspec.structs.replace(event, order=key))
+            return Out(self._prefix + topics.ORDER_FACTS, key.encode(), _ENCODE(placed))
+        return self._link(Place(key=event.object.key, event=event))
+
+    def _link(self, message: LinkMessage) -> Out:
+        return Out(self._prefix + topics.LINKS, message.key.encode(), _ENCODE(message))
+
+    def _outs(self, before: OrderState, stepped: Stepped, world: World) -> list[Out]:
+        outs = [self._command(command) for command in stepped.commands] if not stepped.shadow else []
+        if not stepped.changed:
+            return outs
+        known = set(binds(before, world))
+        outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]
+        if stepped.public is not None:
+            key = stepped.state.key.encode()
+            outs.append(Out(self._prefix + topics.ORDER_STATES, key, _ENCODE(stepped.public)))
+        return outs
+
+    def _command(self, command: Command) -> Out:
+        return Out(self._prefix + topics.COMMANDS, command.connection.encode(), _ENCODE(command))
+
+    def _waits(self, state: OrderState, stepped: Stepped) -> list[bytes]:
+        """Wait for the end of an outage, and for a change of the flow's mode."""
+        topic = self._prefix + topics.BROADCAST
+        down = {record.connection for record in state.writes.values() if record.outcome == "deferred"}
+        labels = [wait_label(topic, f"up/{name}".encode()) for name in sorted(down)]
+        if stepped.public is not None:
+            labels.append(wait_label(topic, f"mode/{stepped.public.flow}".encode()))
+        return labels
+
+
+def _state(key: str, inputs: Sequence[Input], stored: bytes | None) -> OrderState:
+    if stored is None:
+        return OrderState(key=key, tenant=_tenant(inputs))
+    state = _STATE.decode(stored)
+    if state.format > FORMAT:
+        raise NewerFormat(f"order {key} has format {state.format}, this worker knows {FORMAT}")
+    return state
+
+
+def _tenant(inputs: Sequence[Input]) -> str:
+    for one in inputs:
+        if isinstance(one, Seen):
+            return one.event.tenant
+        if isinstance(one, Result):
+            return one.tenant
+    return ""
