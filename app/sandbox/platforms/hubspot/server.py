@@ -89,7 +89,8 @@ class HubspotSandbox(Sandbox):
     def _route(self, request: web.Request, body: bytes) -> Answer:
         asked: Any = json.loads(body) if body else {}
         parts = request.match_info["path"].strip("/").split("/")
-        api, method, query = request.match_info["api"], request.method, dict(request.query)
+        api, method = request.match_info["api"], request.method
+        query = {name: ",".join(request.query.getall(name)) for name in request.query}
         source = "INTEGRATION"
         if api == "objects" and request.path.startswith("/crm/v4"):
             return self.associations.one(method, parts, asked, source)
