@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ from streams.engine.topics import CHANGELOG, TopicSpec, apply
 from streams.engine.worker import Worker, create_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from streams.engine.fold import Processor, Record
@@ -74,7 +74,9 @@ class Base:
 class Counting(Base):
     """Counts events per key."""
 
-    def fold(self, partition: int, records: Sequence[Record], states: Mapping[bytes, bytes | None], *_: Any) -> Folded:
+    def fold(
+        self, partition: int, records: Sequence[Record], states: Mapping[bytes, bytes | None], *_: object
+    ) -> Folded:
         """Return the counts."""
         del partition
         counts: dict[bytes, int] = {}
@@ -128,7 +130,9 @@ async def produce(bootstrap: str, prefix: str, events: int, window: int) -> None
     """Write *events* of about 1 kB to both topics, five to an order, spread over *window* orders alive at a time."""
     rng = random.Random(7)
     fields = {f"field_{n}": f"{rng.random():.30f}" for n in range(20)}
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=262_144, compression_type="lz4")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=262_144, compression_type="lz4"
+    )
     await producer.start()
     futures = []
     for number in range(events):
@@ -158,15 +162,21 @@ def done(worker: Worker) -> int:
     return sum(sum(path.done.values()) for path in worker.engine.paths) if worker.engine else 0
 
 
+async def until(condition: Callable[[], bool], task: asyncio.Task[int]) -> None:
+    """Return when *condition* holds or *task* has ended."""
+    while True:
+        if condition() or task.done():
+            return
+        await asyncio.sleep(0.01)
+
+
 async def measure(settings: WorkerSettings, processor: Processor, events: int) -> tuple[float, float]:
     """Return events per CPU second and per wall second, from the first event to the last."""
     worker = create_worker(settings, [processor])
     task = asyncio.create_task(worker.run(signals=False))
-    while not done(worker) and not task.done():
-        await asyncio.sleep(0.01)
+    await until(lambda: done(worker) > 0, task)
     first, cpu, wall = done(worker), time.process_time(), time.perf_counter()
-    while done(worker) < events and not task.done():
-        await asyncio.sleep(0.05)
+    await until(lambda: done(worker) >= events, task)
     counted = done(worker) - first
     rates = counted / (time.process_time() - cpu), counted / (time.perf_counter() - wall)
     worker.stop()
@@ -178,11 +188,9 @@ async def recover(settings: WorkerSettings, processor: Processor, records: int) 
     """Return changelog records per CPU second and per wall second of a recovery onto an empty disk."""
     worker = create_worker(settings, [processor])
     task = asyncio.create_task(worker.run(signals=False))
-    while worker.engine is None or not worker.engine.assigned_once:
-        await asyncio.sleep(0.001)
+    await until(lambda: worker.engine is not None and worker.engine.assigned_once, task)
     cpu, wall = time.process_time(), time.perf_counter()
-    while worker.engine.activating:
-        await asyncio.sleep(0.01)
+    await until(lambda: worker.engine is not None and not worker.engine.activating, task)
     rates = records / (time.process_time() - cpu), records / (time.perf_counter() - wall)
     worker.stop()
     await task
@@ -203,9 +211,13 @@ async def bench(bootstrap: str, events: int, window: int, folder: Path) -> None:
 
         def settings(disk: str, group: str = f"{prefix}{kind.__name__}") -> WorkerSettings:
             return WorkerSettings(
-                bootstrap=bootstrap, group=group, name=disk, data_dir=folder / group / disk, dead_letters=f"{prefix}dead",
+                bootstrap=bootstrap,
+                group=group,
+                name=disk,
+                data_dir=folder / group / disk,
+                dead_letters=f"{prefix}dead",
                 static_membership=False,
-            )  # fmt: skip
+            )
 
         cpu, wall = await measure(settings("one"), processor, events)
         print(f"{kind.__name__:10} {cpu:9,.0f} events per CPU s {wall:9,.0f} per wall s")

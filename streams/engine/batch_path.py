@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 _IDLE = 5.0
 ORIGIN = "o2c-origin"
+FORWARDED = "o2c-forwarded"
 
 
 class Guard(Protocol):
@@ -67,6 +68,8 @@ class PartitionPath:
         self,
         processor: Processor,
         partition: int,
+        *,
+        partitions: int,
         store: Store,
         generation: int,
         committed: Mapping[str, int],
@@ -74,6 +77,7 @@ class PartitionPath:
     ) -> None:
         self.processor = processor
         self.partition = partition
+        self._partitions = partitions
         self.store = store
         self.generation = generation
         self.state = "starting"
@@ -96,7 +100,7 @@ class PartitionPath:
     @property
     def hungry(self) -> bool:
         """Whether more records should be fetched."""
-        return self.state == "running" and len(self._pending) < self._settings.max_batch
+        return self.state == "running" and len(self._pending) < 2 * self._settings.max_batch
 
     def offer(self, records: Sequence[Any]) -> None:
         """Take fetched records of one source topic; those below the read position are dropped."""
@@ -191,11 +195,36 @@ class PartitionPath:
     async def _step(self, batch: list[Record], ticks: list[Record]) -> None:
         position = self._position(batch)
         self._around.instruments.shared.batch_size.observe(len(batch) + len(ticks))
-        await self._process(batch + ticks, position)
+        if foreign := [record for record in batch if self._foreign(record)]:
+            await self._forward(foreign)
+            batch_here = [record for record in batch if not self._foreign(record)]
+        else:
+            batch_here = batch
+        await self._process(batch_here + ticks, position)
         if not self._around.guard.current(self.generation):
             raise Fenced("The group moved on while a batch was in flight.")
         for record in batch:
             self.done[record.topic] = record.offset + 1
+
+    def _foreign(self, record: Record) -> bool:
+        """Whether a producer partitioned *record* differently; what was forwarded once stays where it is."""
+        home = partition_of(record.key, self._partitions) if record.key else self.partition
+        return home != self.partition and all(name != FORWARDED for name, _ in record.headers)
+
+    async def _forward(self, records: Sequence[Record]) -> None:
+        """Send *records* to where their keys belong; acknowledged like everything else before offsets move."""
+        addressed: list[Addressed] = [
+            (
+                (record.topic, partition_of(record.key, self._partitions)),
+                record.key,
+                record.value,
+                (*record.headers, (FORWARDED, b"1")),
+            )
+            for record in records
+        ]
+        await self._commit([], addressed)
+        for record in records:
+            self._around.instruments.shared.events.labels(record.topic, "forwarded").inc()
 
     def _position(self, batch: Sequence[Record]) -> int:
         reached = {record.topic: record.offset + 1 for record in batch}

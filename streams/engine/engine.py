@@ -29,8 +29,15 @@ _log = structlog.get_logger(__name__)
 class Engine:
     """Activates, feeds, quiesces and closes table partitions as the group's assignment changes."""
 
-    def __init__(self, app: HostApp, processors: Sequence[Processor], around: Surroundings) -> None:
+    def __init__(
+        self,
+        app: HostApp,
+        processors: Sequence[Processor],
+        partitions: Mapping[str, int],
+        around: Surroundings,
+    ) -> None:
         self._app = app
+        self._partitions = partitions
         self._processors = {processor.changelog: processor for processor in processors}
         self._around = around
         self._settings = around.settings
@@ -155,7 +162,15 @@ class Engine:
     def _begin(self, tp: TopicPartition, generation: int) -> None:
         processor = self._processors[tp.topic]
         committed = {topic: self._committed[TP(topic, tp.partition)] for topic in processor.topics}
-        path = PartitionPath(processor, tp.partition, self._stores[tp], generation, committed, self._around)
+        path = PartitionPath(
+            processor,
+            tp.partition,
+            partitions=self._partitions[processor.name],
+            store=self._stores[tp],
+            generation=generation,
+            committed=committed,
+            around=self._around,
+        )
         task = asyncio.create_task(path.run(), name=f"{processor.name}-{tp.partition}")
         task.add_done_callback(self._watch)
         self._paths[tp], self._tasks[tp] = path, task

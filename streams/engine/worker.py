@@ -11,13 +11,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from app.core.metrics import CONTENT_TYPE, new_metrics
 from streams.engine.batch_path import Surroundings
 from streams.engine.broadcast import Broadcast
 from streams.engine.engine import Engine
 from streams.engine.health import Health, Verdict
-from streams.engine.host import GroupGuard, HostApp, create_host
+from streams.engine.host import GroupGuard, create_host
 from streams.engine.instruments import Instruments
 from streams.engine.ship import Shipper
 from streams.engine.topics import require_equal_partitions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from app.core.metrics import Metrics
     from streams.engine.fold import Processor
+    from streams.engine.host import HostApp
     from streams.engine.settings import WorkerSettings
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +53,6 @@ class Worker:
         self._instruments = Instruments(metrics)
         self._now = now
         self._stop = asyncio.Event()
-        self._app: HostApp | None = None
         self.engine: Engine | None = None
         self._health: Health | None = None
 
@@ -72,9 +73,12 @@ class Worker:
         if signals:
             self._listen()
         shipper = Shipper(self._settings, self._metrics)
-        await shipper.start()
         try:
+            await shipper.start()
             return await self._hosted(shipper)
+        except KafkaError as error:
+            _log.error("worker.broker", error=repr(error))
+            return 1
         finally:
             await shipper.stop()
 
@@ -89,7 +93,8 @@ class Worker:
         self._stop.set()
 
     async def _hosted(self, shipper: Shipper) -> int:
-        app = await self._prepare(shipper)
+        partitions = await self._prepare(shipper)
+        app = create_host(self._settings, self._processors, partitions)
         broadcast = Broadcast(self._settings, shipper.partitions)
         around = Surroundings(
             settings=self._settings,
@@ -100,7 +105,7 @@ class Worker:
             now=self._now,
             cpu=asyncio.Lock(),
         )
-        engine = self.engine = Engine(app, self._processors, around)
+        engine = self.engine = Engine(app, self._processors, partitions, around)
         app.guest = engine
         broadcast.on_change = engine.broadcast_changed
         self._health = Health(engine, around)
@@ -115,16 +120,15 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
 
-    async def _prepare(self, shipper: Shipper) -> HostApp:
-        partitions = {}
+    async def _prepare(self, shipper: Shipper) -> dict[str, int]:
+        partitions: dict[str, int] = {}
         for processor in self._processors:
             names = (*processor.topics, processor.changelog)
             counts = {name: await shipper.partitions(name) for name in names}
             partitions[processor.name] = require_equal_partitions(counts, processor.name)
         await shipper.partitions(self._settings.dead_letters)
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-        self._app = create_host(self._settings, self._processors, partitions)
-        return self._app
+        return partitions
 
     async def _until_stopped(self, app: HostApp, engine: Engine) -> int:
         starting = asyncio.create_task(app.start())

@@ -13,6 +13,7 @@ import aiokafka
 import faust
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app.base import BootStrategy
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -78,6 +79,12 @@ def test_the_coordinator_heartbeats_through_the_method_the_host_listens_to() -> 
     assert "self.generation = " in inspect.getsource(GroupCoordinator)
 
 
+def test_a_fetch_context_resets_the_idle_time_after_which_a_consumer_would_leave() -> None:
+    source = inspect.getsource(SubscriptionState.fetch_context)
+    assert "_last_fetch_ended = time.monotonic()" in source
+    assert "_subscription" in aiokafka.AIOKafkaConsumer.__init__.__code__.co_names
+
+
 def test_a_rebalance_tells_the_app_first_then_revokes_waits_and_assigns() -> None:
     listener = inspect.getsource(driver.ConsumerRebalanceListener)
     revoked = inspect.getsource(faust.App._on_partitions_revoked)
@@ -101,9 +108,7 @@ def test_the_assignor_of_the_app_is_used_when_there_are_changelogs() -> None:
 
 
 def test_the_conductor_subscribes_only_after_the_tables_are_registered() -> None:
-    assert {"_tables_finalized", "_tables_registered", "_changelogs"} <= set(
-        TableManager.__init__.__code__.co_names
-    )
+    assert {"_tables_finalized", "_tables_registered", "_changelogs"} <= set(TableManager.__init__.__code__.co_names)
     assert TableManager.changelog_topics.fget is not None
 
 

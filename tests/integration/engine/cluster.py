@@ -76,7 +76,8 @@ class Cluster:
         await producer.start()
         try:
             sent = [
-                await producer.send(self.name(topic), value, key=key, partition=partition) for topic, key, value in events
+                await producer.send(self.name(topic), value, key=key, partition=partition)
+                for topic, key, value in events
             ]
             await asyncio.gather(*sent)
         finally:

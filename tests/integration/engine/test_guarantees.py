@@ -211,14 +211,14 @@ async def test_d2_a_clean_restart_processes_nothing_twice(cluster: Cluster) -> N
     for round_ in range(3):
         await cluster.produce([("in-a", b"k%d" % (n % 20), event(n)) for n in range(1_000)])
         async with cluster.worker(counting):
-            await eventually(lambda: _some_progress(cluster, round_))
+            await eventually(lambda at_least=round_ * 300: _some_progress(cluster, at_least))
     async with cluster.worker(counting):
         await eventually(cluster.drained)
     assert sum(int(state) for state in cluster.states("w1").values()) == 3_000
 
 
-async def _some_progress(cluster: Cluster, round_: int) -> bool:
-    return sum((await cluster.committed()).values()) > round_ * 300
+async def _some_progress(cluster: Cluster, at_least: int) -> bool:
+    return sum((await cluster.committed()).values()) > at_least
 
 
 class Newer(SetFold):

@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.partitioner import murmur2 as theirs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.metrics import new_metrics
 from streams.engine.broadcast import Broadcast
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Record, wait_label
-from streams.engine.folding import FoldFailed, Folder, Gathered
+from streams.engine.folding import Folder, FoldFailed, Gathered
 from streams.engine.header import StateHeader, pack_value, unpack_header
 from streams.engine.instruments import Instruments
-from streams.engine.partitioner import partition_of
+from streams.engine.partitioner import murmur2, partition_of
 from streams.engine.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ def folder(tmp_path: Path, slice_: float = 0.005) -> Folder:
 async def test_slices_see_what_earlier_slices_made(tmp_path: Path) -> None:
     records = [record(b"k%d" % (n % 3), b"%d," % n) for n in range(300)]
     gathered = await folder(tmp_path, 1e-9).fold(0, records, Memory())  # type: ignore[arg-type]
-    assert gathered.states == {
-        b"k%d" % key: b"".join(b"%d," % n for n in range(key, 300, 3)) for key in range(3)
-    }
+    assert gathered.states == {b"k%d" % key: b"".join(b"%d," % n for n in range(key, 300, 3)) for key in range(3)}
     assert gathered.counts == {"applied": 300}
 
 
@@ -177,3 +176,8 @@ def test_broadcast_changes_are_told_once_in_order(tmp_path: Path) -> None:
 def test_keys_are_hashed_as_kafkas_java_client_does(key: bytes, murmur: int) -> None:
     """The hashes are those of Kafka's own UtilsTest."""
     assert partition_of(key, 8) == (murmur & 0x7FFFFFFF) % 8
+
+
+@given(st.binary(max_size=70))
+def test_our_hash_is_the_clients_hash(key: bytes) -> None:
+    assert murmur2(key) == theirs(key) & 0xFFFFFFFF

@@ -1,0 +1,180 @@
+"""How a worker behaves towards its neighbours: forwarding, several tables, deadlines, health, topics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streams.engine.batch_path import FORWARDED
+from streams.engine.fold import Folded, Out
+from streams.engine.partitioner import partition_of
+from streams.engine.ship import Shipper
+from streams.engine.topics import CHANGELOG, TopicSpec, apply
+from streams.engine.worker import create_worker
+from tests.integration.engine.cluster import PARTITIONS, Cluster, Process, event, eventually, ids
+from tests.integration.engine.worker_main import SetFold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def cluster(kafka: str, tmp_path: Path) -> Cluster:
+    made = Cluster(kafka, f"b{uuid.uuid4().hex[:8]}-", tmp_path)
+    await made.create()
+    return made
+
+
+def set_fold(cluster: Cluster) -> SetFold:
+    return SetFold(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+
+
+async def test_events_of_a_foreign_partitioner_are_forwarded_once_to_where_they_belong(cluster: Cluster) -> None:
+    await cluster.produce([("in-a", b"k%d" % n, event(n)) for n in range(40)], partition=2)
+    async with cluster.worker(set_fold(cluster)):
+        await eventually(cluster.drained)
+        await eventually(cluster.drained)
+    for partition in range(PARTITIONS):
+        held = cluster.states("w1", [partition])
+        assert set(held) == {b"k%d" % n for n in range(40) if partition_of(b"k%d" % n, PARTITIONS) == partition}
+    forwarded = [r for r in await cluster.read("in-a") if FORWARDED in dict(r.headers)]
+    assert len(forwarded) == len([n for n in range(40) if partition_of(b"k%d" % n, PARTITIONS) != 2])
+
+
+class Forwarding(SetFold):
+    """A second table that hands what it sees to the first one's source."""
+
+    def fold(self, partition: int, records: Any, states: Any, now: Any, broadcast: Any) -> Folded:
+        folded = super().fold(partition, records, states, now, broadcast)
+        return folded._replace(outs=[Out(self._out, r.key, r.value) for r in records])
+
+
+async def test_two_tables_with_different_partition_counts_run_in_one_worker(cluster: Cluster) -> None:
+    await apply(
+        cluster.bootstrap,
+        [
+            TopicSpec(cluster.name("links"), 2, 1),
+            TopicSpec(cluster.name("links-table-changelog"), 2, 1, CHANGELOG),
+        ],
+    )
+    links = Forwarding(cluster.name("links-table"), (cluster.name("links"),), cluster.name("in-a"))
+    await cluster.produce([("links", b"k%d" % (n % 30), event(n)) for n in range(600)])
+    settings = cluster.settings()
+    worker = create_worker(settings, [set_fold(cluster), links])
+    task = asyncio.create_task(worker.run(signals=False))
+
+    async def all_arrived() -> bool:
+        return sum((await cluster.ends("in-a")).values()) >= 600 and await cluster.drained()
+
+    await eventually(all_arrived)
+    worker.stop()
+    assert await task == 0
+    assert {k: ids(v) for k, v in cluster.states("w1").items()} == {
+        b"k%d" % key: list(range(key, 600, 30)) for key in range(30)
+    }
+
+
+async def test_a_batch_that_does_not_end_in_time_is_cancelled_and_not_committed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.produce([("in-a", b"k", event(1))])
+    hanging = asyncio.Event()
+    send = Shipper._send
+
+    async def hang(self: Shipper, to: str, partition: int, parcel: Any) -> Any:
+        if to == cluster.name("out"):
+            hanging.set()
+            await asyncio.sleep(3_600)
+        return await send(self, to, partition, parcel)
+
+    monkeypatch.setattr(Shipper, "_send", hang)
+    started = time.monotonic()
+    async with cluster.worker(set_fold(cluster), drain_deadline=1.0):
+        await asyncio.wait_for(hanging.wait(), 30)
+        started = time.monotonic()
+    assert time.monotonic() - started < 10
+    assert sum((await cluster.committed()).values()) == 0
+    assert cluster.states("w1") == {}
+
+
+async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Shipper._send
+
+    async def hang(self: Shipper, to: str, partition: int, parcel: Any) -> Any:
+        if to == cluster.name("out"):
+            await asyncio.sleep(3_600)
+        return await send(self, to, partition, parcel)
+
+    monkeypatch.setattr(Shipper, "_send", hang)
+    async with cluster.worker(set_fold(cluster), drain_deadline=0.5, stuck_after=3.0) as worker:
+        await eventually(lambda: worker.ready().ok)
+        assert worker.live().ok
+        await cluster.produce([("in-a", b"k", event(1))])
+        await eventually(lambda: not worker.live().ok, 20)
+        assert "in-a" in worker.live().reasons[0]
+
+
+class Slow(SetFold):
+    """Burns CPU for longer than a session lasts."""
+
+    def fold(self, partition: int, records: Any, states: Any, now: Any, broadcast: Any) -> Folded:
+        until = time.perf_counter() + 0.01 * len(records)
+        while time.perf_counter() < until:
+            pass
+        return super().fold(partition, records, states, now, broadcast)
+
+
+async def test_a_fold_that_needs_seconds_of_cpu_leaves_the_loop_alive_and_the_membership_whole(
+    cluster: Cluster,
+) -> None:
+    slow = Slow(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+    await cluster.produce([("in-a", b"k", event(n)) for n in range(700)])
+    longest = 0.0
+    async with cluster.worker(slow, session_timeout=6.0) as worker:
+        await eventually(lambda: worker.ready().ok)
+        generation = worker.engine.paths[0].generation  # type: ignore[union-attr]
+        while not await cluster.drained():
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+        assert worker.engine.paths[0].generation == generation  # type: ignore[union-attr]
+    assert longest < 1.5
+
+
+async def test_a_static_member_that_is_killed_and_returns_causes_no_rebalance_for_others(cluster: Cluster) -> None:
+    async with cluster.worker(set_fold(cluster), "w2", static_membership=True, session_timeout=9.0) as other:
+        first = await Process.start(cluster, "w1", static_membership=True, session_timeout=9.0)
+        await eventually(lambda: bool(other.engine) and len(other.engine.paths) == PARTITIONS // 2)  # type: ignore[union-attr]
+        await eventually(lambda: other.ready().ok)
+        generation = other.engine.paths[0].generation  # type: ignore[union-attr]
+        await first.kill()
+        again = await Process.start(cluster, "w1", static_membership=True, session_timeout=9.0)
+        await cluster.produce([("in-a", b"k%d" % (n % 40), event(n)) for n in range(400)])
+        await eventually(cluster.drained)
+        assert other.engine.paths[0].generation == generation  # type: ignore[union-attr]
+        assert await again.terminate() == 0
+
+
+async def test_without_a_broker_a_worker_says_so_and_exits(tmp_path: Path, unused_tcp_port: int) -> None:
+    cluster = Cluster(f"127.0.0.1:{unused_tcp_port}", "x-", tmp_path)
+    assert await create_worker(cluster.settings(), [set_fold(cluster)]).run(signals=False) == 1
+
+
+async def test_topics_are_created_once_and_differences_are_told_not_changed(cluster: Cluster) -> None:
+    name = cluster.name("new")
+    specs = [TopicSpec(name, 3, 1, {"cleanup.policy": "compact"})]
+    assert [a.outcome for a in await apply(cluster.bootstrap, specs)] == ["created"]
+    assert [a.outcome for a in await apply(cluster.bootstrap, specs)] == ["ok"]
+    other = [TopicSpec(name, 5, 1, {"cleanup.policy": "delete"})]
+    (applied,) = await apply(cluster.bootstrap, other)
+    assert applied.outcome == "differs"
+    assert applied.differences == ("3 partitions instead of 5", "cleanup.policy is compact instead of delete")
+    assert [a.outcome for a in await apply(cluster.bootstrap, specs)] == ["ok"]
