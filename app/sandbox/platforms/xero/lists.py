@@ -1,0 +1,153 @@
+"""Xero's lists: which rows a GET shows, in what order, on which page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from app.sandbox.platforms.xero.money import Books
+from app.sandbox.platforms.xero.render import Row
+from app.sandbox.platforms.xero.where import compile_filter
+
+PAGE, LARGEST_PAGE = 100, 1000
+_SETS = {"IDs": "", "InvoiceNumbers": "InvoiceNumber", "ContactIDs": "ContactID", "Statuses": "Status"}
+_SEARCHED = ("InvoiceNumber", "Reference", "Name", "EmailAddress", "ContactNumber")
+
+
+class View:
+    """A row with the fields that are computed only when a filter asks for them."""
+
+    def __init__(self, row: Row, computed: Mapping[str, Callable[[Row], Any]]) -> None:
+        self.row, self._computed = row, computed
+
+    def get(self, name: str) -> Any:  # noqa: ANN401 - a field holds anything
+        """Return a field, computed or kept."""
+        compute = self._computed.get(name)
+        return compute(self.row) if compute is not None else self.row.get(name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of record: where it is kept, how it is found and how it is shown."""
+
+    name: str
+    id_field: str
+    rows: Mapping[str, Row]
+    show: Callable[[Row, bool, int], Row]
+    """(row, with lines, decimals of unit prices) -> what Xero shows."""
+    other_id: str = ""
+    computed: Mapping[str, Callable[[Row], Any]] = field(default_factory=dict)
+
+    def one(self, wanted: str) -> Row | None:
+        """Return the row with that id, or with that number where Xero takes it in the address."""
+        found = self.rows.get(wanted)
+        if found is None and self.other_id:
+            return next((row for row in self.rows.values() if row.get(self.other_id) == wanted), None)
+        return found
+
+    def chosen(self, query: Mapping[str, str], since: datetime | None, seen: Callable[[Row], bool]) -> list[Row]:
+        """Return the rows that a query asks for, oldest change first; BadFilterError for an unknown filter."""
+        ids = query.get("IDs", "")
+        rows: Iterable[Row] = (
+            (self.rows[id_] for id_ in dict.fromkeys(ids.split(",")) if id_ in self.rows) if ids else self.rows.values()
+        )
+        test = compile_filter(query["where"]) if query.get("where") else None
+        found = [
+            row
+            for row in rows
+            if seen(row)
+            and (since is None or row["UpdatedDateUTC"].replace(microsecond=0) >= since)
+            and self._matches(view := View(row, self.computed), query)
+            and (test is None or test(view))
+        ]
+        found.sort(key=lambda row: row["UpdatedDateUTC"])
+        return self._ordered(found, query["order"]) if query.get("order") else found
+
+    def _matches(self, view: View, query: Mapping[str, str]) -> bool:
+        for name, wanted in _SETS.items():
+            if wanted and query.get(name) and view.get(wanted) not in query[name].split(","):
+                return False
+        term = query.get("searchTerm", "").casefold()
+        return not term or any(term in str(view.get(name) or "").casefold() for name in _SEARCHED)
+
+    def _ordered(self, rows: list[Row], order: str) -> list[Row]:
+        for part in reversed(order.split(",")):
+            name, _, direction = part.strip().partition(" ")
+            rows = sorted(rows, key=self._key(name), reverse=direction.strip().upper() == "DESC")
+        return rows
+
+    def _key(self, name: str) -> Callable[[Row], tuple[bool, Any]]:
+        def key(row: Row) -> tuple[bool, Any]:
+            value = View(row, self.computed).get(name)
+            return (value is not None, 0 if value is None else value)
+
+        return key
+
+
+def tables(books: Books) -> list[Table]:
+    """Return the lists of an organisation."""
+    document: dict[str, Callable[[Row], Any]] = {
+        "Status": books.status,
+        "AmountDue": books.due,
+        "AmountPaid": books.paid,
+        "AmountCredited": books.credited,
+        "Contact": lambda row: books.contacts[row["ContactID"]],
+    }
+    payment = {kind: _paid(books, kind) for kind in ("Invoice", "CreditNote", "Overpayment")}
+    return [
+        Table(
+            "Invoices",
+            "InvoiceID",
+            books.invoices,
+            lambda row, full, places: books.shown_invoice(row, full=full, places=places),
+            "InvoiceNumber",
+            document,
+        ),
+        Table(
+            "CreditNotes",
+            "CreditNoteID",
+            books.credits,
+            lambda row, full, places: books.shown_credit(row, full=full, places=places),
+            "CreditNoteNumber",
+            document,
+        ),
+        Table(
+            "Payments",
+            "PaymentID",
+            books.payments,
+            lambda row, full, _: books.shown_payment(row, full=full),
+            computed=payment,
+        ),
+        Table("Contacts", "ContactID", books.contacts, lambda row, *_: row, "ContactNumber"),
+        Table(
+            "Overpayments", "OverpaymentID", books.advances, lambda row, *_: books.shown_advance(row), computed=document
+        ),
+        Table("Prepayments", "PrepaymentID", {}, lambda row, *_: row),
+    ]
+
+
+def _paid(books: Books, kind: str) -> Callable[[Row], Row | None]:
+    return lambda row: books.document_of(row) if row["kind"] == kind else None
+
+
+def page(rows: list[Row], query: Mapping[str, str]) -> tuple[list[Row], Row | None]:
+    """Return the page that a query asks for and where it stands; everything without a `page`."""
+    if not query.get("page"):
+        return rows, None
+    number, size = int(query["page"]), min(LARGEST_PAGE, max(1, int(query.get("pageSize") or PAGE)))
+    stand = {"page": number, "pageSize": size, "pageCount": -(-len(rows) // size), "itemCount": len(rows)}
+    return rows[(number - 1) * size : number * size], stand
+
+
+def modified_since(header: str) -> datetime | None:
+    """Return the time of an If-Modified-Since header, ISO 8601 or as HTTP has it; None when it is missing."""
+    if not header:
+        return None
+    try:
+        moment = datetime.fromisoformat(header)
+    except ValueError:
+        moment = parsedate_to_datetime(header)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).replace(microsecond=0)
