@@ -52,7 +52,9 @@ class Objects:
             if record is not None and not record.archived:
                 self.portal.archive(record, source)
             return 204, None
-        record = self.portal.get(kind, id_, query.get("idProperty", ""), archived=query.get("archived") == "true")
+        record = self.portal.get(
+            kind, id_, query.get("idProperty", ""), archived=query.get("archived", "").lower() == "true"
+        )
         if method == "PATCH":
             return 200, self._shown(self.portal.update(record, _properties(asked), source), list(asked["properties"]))
         shown = self._shown(record, _names(query))
@@ -90,7 +92,7 @@ class Objects:
         limit, after = int(query.get("limit") or 10), int(query.get("after") or 0)
         if limit > LIST:
             raise Refused(400, f"limit must be at most {LIST}.")
-        archived = query.get("archived") == "true"
+        archived = query.get("archived", "").lower() == "true"
         rows = [
             record
             for record in self.portal.records[kind.name].values()
