@@ -62,7 +62,7 @@ class Base:
 
     def __init__(self, prefix: str) -> None:
         self.name = f"{prefix}bench"
-        self.topics = (f"{prefix}a", f"{prefix}b")
+        self.topics: tuple[str, ...] = (f"{prefix}a", f"{prefix}b")
         self.changelog = f"{prefix}bench-changelog"
         self.out = f"{prefix}out"
 

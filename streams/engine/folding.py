@@ -56,7 +56,7 @@ class Gathered:
         self.waits.update(folded.waits)
 
     def tick(self, records: Sequence[Record]) -> None:
-        """Remember which timers and labels are used up by *records*."""
+        """Remember which timers are used up by *records*; a label waits on until the fold says otherwise."""
         for record in records:
             if record.topic == TICK_TOPIC:
                 self.ticked.setdefault(record.key, set()).add(record.value)
@@ -92,10 +92,7 @@ class Gathered:
         return 0 if b"" in self.ticked.get(key, ()) else before
 
     def _waits(self, key: bytes, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        if key in self.waits:
-            return tuple(self.waits[key])
-        used = self.ticked.get(key)
-        return tuple(label for label in before if label not in used) if used else before
+        return tuple(self.waits[key]) if key in self.waits else before
 
 
 class Folder:

@@ -12,8 +12,9 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from streams.engine.fold import Folded, NewerFormat, Out
+from streams.engine.partitioner import partition_of
 from streams.engine.ship import Shipper
-from tests.integration.engine.cluster import Cluster, event, eventually, ids
+from tests.integration.engine.cluster import PARTITIONS, Cluster, event, eventually, ids
 from tests.integration.engine.worker_main import SetFold
 
 if TYPE_CHECKING:
@@ -232,15 +233,16 @@ class Newer(SetFold):
 
 async def test_a_newer_format_stops_its_partition_and_no_other(cluster: Cluster) -> None:
     newer = Newer(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
-    await cluster.produce([("in-a", b"stop", event(0, newer=1))], partition=0)
-    await cluster.produce([("in-a", b"go", event(1))], partition=1)
+    stopped, going = partition_of(b"stop", PARTITIONS), partition_of(b"go on", PARTITIONS)
+    assert stopped != going
+    await cluster.produce([("in-a", b"stop", event(0, newer=1)), ("in-a", b"go on", event(1))])
     async with cluster.worker(newer) as worker:
         await eventually(lambda: bool(worker.engine and any(p.state == "stopped" for p in worker.engine.paths)))
-        await eventually(lambda: _committed(cluster, 1))
+        await eventually(lambda: _committed(cluster, going))
         assert not worker.ready().ok
         assert worker.live().ok
         assert "is stopped" in worker.ready().reasons[0]
-    assert (await cluster.committed()).get(("in-a", 0), 0) == 0
+    assert (await cluster.committed()).get(("in-a", stopped), 0) == 0
 
 
 async def _committed(cluster: Cluster, partition: int) -> bool:

@@ -127,10 +127,13 @@ def test_a_tick_that_sets_a_new_timer_keeps_the_new_one() -> None:
     assert changed(gathered, Memory(a=stored(b"s", 5))) == {b"a": (b"s", int(NOW.timestamp() * 1000), ())}
 
 
-def test_a_label_that_ticked_is_used_up_and_the_other_is_not() -> None:
+def test_a_label_waits_on_after_a_tick_until_the_fold_says_otherwise() -> None:
+    store = Memory(a=stored(b"s", 5, (b"t/x", b"t/y")))
     gathered = Gathered()
     gathered.tick([record(b"a", b"t/x", TICK_TOPIC)])
-    assert changed(gathered, Memory(a=stored(b"s", 5, (b"t/x", b"t/y")))) == {b"a": (b"s", 5, (b"t/y",))}
+    assert changed(gathered, store) == {}
+    gathered.waits[b"a"] = [b"t/y"]
+    assert changed(gathered, store) == {b"a": (b"s", 5, (b"t/y",))}
 
 
 def test_a_tick_for_a_state_that_is_gone_writes_nothing() -> None:
