@@ -1,0 +1,1 @@
+"""Delivery: what happens between a command and its result."""

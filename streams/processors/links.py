@@ -26,7 +26,7 @@ class Links:
     def __init__(self, prefix: str = "") -> None:
         """*prefix* stands before every topic name."""
         self._prefix = prefix
-        self.topics = (prefix + topics.LINKS,)
+        self.topics: tuple[str, ...] = (prefix + topics.LINKS,)
         self.changelog = prefix + topics.LINKS_CHANGELOG
 
     def keys(self, records: Sequence[Record]) -> list[bytes]:

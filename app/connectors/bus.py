@@ -1,0 +1,143 @@
+"""Kafka as the connectors use it: durable rows per connection, results and events out; nothing else is a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.partitioner import murmur2
+
+from app.core import topics
+from schemas.broadcast import Fact
+from schemas.cloudevents import encode
+from schemas.commands import Command, Result
+from schemas.events import ChangeEvent
+from schemas.facts import type_names
+from schemas.platform import Platform
+from sinks.delivery.journal import Row, row_key
+
+_ENCODE = msgspec.json.Encoder().encode
+_POLL_MS = 500
+Headers = Sequence[tuple[str, bytes]]
+
+
+def partition_of(connection: str, partitions: int) -> int:
+    """Return the partition of a connection, as Kafka's default partitioner has it for keys equal to its name."""
+    return int(murmur2(connection.encode()) & 0x7FFFFFFF) % partitions
+
+
+class Bus:
+    """One idempotent producer, and readers of whole partitions."""
+
+    def __init__(self, bootstrap: str, prefix: str, partitions: int, security: dict[str, Any]) -> None:
+        """*partitions* is the count of every topic keyed by connection."""
+        self.prefix, self.partitions = prefix, partitions
+        self._bootstrap, self._security = bootstrap, security
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect the producer."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=2, compression_type="lz4",
+            request_timeout_ms=30_000, **self._security,
+        )  # fmt: skip
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what waits and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None, headers: Headers = ()
+    ) -> int:
+        """Write one record and return its offset once every in-sync replica has it."""
+        if self._producer is None:
+            raise RuntimeError("start() comes first")
+        sent = await self._producer.send_and_wait(
+            self.prefix + topic, value, key=key, partition=partition, headers=list(headers)
+        )
+        return int(sent.offset)
+
+    async def read_all(self, topic: str, partition: int) -> dict[bytes, bytes]:
+        """Return the newest value per key of one partition, read to its present end."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, **self._security)
+        await consumer.start()
+        found: dict[bytes, bytes] = {}
+        try:
+            place = TopicPartition(self.prefix + topic, partition)
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            await consumer.seek_to_beginning(place)
+            while await consumer.position(place) < end:
+                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+                    if record.value is None:
+                        found.pop(record.key, None)
+                    else:
+                        found[record.key] = record.value
+        finally:
+            await consumer.stop()
+        return found
+
+    async def publish_event(self, event: ChangeEvent, platform: Platform) -> None:
+        """Publish a change event on its side's topic."""
+        canonical = canonical_type(event, platform)
+        key, headers, value = encode(event, canonical)
+        await self.send(topics.side_topic(canonical), key, value, headers=headers)
+
+    async def broadcast(self, fact: Fact) -> None:
+        """Tell every worker a fact."""
+        await self.send(topics.BROADCAST, fact.key, _ENCODE(fact))
+
+
+def canonical_type(event: ChangeEvent, platform: Platform) -> str:
+    """Return order, invoice, ... of *event*."""
+    if event.facts is not None:
+        return type(event.facts).__name__.lower()
+    found = platform.objects.get(event.object.type, "")
+    return found if found in type_names else "order"
+
+
+class ConnectionLedger:
+    """The durable side of one connection's owner: inbox, journal, results, events and dead letters."""
+
+    def __init__(self, bus: Bus, connection: str, platform: Platform) -> None:
+        """Keep every row in the connection's own partition."""
+        self._bus, self._connection, self._platform = bus, connection, platform
+        self._partition = partition_of(connection, bus.partitions)
+
+    def _key(self, name: str) -> bytes:
+        return f"{self._connection}|{name}".encode()
+
+    async def keep_row(self, row: Row) -> int:
+        """Store a journal row and return its offset."""
+        key = self._key(row_key(row.command, row.step))
+        return await self._bus.send(topics.JOURNAL, key, _ENCODE(row), partition=self._partition)
+
+    async def drop_rows(self, keys: list[str]) -> None:
+        """Forget rows."""
+        for key in keys:
+            await self._bus.send(topics.JOURNAL, self._key(key), None, partition=self._partition)
+
+    async def keep_command(self, command: Command) -> None:
+        """Store a waiting command."""
+        await self._bus.send(topics.INBOX, self._key(command.id), _ENCODE(command), partition=self._partition)
+
+    async def drop_command(self, command: str) -> None:
+        """Forget a command."""
+        await self._bus.send(topics.INBOX, self._key(command), None, partition=self._partition)
+
+    async def publish_result(self, result: Result) -> None:
+        """Publish a result, keyed by order."""
+        await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
+
+    async def publish_event(self, event: ChangeEvent) -> None:
+        """Publish what a system shows after a write."""
+        await self._bus.publish_event(event, self._platform)
+
+    async def dead_letter(self, command: Command, reason: str) -> None:
+        """Publish a command that was refused for good; personal data stays out of the headers."""
+        headers = (("reason", b"rejected"), ("detail", reason.encode()), ("origin_topic", topics.COMMANDS.encode()))
+        await self._bus.send(topics.DEAD_LETTERS, self._connection.encode(), _ENCODE(command), headers=headers)

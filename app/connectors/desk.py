@@ -1,0 +1,205 @@
+"""One owned connection: its owner (writes), reader (reads) and everything they share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+import msgspec
+import structlog
+
+from app import platforms
+from app.config.model import ResolvedConnection
+from app.connectors.bus import Bus, ConnectionLedger, partition_of
+from app.connectors.reading import Cursor, Reader
+from app.connectors.sending import Sending
+from app.core import topics
+from app.core.auth import Credential, Tokens, Vault
+from app.core.errors import AuthError, O2CError
+from app.core.http import HttpClient, new_session
+from app.core.limits import Limiter
+from app.core.metrics import Metrics
+from app.core.talk import Request, Response
+from schemas.broadcast import Fact
+from schemas.commands import Command, Outcome
+from schemas.events import Hint
+from sinks.delivery.journal import Row, row_key
+from sinks.delivery.owner import Owner
+from streams.sources.base import Identity
+
+log = structlog.get_logger(__name__)
+_ENCODE = msgspec.json.Encoder().encode
+_EPOCH = "@epoch"
+_RETRY_IDENTITY = 5.0
+
+
+class Desk:
+    """Starts as owner of a connection and stops when its partition goes elsewhere."""
+
+    def __init__(self, resolved: ResolvedConnection, bus: Bus, vault: Vault, metrics: Metrics) -> None:
+        """Nothing runs before `start`."""
+        self._resolved, self._bus, self._vault, self._metrics = resolved, bus, vault, metrics
+        self._connection = resolved.connection
+        self._loaded = platforms.load(self._connection.platform)
+        self._partition = partition_of(self._connection.name, bus.partitions)
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._owned = True
+        self.owner: Owner | None = None
+        self.reader: Reader | None = None
+        self.identified = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """Return the connection's name."""
+        return self._connection.name
+
+    async def start(self) -> None:
+        """Read what the last owner left, take the next epoch, and begin to work."""
+        journal = await self._rows(topics.JOURNAL)
+        epoch = 1 + int(journal.pop(_EPOCH, b"0"))
+        await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
+        sending = self._sending(await self._rows(topics.TOKENS))
+        ledger = ConnectionLedger(self._bus, self.name, self._loaded.platform)
+        rows = [msgspec.json.decode(value, type=Row) for value in journal.values()]
+        owner = Owner(
+            self._loaded.sink(self._connection),
+            sending,
+            ledger,
+            epoch=epoch,
+            now=time.time,
+            journal={row_key(row.command, row.step): row for row in rows},
+            owns=lambda: self._owned,
+            concurrency=self._loaded.platform.limits.concurrent,
+            settle=self._settle(),
+            count=self._count,
+        )
+        self.owner = owner
+        for value in (await self._rows(topics.INBOX)).values():
+            owner.restore(msgspec.json.decode(value, type=Command))
+        self.reader = self._new_reader(sending, owner, epoch, await self._rows(topics.CURSORS))
+        self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader))]
+
+    def _settle(self) -> float | None:
+        option = self._connection.options.get("settle_seconds")
+        return None if option is None else float(option)
+
+    async def _rows(self, topic: str) -> dict[str, bytes]:
+        prefix = f"{self.name}|"
+        found = await self._bus.read_all(topic, self._partition)
+        return {
+            key.decode().removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix.encode())
+        }
+
+    def _key(self, name: str) -> bytes:
+        return f"{self.name}|{name}".encode()
+
+    def _sending(self, stored: dict[str, bytes]) -> Sending:
+        platform, resolved = self._loaded.platform, self._resolved
+        self._session = new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds)
+        base = (self._connection.base_url or platform.base_url).format(
+            account=self._connection.account, **self._connection.options
+        )
+        moved = bool(self._connection.base_url)
+        http = HttpClient(self._session, base, allow_private=resolved.allow_private, moved=moved)
+        tokens = self._vault.open(stored["oauth"]) if "oauth" in stored else None
+        credential = Credential(
+            platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens
+        )
+        limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
+        return Sending(self._connection, platform, http, credential, limiter, self._metrics)
+
+    async def _store_tokens(self, tokens: Tokens) -> None:
+        await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
+
+    def _new_reader(self, sending: Sending, owner: Owner, epoch: int, stored: dict[str, bytes]) -> Reader:
+        async def send(request: Request) -> Response:
+            return await sending(request)
+
+        def number() -> int:
+            owner.seq += 1
+            return owner.seq
+
+        async def keep(name: str, cursor: Cursor) -> None:
+            await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
+
+        return Reader(
+            self._loaded.source(self._connection),
+            send,
+            lambda event: self._bus.publish_event(event, self._loaded.platform),
+            epoch=epoch,
+            number=number,
+            keep_cursor=keep,
+            cursors={name: msgspec.json.decode(value, type=Cursor) for name, value in stored.items()},
+            metrics=self._metrics,
+            failed=self._auth_failed,
+        )
+
+    def _auth_failed(self, error: AuthError) -> None:
+        if self.owner is not None and not self.owner.stopped:
+            self.owner.stop_writing(str(error))
+
+    def _count(self, command: Command, outcome: Outcome) -> None:
+        self._metrics.writes.labels(self._connection.platform, self.name, command.capability, outcome).inc()
+
+    async def _work(self, sending: Sending, owner: Owner, reader: Reader) -> None:
+        await self._identify(sending, owner)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(owner.run())
+            group.create_task(reader.run())
+            group.create_task(reader.sweep_forever(self._resolved.sweep_seconds))
+
+    async def _identify(self, sending: Sending, owner: Owner) -> None:
+        """Ask whose account this is before anything is read or written; another account stops the connection."""
+        found = None
+        while found is None:
+            try:
+                found = await self._whose(sending)
+            except O2CError as error:
+                log.warning("identity.later", connection=self.name, why=str(error))
+                await asyncio.sleep(_RETRY_IDENTITY)
+        if found.account != self._connection.account:
+            owner.stop_writing(
+                f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
+            )
+            log.error("identity.other_account", connection=self.name)
+        elif found.lock_date:
+            await self._bus.broadcast(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
+        self.identified.set()
+
+    async def _whose(self, sending: Sending) -> Identity:
+        talk = self._loaded.source(self._connection).identify()
+        try:
+            request = next(talk)
+            while True:
+                request = talk.send(await sending(request))
+        except StopIteration as done:
+            identity: Identity = done.value
+            return identity
+
+    async def accept(self, command: Command) -> None:
+        """Take a command from the topic; durable when this returns."""
+        if self.owner is not None:
+            await self.owner.accept(command)
+
+    def want(self, hint: Hint) -> None:
+        """Take a hint."""
+        if self.reader is not None:
+            self.reader.want(hint)
+
+    async def stop(self) -> None:
+        """Cancel calls in flight; what was sent and not answered is settled by the next owner."""
+        self._owned = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def failure(self) -> BaseException | None:
+        """Return what ended the work of this connection, None while it goes on."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                return task.exception()
+        return None

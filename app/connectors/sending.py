@@ -1,0 +1,77 @@
+"""One connection's way out: quota, credential, idempotency key, one refresh after a 401."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.core.auth import Credential
+from app.core.errors import AuthError, RateLimited
+from app.core.http import HttpClient
+from app.core.limits import Limiter
+from app.core.metrics import Metrics
+from app.core.status import retry_after
+from app.core.talk import Request, Response
+from schemas.connection import Connection
+from schemas.platform import Platform
+
+_UNAUTHORISED = 401
+_TOO_MANY = 429
+_DEFAULT_PAUSE = 30.0
+
+
+class Sending:
+    """Sends requests of sources and sinks of one connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        platform: Platform,
+        http: HttpClient,
+        credential: Credential,
+        limiter: Limiter,
+        metrics: Metrics,
+    ) -> None:
+        """Everything belongs to the connection's owner alone."""
+        self._connection, self._platform = connection, platform
+        self._http, self._credential, self._limiter, self._metrics = http, credential, limiter, metrics
+
+    async def __call__(self, request: Request, key: str = "") -> Response:
+        """Return the reply; AuthError when the credential is refused twice, RateLimited on 429."""
+        async with self._limiter.turn():
+            response = await self._once(request, key)
+        self._metrics.quota_left.labels(self._connection.name).set(self._limiter.left())
+        if response.status == _TOO_MANY:
+            pause = retry_after(response)
+            self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)
+            raise RateLimited(f"{self._platform.title} asks to wait.", pause)
+        return response
+
+    async def _once(self, request: Request, key: str) -> Response:
+        used = self._credential.access
+        response = await self._signed(request, key)
+        if response.status != _UNAUTHORISED:
+            return response
+        if not self._credential.refreshes:
+            raise AuthError(f"{self._platform.title} refuses the credential of {self._connection.name}.")
+        await self._credential.refresh(used or self._credential.access)
+        response = await self._signed(request, key)
+        if response.status == _UNAUTHORISED:
+            raise AuthError(f"{self._platform.title} refuses a fresh token of {self._connection.name}.")
+        return response
+
+    async def _signed(self, request: Request, key: str) -> Response:
+        place, _, name = request.key_in.partition(":")
+        chosen = request.key or key
+        headers = {**self._platform.headers, **await self._credential.headers()}
+        params: dict[str, str] = {}
+        if chosen and place == "header":
+            headers[name] = chosen
+        elif chosen and place == "param":
+            params[name] = chosen
+        return await self._http.send(self._filled(request), headers, params)
+
+    def _filled(self, request: Request) -> Request:
+        """Put the account into paths that hold it in braces."""
+        if "{account}" not in request.path:
+            return request
+        return msgspec.structs.replace(request, path=request.path.replace("{account}", self._connection.account))

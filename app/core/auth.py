@@ -1,0 +1,151 @@
+"""Credentials of one connection: who refreshes, where new tokens are kept, what goes into a request."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from app.core.errors import AuthError, ConfigError, RetryableError
+from app.core.http import HttpClient
+from app.core.talk import Request
+from schemas.platform import Auth
+
+_EARLY = 60.0
+_OK = 200
+_BUSY = frozenset((408, 425, 429))
+_SERVER = 500
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a refresh gave; `expires_at` in seconds of the epoch."""
+
+    access: str
+    refresh: str = ""
+    expires_at: float = 0.0
+
+
+class Vault:
+    """Encrypts tokens under the configured key before they are stored anywhere."""
+
+    def __init__(self, key: str) -> None:
+        """Derive the cipher key from any long random text."""
+        if not key:
+            raise ConfigError('key is empty; `o2c init` writes one, or set key = "file:o2c.key".')
+        self._cipher = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+
+    def seal(self, tokens: Tokens) -> bytes:
+        """Return *tokens* encrypted."""
+        return self._cipher.encrypt(msgspec.json.encode(tokens))
+
+    def open(self, sealed: bytes) -> Tokens:
+        """Return the tokens; ConfigError when they were sealed under another key."""
+        try:
+            return msgspec.json.decode(self._cipher.decrypt(sealed), type=Tokens)
+        except (InvalidToken, msgspec.MsgspecError) as error:
+            raise ConfigError(
+                "Stored tokens were encrypted under another key; restore the key or connect again."
+            ) from error
+
+
+class Credential:
+    """The credential of one connection. Only its owner refreshes, one refresh at a time.
+
+    A new refresh token is handed to *store* and stored durably before the new access token is used.
+    """
+
+    def __init__(
+        self,
+        auth: Auth,
+        secrets: Mapping[str, str],
+        http: HttpClient,
+        *,
+        clock: Callable[[], float],
+        store: Callable[[Tokens], Awaitable[None]],
+        tokens: Tokens | None = None,
+    ) -> None:
+        """*tokens* are the stored ones, None at the very first start."""
+        self._auth, self._secrets, self._http = auth, secrets, http
+        self._clock, self._store = clock, store
+        first = Tokens(access=secrets.get("access_token", ""), refresh=secrets.get(auth.secret, ""))
+        self._tokens = tokens or first
+        self._refreshing = asyncio.Lock()
+
+    @property
+    def expires_in(self) -> float | None:
+        """Return the seconds until the access token expires, None when it does not."""
+        return self._tokens.expires_at - self._clock() if self._tokens.expires_at else None
+
+    async def headers(self) -> dict[str, str]:
+        """Return the headers that prove who we are, refreshed when they are about to expire."""
+        auth = self._auth
+        if auth.kind in {"oauth2", "client_credentials"}:
+            return {auth.header: self._value(await self._access())}
+        if auth.kind == "basic":
+            pair = f"{self._secrets.get('user', '')}:{self._secrets.get('password', '')}"
+            return {auth.header: "Basic " + base64.b64encode(pair.encode()).decode()}
+        return {auth.header: self._value(self._secrets[auth.secret])}
+
+    def _value(self, token: str) -> str:
+        return f"Bearer {token}" if self._auth.header.lower() == "authorization" else token
+
+    async def _access(self) -> str:
+        if self._secrets.get(self._auth.secret):
+            return self._secrets[self._auth.secret]
+        late = self._tokens.expires_at and self._clock() > self._tokens.expires_at - _EARLY
+        if late or not self._tokens.access:
+            await self.refresh(self._tokens.access)
+        return self._tokens.access
+
+    @property
+    def refreshes(self) -> bool:
+        """Tell whether a refused token can be exchanged for a new one."""
+        return self._auth.kind in {"oauth2", "client_credentials"} and not self._secrets.get("token")
+
+    async def refresh(self, used: str) -> None:
+        """Exchange the token *used* for a new one, unless somebody did already; AuthError when refused for good."""
+        async with self._refreshing:
+            if self._tokens.access and self._tokens.access != used:
+                return
+            tokens = await self._exchange()
+            await self._store(tokens)
+            self._tokens = tokens
+
+    @property
+    def access(self) -> str:
+        """Return the access token in use."""
+        return self._tokens.access
+
+    async def _exchange(self) -> Tokens:
+        form = {"grant_type": "client_credentials"}
+        if self._auth.kind == "oauth2":
+            form = {"grant_type": "refresh_token", "refresh_token": self._tokens.refresh}
+        headers: dict[str, str] = {}
+        client, secret = self._secrets.get("client_id", ""), self._secrets.get("client_secret", "")
+        if self._auth.basic_client:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+        else:
+            form |= {"client_id": client, "client_secret": secret}
+        reply = await self._http.send(Request(method="POST", path=self._token_path(), form=form), headers, {})
+        if reply.status in _BUSY or reply.status >= _SERVER:
+            raise RetryableError(f"The token endpoint answered {reply.status}.")
+        if reply.status != _OK:
+            raise AuthError(f"The token endpoint answered {reply.status}; run `o2c connect` again.")
+        answer = reply.json()
+        return Tokens(
+            access=str(answer["access_token"]),
+            refresh=str(answer.get("refresh_token") or self._tokens.refresh),
+            expires_at=self._clock() + float(answer.get("expires_in", 1800)),
+        )
+
+    def _token_path(self) -> str:
+        """Return the token endpoint: the vendor's own host, or the connection's when its base URL was moved."""
+        url = self._auth.token_url
+        if self._http.moved and url.startswith("https://"):
+            return self._http.origin + urlsplit(url).path
+        return url

@@ -1,0 +1,132 @@
+"""The only HTTP client: sends Requests of the pure talks, never twice by itself, never to where it must not."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from app.core.errors import ConfigError, RetryableError, UncertainError
+from app.core.talk import Request, Response
+
+_LARGEST = 32 * 1024 * 1024
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves a name once and refuses private, loopback and link-local addresses (SSRF)."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the public addresses of *host*; OSError when one of them is not public."""
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        for *_, address in infos:
+            if not is_public(str(address[0])):
+                raise OSError(f"{host} is not a public address; allow_private permits it")
+        return [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=found, proto=proto, flags=0)
+            for found, _, proto, _, address in infos
+        ]
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is a public one; IPv4 inside IPv6 is unwrapped first."""
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return found.is_global and not found.is_multicast
+
+
+def new_session(*, allow_private: bool, timeout: float) -> aiohttp.ClientSession:
+    """Return a session that follows no redirect, resends nothing and obeys the address guard; *timeout* in seconds."""
+    connector = aiohttp.TCPConnector(resolver=None if allow_private else GuardedResolver(), limit=100)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=timeout, connect=10),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=True,
+    )
+    # aiohttp resends PUT and DELETE by itself when a connection drops; a write must leave once (ENGINE section 7).
+    session._retry_connection = False  # noqa: SLF001 - private until aiohttp has a switch; a test counts arrivals
+    return session
+
+
+class HttpClient:
+    """Sends one connection's requests."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, *, allow_private: bool, moved: bool = False
+    ) -> None:
+        """Send relative paths to *base_url*; plain http and literal private addresses need *allow_private*.
+
+        *moved* says that the base URL is not the vendor's own (a simulator, a proxy): tokens come from there as well.
+        """
+        self._session = session
+        self.moved = moved
+        self._base = base_url.rstrip("/")
+        self._host = urlsplit(self._base).hostname or ""
+        self._allow_private = allow_private
+        self._check(self._base)
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        if self._allow_private:
+            return
+        if parts.scheme != "https":
+            raise ConfigError(f"{url} is not https; set allow_private = true for a sandbox or an own network.")
+        try:
+            literal = is_public(parts.hostname or "")
+        except ValueError:
+            return
+        if not literal:
+            raise ConfigError(f"{url} is a private address; set allow_private = true to permit it.")
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port of the base URL."""
+        parts = urlsplit(self._base)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def url(self, request: Request) -> str:
+        """Return where *request* goes."""
+        return request.path if request.path.startswith(("http://", "https://")) else self._base + request.path
+
+    async def send(self, request: Request, headers: Mapping[str, str], params: Mapping[str, str]) -> Response:
+        """Send once and return the whole reply.
+
+        RetryableError: it certainly did not arrive, or it only reads. UncertainError: a mutating request may have
+        arrived.
+        """
+        url = self.url(request)
+        self._check(url)
+        body, content_type = request.content()
+        sent = {"Accept": "application/json", **headers, **request.headers}
+        if content_type:
+            sent.setdefault("Content-Type", content_type)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                params={**request.params, **params},
+                headers=sent,
+                data=body or None,
+                allow_redirects=False,
+            ) as reply:
+                content = await reply.content.read(_LARGEST + 1)
+                while not reply.content.at_eof() and len(content) <= _LARGEST:
+                    content += await reply.content.read(_LARGEST + 1 - len(content))
+                received = {name.lower(): value for name, value in reply.headers.items()}
+                return Response(status=reply.status, headers=received, body=content)
+        except aiohttp.ClientConnectorError as error:
+            raise RetryableError(f"{self._host} cannot be reached ({type(error).__name__}).") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            message = f"{self._host} gave no whole answer ({type(error).__name__})."
+            raise (UncertainError if request.mutates else RetryableError)(message) from error
