@@ -145,17 +145,24 @@ class HostConsumer(driver.Consumer):
         return self._thread
 
     async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401  Faust's signature
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001  as in Faust's loop
+                await self._feed()
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+
+    async def _feed(self) -> None:
         guest = self.app.guest
-        while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001  as in Faust's loop
-            hungry = guest.hungry() if self.flow_active else set()
-            if not hungry:
-                self._thread.stay()
-                await asyncio.sleep(_FULL_WAIT)
-                continue
-            turn = self.app.turn
-            records = await self._getmany(hungry, _FETCH_WAIT)
-            if turn == self.app.turn and self.flow_active:
-                guest.offer(records)
+        hungry = guest.hungry() if self.flow_active else set()
+        if not hungry:
+            self._thread.stay()
+            await asyncio.sleep(_FULL_WAIT)
+            return
+        turn = self.app.turn
+        records = await self._getmany(hungry, _FETCH_WAIT)
+        if turn == self.app.turn and self.flow_active:
+            guest.offer(records)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ANN401, FBT001, FBT002  Faust's signature
         """Commit what the engine finished; called by Faust's own timer."""
