@@ -1,0 +1,142 @@
+"""How QuickBooks is asked: paths, request ids, pages of a query, and what its refusals mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.core.errors import (
+    AuthError,
+    ConflictError,
+    DuplicateError,
+    O2CError,
+    RateLimited,
+    RejectedError,
+    RetryableError,
+    UncertainError,
+)
+from app.core.status import from_status, retry_after
+from app.core.talk import Request, Response, Talk
+from schemas.platforms.quickbooks_online import MINOR_VERSION, PAGE, PLATFORM, translate, wire
+from schemas.platforms.quickbooks_online.faults import Fault, fault_of, read_fault
+from schemas.platforms.quickbooks_online.query import select
+from sinks.base import Sink, Written
+
+Row = dict[str, Any]
+_PAUSE = 60.0
+_CLIENT, _SERVER, _TOO_MANY, _MISSING = 400, 500, 429, 404
+_AUTH = frozenset(("120", "3100", "3200", "6190"))
+_TAKEN = frozenset(("6140", "6240"))
+
+
+class Asking(Sink):
+    """Every write carries a request id: a repeat returns the first answer instead of acting again."""
+
+    platform = PLATFORM
+
+    def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
+        """Return the error by code first, then by status; a page that is no JSON says nothing about a write."""
+        fault = read_fault(response.body)
+        if fault.code:
+            return error_of(fault, response, mutating=mutating)
+        if response.status < _CLIENT and not response.body.lstrip().startswith((b"{", b"<IntuitResponse", b"<?xml")):
+            message = f"QuickBooks answered {response.status} with something that is no record."
+            return UncertainError(message) if mutating else RetryableError(message)
+        if response.status == _TOO_MANY:
+            return RateLimited("QuickBooks answered 429.", retry_after(response) or _PAUSE)
+        return from_status("QuickBooks", response, mutating=mutating)
+
+    # ----------------------------------------------------------------------------------------- requests
+
+    def request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> Request:
+        """Return a call of this realm."""
+        account = self.connection.account
+        return Request(
+            method=method,
+            path=f"/v3/company/{account}/{path}",
+            params={**(params or {}), "minorversion": MINOR_VERSION},
+        )
+
+    def posting(
+        self, path: str, body: Row, step: str, params: Mapping[str, str] | None = None, lock: str = ""
+    ) -> Request:
+        """Return a write: journalled under *step*, with a request id of the loop's."""
+        request = self.request("POST", path, params)
+        return msgspec.structs.replace(request, json=body, mutates=True, step=step, key_in="param:requestid", lock=lock)
+
+    def ask(self, request: Request) -> Talk[Row]:
+        """Return the body of the reply; raise what it means."""
+        reply = yield request
+        if (error := self.classify(reply, mutating=request.mutates)) is not None:
+            raise error
+        body = reply.json()
+        if not isinstance(body, dict):
+            raise RejectedError("QuickBooks answered something that is no object.")
+        return body
+
+    def save(
+        self, entity: str, body: Row, step: str, params: Mapping[str, str] | None = None, lock: str = ""
+    ) -> Talk[Row]:
+        """Create or change a record and return it."""
+        reply = yield from self.ask(self.posting(entity.lower(), body, step, params, lock))
+        row: Row = reply[entity]
+        return row
+
+    def found(self, entity: str, id_: str) -> Talk[Row | None]:
+        """Read a record by id, which is always current; None when it is gone."""
+        reply = yield self.request("GET", f"{entity.lower()}/{id_}")
+        if reply.status == _MISSING or read_fault(reply.body).code == "610":
+            return None
+        if (error := self.classify(reply, mutating=False)) is not None:
+            raise error
+        row: Row = reply.json()[entity]
+        return row
+
+    def existing(self, entity: str, id_: str) -> Talk[Row]:
+        """Read a record that must be there."""
+        row = yield from self.found(entity, id_)
+        if row is None:
+            raise RejectedError(f"QuickBooks: {entity} {id_} does not exist any more.")
+        return row
+
+    def query(self, entity: str, clause: str) -> Talk[list[Row]]:
+        """Return every record that *clause* finds, page by page."""
+        rows: list[Row] = []
+        while True:
+            text = select(entity, clause, len(rows) + 1)
+            body = yield from self.ask(self.request("GET", "query", {"query": text}))
+            page = body["QueryResponse"].get(entity, [])
+            rows += page
+            if len(page) < PAGE:
+                return rows
+
+    def written(self, entity: str, row: Row, *, complete: bool = True) -> Written:
+        """Return what QuickBooks made of a write, by the same rules as a read."""
+        record = msgspec.convert(row, wire.KINDS[entity], strict=False)
+        facts = translate.to_facts(entity, record, self.connection.options.get("home_currency", "USD"))
+        return Written(type=entity, id=record.id, facts=facts, mark=translate.mark(record), complete=complete)
+
+
+def error_of(fault: Fault, response: Response, *, mutating: bool) -> O2CError:
+    """Return the error of a fault; what QuickBooks refused was not done, whatever the status."""
+    message = f"QuickBooks answered {response.status}: {fault.words}."
+    code = fault.code
+    if code == "3001":
+        return RateLimited(message, retry_after(response) or _PAUSE)
+    if code in _AUTH:
+        return AuthError(message)
+    if code == "5010":
+        return ConflictError(message)
+    if code in _TAKEN:
+        return DuplicateError(message)
+    if code == "10000" or response.status >= _SERVER:
+        return UncertainError(message) if mutating else RetryableError(message)
+    return RejectedError(message)
+
+
+def item_error(item: Row) -> O2CError | None:
+    """Return the error of one item of a batch, None when it was done."""
+    fault = fault_of(item)
+    return error_of(fault, Response(status=_CLIENT), mutating=True) if fault.code or fault.kind else None

@@ -1,0 +1,134 @@
+"""Ask whether an earlier try got through, and read what a change is about."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+from app.core.errors import RejectedError
+from app.core.talk import Talk
+from schemas.commands import Command
+from schemas.facts import Credit, Customer, Facts, Invoice, Party, Shipment
+from schemas.platforms.quickbooks_online.query import quoted
+from sinks.base import Written
+from sinks.platforms.quickbooks_online import bodies
+from sinks.platforms.quickbooks_online.asking import Row
+from sinks.platforms.quickbooks_online.finding import Finding, display_names
+
+F = TypeVar("F", bound=Facts)
+ENTITIES = MappingProxyType(
+    {
+        "upsert_customer": "Customer",
+        "upsert_sales_receipt": "SalesReceipt",
+        "record_payment": "Payment",
+        "reverse_payment": "Payment",
+        "issue_credit": "CreditMemo",
+        "record_refund": "RefundReceipt",
+    }
+)
+_LINK = MappingProxyType({"reverse_payment": "payment"})
+
+
+class Probing(Finding):
+    """Our mark stands in a field that cannot be searched: documents are listed and compared."""
+
+    def home(self) -> str:
+        """Return the currency of a customer whose own is not known."""
+        return self.connection.options.get("home_currency", "USD")
+
+    def document(self, command: Command) -> Talk[tuple[str, Row]]:
+        """Read the document that a command hangs on: an invoice, or the sales receipt in its place."""
+        id_ = command.links.get("invoice") or command.bound_id
+        receipt = isinstance(command.facts, Invoice) and command.facts.document == "sales_receipt"
+        for entity in ("SalesReceipt", "Invoice") if receipt else ("Invoice", "SalesReceipt"):
+            row = yield from self.found(entity, id_)
+            if row is not None:
+                return entity, row
+        raise RejectedError(f"QuickBooks: document {id_} does not exist any more.")
+
+    def parcel(self, entity: str, row: Row, shipment: Shipment) -> Written:
+        """Return the part of the form that speaks of this parcel."""
+        shown = f"{row.get('TrackingNum') or ''}\n{row.get('PrivateNote') or ''}"
+        numbers = tuple(number for number in shipment.tracking_numbers if number in shown)
+        carrier = str((row.get("ShipMethodRef") or {}).get("name") or "")
+        return Written(type=entity, id=str(row["Id"]), facts=Shipment(carrier=carrier, tracking_numbers=numbers))
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        """Look for our mark: among the documents of the day, then among those of the customer on any day.
+
+        PrivateNote cannot be searched. What changes an existing record is probed by reading that record.
+        """
+        if command.capability not in ENTITIES and command.capability != "upsert_invoice":
+            return (yield from self._probe_change(command))
+        if command.capability == "reverse_payment":
+            written = yield from self.reread(command)
+            return written if written is not None and getattr(written.facts, "status", "") == "reversed" else None
+        if command.capability == "upsert_customer":
+            return (yield from self._probe_customer(facts_of(command, Customer).party))
+        entity = ENTITIES.get(command.capability, "Invoice")
+        for clause in (yield from self._places(command)):
+            for row in (yield from self.query(entity, clause)):
+                if (written := self.written(entity, row)).mark == command.mark:
+                    return (yield from self._judged(command, entity, written))
+        return None
+
+    def _places(self, command: Command) -> Talk[list[str]]:
+        facts = command.facts
+        day = facts.issue_date if isinstance(facts, Invoice) else getattr(facts, "date", None)
+        clauses = [f"TxnDate = '{day.isoformat()}'"] if day is not None else []
+        if isinstance(facts, Invoice):
+            names = display_names(facts.customer or Party(), facts.currency)
+            rows = yield from self.query("Customer", f"DisplayName in ({quoted(names)})")
+            ids = [str(row["Id"]) for row in rows]
+        else:
+            _, document = yield from self.document(command)
+            ids = [str(document["CustomerRef"]["value"])]
+        return [*clauses, f"CustomerRef in ({quoted(ids)})"] if ids else clauses
+
+    def _judged(self, command: Command, entity: str, written: Written) -> Talk[Written]:
+        """Tell a credit memo that was never set off from one that is complete."""
+        credit = written.facts
+        if entity != "CreditMemo" or not isinstance(credit, Credit) or credit.remaining_amount != credit.amount:
+            return written
+        kind, document = yield from self.document(command)
+        owed = Decimal(document.get("Balance") or 0) if kind == "Invoice" else Decimal(0)
+        return msgspec.structs.replace(written, complete=owed <= 0 or credit.amount <= 0)
+
+    def _probe_customer(self, party: Party) -> Talk[Written | None]:
+        rows = yield from self.query("Customer", f"DisplayName in ({quoted(display_names(party, self.home()))})")
+        same = (row for row in rows if (row.get("PrimaryEmailAddr") or {}).get("Address", "") in {party.email, ""})
+        row = next(same, None)
+        return None if row is None else self.written("Customer", row)
+
+    def _probe_change(self, command: Command) -> Talk[Written | None]:
+        entity, row = yield from self.document(command)
+        written = self.written(entity, row)
+        if command.capability == "void_invoice":
+            return written if getattr(written.facts, "status", "") == "void" else None
+        if command.capability == "request_payment":
+            return written if row.get("EmailStatus") == "EmailSent" else None
+        if command.capability == "add_note":
+            return written if bodies.noted(row, command.text) is None else None
+        shipment = facts_of(command, Shipment)
+        return None if bodies.parcel(row, shipment).keys() - {"ShipMethodRef"} else self.parcel(entity, row, shipment)
+
+    def reread(self, command: Command) -> Talk[Written | None]:
+        """Read the record that a change is about; None when it is gone."""
+        entity = ENTITIES.get(command.capability, "Invoice")
+        id_ = command.bound_id or command.links.get(_LINK.get(command.capability, "invoice"), "")
+        row = yield from self.found(entity, id_)
+        if row is None:
+            return None
+        if isinstance(command.facts, Shipment):
+            return self.parcel(entity, row, command.facts)
+        return self.written(entity, row)
+
+
+def facts_of(command: Command, kind: type[F]) -> F:
+    """Return the command's facts as the kind that its capability needs."""
+    if not isinstance(command.facts, kind):
+        raise RejectedError(f"QuickBooks: {command.capability} needs a {kind.__name__.lower()}.")
+    return command.facts

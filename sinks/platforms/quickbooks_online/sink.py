@@ -1,0 +1,223 @@
+"""QuickBooks Online: an order is an Invoice (or SalesReceipt) whose PrivateNote begins with our mark."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import MappingProxyType
+
+import msgspec
+
+from app.core.errors import RejectedError, UnsupportedError
+from app.core.talk import Talk
+from schemas.commands import Command
+from schemas.facts import Credit, Customer, Invoice, Line, Party, Payment, Shipment
+from sinks.base import Written
+from sinks.platforms.quickbooks_online import bodies
+from sinks.platforms.quickbooks_online.asking import Row
+from sinks.platforms.quickbooks_online.batching import Batching
+from sinks.platforms.quickbooks_online.changes import customer_changes, form_changes, payment_changes
+from sinks.platforms.quickbooks_online.finding import customer_body
+from sinks.platforms.quickbooks_online.probing import facts_of
+
+_VOID_INVOICE = MappingProxyType({"operation": "void"})
+_VOID_OTHER = MappingProxyType({"operation": "update", "include": "void"})
+
+
+class QuickBooksSink(Batching):
+    """Creates carry a request id; what is changed is read first, so that its SyncToken is the newest."""
+
+    # -------------------------------------------------------------------------------------------- customers
+
+    def upsert_customer(self, command: Command) -> Talk[Written]:
+        """Find by name and e-mail, else create; a bound customer gets only what changed."""
+        party = facts_of(command, Customer).party
+        if command.bound_id:
+            row = yield from self.existing("Customer", command.bound_id)
+            body = customer_changes(row, customer_body(party, party.name), command.changes)
+        else:
+            row = yield from self.customer(party, self.home())
+            body = {}
+        row = yield from self._changed("Customer", row, body)
+        return self.written("Customer", row)
+
+    # -------------------------------------------------------------------------------------------- documents
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        """Create an invoice, or change the named fields of the bound one."""
+        return (yield from self._upsert("Invoice", command))
+
+    def upsert_sales_receipt(self, command: Command) -> Talk[Written]:
+        """Create a sales receipt: a sale that is paid at once."""
+        return (yield from self._upsert("SalesReceipt", command))
+
+    def _upsert(self, entity: str, command: Command) -> Talk[Written]:
+        invoice = facts_of(command, Invoice)
+        if command.bound_id:
+            return (yield from self._update(entity, command, invoice))
+        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
+            return earlier
+        customer = yield from self.customer(invoice.customer or Party(), invoice.currency)
+        items = yield from self.items(invoice.lines)
+        body = self.form(entity, command, str(customer["Id"]), items)
+        row = yield from self.save(entity, body, entity.lower())
+        return self.written(entity, row)
+
+    def _update(self, entity: str, command: Command, invoice: Invoice) -> Talk[Written]:
+        row = yield from self.existing(entity, command.bound_id)
+        if "currency" in command.changes and invoice.currency != (row.get("CurrencyRef") or {}).get("value"):
+            raise RejectedError(f"QuickBooks cannot change the currency of {entity} {command.bound_id}.")
+        body = form_changes(invoice, command.changes)
+        if {"lines", "payable_amount"} & set(command.changes):
+            items = yield from self.items(invoice.lines)
+            body.update(bodies.lines_and_tax(self.connection, invoice, items))
+            _keep_ids(body["Line"], row)
+        row = yield from self._changed(entity, row, body)
+        return self.written(entity, row)
+
+    def _changed(self, entity: str, row: Row, body: Row, step: str = "update") -> Talk[Row]:
+        """Send a sparse update of *row*; nothing to send is no request."""
+        if not body:
+            return row
+        head = {"Id": row["Id"], "SyncToken": row["SyncToken"], "sparse": True}
+        needed = {"CustomerRef": row["CustomerRef"]} if "CustomerRef" in row else {}
+        return (yield from self.save(entity, {**needed, **body, **head}, step))
+
+    def void_invoice(self, command: Command) -> Talk[Written]:
+        """Void a document: it stays with zeros; one that is void already is left alone."""
+        entity, row = yield from self.document(command)
+        return (yield from self._void(entity, row))
+
+    def _void(self, entity: str, row: Row) -> Talk[Written]:
+        written = self.written(entity, row)
+        if getattr(written.facts, "status", "") in {"void", "reversed"}:
+            return written
+        body = {"Id": row["Id"], "SyncToken": row["SyncToken"], **({} if entity == "Invoice" else {"sparse": True})}
+        params = _VOID_INVOICE if entity == "Invoice" else _VOID_OTHER
+        return self.written(entity, (yield from self.save(entity, body, "void", params)))
+
+    def request_payment(self, command: Command) -> Talk[Written]:
+        """Mail the document to the customer (contacts the customer)."""
+        entity, row = yield from self.document(command)
+        mail = (row.get("BillEmail") or {}).get("Address") or ""
+        if not mail:
+            raise RejectedError(f"QuickBooks: {entity} {row['Id']} has no e-mail address to be sent to.")
+        request = self.posting(f"{entity.lower()}/{row['Id']}/send", {}, "send", {"sendTo": mail})
+        headers = {"Content-Type": "application/octet-stream"}
+        reply = yield from self.ask(msgspec.structs.replace(request, json=None, body=b"", headers=headers))
+        return self.written(entity, reply[entity])
+
+    # ---------------------------------------------------------------------------------------------- money
+
+    def record_payment(self, command: Command) -> Talk[Written]:
+        """Record money received against its invoice; what the invoice does not need stays unapplied."""
+        payment = facts_of(command, Payment)
+        if command.bound_id:
+            row = yield from self.existing("Payment", command.bound_id)
+            body = payment_changes(row, payment, command.changes)
+            return self.written("Payment", (yield from self._changed("Payment", row, body)))
+        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
+            return earlier
+        invoice, customer = yield from self._payer(command, payment)
+        body = bodies.payment_form(self.connection, command, payment, invoice, customer)
+        return self.written("Payment", (yield from self.save("Payment", body, "payment")))
+
+    def _payer(self, command: Command, payment: Payment) -> Talk[tuple[Row | None, str]]:
+        """Return the invoice and its customer, who need not be the buyer any more; without invoice the buyer's."""
+        if command.links.get("invoice"):
+            entity, row = yield from self.document(command)
+            if entity == "SalesReceipt":
+                raise UnsupportedError("A sales receipt is paid by itself; QuickBooks takes no payment for it.")
+            return row, str(row["CustomerRef"]["value"])
+        customer = yield from self.customer(payment.customer or Party(), payment.currency)
+        return None, str(customer["Id"])
+
+    def reverse_payment(self, command: Command) -> Talk[Written]:
+        """Void a payment, which opens its invoices again; the record stays with zeros."""
+        row = yield from self.existing("Payment", command.links.get("payment") or command.bound_id)
+        return (yield from self._void("Payment", row))
+
+    def issue_credit(self, command: Command) -> Talk[Written]:
+        """Write a credit memo and set it off against what its invoice still owes."""
+        credit = facts_of(command, Credit)
+        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
+            return earlier if earlier.complete else (yield from self._completed(command, earlier))
+        _, document = yield from self.document(command)
+        items = yield from self.items(bodies.credit_lines(credit))
+        customer = str(document["CustomerRef"]["value"])
+        body = bodies.credit_form(self.connection, command, credit, customer, items)
+        memo = yield from self.save("CreditMemo", body, "creditmemo")
+        return (yield from self._completed(command, self.written("CreditMemo", memo)))
+
+    def _completed(self, command: Command, issued: Written) -> Talk[Written]:
+        """Set a credit memo off against its invoice, as far as either has something left."""
+        entity, document = yield from self.document(command)
+        memo = yield from self.existing("CreditMemo", issued.id)
+        amount = min(Decimal(memo["Balance"]), Decimal(document.get("Balance") or 0))
+        if entity != "Invoice" or amount <= 0:
+            return self.written("CreditMemo", memo)
+        links = [("Invoice", document["Id"]), ("CreditMemo", memo["Id"])]
+        body: Row = {
+            "CustomerRef": memo["CustomerRef"],
+            "TotalAmt": 0,
+            "Line": [{"Amount": amount, "LinkedTxn": [{"TxnId": id_, "TxnType": kind}]} for kind, id_ in links],
+        }
+        if memo.get("TxnDate"):
+            body["TxnDate"] = memo["TxnDate"]
+        yield from self.save("Payment", body, "apply")
+        return self.written("CreditMemo", (yield from self.existing("CreditMemo", issued.id)))
+
+    def record_refund(self, command: Command) -> Talk[Written]:
+        """Record that money went back; nothing is paid out.
+
+        When a credit memo was issued for it, income and tax are corrected there: the refund then goes over one line
+        without tax on the clearing account.
+        """
+        credit = facts_of(command, Credit)
+        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
+            return earlier
+        _, document = yield from self.document(command)
+        if command.links.get("credit"):
+            line = Line(name="Refund", sku="Refund", unit_price=credit.amount, net_amount=credit.amount)
+            credit = msgspec.structs.replace(credit, lines=(line,), tax_amount=Decimal(0))
+            items = {"Refund": (yield from self._refund_item())}
+        else:
+            items = yield from self.items(bodies.credit_lines(credit))
+        customer = str(document["CustomerRef"]["value"])
+        body = bodies.credit_form(self.connection, command, credit, customer, items)
+        account = self.connection.accounts.get("refunds") or self.connection.accounts.get("payments")
+        body["DepositToAccountRef"] = {"value": account or (yield from self.account("AccountType = 'Bank'"))}
+        if credit.reference:
+            body["PaymentRefNum"] = credit.reference[: bodies.NUMBER_LENGTH]
+        return self.written("RefundReceipt", (yield from self.save("RefundReceipt", body, "refund")))
+
+    def _refund_item(self) -> Talk[str]:
+        rows = yield from self.query("Item", "Name = 'Refund'")
+        if rows:
+            return str(rows[0]["Id"])
+        account = self.connection.accounts.get("clearing")
+        account = account or (yield from self.account("AccountType = 'Other Current Asset'"))
+        body = {"Name": "Refund", "Type": "Service", "IncomeAccountRef": {"value": account}}
+        return str((yield from self.save("Item", body, "item:Refund", lock="item:refund"))["Id"])
+
+    # ------------------------------------------------------------------------------------ shipment and notes
+
+    def record_shipment(self, command: Command) -> Talk[Written]:
+        """Write ship date, carrier and tracking number on the document; several parcels share the field."""
+        shipment = facts_of(command, Shipment)
+        entity, row = yield from self.document(command)
+        row = yield from self._changed(entity, row, bodies.parcel(row, shipment), "shipment")
+        return self.parcel(entity, row, shipment)
+
+    def add_note(self, command: Command) -> Talk[Written]:
+        """Add a line to the private note; one that is there already is not added again."""
+        entity, row = yield from self.document(command)
+        note = bodies.noted(row, command.text)
+        row = yield from self._changed(entity, row, {} if note is None else {"PrivateNote": note}, "note")
+        return self.written(entity, row)
+
+
+def _keep_ids(lines: list[Row], row: Row) -> None:
+    """Give new lines the ids of the old ones in their place: an update replaces the whole list."""
+    old = [line for line in row.get("Line", ()) if line.get("DetailType") == "SalesItemLineDetail"]
+    for line, before in zip(lines, old, strict=False):
+        line["Id"] = before["Id"]
