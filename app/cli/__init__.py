@@ -1,0 +1,40 @@
+"""The `o2c` command line: one file per command, found by where it lives.
+
+Exit codes: 0 done, 1 it went wrong, 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from app.core.errors import ConfigError, O2CError
+
+__all__ = ["main"]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error of ours is one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="o2c",
+        description="Orders, invoices, payments, credits and shipments, the same in every system.",
+        epilog="example: o2c demo",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in sorted(found.name for found in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}").register(subparsers)
+    args = parser.parse_args(words)
+    try:
+        code: int = args.run(args)
+    except ConfigError as error:
+        sys.stderr.write(f"o2c: {error}\n")
+        return 2
+    except (O2CError, OSError) as error:
+        sys.stderr.write(f"o2c: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code

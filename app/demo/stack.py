@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+
 from app.core.errors import ConfigError
 
 
@@ -23,6 +25,8 @@ class System:
     secrets: Mapping[str, str]
     accounts: Mapping[str, str] = field(default_factory=dict)
     taxes: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    """What follows the host in the vendor's base URL."""
 
 
 SYSTEMS = (
@@ -81,11 +85,18 @@ class Stack:
             )
         self.urls[system.connection] = url
 
-    def write_config(self, bootstrap: str, gateway_port: int, partitions: int = 4) -> Path:
+    def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, partitions: int = 4) -> Path:
         """Write the demo's configuration and return its path."""
         path = self.folder / "o2c.toml"
-        path.write_text(config(self.urls, bootstrap, gateway_port, partitions), encoding="utf-8")
+        path.write_text(config(self.urls, bootstrap, gateway_port, quota_share, partitions), encoding="utf-8")
         return path
+
+    async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
+        """Point every sandbox's webhooks at the gateway, signed with the connection's secret."""
+        for system in SYSTEMS:
+            hook = {"url": f"{gateway}/hooks/demo/{system.connection}", "secret": system.secrets["webhook_secret"]}
+            async with session.post(f"{self.urls[system.connection]}/_sandbox/webhooks", json=hook) as reply:
+                reply.raise_for_status()
 
     async def start_role(self, role: str, config_path: Path, worker: str) -> None:
         """Start one role as a process of its own."""
@@ -117,7 +128,7 @@ class Stack:
                 await running.process.wait()
 
 
-def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, partitions: int) -> str:
+def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, quota_share: float, partitions: int) -> str:
     """Return the demo's configuration as TOML text."""
     head = f"""\
 data_dir = "data"
@@ -135,15 +146,16 @@ port = 0
 [[tenant]]
 name = "demo"
 """
-    return head + "".join(_section(system, urls[system.connection]) for system in SYSTEMS) + _FLOWS
+    return head + "".join(_section(system, urls[system.connection], quota_share) for system in SYSTEMS) + _FLOWS
 
 
-def _section(system: System, url: str) -> str:
+def _section(system: System, url: str, quota_share: float) -> str:
     lines = [
         f"[tenant.connections.{system.connection}]",
         f'platform = "{system.platform}"',
         f'account = "{system.account}"',
-        f'base_url = "{url}"',
+        f'base_url = "{url}{system.path}"',
+        f"quota_share = {quota_share}",
         "allow_private = true",
         "sweep_seconds = 20",
         f"secrets = {_inline(system.secrets)}",

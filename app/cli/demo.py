@@ -1,0 +1,185 @@
+"""o2c demo: real orders through sandbox systems and a real Kafka, and the verdict to the cent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.demo.history import Row, generated, read
+from app.demo.play import Played, Player
+from app.demo.stack import SYSTEMS, Stack
+from app.demo.verdict import differences, held, order_key, wanted
+from app.demo.watch import Watch
+
+EXAMPLE = "o2c demo --orders 300"
+LEDGERS = ("books", "qbo")
+_QUIET_SECONDS = 4.0
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="watch orders flow through sandbox systems",
+        epilog=f"example: {EXAMPLE}",
+        description="Starts Kafka (or uses O2C_KAFKA), sandbox systems and all roles, plays order histories and compares "
+        "what every system holds. Exit: 0 all systems agree, 1 they differ, 2 something could not be started.",
+    )
+    parser.add_argument("--orders", type=int, default=120, help="shop orders to generate (default: 120)")
+    parser.add_argument("--deals", type=int, default=20, help="CRM deals to generate (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated histories")
+    parser.add_argument("--file", default="", help="play this history (.jsonl or .csv, also .gz) instead")
+    parser.add_argument("--export", default="", help="leave orders and ledgers as JSON lines in this folder")
+    parser.add_argument("--tamper", choices=("", "cent", "remove", "double"), default="", help="falsify one document")
+    parser.add_argument("--patience", type=float, default=240.0, help="seconds to wait for silence (default: 240)")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo in a folder of its own and clean up."""
+    rows = list(read(Path(args.file))) if args.file else generated(args.orders, args.deals, args.seed)
+    with tempfile.TemporaryDirectory(prefix="o2c-demo-", ignore_cleanup_errors=True) as folder:
+        return asyncio.run(_demo(args, rows, Path(folder)))
+
+
+async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
+    scale = 1_000.0 if args.file else 50.0
+    _say(args, f"{len(rows)} changes of {len({row.order for row in rows})} orders; quotas scaled by {scale:g}")
+    async with _kafka(folder) as bootstrap:
+        stack = Stack(folder, scale)
+        try:
+            await stack.start_sandboxes()
+            config = stack.write_config(bootstrap, _free_port(), scale)
+            settings = load(config, os.environ)
+            await apply_topics(settings)
+            for role in ("streams", "connectors", "gateway"):
+                await stack.start_role(role, config, f"{role}-1")
+            return await _played(args, rows, stack, settings.gateway.public_url)
+        finally:
+            await stack.stop()
+
+
+async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, gateway: str) -> int:
+    async with aiohttp.ClientSession() as session:
+        await _ready(session, gateway)
+        await stack.subscribe(session, gateway)
+        watch = Watch(session, stack.urls)
+        player = Player(session, stack.urls)
+        started = time.monotonic()
+        _say(args, "playing")
+        async with watch.shown(sys.stderr, quiet=args.json):
+            await player.play(rows)
+            await watch.silence(_QUIET_SECONDS, args.patience)
+            await _type_deal_payments(session, stack, player)
+            await watch.silence(_QUIET_SECONDS, args.patience)
+        seconds = time.monotonic() - started
+        if args.tamper:
+            url = f"{stack.urls[LEDGERS[0]]}/_sandbox/act/tamper"
+            async with session.post(url, json={"how": args.tamper}) as reply:
+                reply.raise_for_status()
+        books = {system.connection: await watch.books(system.connection) for system in SYSTEMS}
+        if args.export:
+            _export(Path(args.export), books)
+        found = compare(rows, player.played, books)
+        return _verdict(args, found, seconds, await watch.counts())
+
+
+def keys_of(played: Played) -> tuple[dict[str, str], dict[str, str]]:
+    """Return order -> order key of shop orders and of deals."""
+    accounts = {system.connection: system.account for system in SYSTEMS}
+    shop = {order: order_key("demo", "shop", accounts["shop"], "order", id_) for order, id_ in played.shop_ids.items()}
+    deals = {order: order_key("demo", "crm", accounts["crm"], "deal", id_) for order, id_ in played.deal_ids.items()}
+    return shop, deals
+
+
+def compare(rows: list[Row], played: Played, books: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    """Return every disagreement between the ledgers and the history."""
+    want = wanted(rows)
+    shop, deals = keys_of(played)
+    found = differences("books", {**shop, **deals}, want, books["books"])
+    return found + differences("qbo", shop, want, books["qbo"])
+
+
+async def _type_deal_payments(session: aiohttp.ClientSession, stack: Stack, player: Player) -> None:
+    """Let the bookkeeper type the deals' payments on the invoices that o2c made for them."""
+    _, deals = keys_of(player.played)
+    async with session.get(f"{stack.urls['books']}/_sandbox/books") as reply:
+        there = held(json.loads(line) for line in (await reply.text()).splitlines())
+    invoices = {
+        order: str(there[key].documents[0]["id"])
+        for order, key in deals.items()
+        if key in there and there[key].documents
+    }
+    await player.type_payments("books", invoices)
+
+
+async def _ready(session: aiohttp.ClientSession, gateway: str) -> None:
+    for _ in range(300):
+        try:
+            async with session.get(f"{gateway}/health/ready") as reply:
+                if reply.status == 200:  # noqa: PLR2004 - ready
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(0.1)
+    raise TimeoutError("The gateway did not become ready within 30 s.")
+
+
+def _verdict(args: argparse.Namespace, found: list[str], seconds: float, counts: Mapping[str, int]) -> int:
+    if args.json:
+        sys.stdout.write(
+            json.dumps({"agree": not found, "differences": found, "seconds": seconds, "calls": counts}) + "\n"
+        )
+        return 1 if found else 0
+    for text in found[:40]:
+        sys.stdout.write(text + "\n")
+    calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    sys.stdout.write(f"{seconds:.0f} s; changing calls: {calls}\n")
+    sys.stdout.write("all systems agree\n" if not found else f"{len(found)} differences\n")
+    return 1 if found else 0
+
+
+def _export(folder: Path, books: Mapping[str, list[dict[str, Any]]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in books.items():
+        (folder / f"ledger-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def _kafka(folder: Path) -> AsyncIterator[str]:
+    if given := os.environ.get("O2C_KAFKA"):
+        yield given
+        return
+    from app import broker  # noqa: PLC0415 - its Java runtime is not needed where Kafka is given
+
+    running = await broker.start(folder / "kafka")
+    try:
+        yield running.bootstrap
+    finally:
+        await running.stop()
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    if not args.json:
+        sys.stderr.write(text + "\n")
