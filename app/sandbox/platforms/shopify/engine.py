@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, cast
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLEnumType,
     GraphQLError,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -37,6 +40,7 @@ MUTATION_COST = 10
 SINGLE_LIMIT = 1000
 FREE = frozenset(("MoneyBag", "MoneyV2", "PageInfo"))
 Resolver = Callable[..., Any]
+Fragments = Mapping[str, FragmentDefinitionNode]
 Info = GraphQLResolveInfo[Any]
 
 
@@ -70,31 +74,41 @@ def understood(query: str, operation: str | None) -> Asked:
     mutating = found.operation is OperationType.MUTATION
     root = SCHEMA.mutation_type if mutating else SCHEMA.query_type
     fields = [node for node in found.selection_set.selections if isinstance(node, FieldNode)]
-    cost = MUTATION_COST * len(fields) if mutating else _price(found.selection_set, root)
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    cost = MUTATION_COST * len(fields) if mutating else _price(found.selection_set, root, fragments)
     names = "+".join(node.name.value for node in fields)
     return Asked(document, [], names, mutating=mutating, cost=cost, key=_literal_key(found))
 
 
-def _price(selection: SelectionSetNode, parent: Any) -> int:  # noqa: ANN401 - any GraphQL type
-    """Scalars are free, an object costs 1, a list grows with the logarithm of its size."""
+def _price(selection: SelectionSetNode, parent: Any, fragments: Fragments) -> int:  # noqa: ANN401 - any GraphQL type
+    """Scalars and money are free, an object costs 1, a list grows with the logarithm of its size."""
     total = 0
     for node in selection.selections:
-        if not isinstance(node, FieldNode) or node.selection_set is None or not isinstance(parent, GraphQLObjectType):
-            continue
-        field = parent.fields.get(node.name.value)
-        if field is None:
-            continue
-        size = next((_int(arg.value) for arg in node.arguments or () if arg.name.value in {"first", "ids"}), 0)
-        if get_named_type(field.type).name in FREE:
-            continue
-        inner = _price(node.selection_set, get_named_type(field.type))
-        total += ceil((inner + 1) * log2(size + 1)) + 1 if size else inner + 1
+        if isinstance(node, FragmentSpreadNode):
+            fragment = fragments[node.name.value]
+            kind = SCHEMA.type_map[fragment.type_condition.name.value]
+            total += _price(fragment.selection_set, kind, fragments)
+        elif isinstance(node, InlineFragmentNode):
+            name = node.type_condition.name.value if node.type_condition else parent.name
+            total += _price(node.selection_set, SCHEMA.type_map[name], fragments)
+        elif isinstance(node, FieldNode) and node.selection_set is not None:
+            total += _field_price(node, node.selection_set, parent, fragments)
     return total
 
 
+def _field_price(node: FieldNode, selection: SelectionSetNode, parent: Any, fragments: Fragments) -> int:  # noqa: ANN401
+    field = parent.fields[node.name.value]
+    kind = get_named_type(field.type)
+    if kind.name in FREE:
+        return 0
+    size = next((_int(arg.value) for arg in node.arguments or () if arg.name.value in {"first", "ids"}), 0)
+    inner = _price(selection, kind, fragments)
+    return ceil((inner + 1) * log2(size + 1)) + 1 if size else inner + 1
+
+
 def _int(value: Any) -> int:  # noqa: ANN401 - any value node
-    text = getattr(value, "value", "50")
-    return int(text) if isinstance(text, str) and text.isdigit() else 50
+    text = getattr(value, "value", "10")
+    return int(text) if isinstance(text, str) and text.isdigit() else 10
 
 
 def _literal_key(operation: OperationDefinitionNode) -> str:

@@ -16,6 +16,7 @@ from app.sandbox.platforms.shopify.records import (
     Refund,
     RefundLine,
     Transaction,
+    tax_of,
 )
 from app.sandbox.platforms.shopify.rest import gid
 
@@ -114,6 +115,7 @@ def _shipping(order: Order) -> list[dict[str, Any]]:
             "discountedPriceSet": price,
             "currentDiscountedPriceSet": bag(order.shipping_now(), order.currency),
             "taxLines": tax,
+            "discountAllocations": [],
             "isRemoved": False,
         }
     ]
@@ -211,6 +213,22 @@ TRANSACTION: Fields = {
     "errorCode": lambda _: None,
     "order": lambda of: of.order,
 }
+
+
+def _refund_shipping(of: Of) -> list[dict[str, Any]]:
+    amount, currency = of.record.shipping, of.order.currency
+    if not amount:
+        return []
+    tax = tax_of(amount, of.order.shipping_rate, currency, included=of.order.included)
+    return [
+        {
+            "id": gid("RefundShippingLine", of.id),
+            "subtotalAmountSet": bag(amount, currency),
+            "taxAmountSet": bag(tax, currency),
+        }
+    ]
+
+
 REFUND: Fields = {
     "id": lambda of: gid("Refund", of.id),
     "legacyResourceId": lambda of: str(of.id),
@@ -221,6 +239,7 @@ REFUND: Fields = {
     "order": lambda of: of.order,
     "totalRefundedSet": lambda of: bag(of.record.money, of.order.currency),
     "refundLineItems": lambda of, **args: page(parts(of.order, of.record.lines), **args),
+    "refundShippingLines": lambda of, **args: page(_refund_shipping(of), **args),
     "transactions": lambda of, **args: page(parts(of.order, of.record.transactions), **args),
 }
 REFUND_LINE: Fields = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.sandbox.platforms.shopify.records import tax_of
+
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
@@ -136,6 +138,13 @@ def _refund_line(order: Order, record: RefundLine) -> Body:
     }
 
 
+def _refund_shipping(order: Order, record: Refund) -> list[Body]:
+    if not record.shipping:
+        return []
+    tax = tax_of(record.shipping, order.shipping_rate, order.currency, included=order.included)
+    return [{"kind": "shipping_refund", "amount": money(-record.shipping), "tax_amount": money(-tax)}]
+
+
 def refund(order: Order, record: Refund) -> Body:
     """Return a refund."""
     return {
@@ -148,7 +157,7 @@ def refund(order: Order, record: Refund) -> Body:
         "restock": any(one.restock != "no_restock" for one in record.lines),
         "refund_line_items": [_refund_line(order, one) for one in record.lines],
         "transactions": [transaction(order, one) for one in record.transactions],
-        "order_adjustments": [],
+        "order_adjustments": _refund_shipping(order, record),
         "duties": [],
     }
 

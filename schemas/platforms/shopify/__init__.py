@@ -1,0 +1,138 @@
+"""Shopify: an order is an Order, a payment an OrderTransaction, a credit a Refund, a shipment a Fulfillment.
+
+https://shopify.dev/docs/api/admin-graphql/2026-07 (webhook bodies are REST-shaped: see `wire`; reads: see `graph`).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
+
+VERSION = "2026-07"
+PATH = f"/admin/api/{VERSION}/graphql.json"
+NAMESPACE = "o2c"
+"""Of our metafields on an order; webhook subscriptions ask for it, so that every order body carries them."""
+
+PLATFORM = Platform(
+    slug="shopify",
+    title="Shopify",
+    side="order",
+    base_url="https://{account}",
+    docs="https://shopify.dev/docs/api/admin-graphql",
+    auth=Auth(
+        kind="client_credentials",
+        header="X-Shopify-Access-Token",
+        secret="token",  # noqa: S106 - the name of a secret, not one
+        token_url="/admin/oauth/access_token",  # noqa: S106 - a path
+    ),
+    # A leaky bucket: 20 seconds' worth at 100 points a second (standard plan).
+    limits=Limits(points=Limit(2000, 20.0), concurrent=10, timeout_seconds=30.0),
+    consistency=Consistency(
+        # An order's webhook carries the whole order, refunds and fulfilments included; updated_at has whole seconds, so
+        # two looks of one second that differ are read again. A transaction only ever goes from pending to final.
+        monotonic=frozenset(("order", "transaction", "refund", "fulfillment", "customer")),
+        search_lag_seconds=30.0,
+        settle_seconds=120.0,
+        idempotency_seconds=86_400.0,
+        paging="keyset",
+        mark_field=MappingProxyType(
+            {
+                "order": "sourceIdentifier",
+                "transaction": "metafield o2c.payment_*",
+                "fulfillment": "metafield o2c.shipment_*",
+                "refund": "note",
+            }
+        ),
+    ),
+    objects=MappingProxyType(
+        {
+            "order": "order",
+            "transaction": "payment",
+            "refund": "credit",
+            "fulfillment": "shipment",
+            "customer": "customer",
+        }
+    ),
+    statuses=MappingProxyType(
+        {
+            "order:pending": "open",
+            "order:expired": "open",
+            "order:authorized": "open",
+            "order:partially_paid": "partially_paid",
+            "order:paid": "paid",
+            "order:partially_refunded": "partially_refunded",
+            "order:refunded": "refunded",
+            "order:voided": "void",
+            "order:cancelled": "cancelled",
+            "order:restocked": "cancelled",
+            "order:on_hold": "on_hold",
+        }
+    ),
+    stages=MappingProxyType({"cancelled": "cancelled"}),
+    capabilities=MappingProxyType(
+        {
+            "upsert_order": Effect.RECORDS,
+            "set_status": Effect.RECORDS,
+            "record_payment": Effect.RECORDS,
+            "issue_credit": Effect.RECORDS,
+            "record_shipment": Effect.RECORDS,
+            "upsert_customer": Effect.RECORDS,
+            "add_note": Effect.RECORDS,
+            "record_refund": Effect.MOVES_MONEY,
+            "request_payment": Effect.CONTACTS_CUSTOMER,
+        }
+    ),
+    shows=MappingProxyType(
+        {
+            "upsert_order": frozenset(("number", "currency", "payable_amount", "note", "po_number", "email", "lines")),
+            "record_payment": frozenset(("amount", "currency", "date")),
+            "issue_credit": frozenset(("amount", "currency")),
+            "record_refund": frozenset(("amount", "currency")),
+            "record_shipment": frozenset(("carrier", "tracking", "status")),
+        }
+    ),
+    signature_headers=("x-shopify-hmac-sha256",),
+    hook_secret="client_secret",  # noqa: S106 - the name of a secret, not one
+    body_limit=4 * 1_048_576,
+    secrets=("client_id", "client_secret", "token"),
+    options=MappingProxyType(
+        {
+            "since": "oldest change to read, for example 2026-01-01T00:00:00Z (default: all that Shopify shows)",
+            "holds": "yes: read every changed order, since webhooks do not show holds (default no)",
+            "payment_method": "name of a manual payment method of the shop (default: Other)",
+        }
+    ),
+    gaps=(
+        "Shopify has no invoices; the order stands for them.",
+        "Lines of an existing order are edited by a person.",
+        "A recorded payment cannot be taken back; refund it.",
+        "A credit without lines is recorded as a refund of money or not at all.",
+        "Goods are not put back into stock.",
+        "Draft orders count once they are completed.",
+        "Partial manual payments need Shopify Plus.",
+    ),
+)
+
+TOPICS = (
+    "ORDERS_CREATE",
+    "ORDERS_UPDATED",
+    "ORDERS_CANCELLED",
+    "ORDERS_EDITED",
+    "ORDERS_DELETE",
+    "ORDER_TRANSACTIONS_CREATE",
+    "REFUNDS_CREATE",
+    "FULFILLMENTS_UPDATE",
+    "FULFILLMENT_EVENTS_CREATE",
+    "FULFILLMENT_ORDERS_PLACED_ON_HOLD",
+    "FULFILLMENT_ORDERS_HOLD_RELEASED",
+    "RETURNS_UPDATE",
+    "DISPUTES_CREATE",
+    "DISPUTES_UPDATE",
+    "CUSTOMERS_CREATE",
+    "CUSTOMERS_UPDATE",
+    "CUSTOMERS_DELETE",
+    "CUSTOMERS_MERGE",
+    "APP_UNINSTALLED",
+)
+"""What a connection subscribes to, each with `metafieldNamespaces: ["o2c"]`."""

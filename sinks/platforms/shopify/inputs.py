@@ -1,0 +1,180 @@
+"""Inputs of Shopify's mutations, built from facts; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.core.errors import ConflictError, RejectedError, UnsupportedError
+from schemas.commands import Command
+from schemas.facts import Credit, Facts, Line, Order, Party, Shipment
+from schemas.money import ZERO, rounded, text
+from schemas.platforms.shopify import facts, graph, wire
+from sinks.base import Written
+
+F = TypeVar("F", bound=Facts)
+
+
+def body(query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a GraphQL request."""
+    return {"query": query, "variables": dict(variables)}
+
+
+def wanted(command: Command, kind: type[F]) -> F:
+    """Return the facts of *command*, which must be a *kind*."""
+    if not isinstance(command.facts, kind):
+        raise RejectedError(f"Shopify: {command.capability} needs a {kind.__name__.lower()}.")
+    return command.facts
+
+
+def key(command: Command, kind: str) -> str:
+    """Return the metafield key of a write: its mark's second part."""
+    return f"{kind}_{command.mark.rsplit(':', 1)[-1]}"
+
+
+def email(party: Party | None) -> str:
+    """Return the buyer's e-mail address, or nothing."""
+    return party.email if party else ""
+
+
+def customer(node: Mapping[str, Any]) -> Written:
+    """Return a customer that was read or written."""
+    record = msgspec.convert(graph.customer(node), wire.Customer, strict=False)
+    return Written(type="customer", id=wire.text(record.id), facts=facts.customer(record))
+
+
+def new_order(command: Command, order: Order) -> dict[str, Any]:
+    """Return the input of a new order; its lines must add up to what is payable, to the minor unit."""
+    total = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
+    if order.payable_amount is not None and total != order.payable_amount:
+        raise RejectedError(f"Shopify: the lines add up to {total}, the order says {order.payable_amount}.")
+    if any(line.net_amount < 0 for line in order.lines):
+        raise UnsupportedError("Shopify: an order with a line below zero is typed by a person.")
+    goods = [line for line in order.lines if line.kind != "shipping"]
+    named = {
+        "name": order.number,
+        "note": order.note,
+        "poNumber": order.po_number,
+        "email": email(order.customer),
+        "processedAt": order.placed_at.isoformat() if order.placed_at else "",
+    }
+    return {
+        **{key: value for key, value in named.items() if value},
+        "currency": order.currency,
+        "sourceIdentifier": command.mark,
+        "financialStatus": "PENDING",
+        "taxesIncluded": False,
+        "lineItems": [_new_line(line, order.currency) for line in goods],
+        "shippingLines": [
+            {"title": line.name or "Shipping", "priceSet": _bag(line.net_amount, order.currency), **_taxed(line, order)}
+            for line in order.lines
+            if line.kind == "shipping"
+        ],
+        **({"customer": {"toUpsert": _upsert(order.customer)}} if order.customer and order.customer.email else {}),
+    }
+
+
+def _new_line(line: Line, currency: str) -> dict[str, Any]:
+    """Return a line item; when the price of one piece has no exact cents, the line is sold as one piece."""
+    each = line.net_amount / line.quantity if line.quantity else line.net_amount
+    whole = line.quantity == line.quantity.to_integral_value() and line.quantity > 0 and rounded(each, currency) == each
+    title = (line.name or line.sku or "Item") + ("" if whole else f" ({line.quantity} x)")
+    order = Order(currency=currency)
+    return {
+        "title": title,
+        "quantity": int(line.quantity) if whole else 1,
+        "priceSet": _bag(each if whole else line.net_amount, currency),
+        "requiresShipping": line.kind == "goods",
+        "taxable": bool(line.tax_amount),
+        **({"sku": line.sku} if line.sku else {}),
+        **_taxed(line, order),
+    }
+
+
+def _taxed(line: Line, order: Order) -> dict[str, Any]:
+    if not line.tax_amount:
+        return {}
+    rate = line.tax_rate / 100 if line.tax_rate else line.tax_amount / (line.net_amount or Decimal(1))
+    tax = {"title": "Tax", "rate": f"{rate:.6f}", "priceSet": _bag(line.tax_amount, order.currency)}
+    return {"taxLines": [tax]}
+
+
+def _bag(amount: Decimal, currency: str) -> dict[str, Any]:
+    return {"shopMoney": {"amount": text(amount, currency), "currencyCode": currency}}
+
+
+def _upsert(party: Party) -> dict[str, str]:
+    first, _, last = party.name.partition(" ")
+    named = {"email": party.email, "firstName": first, "lastName": last}
+    return {key: value for key, value in named.items() if value}
+
+
+def credited_lines(order: wire.Order, credit: Credit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the lines (and shipping) of a credit: its own, or all that is left when it is for everything."""
+    left = {wire.text(line.id): line.current_quantity or 0 for line in order.line_items}
+    if credit.amount == order.current_total_price:
+        lines = [_refund_line(id_, quantity) for id_, quantity in left.items() if quantity]
+        return lines, {"shipping": {"fullRefund": True}} if order.shipping_lines else {}
+    by_sku = {line.sku: wire.text(line.id) for line in order.line_items if line.sku}
+    found: list[dict[str, Any]] = []
+    for line in credit.lines:
+        id_ = line.id if line.id in left else by_sku.get(line.sku, "")
+        if not id_ or line.quantity != line.quantity.to_integral_value() or line.quantity > left[id_]:
+            found.clear()
+            break
+        found.append(_refund_line(id_, int(line.quantity)))
+    if not found:
+        raise UnsupportedError("Shopify: a credit that names no lines of the order is entered by a person.")
+    return found, {}
+
+
+def _refund_line(id_: str, quantity: int) -> dict[str, Any]:
+    return {"lineItemId": graph.gid("LineItem", id_), "quantity": quantity, "restockType": "NO_RESTOCK"}
+
+
+def shares(order: wire.Order, wanted: Decimal, first: str) -> Iterable[tuple[wire.Transaction, Decimal]]:
+    """Yield how much goes back on which payment: the named one first, then the newest."""
+    paid = [one for one in order.transactions or () if one.kind in {"sale", "capture"} and one.status == "success"]
+    back = [one for one in order.transactions or () if one.kind == "refund" and one.status in {"success", "pending"}]
+    paid.sort(key=lambda one: (wire.text(one.id) == first, wire.text(one.id)), reverse=True)
+    for one in paid:
+        gone = sum((each.amount for each in back if wire.text(each.parent_id) == wire.text(one.id)), ZERO)
+        share = min(wanted, one.amount - gone)
+        if share > 0:
+            yield one, share
+            wanted -= share
+    if wanted > 0:
+        raise RejectedError(f"Shopify: {wanted} more than was paid cannot be refunded.")
+
+
+def parts_to_ship(parts: list[dict[str, Any]], shipment: Shipment) -> list[dict[str, Any]]:
+    """Return what to fulfil: the shipment's lines where they are this order's, else all that is left."""
+    ready = [part for part in parts if part["status"] in {"OPEN", "IN_PROGRESS"}]
+    if not ready:
+        raise ConflictError("Shopify: nothing of the order is left to ship.")
+    wanted = {line.line: int(line.quantity) for line in shipment.lines}
+    found = []
+    for part in ready:
+        lines = []
+        for one in part["lineItems"]["nodes"]:
+            quantity = min(wanted.get(wire.text(one["lineItem"]["id"]), 0), one["remainingQuantity"])
+            if quantity:
+                lines.append({"id": one["id"], "quantity": quantity})
+        if lines:
+            found.append({"fulfillmentOrderId": part["id"], "fulfillmentOrderLineItems": lines})
+    return found or [{"fulfillmentOrderId": part["id"]} for part in ready]
+
+
+def number(shipment: Shipment) -> str:
+    """Return the tracking number that stands for the parcel."""
+    return shipment.tracking_numbers[0] if shipment.tracking_numbers else ""
+
+
+def tracking(shipment: Shipment) -> dict[str, Any]:
+    """Return the tracking of a parcel."""
+    named = {"company": shipment.carrier, "url": shipment.tracking_url}
+    numbers = {"numbers": list(shipment.tracking_numbers)} if shipment.tracking_numbers else {}
+    return {**{key: value for key, value in named.items() if value}, **numbers}

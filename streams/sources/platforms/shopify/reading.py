@@ -1,0 +1,134 @@
+"""How Shopify is asked, and what its replies and deliveries look like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from app.core.errors import AuthError, DecodeError, O2CError, RateLimited, RejectedError, RetryableError
+from app.core.status import from_status
+from app.core.talk import Request, Response, Talk
+from schemas.events import ChangeEvent, Hint, Version
+from schemas.platforms.shopify import PATH, graph
+from schemas.platforms.shopify.replies import meaning
+from schemas.platforms.shopify.wire import text
+from streams.sources.base import Hook
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a sweep stands."""
+
+    since: datetime
+    after: str = ""
+    started: datetime | None = None
+
+    def text(self) -> str:
+        """Return the cursor."""
+        return msgspec.json.encode(self).decode()
+
+
+def request(query: str, variables: Mapping[str, Any], cost: int = 5) -> Request:
+    """Return a GraphQL query; reading is a POST that changes nothing."""
+    return Request(method="POST", path=PATH, json={"query": query, "variables": dict(variables)}, cost=cost)
+
+
+def ask(query: str, variables: Mapping[str, Any], cost: int = 5) -> Talk[dict[str, Any]]:
+    """Ask and return the data."""
+    return data_of((yield request(query, variables, cost)))
+
+
+def whole(node: Mapping[str, Any]) -> Talk[dict[str, Any]]:
+    """Return the node with the lines that did not fit on its first page."""
+    lines, after = list(node["lineItems"]["nodes"]), graph.more_lines(node)
+    while after:
+        data = yield from ask(graph.LINES, {"id": node["id"], "after": after}, cost=30)
+        lines += data["order"]["lineItems"]["nodes"]
+        after = graph.more_lines(data["order"])
+    return {**node, "lineItems": {"nodes": lines}}
+
+
+def data_of(reply: Response) -> dict[str, Any]:
+    """Return the data of a read; the error that its status or its `errors` mean is raised."""
+    if (error := from_status("Shopify", reply, mutating=False)) is not None:
+        raise error
+    try:
+        body = reply.json()
+    except DecodeError as error_:
+        raise RetryableError("Shopify answered something that is no JSON.") from error_
+    found = meaning(body)
+    if found.verdict != "ok":
+        kinds: dict[str, Callable[[str], O2CError]] = {
+            "throttled": lambda text_: RateLimited(text_, found.wait),
+            "denied": AuthError,
+            "broken": RetryableError,
+        }
+        raise kinds.get(found.verdict, RejectedError)(f"Shopify refuses the read: {found.code}.")
+    data: dict[str, Any] = body["data"]
+    return data
+
+
+def gone(hint: Hint) -> ChangeEvent:
+    """Return what a read that found nothing says."""
+    return ChangeEvent(
+        tenant=hint.tenant,
+        object=hint.object,
+        facts=None,
+        presence="deleted",
+        version=Version(read=True),
+        origin="read",
+    )
+
+
+def topic_of(hook: Hook) -> str:
+    """Return the delivery's topic."""
+    return hook.headers.get("x-shopify-topic", "")
+
+
+def body_of(hook: Hook) -> dict[str, Any]:
+    """Return the body as an object; DecodeError when it is none."""
+    try:
+        body = json.loads(hook.body, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError("Shopify: the body is not JSON.") from error
+    if not isinstance(body, dict):
+        raise DecodeError("Shopify: the body is no object.")
+    return body
+
+
+def into(record: Mapping[str, Any], kind: type[Any]) -> Any:  # noqa: ANN401 - a wire model
+    """Return a record as a wire model; DecodeError when it does not fit."""
+    try:
+        return msgspec.convert(record, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"Shopify: a {kind.__name__.lower()} does not have the documented shape.") from error
+
+
+def order_id(topic: str, body: Mapping[str, Any]) -> str:
+    """Return the order that a delivery without a full record speaks of."""
+    if topic.startswith("orders/"):
+        edit = body.get("order_edit")
+        return text(edit.get("order_id")) if isinstance(edit, dict) else text(body.get("id"))
+    order = body.get("order")
+    if isinstance(order, dict):
+        return text(order.get("id"))
+    return text(body.get("order_id"))
+
+
+def instant(value: str | None) -> datetime | None:
+    """Return an ISO 8601 text as a time, None when it is none."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(value) if value else None
+    return None
+
+
+def stamped(event: ChangeEvent, hook: Hook) -> ChangeEvent:
+    """Name the event after its delivery and object: one delivery brings several."""
+    delivery = hook.headers.get("x-shopify-webhook-id", "")
+    name = f"{delivery}:{event.object.type}:{event.object.id}" if delivery else ""
+    return msgspec.structs.replace(event, event_id=name)
