@@ -1,0 +1,162 @@
+"""How Xero is asked: headers, wrapped bodies, idempotency keys, contacts found before they are made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from app.core.errors import ConflictError, DecodeError, DuplicateError, O2CError, RejectedError
+from app.core.talk import Request, Response, Talk
+from schemas.facts import Party
+from schemas.platforms.xero import PLATFORM, wire
+from schemas.refs import Mark, read_mark
+from sinks.base import Sink
+from sinks.platforms.xero import bodies, refusals
+
+_MISSING = 404
+_FILTER = 20
+
+
+class Asking(Sink):
+    """Requests and replies; every write carries an Idempotency-Key."""
+
+    platform = PLATFORM
+
+    def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
+        """Return what a reply means; Xero refuses inside 200 replies too."""
+        return refusals.classify(response, mutating=mutating)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Accept": "application/json", "xero-tenant-id": self.connection.account}
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Talk[wire.Reply]:
+        """Read; raise what the reply means."""
+        reply = yield Request(method="GET", path=path, params=params or {}, headers=self._headers)
+        return self._read(reply, mutating=False)
+
+    def find(self, path: str, params: Mapping[str, str] | None = None) -> Talk[wire.Reply | None]:
+        """Read one object by its id; None when it is gone."""
+        reply = yield Request(method="GET", path=path, params=params or {}, headers=self._headers)
+        return None if reply.status == _MISSING else self._read(reply, mutating=False)
+
+    def put(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        step: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        method: str = "PUT",
+        lock: str = "",
+    ) -> Talk[wire.Reply]:
+        """Write; raise what the reply means. PUT creates and never overwrites, POST changes by id."""
+        reply = yield Request(
+            method=method,
+            path=path,
+            params=params or {},
+            headers=self._headers,
+            json=body,
+            mutates=True,
+            step=step,
+            key_in="header:Idempotency-Key",
+            lock=lock,
+        )
+        return self._read(reply, mutating=True)
+
+    def _read(self, response: Response, *, mutating: bool) -> wire.Reply:
+        if (error := self.classify(response, mutating=mutating)) is not None:
+            raise error
+        if not response.body.strip():
+            return wire.Reply()
+        try:
+            return wire.reply(response.json())
+        except msgspec.ValidationError as error:
+            raise DecodeError(f"Xero: the reply does not have the documented shape: {error}.") from error
+
+    # --------------------------------------------------------------------------------------------- contacts
+
+    def contact(self, party: Party | None) -> Talk[wire.Contact]:
+        """Find the customer by e-mail, else by name, else create; the natural key is locked."""
+        party = party or Party()
+        if not (party.email or party.name):
+            return self._fallback()
+        found = yield from self.contacts_by_key([party])
+        known = found.get(customer_key(party))
+        return known if known is not None else (yield from self.new_contact(party))
+
+    def _fallback(self) -> wire.Contact:
+        id_ = self.connection.options.get("fallback_contact", "")
+        if not id_:
+            raise RejectedError("Xero: the order names no customer and the connection has no fallback_contact.")
+        return wire.Contact(contact_id=id_)
+
+    def contacts_by_key(self, parties: Sequence[Party]) -> Talk[dict[str, wire.Contact]]:
+        """Return the active contacts of several customers by natural key, asked for together."""
+        wanted = {customer_key(party): party for party in parties if party.email or party.name}
+        found: dict[str, wire.Contact] = {}
+        keys = list(wanted)
+        for start in range(0, len(keys), _FILTER):
+            some = [wanted[key] for key in keys[start : start + _FILTER]]
+            where = " OR ".join(dict.fromkeys(_same(party) for party in some))
+            reply = yield from self.get("/Contacts", {"where": where, "page": "1"})
+            for party in some:
+                if (one := _best(reply.contacts, party)) is not None:
+                    found[customer_key(party)] = one
+        return found
+
+    def new_contact(self, party: Party) -> Talk[wire.Contact]:
+        """Create a contact; when its name is another's, the name carries the e-mail or a number as well."""
+        key, name = customer_key(party), party.name or party.email
+        names = (name, f"{name} ({party.email})" if party.email else f"{name} ({_short(key)[:6]})")
+        for position, chosen in enumerate(names):
+            step = f"customer:{_short(key)}" + (":renamed" if position else "")
+            body = {"Contacts": [bodies.contact(party, chosen)]}
+            try:
+                reply = yield from self.put("/Contacts", body, step, lock=f"customer:{key}")
+            except DuplicateError:
+                continue
+            return reply.contacts[0]
+        again = yield from self.contacts_by_key([party])
+        if key in again:
+            return again[key]
+        raise ConflictError("Xero: the customer's name is taken by another contact; a person has to tell them apart.")
+
+
+def customer_key(party: Party) -> str:
+    """Return the natural key of a customer: the e-mail in lower case, else the name."""
+    return party.email.lower() or party.name.casefold()
+
+
+def quoted(text: str) -> str:
+    """Return *text* as a string of a filter."""
+    plain = "".join(sign for sign in text if sign.isprintable())
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _same(party: Party) -> str:
+    return f"EmailAddress=={quoted(party.email)}" if party.email else f"Name=={quoted(party.name)}"
+
+
+def _best(contacts: Sequence[wire.Contact], party: Party) -> wire.Contact | None:
+    """Return the contact that is meant: of several with one e-mail the one with the name, then the smallest id."""
+    active = [contact for contact in contacts if contact.contact_status in {"", "ACTIVE"}]
+    if party.email:
+        same = [one for one in active if one.email_address.lower() == party.email.lower()]
+    else:
+        same = [one for one in active if one.name.casefold() == party.name.casefold()]
+    return min(same, key=lambda one: (one.name != party.name, one.contact_id), default=None)
+
+
+def _short(key: str) -> str:
+    return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+
+
+def beside(mark: str) -> str:
+    """Return the mark of a second object made by one write: of the same order, bound to no write record."""
+    parts = read_mark(mark)
+    if parts is None:
+        return mark
+    return str(Mark(parts.order, hashlib.blake2b(parts.write.encode(), digest_size=6).hexdigest()))

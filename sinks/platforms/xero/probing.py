@@ -1,0 +1,137 @@
+"""What Xero shows of an earlier try, and what it shows now: found by our mark, or read by id."""
+
+from __future__ import annotations
+
+from app.core.errors import ConflictError
+from app.core.talk import Talk
+from schemas.commands import Command
+from schemas.facts import Customer, Payment
+from schemas.platforms.xero import facts, wire
+from schemas.refs import find_mark
+from sinks.base import Written
+from sinks.platforms.xero.asking import Asking, beside, quoted
+from sinks.platforms.xero.written import (
+    ENDED,
+    contact_written,
+    credit_written,
+    facts_of,
+    invoice_written,
+    link,
+    open_part,
+    payment_written,
+)
+
+_FOUR = {"unitdp": "4"}
+
+
+class Probing(Asking):
+    """Questions about what is there."""
+
+    def shown(self, id_: str) -> Talk[wire.Invoice]:
+        """Read the invoice that a write hangs on; ConflictError when it is gone."""
+        reply = yield from self.find(f"/Invoices/{id_}", _FOUR)
+        if reply is None or not reply.invoices:
+            raise ConflictError("Xero: the invoice is gone.")
+        return reply.invoices[0]
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        """Look for the object with the command's mark in the field that carries it; lists of Xero are up to date."""
+        capability, mark = command.capability, command.mark
+        if capability in {"record_payment", "record_refund"}:
+            return (yield from self._marked_payment(command))
+        if capability == "issue_credit":
+            return (yield from self._credit_of(command))
+        if capability in {"record_shipment", "add_note"}:
+            return (yield from self.marked_note(command))
+        if capability == "reverse_payment":
+            reply = yield from self.find(f"/Payments/{command.bound_id or link(command, 'payment')}")
+            gone = reply is not None and bool(reply.payments) and reply.payments[0].status == "DELETED"
+            return payment_written(reply.payments[0]) if reply is not None and gone else None
+        if capability == "upsert_customer":
+            found = yield from self.contacts_by_key([facts_of(command, Customer).party])
+            return contact_written(next(iter(found.values()))) if found else None
+        if capability == "void_invoice":
+            shown = yield from self.shown(command.bound_id or link(command, "invoice"))
+            return invoice_written(shown) if shown.status in ENDED else None
+        reply = yield from self.get("/Invoices", {**_FOUR, "where": _carries(mark), "page": "1"})
+        found_here = [row for row in reply.invoices if find_mark(row.reference) == mark]
+        return (
+            invoice_written(min(found_here, key=lambda row: (row.status in ENDED, row.invoice_id)))
+            if found_here
+            else None
+        )
+
+    def payment_with(self, mark: str) -> Talk[Written | None]:
+        """Return the payment that carries *mark*, a removed one included."""
+        reply = yield from self.get("/Payments", {"where": _carries(mark), "page": "1"})
+        return next((payment_written(row) for row in reply.payments if find_mark(row.reference) == mark), None)
+
+    def _marked_payment(self, command: Command) -> Talk[Written | None]:
+        """Return the payment of an earlier try: complete when the overpayment beside it is there as well."""
+        part = yield from self.payment_with(command.mark)
+        if part is None:
+            return None if command.capability == "record_refund" else (yield from self.marked_advance(command.mark))
+        wanted, made = command.facts, part.facts
+        if not isinstance(wanted, Payment) or not isinstance(made, Payment) or made.amount >= wanted.amount:
+            return part
+        extra = yield from self.marked_advance(beside(command.mark))
+        also = (extra,) if extra is not None else ()
+        return Written(type=part.type, id=part.id, facts=made, mark=part.mark, complete=bool(also), also=also)
+
+    def marked_advance(self, mark: str) -> Talk[Written | None]:
+        """Return the overpayment whose line carries *mark*: no filter reaches lines, the newest come first."""
+        page, more = 1, True
+        while more:
+            reply = yield from self.get("/Overpayments", {"page": str(page), "order": "UpdatedDateUTC DESC"})
+            for row in reply.overpayments:
+                if facts.advance_mark(row) == mark:
+                    return Written(type="overpayment", id=row.overpayment_id, facts=facts.advance_facts(row), mark=mark)
+            more = reply.pagination is not None and page < reply.pagination.page_count
+            page += 1
+        return None
+
+    def marked_credit(self, mark: str) -> Talk[wire.CreditNote | None]:
+        """Return the credit note that carries *mark*."""
+        reply = yield from self.get("/CreditNotes", {**_FOUR, "where": _carries(mark), "page": "1"})
+        return next((row for row in reply.credit_notes if find_mark(row.reference) == mark), None)
+
+    def _credit_of(self, command: Command) -> Talk[Written | None]:
+        """Return the credit of an earlier try: complete when nothing of it could still be used on the invoice."""
+        note = yield from self.marked_credit(command.mark)
+        if note is None:
+            return None
+        invoice = yield from self.shown(link(command, "invoice"))
+        written = credit_written(note)
+        done = open_part(note, invoice) == 0
+        return Written(type=written.type, id=written.id, facts=written.facts, mark=written.mark, complete=done)
+
+    def marked_note(self, command: Command) -> Talk[Written | None]:
+        """Return the history record that carries the command's mark."""
+        invoice = command.links.get("invoice") or facts.read_history_id(command.bound_id)[0]
+        reply = yield from self.get(f"/Invoices/{invoice}/History")
+        text = next((row.details for row in reply.history_records if find_mark(row.details) == command.mark), None)
+        if text is None:
+            return None
+        id_ = facts.history_id(invoice, command.mark)
+        return Written(type="history", id=id_, facts=facts.read_shipment(text), mark=command.mark)
+
+    def reread(self, command: Command) -> Talk[Written | None]:
+        """Read the object that a set is about to change."""
+        if command.capability in {"record_shipment", "add_note"}:
+            return (yield from self.marked_note(command))
+        if command.capability == "upsert_customer":
+            reply = yield from self.find(f"/Contacts/{command.bound_id}")
+            return contact_written(reply.contacts[0]) if reply is not None and reply.contacts else None
+        if command.capability in {"record_payment", "reverse_payment", "record_refund"}:
+            reply = yield from self.find(f"/Payments/{command.bound_id}")
+            return payment_written(reply.payments[0]) if reply is not None and reply.payments else None
+        if command.capability == "issue_credit":
+            reply = yield from self.find(f"/CreditNotes/{command.bound_id}", _FOUR)
+            return credit_written(reply.credit_notes[0]) if reply is not None and reply.credit_notes else None
+        reply = yield from self.find(f"/Invoices/{command.bound_id}", _FOUR)
+        return invoice_written(reply.invoices[0]) if reply is not None and reply.invoices else None
+
+
+def _carries(mark: str) -> str:
+    """Return the filter for a Reference that contains the mark; without its first part a null would be an error."""
+    return f"Reference!=null AND Reference.Contains({quoted(mark)})"

@@ -1,0 +1,298 @@
+"""Xero: an order is an approved invoice (ACCREC) whose Reference carries our mark; Xero numbers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
+
+from app.core.errors import ConflictError, DuplicateError, O2CError, RejectedError
+from app.core.talk import Talk
+from schemas.commands import Command
+from schemas.facts import Credit, Customer, Facts, Invoice, Payment, Shipment
+from schemas.money import ZERO
+from schemas.platforms.xero import facts
+from sinks.base import Written
+from sinks.platforms.xero import bodies
+from sinks.platforms.xero.asking import beside, customer_key
+from sinks.platforms.xero.probing import Probing
+from sinks.platforms.xero.refusals import EXCEEDS, meaning
+from sinks.platforms.xero.written import (
+    ENDED,
+    contact_written,
+    credit_written,
+    dated,
+    facts_of,
+    invoice_written,
+    link,
+    matched,
+    open_part,
+    overpayment_written,
+    payment_written,
+)
+
+_FOUR: Mapping[str, str] = MappingProxyType({"unitdp": "4"})
+_APART: Mapping[str, str] = MappingProxyType({"summarizeErrors": "false"})
+_FOUR_APART: Mapping[str, str] = MappingProxyType({**_FOUR, **_APART})
+_TOO_MUCH = str(meaning([EXCEEDS]))
+_REFUSED = (ConflictError, DuplicateError, RejectedError)
+_DETAILS = 2_500
+
+
+class XeroSink(Probing):
+    """PUT creates, POST changes by id only: a POST with a number would overwrite a stranger's invoice."""
+
+    batch = MappingProxyType({"upsert_invoice": 50, "record_payment": 50})
+
+    # --------------------------------------------------------------------------------------------- customers
+
+    def upsert_customer(self, command: Command) -> Talk[Written]:
+        """Find by e-mail or name, else create; a bound contact gets the new name, e-mail and address."""
+        party = facts_of(command, Customer).party
+        if not command.bound_id:
+            return contact_written((yield from self.contact(party)))
+        body = {"ContactID": command.bound_id, **bodies.contact(party, party.name or party.email)}
+        reply = yield from self.put("/Contacts", {"Contacts": [body]}, "contact", _APART, method="POST")
+        return contact_written(reply.contacts[0])
+
+    # ---------------------------------------------------------------------------------------------- invoices
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        """Create an approved invoice, looked for first where it may be there; a bound one gets the changes only."""
+        if command.bound_id:
+            return (yield from self._change(command))
+        if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
+            return found
+        invoice = facts_of(command, Invoice)
+        contact = yield from self.contact(invoice.customer)
+        body = bodies.invoice(invoice, contact.contact_id, command.mark, self.connection)
+        reply = yield from self.put("/Invoices", {"Invoices": [body]}, "invoice", _FOUR_APART)
+        return invoice_written(reply.invoices[0])
+
+    def _change(self, command: Command) -> Talk[Written]:
+        shown = yield from self.shown(command.bound_id)
+        reference = facts.read_reference(shown.reference)
+        body = bodies.changed(facts_of(command, Invoice), command.changes, reference, self.connection)
+        if not body:
+            return invoice_written(shown)
+        sent = {"Invoices": [{"InvoiceID": command.bound_id, **body}]}
+        reply = yield from self.put(f"/Invoices/{command.bound_id}", sent, "update", _FOUR, method="POST")
+        return invoice_written(reply.invoices[0])
+
+    def void_invoice(self, command: Command) -> Talk[Written]:
+        """Void an approved invoice, delete a draft; what is ended already stays as it is."""
+        shown = yield from self.shown(command.bound_id or link(command, "invoice"))
+        if shown.status in ENDED:
+            return invoice_written(shown)
+        status = "DELETED" if shown.status in {"DRAFT", "SUBMITTED"} else "VOIDED"
+        sent = {"Invoices": [{"InvoiceID": shown.invoice_id, "Status": status}]}
+        reply = yield from self.put(f"/Invoices/{shown.invoice_id}", sent, "void", method="POST")
+        return invoice_written(reply.invoices[0])
+
+    def request_payment(self, command: Command) -> Talk[Written]:
+        """Make the invoice if it is not there and let Xero e-mail it (contacts the customer)."""
+        if command.bound_id or command.links.get("invoice"):
+            written = invoice_written((yield from self.shown(command.bound_id or command.links["invoice"])))
+        else:
+            written = yield from self.upsert_invoice(command)
+        yield from self.put(f"/Invoices/{written.id}/Email", {}, "email", method="POST")
+        return written
+
+    # ----------------------------------------------------------------------------------------------- payments
+
+    def record_payment(self, command: Command) -> Talk[Written]:
+        """Record money received; what exceeds the open amount becomes an overpayment of the same customer."""
+        payment = facts_of(command, Payment)
+        if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
+            return found
+        body = self._payment(command, payment, payment.amount)
+        try:
+            reply = yield from self.put("/Payments", {"Payments": [body]}, "payment", _APART)
+        except RejectedError as error:
+            if str(error) != _TOO_MUCH:
+                raise
+            return (yield from self._overpaid(command, payment))
+        return payment_written(reply.payments[0])
+
+    def _payment(self, command: Command, payment: Payment, amount: Decimal) -> bodies.Row:
+        on = {"Invoice": {"InvoiceID": link(command, "invoice")}}
+        return bodies.payment(payment, on, amount, command.mark, self.connection)
+
+    def _overpaid(self, command: Command, payment: Payment) -> Talk[Written]:
+        """Pay what is open and book the rest as an overpayment; what an earlier try did is not done again."""
+        part = yield from self.payment_with(command.mark)
+        if part is None:
+            invoice = yield from self.shown(link(command, "invoice"))
+            due = min(invoice.amount_due or ZERO, payment.amount)
+            if invoice.status in ENDED:
+                raise RejectedError("Xero: the invoice is void; a person has to book the payment.")
+            if due == 0:
+                return (yield from self._overpay(command, payment, payment.amount, command.mark))
+            body = self._payment(command, payment, due)
+            reply = yield from self.put("/Payments", {"Payments": [body]}, "payment-due", _APART)
+            part = payment_written(reply.payments[0])
+        made = part.facts.amount if isinstance(part.facts, Payment) else payment.amount
+        extra = yield from self.marked_advance(beside(command.mark))
+        if extra is None:
+            extra = yield from self._overpay(command, payment, payment.amount - made, beside(command.mark))
+        return Written(type=part.type, id=part.id, facts=part.facts, mark=part.mark, also=(extra,))
+
+    def _overpay(self, command: Command, payment: Payment, amount: Decimal, mark: str) -> Talk[Written]:
+        invoice = yield from self.shown(link(command, "invoice"))
+        contact = invoice.contact.contact_id if invoice.contact else ""
+        body = bodies.overpayment(payment, contact, amount, mark, self.connection)
+        reply = yield from self.put("/BankTransactions", {"BankTransactions": [body]}, "overpayment", _APART)
+        return overpayment_written(reply.bank_transactions[0])
+
+    def reverse_payment(self, command: Command) -> Talk[Written]:
+        """Remove a payment that no longer counts; its record stays, with Status DELETED."""
+        id_ = command.bound_id or link(command, "payment")
+        reply = yield from self.find(f"/Payments/{id_}")
+        if reply is None or not reply.payments:
+            raise RejectedError("Xero: it is no payment on an invoice; a person has to take the overpayment back.")
+        if reply.payments[0].status != "DELETED":
+            reply = yield from self.put(f"/Payments/{id_}", {"Status": "DELETED"}, "reversal", method="POST")
+        return payment_written(reply.payments[0])
+
+    # ------------------------------------------------------------------------------------------------- credits
+
+    def issue_credit(self, command: Command) -> Talk[Written]:
+        """Credit the invoice's customer and use the credit on the invoice as far as it is open.
+
+        Two steps, so an earlier try is always looked for: what it left undone is done.
+        """
+        credit = facts_of(command, Credit)
+        invoice = yield from self.shown(link(command, "invoice"))
+        note = yield from self.marked_credit(command.mark)
+        if note is None:
+            contact = invoice.contact.contact_id if invoice.contact else ""
+            body = bodies.credit(credit, contact, command.mark, self.connection)
+            reply = yield from self.put("/CreditNotes", {"CreditNotes": [body]}, "credit", _FOUR_APART)
+            note = reply.credit_notes[0]
+        amount = open_part(note, invoice)
+        if amount > 0:
+            body = {"Invoice": {"InvoiceID": invoice.invoice_id}, "Amount": amount, **dated(note)}
+            path = f"/CreditNotes/{note.credit_note_id}/Allocations"
+            yield from self.put(path, {"Allocations": [body]}, "allocation", _APART)
+            shown = yield from self.get(f"/CreditNotes/{note.credit_note_id}", _FOUR)
+            note = shown.credit_notes[0]
+        return credit_written(note)
+
+    def record_refund(self, command: Command) -> Talk[Written]:
+        """Record money paid back on the credit note that stands for it; no money moves by it."""
+        refund = facts_of(command, Credit)
+        if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
+            return found
+        on = {"CreditNote": {"CreditNoteID": link(command, "credit")}}
+        shown = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
+        left = shown.credit_notes[0].remaining_credit if shown is not None and shown.credit_notes else None
+        if not left:
+            raise RejectedError("Xero: the credit is used up on the invoice, nothing of it was paid back.")
+        amount = min(refund.amount, left)
+        body = bodies.payment(refund, on, amount, command.mark, self.connection)
+        reply = yield from self.put("/Payments", {"Payments": [body]}, "refund", _APART)
+        return payment_written(reply.payments[0])
+
+    # ------------------------------------------------------------------------------------------------- history
+
+    def record_shipment(self, command: Command) -> Talk[Written]:
+        """Write the parcel into the invoice's history: Xero has no shipments."""
+        parcel = facts_of(command, Shipment)
+        return (yield from self._note(command, facts.shipment_text(parcel, command.mark), parcel))
+
+    def add_note(self, command: Command) -> Talk[Written]:
+        """Write a note into the invoice's history; it cannot be changed or removed."""
+        text = f"{command.text[: _DETAILS - len(command.mark) - 1]} {command.mark}".strip()
+        return (yield from self._note(command, text, None))
+
+    def _note(self, command: Command, text: str, shown: Facts | None) -> Talk[Written]:
+        invoice = command.links.get("invoice") or facts.read_history_id(command.bound_id)[0]
+        if not invoice:
+            raise RejectedError("Xero: there is no invoice to write the note on.")
+        written = Written(type="history", id=facts.history_id(invoice, command.mark), facts=shown, mark=command.mark)
+        reply = yield from self.get(f"/Invoices/{invoice}/History")
+        if not any(record.details == text for record in reply.history_records):
+            body = {"HistoryRecords": [{"Details": text}]}
+            yield from self.put(f"/Invoices/{invoice}/History", body, "note")
+        return written
+
+    # ------------------------------------------------------------------------------------------------- batches
+
+    def write_many(self, commands: Sequence[Command]) -> Talk[list[Written | O2CError]]:
+        """Create up to fifty invoices or payments in one call; each succeeds or fails for itself."""
+        results: dict[str, Written | O2CError] = {}
+        fresh = [command for command in commands if not command.bound_id and command.presence == "absent"]
+        for command in commands:
+            if command not in fresh:
+                results[command.id] = yield from self._alone(command)
+        if fresh and fresh[0].capability == "record_payment":
+            yield from self._pay_many(fresh, results)
+        elif fresh:
+            yield from self._bill_many(fresh, results)
+        return [results[command.id] for command in commands]
+
+    def _alone(self, command: Command) -> Talk[Written | O2CError]:
+        try:
+            return (yield from self.write(command))
+        except O2CError as error:
+            return error
+
+    def _bill_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
+        invoices = {command.id: facts_of(command, Invoice) for command in commands}
+        parties = [invoice.customer for invoice in invoices.values() if invoice.customer is not None]
+        known = yield from self.contacts_by_key(parties)
+        rows: dict[str, bodies.Row] = {}
+        for command in commands:
+            party = invoices[command.id].customer
+            try:
+                contact = known.get(customer_key(party)) if party is not None else None
+                if contact is None:
+                    contact = (
+                        yield from self.new_contact(party)
+                        if party and (party.email or party.name)
+                        else self.contact(party)
+                    )
+                    if party is not None:
+                        known[customer_key(party)] = contact
+                rows[command.id] = bodies.invoice(
+                    invoices[command.id], contact.contact_id, command.mark, self.connection
+                )
+            except O2CError as error:
+                results[command.id] = error
+        if rows:
+            sent = [command for command in commands if command.id in rows]
+            body = {"Invoices": list(rows.values())}
+            try:
+                reply = yield from self.put("/Invoices", body, "invoices", _FOUR_APART)
+            except _REFUSED as error:
+                results.update(_only(sent, error))
+            else:
+                results.update(matched(sent, reply.invoices, invoice_written))
+
+    def _pay_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
+        rows = [
+            self._payment(command, facts_of(command, Payment), facts_of(command, Payment).amount)
+            for command in commands
+        ]
+        try:
+            reply = yield from self.put("/Payments", {"Payments": rows}, "payments", _APART)
+        except _REFUSED as error:
+            results.update(_only(commands, error))
+        else:
+            results.update(matched(commands, reply.payments, payment_written))
+        for command in commands:
+            if str(results[command.id]) == _TOO_MUCH:
+                results[command.id] = yield from self._overpaid_alone(command)
+
+    def _overpaid_alone(self, command: Command) -> Talk[Written | O2CError]:
+        try:
+            return (yield from self._overpaid(command, facts_of(command, Payment)))
+        except O2CError as error:
+            return error
+
+
+def _only(commands: Sequence[Command], error: O2CError) -> dict[str, Written | O2CError]:
+    """Return the refusal of a batch of one as its element's; a refused batch of several is raised: it is split."""
+    if len(commands) > 1:
+        raise error
+    return {commands[0].id: error}
