@@ -1,0 +1,350 @@
+"""HubSpot records as canonical facts: all values are text, null is empty, amounts are major units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, cast
+
+import msgspec
+
+from schemas.connection import Connection
+from schemas.facts import (
+    Allocation,
+    Credit,
+    Customer,
+    DocumentStatus,
+    Facts,
+    Financial,
+    Fulfilment,
+    Invoice,
+    LifeCycle,
+    Line,
+    Order,
+    Party,
+    Payment,
+    PaymentStatus,
+    Shipment,
+)
+from schemas.money import ZERO, rounded
+from schemas.platforms.hubspot.platform import MARK, PARCELS, PLATFORM
+from schemas.refs import find_mark
+
+_PAYMENTS: Mapping[str, PaymentStatus] = {
+    "succeeded": "succeeded",
+    "refunded": "succeeded",
+    "partially_refunded": "succeeded",
+    "processing": "pending",
+    "failed": "failed",
+}
+_FINANCIAL = frozenset(("invoiced", "partially_paid", "paid", "overpaid", "partially_refunded", "refunded", "void"))
+_FULFILMENT = frozenset(("partially_fulfilled", "fulfilled", "delivered", "returned"))
+_SHIPPING: Mapping[str, Literal["shipped", "delivered", "returned", "cancelled"]] = {
+    "delivered": "delivered",
+    "returned": "returned",
+    "cancelled": "cancelled",
+}
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One association in a read."""
+
+    id: str
+    type: str = ""
+
+
+class Links(msgspec.Struct, frozen=True):
+    """The associations of one type."""
+
+    results: tuple[Link, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True, rename="camel"):
+    """One CRM record of any type."""
+
+    id: str
+    properties: dict[str, str | None] = {}
+    updated_at: datetime | None = None
+    archived: bool = False
+    associations: dict[str, Links] = {}
+
+    def value(self, name: str) -> str:
+        """Return a property, empty when it is null or was not asked for."""
+        return self.properties.get(name) or ""
+
+    def linked(self, kind: str) -> tuple[str, ...]:
+        """Return the associated ids of *kind*; the API calls line_items "line items" here. Each id once."""
+        found = self.associations.get(kind) or self.associations.get(kind.replace("_", " ")) or Links()
+        return tuple(dict.fromkeys(link.id for link in found.results))
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One stage of a pipeline; metadata values are text."""
+
+    id: str
+    label: str = ""
+    metadata: dict[str, str] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether deals in this stage are closed."""
+        return self.metadata.get("isClosed") == "true"
+
+    @property
+    def won(self) -> bool:
+        """Tell whether deals in this stage are won."""
+        return self.closed and Decimal(self.metadata.get("probability") or 0) == 1
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """One pipeline."""
+
+    id: str
+    label: str = ""
+    stages: tuple[Stage, ...] = ()
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What lives apart from a record: its contact, its lines, and the stages of its pipelines by id."""
+
+    contact: Record | None = None
+    lines: tuple[Record, ...] = ()
+    stages: Mapping[str, Stage] = {}
+
+
+def pipelines(reply: Any) -> tuple[Pipeline, ...]:  # noqa: ANN401 - any JSON
+    """Return the pipelines of a reply of GET /crm/v3/pipelines/{type}; msgspec.ValidationError when it is none."""
+    return msgspec.convert(reply["results"], tuple[Pipeline, ...], strict=False)
+
+
+def record_of(value: Any) -> Record:  # noqa: ANN401 - any JSON
+    """Return an API record; msgspec.ValidationError when it is none."""
+    return msgspec.convert(value, Record, strict=False)
+
+
+def instant(value: str) -> datetime | None:
+    """Return an ISO time or epoch milliseconds as a time, None when empty."""
+    if not value:
+        return None
+    if value.isdigit():
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    at = datetime.fromisoformat(value)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def day(value: str) -> date | None:
+    """Return a date property (a day, or midnight UTC in milliseconds)."""
+    moment = instant(value)
+    return moment.date() if moment else None
+
+
+def amount(value: str, currency: str = "") -> Decimal | None:
+    """Return a number as an amount of *currency*, None when empty; "2.0E4" occurs."""
+    if not value:
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r} is no number") from error
+    return rounded(number, currency) if currency else number
+
+
+def modified(record: Record) -> datetime | None:
+    """Return when the record changed: the property that searches sort by."""
+    return instant(record.value("hs_lastmodifieddate") or record.value("lastmodifieddate")) or record.updated_at
+
+
+def native(record: Record) -> int:
+    """Return the record's version: epoch milliseconds of its last change."""
+    at = modified(record)
+    return round(at.timestamp() * 1000) if at else 0
+
+
+def mark(record: Record) -> str | None:
+    """Return our mark, None on records of other people."""
+    return find_mark(record.value(MARK))
+
+
+def word(connection: Connection, kind: str, stage: str) -> str:
+    """Return the canonical word of a platform word, empty when nobody mapped it."""
+    own = connection.statuses.get(f"{kind}:{stage}") or connection.statuses.get(stage)
+    return own or PLATFORM.statuses.get(f"{kind}:{stage}", "")
+
+
+def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Order:
+    """Return a deal or an order object as an order."""
+    is_deal = kind == "deals"
+    currency = record.value("deal_currency_code" if is_deal else "hs_currency_code")
+    currency = (currency or connection.options.get("currency", "XXX")).upper()
+    name = connection.options.get("number_property") or ("dealname" if is_deal else "hs_order_name")
+    stage, canonical = stage_of(connection, kind, record, parts)
+    if canonical and record.value("hs_fulfillment_status").lower() == "delivered":
+        canonical = "delivered"
+    lines = tuple(_line(line, currency) for line in parts.lines)
+    placed = record.value("createdate") if is_deal else record.value("hs_external_created_date")
+    return Order(
+        number=record.value(name),
+        status=_life(canonical),
+        stage=stage,
+        headline=canonical,
+        fulfilment=cast("Fulfilment", canonical) if canonical in _FULFILMENT else None,
+        financial=cast("Financial", canonical) if canonical in _FINANCIAL else None,
+        currency=currency,
+        customer=party(parts.contact) if parts.contact else None,
+        lines=lines,
+        tax_amount=None if is_deal else amount(record.value("hs_tax"), currency),
+        payable_amount=amount(record.value("amount" if is_deal else "hs_total_price"), currency),
+        placed_at=instant(placed or record.value("hs_createdate")),
+        note=record.value("description" if is_deal else "hs_order_note"),
+        po_number=record.value(connection.options.get("po_property", "")),
+    )
+
+
+def stage_of(connection: Connection, kind: str, record: Record, parts: Parts) -> tuple[str, str]:
+    """Return the stage as people or our tables know it, and its canonical word.
+
+    A mapped id stays as it is. Otherwise an order's stage is known by its label, a deal's by what HubSpot computes.
+    """
+    id_ = record.value("dealstage" if kind == "deals" else "hs_pipeline_stage")
+    label = parts.stages[id_].label if id_ in parts.stages else ""
+    computed = ""
+    if kind == "deals" and "hs_is_closed_won" in record.properties:
+        won, lost = (record.value(f"hs_is_closed_{how}") == "true" for how in ("won", "lost"))
+        computed = "won" if won else "lost" if lost else "not closed"
+    for candidate in (id_, label, computed):
+        if candidate and (canonical := word(connection, kind, candidate)):
+            return candidate, canonical
+    return label or id_, ""
+
+
+def _life(canonical: str) -> LifeCycle:
+    if not canonical:
+        return "on_hold"
+    if canonical in {"draft", "on_hold", "cancelled", "closed"}:
+        return cast("LifeCycle", canonical)
+    return "cancelled" if canonical == "void" else "open"
+
+
+def _line(record: Record, currency: str) -> Line:
+    quantity = amount(record.value("quantity")) or Decimal(1)
+    price = amount(record.value("price")) or ZERO
+    net = amount(record.value("amount"), currency)
+    return Line(
+        id=record.id,
+        sku=record.value("hs_sku"),
+        name=record.value("name"),
+        quantity=quantity,
+        unit_price=price,
+        net_amount=rounded(quantity * price, currency) if net is None else net,
+        tax_amount=amount(record.value("hs_tax_amount"), currency) or ZERO,
+    )
+
+
+def party(record: Record) -> Party:
+    """Return a contact as a buyer."""
+    name = " ".join(part for part in (record.value("firstname"), record.value("lastname")) if part)
+    return Party(
+        id=record.id,
+        name=name or record.value("company"),
+        email=record.value("email"),
+        phone=record.value("phone"),
+    )
+
+
+def shipments(record: Record) -> list[tuple[str, str | None, Shipment]]:
+    """Return (id, mark, facts) of the parcels that an order object shows: one per tracking number."""
+    numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
+    marks = record.value(PARCELS).split()
+    stage = record.value("hs_fulfillment_status")
+    status = _SHIPPING.get(stage.lower(), "shipped")
+    return [
+        (
+            record.id if position == 0 else f"{record.id}-{position}",
+            find_mark(marks[position]) if position < len(marks) else None,
+            Shipment(
+                status=status,
+                stage=stage,
+                tracking_numbers=(number,),
+                tracking_url=record.value("hs_shipping_status_url") if position == 0 else "",
+            ),
+        )
+        for position, number in enumerate(numbers)
+    ]
+
+
+def invoice(connection: Connection, record: Record, parts: Parts) -> Invoice:
+    """Return an invoice; what is paid and due is what HubSpot computes."""
+    currency = record.value("hs_currency").upper() or "XXX"
+    stage = record.value("hs_invoice_status") or "draft"
+    billed, paid, due = (
+        amount(record.value(f"hs_{name}"), currency) for name in ("amount_billed", "amount_paid", "balance_due")
+    )
+    status = cast("DocumentStatus", word(connection, "invoices", stage) or "on_hold")
+    if status == "invoiced" and paid and billed and ZERO < paid < billed:
+        status = "partially_paid"
+    return Invoice(
+        number=record.value("hs_number"),
+        status=status,
+        stage=stage,
+        currency=currency,
+        customer=party(parts.contact) if parts.contact else None,
+        lines=tuple(_line(line, currency) for line in parts.lines),
+        payable_amount=billed or ZERO,
+        paid_amount=paid,
+        amount_due=due,
+        issue_date=day(record.value("hs_invoice_date")),
+        due_date=day(record.value("hs_due_date")),
+        note=record.value("hs_comments"),
+    )
+
+
+def payment(record: Record) -> Payment:
+    """Return a payment; it lists the invoices it is associated with, in full when there is only one."""
+    currency = record.value("hs_currency_code").upper() or "XXX"
+    total = amount(record.value("hs_initial_amount"), currency) or ZERO
+    stage, at = record.value("hs_latest_status"), instant(record.value("hs_initiated_date"))
+    invoices = record.linked("invoices")
+    return Payment(
+        amount=total,
+        currency=currency,
+        status=_PAYMENTS.get(stage.lower(), "pending"),
+        stage=stage,
+        method=record.value("hs_payment_method_type"),
+        paid_at=at,
+        date=at.date() if at else None,
+        reference=record.value("hs_reference_number"),
+        allocations=tuple(Allocation(type="invoices", id=id_, amount=total) for id_ in invoices[:1]),
+    )
+
+
+def refund(record: Record) -> Credit | None:
+    """Return what of a payment went back: HubSpot keeps a sum, no refunds of their own."""
+    currency = record.value("hs_currency_code").upper() or "XXX"
+    total = amount(record.value("hs_refunds_amount"), currency)
+    if not total:
+        return None
+    return Credit(
+        document="refund",
+        amount=total,
+        currency=currency,
+        stage=record.value("hs_latest_status"),
+        reference=record.value("hs_reference_number"),
+        allocations=(Allocation(type="commerce_payments", id=record.id, amount=total),),
+    )
+
+
+def customer(record: Record) -> Customer:
+    """Return a contact."""
+    return Customer(party=party(record), status="archived" if record.archived else "active")
+
+
+def to_facts(connection: Connection, kind: str, record: Record, parts: Parts) -> Facts | None:
+    """Return the facts of a record, None for types that say nothing about an order."""
+    if kind in {"deals", "orders"}:
+        return order(connection, kind, record, parts)
+    if kind == "invoices":
+        return invoice(connection, record, parts)
+    if kind == "commerce_payments":
+        return payment(record)
+    return customer(record) if kind == "contacts" else None

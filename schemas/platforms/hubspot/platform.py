@@ -1,0 +1,241 @@
+"""HubSpot's limits, words and capabilities, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
+
+MARK = "o2c_mark"
+"""Our own unique property on deals, orders, invoices, payments, contacts and line items: the upsert key."""
+PARCELS = "o2c_shipments"
+"""Our own property on orders: the marks of the parcels whose tracking numbers stand beside it, in order."""
+
+TYPE_IDS: Mapping[str, str] = MappingProxyType(
+    {
+        "0-1": "contacts",
+        "0-2": "companies",
+        "0-3": "deals",
+        "0-8": "line_items",
+        "0-46": "notes",
+        "0-53": "invoices",
+        "0-101": "commerce_payments",
+        "0-123": "orders",
+    }
+)
+SINGULAR: Mapping[str, str] = MappingProxyType(
+    {
+        "contact": "contacts",
+        "company": "companies",
+        "deal": "deals",
+        "line_item": "line_items",
+        "note": "notes",
+        "invoice": "invoices",
+        "commerce_payment": "commerce_payments",
+        "order": "orders",
+    }
+)
+PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "deals": (
+            "dealname",
+            "amount",
+            "deal_currency_code",
+            "dealstage",
+            "pipeline",
+            "closedate",
+            "createdate",
+            "description",
+            "hs_is_closed_won",
+            "hs_is_closed_lost",
+            "hs_lastmodifieddate",
+        ),
+        "orders": (
+            "hs_order_name",
+            "hs_currency_code",
+            "hs_total_price",
+            "hs_tax",
+            "hs_order_note",
+            "hs_pipeline",
+            "hs_pipeline_stage",
+            "hs_fulfillment_status",
+            "hs_shipping_tracking_number",
+            "hs_shipping_status_url",
+            "hs_external_created_date",
+            "hs_createdate",
+            "hs_lastmodifieddate",
+            PARCELS,
+        ),
+        "invoices": (
+            "hs_currency",
+            "hs_number",
+            "hs_comments",
+            "hs_invoice_status",
+            "hs_invoice_date",
+            "hs_due_date",
+            "hs_amount_billed",
+            "hs_amount_paid",
+            "hs_balance_due",
+            "hs_lastmodifieddate",
+        ),
+        "commerce_payments": (
+            "hs_initial_amount",
+            "hs_currency_code",
+            "hs_initiated_date",
+            "hs_latest_status",
+            "hs_refunds_amount",
+            "hs_reference_number",
+            "hs_payment_method_type",
+            "hs_lastmodifieddate",
+        ),
+        "contacts": ("email", "firstname", "lastname", "phone", "company", "lastmodifieddate"),
+        "line_items": ("name", "quantity", "price", "amount", "hs_sku", "hs_tax_amount", MARK),
+    }
+)
+"""What a read asks for: properties that are not asked for are not returned."""
+LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "deals": ("contacts", "line_items"),
+        "orders": ("contacts", "line_items"),
+        "invoices": ("contacts", "line_items", "deals", "orders"),
+        "commerce_payments": ("invoices", "deals", "orders"),
+        "contacts": (),
+        "line_items": ("deals", "orders", "invoices"),
+    }
+)
+"""Which associations a read asks for."""
+STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "deals": MappingProxyType(
+            {
+                "draft": "appointmentscheduled",
+                **dict.fromkeys(("open", "invoiced", "partially_paid", "paid", "overpaid", "closed"), "closedwon"),
+                **dict.fromkeys(("partially_fulfilled", "fulfilled", "delivered"), "closedwon"),
+                **dict.fromkeys(("cancelled", "void", "refunded"), "closedlost"),
+            }
+        ),
+        "orders": MappingProxyType(
+            {
+                **dict.fromkeys(("draft", "open", "invoiced", "partially_paid"), "Open"),
+                **dict.fromkeys(("paid", "overpaid"), "Paid"),
+                "partially_fulfilled": "Processed",
+                **dict.fromkeys(("fulfilled", "closed"), "Shipped"),
+                "delivered": "Delivered",
+                **dict.fromkeys(("cancelled", "void"), "Cancelled"),
+                "refunded": "Refunded",
+            }
+        ),
+    }
+)
+"""Object type -> canonical word -> stage id (deals) or stage label (orders, whose ids differ in every portal)."""
+
+PLATFORM = Platform(
+    slug="hubspot",
+    title="HubSpot",
+    side="order",
+    base_url="https://api.hubapi.com",
+    docs="https://developers.hubspot.com/docs/api-reference",
+    auth=Auth(kind="bearer", secret="token", token_url="/oauth/v1/token"),  # noqa: S106 - a name and a path
+    limits=Limits(
+        windows=(Limit(100, 10.0),),
+        concurrent=8,
+        remaining_headers=("x-hubspot-ratelimit-remaining",),
+        timeout_seconds=30.0,
+    ),
+    consistency=Consistency(
+        search_lag_seconds=60.0,
+        settle_seconds=90.0,
+        paging="keyset",
+        mark_field=MappingProxyType(
+            {
+                **dict.fromkeys(("deals", "orders", "invoices", "commerce_payments", "notes"), MARK),
+                "shipments": PARCELS,
+            }
+        ),
+    ),
+    objects=MappingProxyType(
+        {
+            "deals": "order",
+            "orders": "order",
+            "invoices": "invoice",
+            "commerce_payments": "payment",
+            "refunds": "credit",
+            "shipments": "shipment",
+            "contacts": "customer",
+        }
+    ),
+    statuses=MappingProxyType(
+        {
+            "deals:appointmentscheduled": "draft",
+            "deals:qualifiedtobuy": "draft",
+            "deals:presentationscheduled": "draft",
+            "deals:decisionmakerboughtin": "draft",
+            "deals:contractsent": "draft",
+            "deals:closedwon": "open",
+            "deals:closedlost": "cancelled",
+            # A stage of the company's own is known by what HubSpot computes from the pipeline's metadata.
+            "deals:not closed": "draft",
+            "deals:won": "open",
+            "deals:lost": "cancelled",
+            "orders:Open": "open",
+            "orders:Paid": "paid",
+            "orders:Processed": "partially_fulfilled",
+            "orders:Shipped": "fulfilled",
+            "orders:Delivered": "delivered",
+            "orders:Cancelled": "cancelled",
+            "orders:Refunded": "refunded",
+            "invoices:draft": "draft",
+            "invoices:open": "invoiced",
+            "invoices:paid": "paid",
+            "invoices:voided": "void",
+        }
+    ),
+    stages=STAGES["deals"],
+    capabilities=MappingProxyType(
+        {
+            "upsert_order": Effect.RECORDS,
+            "set_status": Effect.RECORDS,
+            "upsert_customer": Effect.RECORDS,
+            "upsert_invoice": Effect.RECORDS,
+            "void_invoice": Effect.RECORDS,
+            "record_payment": Effect.RECORDS,
+            "reverse_payment": Effect.RECORDS,
+            "issue_credit": Effect.RECORDS,
+            "record_refund": Effect.RECORDS,
+            "record_shipment": Effect.RECORDS,
+            "add_note": Effect.RECORDS,
+        }
+    ),
+    shows=MappingProxyType(
+        {
+            "upsert_order": frozenset(("number", "currency", "payable_amount", "note", "email", "status", "lines")),
+            "set_status": frozenset(("status",)),
+            "upsert_invoice": frozenset(
+                ("currency", "payable_amount", "issue_date", "due_date", "note", "email", "lines")
+            ),
+            "record_payment": frozenset(("amount", "currency", "date", "reference")),
+            "record_shipment": frozenset(("tracking", "status")),
+        }
+    ),
+    signature_headers=("x-hubspot-signature-v3", "x-hubspot-request-timestamp", "x-hubspot-signature"),
+    secrets=("token", "webhook_secret"),
+    options=MappingProxyType(
+        {
+            "order_object": "deals or orders: which object is the order (default deals)",
+            "pipeline": "id of the pipeline that new deals or orders go into (default: the portal's first)",
+            "currency": "currency of deals in a portal with one currency",
+            "commerce": "yes: follow invoices and payments in HubSpot as well (needs their scopes)",
+            "number_property": "property that holds the order number (default dealname or hs_order_name)",
+            "po_property": "property that holds the customer's order number",
+            "app_id": "id of our own app: its echoes are read last",
+            "legacy_signatures": "yes: accept v1 and v2 signatures where v3 is absent",
+        }
+    ),
+    gaps=(
+        "HubSpot has no credit note: credits and refunds become notes on the order.",
+        "HubSpot's API cannot send an invoice to the customer.",
+        "A deal has no shipment fields: shipments become notes; order objects keep tracking numbers.",
+        "An order object keeps no carrier.",
+    ),
+)

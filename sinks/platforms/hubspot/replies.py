@@ -1,0 +1,101 @@
+"""What HubSpot's replies mean: one error body, 207 for batches, and statuses of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from app.core.errors import (
+    AuthError,
+    ConflictError,
+    DecodeError,
+    DuplicateError,
+    O2CError,
+    RateLimited,
+    RejectedError,
+    RetryableError,
+    UncertainError,
+)
+from app.core.status import from_status, retry_after
+from app.core.talk import Response
+
+_OK, _MULTI, _MIGRATING, _LOCKED, _TOO_MANY = 200, 207, 477, 423, 429
+_CLIENT, _FORBIDDEN, _MISSING, _CONFLICT, _SERVER = 400, 403, 404, 409, 500
+_LOCK_SECONDS, _DAY_SECONDS = 2.0, 3600.0
+_TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
+NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
+
+
+class Split(msgspec.Struct, frozen=True):
+    """A batch answer taken apart: what was done, and what was refused by trace id."""
+
+    results: tuple[dict[str, Any], ...] = ()
+    refused: dict[str, O2CError] = {}
+
+
+def error_of(response: Response, *, mutating: bool) -> O2CError | None:
+    """Return the error that a reply means; a batch counts as failed when nothing in it was done."""
+    if response.status < _CLIENT:
+        return _inside(response, mutating=mutating)
+    body = _body(response)
+    category = str(body.get("category") or body.get("errorType") or "no category")
+    text = f"HubSpot answered {response.status}: {category}."
+    message = str(body.get("message") or "")
+    match response.status:
+        case 429:
+            daily = body.get("policyName") == "DAILY"
+            return RateLimited(text, retry_after(response) or (_DAY_SECONDS if daily else None))
+        case 423:
+            return RateLimited(text, max(_LOCK_SECONDS, retry_after(response) or 0.0))
+        case 477:
+            return RateLimited(text, retry_after(response))
+        case 403:
+            return RejectedError(f"{text} The token lacks a scope.") if "SCOPE" in category else AuthError(text)
+        case 404 if mutating:
+            return ConflictError(text)
+        case 409:
+            return DuplicateError(text)
+        case 400 if any(word in message for word in _TAKEN):
+            return DuplicateError(text)
+        case 400 if NO_PROPERTY in message:
+            return RejectedError(f"{text} {NO_PROPERTY}.")
+    return from_status("HubSpot", response, mutating=mutating, detail=category)
+
+
+def _inside(response: Response, *, mutating: bool) -> O2CError | None:
+    if response.body and "json" not in response.headers.get("content-type", "json"):
+        text = "HubSpot's address answered with a page instead of JSON."
+        return UncertainError(text) if mutating else RetryableError(text)
+    if response.status != _MULTI or not mutating:
+        return None
+    parts = split(response)
+    return next(iter(parts.refused.values()), None) if not parts.results else None
+
+
+def split(response: Response) -> Split:
+    """Return the results and, by trace id, the refusals of a batch answer."""
+    body = _body(response)
+    refused: dict[str, O2CError] = {}
+    for row in body.get("errors") or []:
+        for trace in (row.get("context") or {}).get("objectWriteTraceId") or [""]:
+            refused[str(trace)] = _item(row)
+    return Split(tuple(body.get("results") or ()), refused)
+
+
+def _item(row: dict[str, Any]) -> O2CError:
+    message, category = str(row.get("message") or ""), str(row.get("category") or "no category")
+    text = f"HubSpot refused one of a batch: {category}."
+    if category == "CONFLICT" or any(word in message for word in _TAKEN):
+        return DuplicateError(text)
+    if category == "OBJECT_NOT_FOUND":
+        return ConflictError(text)
+    return RejectedError(f"{text} {NO_PROPERTY}." if NO_PROPERTY in message else text)
+
+
+def _body(response: Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except DecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}

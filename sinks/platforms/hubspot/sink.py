@@ -1,0 +1,295 @@
+"""HubSpot: every record of ours is upserted under our mark; what has no object there becomes a note."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from app.core.errors import ConflictError, RejectedError
+from app.core.talk import Request, Talk
+from schemas.commands import Command
+from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
+from schemas.money import text
+from schemas.platforms.hubspot import facts as shown_facts
+from schemas.platforms.hubspot.facts import Record
+from schemas.platforms.hubspot.platform import MARK, PARCELS
+from sinks.base import Written
+from sinks.platforms.hubspot import bodies
+from sinks.platforms.hubspot.replies import NO_PROPERTY
+from sinks.platforms.hubspot.talks import Talks, time_of
+
+F = TypeVar("F", bound=Facts)
+_KINDS = {
+    "upsert_invoice": "invoices",
+    "void_invoice": "invoices",
+    "record_payment": "commerce_payments",
+    "reverse_payment": "commerce_payments",
+    "add_note": "notes",
+    "issue_credit": "notes",
+    "record_refund": "notes",
+    "upsert_customer": "contacts",
+}
+_NO_MARK = "-"
+"""Stands in the list of marks for a tracking number that a person typed."""
+
+
+class HubspotSink(Talks):
+    """An order is a deal, or an order object where `order_object` says so."""
+
+    # -- orders and customers -----------------------------------------------------------------------------------------
+
+    def upsert_order(self, command: Command) -> Talk[Written]:
+        """Make the deal or order with its buyer and lines, or change what changed."""
+        order = _facts(command, Order)
+        kind, word = self.order_kind, order.headline or order.status
+        if command.bound_id:
+            return (yield from self._change_order(command, order, word))
+        found = None if command.presence == "absent" else (yield from self.find(kind, command.mark, MARK))
+        if found is None:
+            properties = bodies.order(self.connection, kind, order) | (yield from self.stage(word))
+            id_ = yield from self.upsert(kind, command.mark, properties, "order")
+        else:
+            id_ = found.id
+        if order.customer and order.customer.email:
+            yield from self.buyer(kind, None, id_, order.customer)
+        yield from self.lines(kind, id_, order.lines, order.currency)
+        return (yield from self.shown(kind, id_))
+
+    def _change_order(self, command: Command, order: Order, word: str) -> Talk[Written]:
+        kind, id_ = self.order_kind, command.bound_id
+        properties = bodies.order(self.connection, kind, order, command.changes) if command.changes else {}
+        if "status" in command.changes:
+            properties |= yield from self.stage(word)
+        yield from self.patch("order", kind, id_, properties)
+        yield from self._change_parts(kind, command, order)
+        return (yield from self.shown(kind, id_))
+
+    def _change_parts(self, kind: str, command: Command, document: Order | Invoice) -> Talk[None]:
+        if not {"email", "lines"} & set(command.changes):
+            return
+        record = yield from self.find(kind, command.bound_id)
+        if record is None:
+            raise ConflictError(f"HubSpot: {kind} {command.bound_id} is gone.")
+        if "email" in command.changes and document.customer and document.customer.email:
+            yield from self.buyer(kind, record, record.id, document.customer)
+        if "lines" in command.changes:
+            lines = document.lines
+            if isinstance(document, Invoice):
+                lines = bodies.billed_lines(document, self.connection.taxes)
+            yield from self.replace_lines(kind, record, lines, document.currency)
+
+    def set_status(self, command: Command) -> Talk[Written]:
+        """Move the deal or order to the stage that shows a canonical word."""
+        id_ = command.bound_id or _link(command, "order")
+        yield from self.patch("status", self.order_kind, id_, (yield from self.stage(command.status)))
+        return (yield from self.shown(self.order_kind, id_))
+
+    def upsert_customer(self, command: Command) -> Talk[Written]:
+        """Find the contact by e-mail, else make it; a bound one gets the desired data."""
+        party = _facts(command, Customer).party
+        if command.bound_id:
+            yield from self.patch("customer", "contacts", command.bound_id, bodies.contact(party))
+        id_ = command.bound_id or (yield from self.contact(party))
+        return (yield from self.shown("contacts", id_))
+
+    # -- invoices and payments ----------------------------------------------------------------------------------------
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        """Draft the invoice, give it buyer, lines and order, compare the total, then open it; nothing is sent."""
+        invoice = _facts(command, Invoice)
+        if command.bound_id:
+            head = bodies.invoice(invoice, command.changes) if command.changes else {}
+            yield from self.patch("invoice", "invoices", command.bound_id, head)
+            yield from self._change_parts("invoices", command, invoice)
+            return (yield from self.shown("invoices", command.bound_id))
+        found = None if command.presence == "absent" else (yield from self.find("invoices", command.mark, MARK))
+        id_ = (
+            found.id
+            if found
+            else (yield from self.upsert("invoices", command.mark, bodies.invoice(invoice), "invoice"))
+        )
+        if found is None or found.value("hs_invoice_status") == "draft":
+            yield from self._fill(id_, command, invoice)
+        return (yield from self.shown("invoices", id_))
+
+    def _fill(self, id_: str, command: Command, invoice: Invoice) -> Talk[None]:
+        if invoice.customer:
+            yield from self.buyer("invoices", None, id_, invoice.customer)
+        yield from self.lines("invoices", id_, bodies.billed_lines(invoice, self.connection.taxes), invoice.currency)
+        if order := command.links.get("order"):
+            yield from self.link("invoices", id_, self.order_kind, [order], "link-order")
+        if invoice.status == "draft":
+            return
+        record = yield from self.find("invoices", id_)
+        billed = shown_facts.amount(record.value("hs_amount_billed"), invoice.currency) if record else None
+        if billed != invoice.payable_amount:
+            raise RejectedError(
+                f"HubSpot would bill {billed} instead of {invoice.payable_amount}: the invoice {id_} stays a draft."
+            )
+        yield from self.patch("open", "invoices", id_, {"hs_invoice_status": "open"})
+
+    def void_invoice(self, command: Command) -> Talk[Written]:
+        """Void the invoice; it stays visible as voided."""
+        id_ = command.bound_id or _link(command, "invoice")
+        yield from self.patch("void", "invoices", id_, {"hs_invoice_status": "voided"})
+        return (yield from self.shown("invoices", id_))
+
+    def record_payment(self, command: Command) -> Talk[Written]:
+        """Record money taken elsewhere on the invoice and the order; nothing is charged."""
+        payment = _facts(command, Payment)
+        found = (
+            None if command.presence == "absent" else (yield from self.find("commerce_payments", command.mark, MARK))
+        )
+        id_ = command.bound_id or (found.id if found else "")
+        if not id_:
+            id_ = yield from self.upsert("commerce_payments", command.mark, bodies.payment(payment), "payment")
+        for name, kind in (("invoice", "invoices"), ("order", self.order_kind)):
+            if target := command.links.get(name):
+                yield from self.link("commerce_payments", id_, kind, [target], f"link-{name}")
+        return (yield from self.shown("commerce_payments", id_))
+
+    def reverse_payment(self, command: Command) -> Talk[Written]:
+        """Archive the record of a payment; no money moves."""
+        id_ = command.bound_id or _link(command, "payment")
+        path = f"/crm/v3/objects/commerce_payments/{id_}"
+        yield from self.ask(Request(method="DELETE", path=path, mutates=True, step="reverse"))
+        return Written(type="commerce_payments", id=id_, mark=command.mark)
+
+    # -- notes --------------------------------------------------------------------------------------------------------
+
+    def add_note(self, command: Command) -> Talk[Written]:
+        """Write a note on the order."""
+        return (yield from self._note(command, command.text))
+
+    def issue_credit(self, command: Command) -> Talk[Written]:
+        """Note the credit: HubSpot has no credit notes."""
+        credit = _facts(command, Credit)
+        money = f"{text(credit.amount, credit.currency)} {credit.currency}"
+        return (yield from self._note(command, f"Credit note {credit.number or credit.reference}: {money}"))
+
+    def record_refund(self, command: Command) -> Talk[Written]:
+        """Note the refund that happened elsewhere; no money moves."""
+        credit = _facts(command, Credit)
+        money = f"{text(credit.amount, credit.currency)} {credit.currency}"
+        return (yield from self._note(command, f"Refund {credit.reference or credit.number}: {money}"))
+
+    def _note(self, command: Command, body: str) -> Talk[Written]:
+        name, kind = ("order", self.order_kind) if "order" in command.links else ("invoice", "invoices")
+        target = _link(command, name)
+        reply, record = yield from self.look(kind, target)
+        if record is None:
+            raise RejectedError(f"HubSpot: {kind} {target} is gone, there is nothing to write the note on.")
+        properties = {"hs_note_body": body, "hs_timestamp": bodies.moment(time_of(reply, record))}
+        id_ = yield from self.upsert("notes", command.mark, properties, "note")
+        yield from self.link("notes", id_, kind, [target], "link-note")
+        return Written(type="notes", id=id_, mark=command.mark)
+
+    # -- shipments ----------------------------------------------------------------------------------------------------
+
+    def record_shipment(self, command: Command) -> Talk[Written]:
+        """Add the tracking number to the order object; a deal gets a note."""
+        parcel = _facts(command, Shipment)
+        numbers = ", ".join(parcel.tracking_numbers)
+        if self.order_kind != "orders":
+            what = " ".join(part for part in (parcel.carrier, numbers) if part)
+            return (yield from self._note(command, f"{parcel.status.capitalize()}: {what or 'without tracking'}"))
+        id_ = command.links.get("order") or command.bound_id.partition("-")[0]
+        record = yield from self.find("orders", id_)
+        if record is None:
+            raise ConflictError(f"HubSpot: order {id_} is gone.")
+        yield from self._parcel(record, _with_parcel(record, command, parcel))
+        after = yield from self.find("orders", id_)
+        found = _parcel_of(after, command) if after else None
+        return found or Written(type="shipments", id=id_, mark=command.mark)
+
+    def _parcel(self, order: Record, properties: bodies.Properties) -> Talk[None]:
+        try:
+            yield from self.patch("shipment", "orders", order.id, properties)
+        except RejectedError as error:
+            if NO_PROPERTY not in str(error):
+                raise
+            yield from self.define("orders", PARCELS, "shipment-property", unique=False)
+            yield from self.patch("shipment-again", "orders", order.id, properties)
+
+    # -- earlier tries ------------------------------------------------------------------------------------------------
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        """Ask by our mark: reads by a unique property are consistent, searches are not."""
+        kind = _KINDS.get(command.capability, self.order_kind)
+        if command.capability == "record_shipment" and kind == "orders":
+            record = yield from self.find("orders", _link(command, "order"))
+            return _parcel_of(record, command) if record else None
+        if command.capability == "record_shipment":
+            kind = "notes"
+        if command.capability == "reverse_payment":
+            id_ = command.bound_id or _link(command, "payment")
+            there = yield from self.find(kind, id_)
+            return None if there else Written(type=kind, id=id_, mark=command.mark)
+        if isinstance(command.facts, Customer) and command.facts.party.email:
+            record = yield from self.find(kind, command.facts.party.email, "email")
+        elif command.kind == "set":
+            record = yield from self.find(kind, command.bound_id)
+        else:
+            record = yield from self.find(kind, command.mark, MARK)
+        if record is None or kind == "notes":
+            return Written(type=kind, id=record.id, mark=command.mark) if record else None
+        found = yield from self.written(kind, record)
+        return msgspec.structs.replace(found, complete=_complete(kind, record, command.facts))
+
+    def reread(self, command: Command) -> Talk[Written | None]:
+        """Read the bound object as it is now."""
+        kind = _KINDS.get(command.capability, self.order_kind)
+        if command.capability == "record_shipment":
+            record = yield from self.find("orders", command.bound_id.partition("-")[0])
+            return _parcel_of(record, command) if record else None
+        record = yield from self.find(kind, command.bound_id)
+        return (yield from self.written(kind, record)) if record else None
+
+
+def _facts(command: Command, kind: type[F]) -> F:
+    if not isinstance(command.facts, kind):
+        raise RejectedError(f"HubSpot: {command.capability} needs a {kind.__name__.lower()}.")
+    return command.facts
+
+
+def _link(command: Command, name: str) -> str:
+    if not command.links.get(name):
+        raise RejectedError(f"HubSpot: {command.capability} needs the {name} it belongs to.")
+    return command.links[name]
+
+
+def _complete(kind: str, record: Record, wanted: Facts) -> bool:
+    """Tell whether an earlier try got to its end: buyer and lines there, invoice opened."""
+    if kind == "invoices" and record.value("hs_invoice_status") == "draft":
+        return isinstance(wanted, Invoice) and wanted.status == "draft"
+    if not isinstance(wanted, Order):
+        return True
+    has_buyer = bool(record.linked("contacts")) or not (wanted.customer and wanted.customer.email)
+    return has_buyer and len(record.linked("line_items")) >= len(wanted.lines)
+
+
+def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.Properties:
+    """Return the order's tracking numbers and marks with this parcel's among them; they stay in step."""
+    numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
+    marks = record.value(PARCELS).split()[: len(numbers)]
+    marks += [_NO_MARK] * (len(numbers) - len(marks))
+    if command.mark not in marks:
+        marks += [command.mark, *[_NO_MARK] * (len(parcel.tracking_numbers) - 1)] if parcel.tracking_numbers else []
+        numbers += parcel.tracking_numbers
+    elif parcel.tracking_numbers:
+        numbers[marks.index(command.mark)] = parcel.tracking_numbers[0]
+    values = {
+        "hs_fulfillment_status": {"delivered": "Delivered"}.get(parcel.status, "Shipped"),
+        "hs_shipping_tracking_number": ", ".join(numbers),
+        "hs_shipping_status_url": parcel.tracking_url,
+        PARCELS: " ".join(marks),
+    }
+    return {name: value for name, value in values.items() if value and value != record.value(name)}
+
+
+def _parcel_of(record: Record, command: Command) -> Written | None:
+    for id_, mark, parcel in shown_facts.shipments(record):
+        if (command.bound_id and id_ == command.bound_id) or (mark and mark == command.mark):
+            return Written(type="shipments", id=id_, facts=parcel, mark=mark)
+    return None

@@ -1,0 +1,263 @@
+"""The conversations that every HubSpot write is made of: read, upsert under our mark, associate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from app.core.errors import DecodeError, O2CError, RejectedError, UnsupportedError
+from app.core.talk import Request, Response, Talk
+from schemas.facts import Line, Party
+from schemas.platforms.hubspot import PLATFORM, facts
+from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
+from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES, STAGES
+from sinks.base import Sink, Written
+from sinks.platforms.hubspot import bodies, replies
+
+_BATCH, _MISSING, _BAD, _CONFLICT = 100, 404, 400, 409
+_DELIVERED = {"delivered": "Delivered", "fulfilled": "Shipped", "partially_fulfilled": "Partially shipped"}
+
+
+class Talks(Sink):
+    """What the capabilities share."""
+
+    platform = PLATFORM
+
+    def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
+        """Return the error that a reply means; a batch counts as failed when nothing in it was done."""
+        return replies.error_of(response, mutating=mutating)
+
+    @property
+    def order_kind(self) -> str:
+        """Return which object is the order here."""
+        return self.connection.options.get("order_object", "deals")
+
+    # -- one call -----------------------------------------------------------------------------------------------------
+
+    def ask(self, request: Request) -> Talk[Response]:
+        """Make one call; its error is raised."""
+        reply = yield request
+        if (error := replies.error_of(reply, mutating=request.mutates)) is not None:
+            raise error
+        return reply
+
+    def post(self, step: str, path: str, body: object, *, lock: str = "") -> Talk[Response]:
+        """Make one write."""
+        request = Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
+        return (yield from self.ask(request))
+
+    def patch(self, step: str, kind: str, id_: str, properties: bodies.Properties) -> Talk[None]:
+        """Change properties of one record; nothing is sent when there are none."""
+        if properties:
+            path, body = f"/crm/v3/objects/{kind}/{id_}", {"properties": properties}
+            yield from self.ask(Request(method="PATCH", path=path, json=body, mutates=True, step=step))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def find(self, kind: str, id_: str, by: str = "") -> Talk[Record | None]:
+        """Read one record by id or by a unique property, None when there is none: a consistent read."""
+        _, record = yield from self.look(kind, id_, by)
+        return record
+
+    def look(self, kind: str, id_: str, by: str = "") -> Talk[tuple[Response, Record | None]]:
+        """Read one record and keep the reply, whose Date header is the only clock a sink has."""
+        params = {"properties": ",".join(self._properties(kind))}
+        if LINKS.get(kind):
+            params["associations"] = ",".join(LINKS[kind])
+        if by:
+            params["idProperty"] = by
+        path = f"/crm/v3/objects/{kind}/{quote(id_, safe='')}"
+        reply = yield Request(method="GET", path=path, params=params)
+        if reply.status == _MISSING or (by == MARK and reply.status == _BAD and (yield from self._unmarked(kind))):
+            return reply, None
+        if (error := replies.error_of(reply, mutating=False)) is not None:
+            raise error
+        return reply, _record(reply.json())
+
+    def _properties(self, kind: str) -> list[str]:
+        own = [self.connection.options.get(name, "") for name in ("number_property", "po_property")]
+        extra = own if kind == self.order_kind else []
+        return list(dict.fromkeys([*PROPERTIES.get(kind, ()), MARK, *filter(None, extra)]))
+
+    def _unmarked(self, kind: str) -> Talk[bool]:
+        """Tell whether the portal does not know our property yet, so that nothing can carry it."""
+        reply = yield Request(method="GET", path=f"/crm/v3/properties/{kind}/{MARK}")
+        return reply.status == _MISSING
+
+    def batch_read(self, kind: str, ids: Sequence[str]) -> Talk[list[Record]]:
+        """Read records by id, a hundred at a time."""
+        found: list[Record] = []
+        for start in range(0, len(ids), _BATCH):
+            inputs = [{"id": id_} for id_ in ids[start : start + _BATCH]]
+            body = {"inputs": inputs, "properties": self._properties(kind), "propertiesWithHistory": []}
+            reply = yield from self.ask(Request(method="POST", path=f"/crm/v3/objects/{kind}/batch/read", json=body))
+            found += [_record(row) for row in replies.split(reply).results]
+        return found
+
+    def written(self, kind: str, record: Record) -> Talk[Written]:
+        """Return what the platform shows of *record*, its contact and lines included."""
+        parts = Parts()
+        if "line_items" in LINKS[kind]:
+            contacts = yield from self.batch_read("contacts", record.linked("contacts")[:1])
+            lines = yield from self.batch_read("line_items", record.linked("line_items"))
+            parts = Parts(contact=contacts[0] if contacts else None, lines=tuple(lines))
+        stage = record.value("dealstage" if kind == "deals" else "hs_pipeline_stage")
+        if kind == self.order_kind and stage and not facts.word(self.connection, kind, stage):
+            stages = [stage for pipeline in (yield from self._pipelines()) for stage in pipeline.stages]
+            parts = msgspec.structs.replace(parts, stages={one.id: one for one in stages})
+        shown = facts.to_facts(self.connection, kind, record, parts)
+        return Written(type=kind, id=record.id, facts=shown, mark=facts.mark(record))
+
+    def shown(self, kind: str, id_: str) -> Talk[Written]:
+        """Read a record that was just written."""
+        record = yield from self.find(kind, id_)
+        if record is None:
+            raise RejectedError(f"HubSpot: {kind} {id_} is gone after it was written.")
+        return (yield from self.written(kind, record))
+
+    # -- our mark -----------------------------------------------------------------------------------------------------
+
+    def upsert(self, kind: str, mark: str, properties: bodies.Properties, step: str) -> Talk[str]:
+        """Write the one record that carries *mark* and return its id; the property is made when it is missing."""
+        body = bodies.marked(mark, properties)
+        return (yield from self._upserted(kind, body, step))[0]
+
+    def _upserted(self, kind: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[list[str]]:
+        path = f"/crm/v3/objects/{kind}/batch/upsert"
+        reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
+        error = replies.error_of(reply, mutating=True)
+        if error is not None and replies.NO_PROPERTY in str(error):
+            yield from self.define(kind, MARK, f"{step}-property", unique=True)
+            reply = yield from self.post(f"{step}-again", path, body, lock=lock)
+            error = None
+        parts = replies.split(reply)
+        if error := error or next(iter(parts.refused.values()), None):
+            raise error
+        return [str(row["id"]) for row in parts.results]
+
+    def define(self, kind: str, name: str, step: str, *, unique: bool) -> Talk[None]:
+        """Make a property of ours beside HubSpot's own; one that exists already is fine."""
+        known = yield from self.ask(Request(method="GET", path=f"/crm/v3/properties/{kind}/hs_object_id"))
+        body = {
+            "name": name,
+            "label": name,
+            "description": "Written by the order sync; do not edit.",
+            "type": "string",
+            "fieldType": "text",
+            "groupName": str(known.json()["groupName"]),
+            "hasUniqueValue": unique,
+        }
+        path = f"/crm/v3/properties/{kind}"
+        reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step)
+        if reply.status != _CONFLICT and (error := replies.error_of(reply, mutating=True)) is not None:
+            raise error
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def link(self, kind: str, id_: str, to: str, ids: Sequence[str], step: str) -> Talk[None]:
+        """Associate a record with others by the default type; saying it twice changes nothing."""
+        for start in range(0, len(ids), _BATCH):
+            inputs = [{"from": {"id": id_}, "to": {"id": other}} for other in ids[start : start + _BATCH]]
+            path = f"/crm/v4/associations/{kind}/{to}/batch/associate/default"
+            yield from self.post(f"{step}-{start}" if start else step, path, {"inputs": inputs})
+
+    def contact(self, party: Party) -> Talk[str]:
+        """Return the contact with that e-mail, made when there is none; its own data is never overwritten."""
+        by, key = ("email", party.email) if party.email else (MARK, f"customer/{party.name.strip().lower()}")
+        found = yield from self.find("contacts", key, by)
+        if found is not None:
+            return found.id
+        properties = bodies.contact(party) | ({} if party.email else {MARK: key})
+        row = {"idProperty": by, "id": key, "objectWriteTraceId": "customer", "properties": properties}
+        ids = yield from self._upserted("contacts", {"inputs": [row]}, "customer", f"customer:{key.lower()}")
+        return ids[0]
+
+    def buyer(self, kind: str, record: Record | None, id_: str, party: Party) -> Talk[None]:
+        """Associate the buyer, and nobody else any more when *record* shows others."""
+        contact = yield from self.contact(party)
+        yield from self.link(kind, id_, "contacts", [contact], "link-customer")
+        others = [one for one in record.linked("contacts") if one != contact] if record else []
+        for other in others:
+            path = f"/crm/v4/objects/{kind}/{id_}/associations/contacts/{other}"
+            yield from self.ask(Request(method="DELETE", path=path, mutates=True, step=f"unlink-{other}"))
+
+    def lines(self, kind: str, id_: str, lines: Sequence[Line], currency: str) -> Talk[list[str]]:
+        """Write the lines by position under a key of their own, so that a second try makes no second line."""
+        ids: list[str] = []
+        for start in range(0, len(lines), _BATCH):
+            rows = []
+            for position, line in enumerate(lines[start : start + _BATCH], start):
+                key = f"{kind}/{id_}/{position}"
+                properties = {MARK: key, **bodies.line(line, currency, self.connection.taxes)}
+                rows.append({"idProperty": MARK, "id": key, "objectWriteTraceId": key, "properties": properties})
+            ids += yield from self._upserted("line_items", {"inputs": rows}, f"lines-{start}" if start else "lines")
+        yield from self.link(kind, id_, "line_items", ids, "link-lines")
+        return ids
+
+    def replace_lines(self, kind: str, record: Record, lines: Sequence[Line], currency: str) -> Talk[None]:
+        """Write the lines and archive every other line of the record."""
+        ids = yield from self.lines(kind, record.id, lines, currency)
+        stale = [id_ for id_ in record.linked("line_items") if id_ not in ids]
+        for start in range(0, len(stale), _BATCH):
+            body = {"inputs": [{"id": id_} for id_ in stale[start : start + _BATCH]]}
+            yield from self.post(f"stale-lines-{start}", "/crm/v3/objects/line_items/batch/archive", body)
+
+    # -- stages -------------------------------------------------------------------------------------------------------
+
+    def stage(self, word: str) -> Talk[bodies.Properties]:
+        """Return the properties that show a canonical word; the stage's id is looked up where portals differ."""
+        kind = self.order_kind
+        own = self.connection.stages.get(word, "")
+        wanted = own or STAGES[kind].get(word, "")
+        if not wanted:
+            raise UnsupportedError(f"HubSpot has no stage for {word}: map it under stages.")
+        if kind == "deals" and not own and not self.connection.options.get("pipeline"):
+            return {"dealstage": wanted}
+        chosen = _chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), wanted)
+        if chosen is None and word == "delivered":
+            chosen = _chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), "Shipped")
+        if chosen is None:
+            raise UnsupportedError(f"HubSpot has no stage {wanted} for {word}: map {word} under stages.")
+        if kind == "deals":
+            return {"dealstage": chosen.id}
+        fulfilment = {"hs_fulfillment_status": _DELIVERED[word]} if word in _DELIVERED else {}
+        return {"hs_pipeline_stage": chosen.id, **fulfilment}
+
+    def _pipelines(self) -> Talk[tuple[Pipeline, ...]]:
+        reply = yield from self.ask(Request(method="GET", path=f"/crm/v3/pipelines/{self.order_kind}"))
+        try:
+            return facts.pipelines(reply.json())
+        except (msgspec.ValidationError, KeyError) as error:
+            raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
+
+
+def _chosen(pipelines: Sequence[Pipeline], pipeline: str, wanted: str) -> Stage | None:
+    """Return the stage by id, by label, or as the won, lost or first one of a pipeline with stages of its own."""
+    stages = [stage for one in pipelines if not pipeline or one.id == pipeline for stage in one.stages]
+    named = [stage for stage in stages if wanted == stage.id or wanted.lower() == stage.label.lower()]
+    meant = {
+        "closedwon": [stage for stage in stages if stage.won],
+        "closedlost": [stage for stage in stages if stage.closed and not stage.won],
+        "appointmentscheduled": [stage for stage in stages if not stage.closed],
+    }
+    return next(iter(named or meant.get(wanted, [])), None)
+
+
+def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
+    try:
+        return facts.record_of(value)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"HubSpot: a record does not have the documented shape: {error}.") from error
+
+
+def time_of(reply: Response, record: Record) -> datetime:
+    """Return when the platform answered, by its own clock."""
+    try:
+        return parsedate_to_datetime(reply.headers["date"])
+    except (KeyError, ValueError):
+        return facts.modified(record) or datetime.fromtimestamp(0, UTC)
