@@ -258,9 +258,11 @@ class PartitionPath:
     async def _settle(self, gathered: Gathered, position: int) -> None:
         """Make *gathered* durable: Kafka first, acknowledged, then the store."""
         changes = list(gathered.changes(self.store, self.store.epoch, position))
-        addressed = list(self._changelog_records(changes))
+        addressed: list[Addressed] = []
         origin = f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
         shipper = self._around.shipper
+        for change in changes:
+            shipper.check(change.key, change.state, len(change.packed))
         for out in gathered.outs:
             shipper.check(out.key, out.value, sum(len(k) + len(v) for k, v in out.headers) if out.headers else 0)
             headers = (*out.headers, (ORIGIN, origin))
@@ -271,21 +273,32 @@ class PartitionPath:
         self._count(gathered)
 
     async def _commit(self, changes: list[Change], addressed: list[Addressed]) -> None:
-        if not addressed:
+        """Ship what others read, then the changelog, then write the store; each waits for the one before.
+
+        Were the changelog acknowledged alone, recovery would know the events, and a replay would emit nothing.
+        """
+        if not (changes or addressed):
             return
-        await self._around.guard.check(self.generation)
-        landed = await self._around.shipper.ship(parcels_of(addressed))
-        if not self._around.guard.current(self.generation):
-            raise Fenced("The group moved on before the records were acknowledged.")
-        gaps, position = self._gaps(landed.get((self.changelog.topic, self.partition), []))
+        await self._ship(addressed)
+        landed = await self._ship(list(self._changelog_records(changes)))
+        gaps, position = self._gaps(landed)
         self.store.write(changes, position, self.store.epoch)
         for start, end in gaps:
             await self._repair(start, end)
 
+    async def _ship(self, addressed: list[Addressed]) -> list[Landed]:
+        """Return where the changelog's records landed."""
+        if not addressed:
+            return []
+        await self._around.guard.check(self.generation)
+        landed = await self._around.shipper.ship(parcels_of(addressed))
+        if not self._around.guard.current(self.generation):
+            raise Fenced("The group moved on before the records were acknowledged.")
+        return landed.get((self.changelog.topic, self.partition), [])
+
     def _changelog_records(self, changes: Sequence[Change]) -> Iterator[Addressed]:
         address = (self.changelog.topic, self.partition)
         for change in changes:
-            self._around.shipper.check(change.key, change.state, len(change.packed))
             yield address, change.key, change.state, ((HEADER, change.packed),)
 
     def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
@@ -347,7 +360,7 @@ class PartitionPath:
             self.store.write([], end, self.store.epoch)
         if changes:
             _log.warning("changelog.repaired", table=self.processor.name, partition=self.partition, keys=len(changes))
-            await self._commit(changes, list(self._changelog_records(changes)))
+            await self._commit(changes, [])
 
     def _rewritten(self, keys: list[bytes]) -> Iterator[Change]:
         position = self._position(())

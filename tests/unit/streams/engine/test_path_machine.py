@@ -304,6 +304,6 @@ class PathMachine(RuleBasedStateMachine):
 
 
 PathMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPath = PathMachine.TestCase
