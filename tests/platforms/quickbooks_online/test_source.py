@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import AuthError, DecodeError, RateLimited
-from app.core.talk import Request, Response
+from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Invoice, Order, Payment
@@ -375,20 +375,12 @@ def test_an_applied_credit_in_a_sweep_is_a_hint() -> None:
 
 def test_a_full_capture_is_asked_per_entity_and_then_by_halved_windows() -> None:
     many = [invoice(Id=str(number)) for number in range(1000)]
+    full, one_ = captured(Invoice=many), reply({"QueryResponse": {"Invoice": [invoice(Id="92")]}})
+    window = reply({"QueryResponse": {"Invoice": many}})
+    half = reply({"QueryResponse": {"Invoice": [invoice(Id="93")]}})
+    rest = [captured()] * 5
     talk = SOURCE_OF.sweep("changes", "2026-05-05T10:00:00+00:00", NOW)
-    requests: list[Request] = [next(talk)]
-    windows = 0
-    with pytest.raises(StopIteration) as done:
-        while True:
-            asked = requests[-1]
-            if "entities" in asked.params:
-                full = asked.params["entities"].startswith("Invoice")
-                response = captured(Invoice=many) if full else captured()
-            else:
-                windows += 1
-                response = reply({"QueryResponse": {"Invoice": many if windows == 1 else [invoice(Id=f"9{windows}")]}})
-            requests.append(talk.send(response))
-    page = done.value.value
+    requests, page = answer(talk, full, full, window, one_, half, *rest)
     queries = [request.params["query"] for request in requests if "query" in request.params]
     assert len(queries) == 3
     assert "LastUpdatedTime >= '2026-05-05T09:58:00+00:00'" in queries[1]
