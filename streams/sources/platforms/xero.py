@@ -218,7 +218,7 @@ class XeroSource(Source):
         """Read one object; 404 says that it is gone (voided and deleted documents are still shown)."""
         if hint.object.type == "history":
             return (yield from self._read_history(hint))
-        params = {} if hint.object.type in {"payment", "refund", "contact"} else {"unitdp": "4"}
+        params = {"unitdp": "4"} if hint.object.type in {"invoice", "credit_note"} else {}
         reply = yield self._get(f"{_PATHS[hint.object.type]}/{hint.object.id}", params)
         if reply.status == _MISSING:
             return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]

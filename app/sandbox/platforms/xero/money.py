@@ -130,13 +130,13 @@ class Books(Documents):
         """Take a bank transaction of type RECEIVE-OVERPAYMENT: it makes an Overpayment."""
         if body.get("Type") != "RECEIVE-OVERPAYMENT":
             raise InvalidError("Only RECEIVE-OVERPAYMENT is simulated.")
-        self.bank(body.get("BankAccount") or {})
+        account = self.bank(body.get("BankAccount") or {})
         lines = body.get("LineItems") or ()
         if len(lines) != 1:
             raise InvalidError("An overpayment must have exactly one line item.")
         row = self._document({**body, "LineAmountTypes": "NoTax", "Status": "DRAFT", "Reference": ""}, 4)
         row.update(Type="RECEIVE-OVERPAYMENT", Status="AUTHORISED", Allocations=[])
-        row.update(OverpaymentID=self.new_id(), BankTransactionID=self.new_id())
+        row.update(OverpaymentID=self.new_id(), BankTransactionID=self.new_id(), AccountCode=account["Code"])
         self.advances[row["OverpaymentID"]] = row
         self.touch(row, "")
         return row
@@ -184,4 +184,6 @@ class Books(Documents):
         """Return the bank transaction behind an overpayment."""
         keep = ("BankTransactionID", "OverpaymentID", "Type", "Date")
         shown = {**{name: row[name] for name in keep}, **self._shown_document(row, full=True, places=4)}
-        return {**shown, "Status": "AUTHORISED"}
+        account = self.accounts[row["AccountCode"]]
+        bank = {name: account[name] for name in ("AccountID", "Code", "Name")}
+        return {**shown, "Status": "AUTHORISED", "BankAccount": bank}

@@ -1,0 +1,479 @@
+"""Every capability of the sink run against the simulated Xero, and read back by the source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from app.core.errors import DuplicateError, RejectedError
+from app.core.talk import Request
+from schemas.events import ChangeEvent, Hint
+from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
+from schemas.platform import Effect
+from schemas.refs import ObjectRef
+from sinks.base import Written
+from sinks.platforms.xero import XeroSink
+from streams.sources.platforms.xero import XeroSource
+from tests.platforms.xero.company import ADA, CONNECTION, INVOICE, LINES, TENANT, Company, command, opened
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+async def company() -> AsyncIterator[Company]:
+    async with opened() as found:
+        yield found
+
+
+async def test_an_invoice_equals_the_order_to_the_cent_and_names_its_parts(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    shown = company.books("invoice")[0]
+    assert (shown["total"], shown["tax"], shown["status"], shown["number"]) == ("15.53", "1.76", "invoiced", "INV-0001")
+    assert shown["mark"] == f"PO 7 [SO-1001] {command('upsert_invoice', INVOICE).mark}"
+    assert isinstance(written.facts, Invoice)
+    assert (written.facts.po_number, written.facts.reference, written.facts.issue_date) == (
+        "PO 7",
+        "SO-1001",
+        date(2026, 5, 1),
+    )
+    codes = [line["AccountCode"] for line in company.sandbox.books_of.invoices[written.id]["LineItems"]]
+    assert codes == ["200", "210", "200"]
+
+
+async def test_what_is_written_and_what_is_read_are_the_same_facts(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    event = (await company.read("invoice", written.id))[0]
+    assert event.facts == written.facts
+    assert event.mirror_of == written.mark == command("upsert_invoice", INVOICE).mark
+    assert event.anchors == ()
+
+
+async def test_two_orders_of_one_customer_make_one_contact(company: Company) -> None:
+    await company.write("upsert_invoice", INVOICE)
+    shouting = msgspec.structs.replace(INVOICE, customer=msgspec.structs.replace(ADA, name="ADA"))
+    await company.write("upsert_invoice", shouting, n=2)
+    assert len(company.books("customer")) == 1
+    assert [request.lock for request in company.requests if request.lock] == ["customer:ada@example.com"]
+
+
+async def test_another_customer_of_the_same_name_is_another_contact(company: Company) -> None:
+    await company.write("upsert_customer", Customer(party=ADA))
+    other = await company.write(
+        "upsert_customer", Customer(party=Party(name="Ada Lovelace", email="al@example.org")), n=2
+    )
+    assert isinstance(other.facts, Customer)
+    assert other.facts.party.name == "Ada Lovelace (al@example.org)"
+    again = await company.write(
+        "upsert_customer", Customer(party=Party(name="Ada Lovelace", email="al@example.org")), n=3
+    )
+    assert again.id == other.id
+
+
+async def test_a_customer_without_email_is_found_by_name_and_quotes_are_harmless(company: Company) -> None:
+    party = Party(name='A "quoted" \\ name')
+    first = await company.write("upsert_customer", Customer(party=party))
+    assert (await company.write("upsert_customer", Customer(party=party), n=2)).id == first.id
+    with pytest.raises(RejectedError, match="fallback_contact"):
+        await company.write("upsert_customer", Customer(party=Party()))
+
+
+async def test_an_archived_contact_is_replaced_and_a_bound_one_is_changed(company: Company) -> None:
+    first = await company.write("upsert_customer", Customer(party=ADA))
+    company.sandbox.verbs["archive_contact"]({"id": first.id})
+    second = await company.write("upsert_customer", Customer(party=ADA), n=2)
+    assert second.id != first.id
+    named = msgspec.structs.replace(ADA, name="Ada King")
+    changed = await company.write("upsert_customer", Customer(party=named), bound_id=second.id)
+    assert isinstance(changed.facts, Customer)
+    assert changed.facts.party.name == "Ada King"
+
+
+async def test_a_set_changes_only_what_it_names(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    company.requests.clear()
+    wish = msgspec.structs.replace(INVOICE, po_number="PO 8", due_date=date(2026, 6, 30))
+    changed = await company.write("upsert_invoice", wish, bound_id=written.id, changes=("po_number",))
+    assert isinstance(changed.facts, Invoice)
+    assert (changed.facts.po_number, changed.facts.reference, changed.facts.due_date) == (
+        "PO 8",
+        "SO-1001",
+        date(2026, 5, 31),
+    )
+    assert list(company.requests[-1].json["Invoices"][0]) == ["InvoiceID", "Reference"]
+    more = msgspec.structs.replace(wish, lines=LINES[:1], payable_amount=Decimal("10.54"))
+    changes = ("currency", "due_date", "issue_date", "lines", "payable_amount")
+    changed = await company.write("upsert_invoice", more, bound_id=written.id, changes=changes)
+    assert isinstance(changed.facts, Invoice)
+    assert (changed.facts.payable_amount, changed.facts.due_date) == (Decimal("10.54"), date(2026, 6, 30))
+    same = await company.write("upsert_invoice", more, bound_id=written.id, changes=("note",))
+    assert same == changed
+
+
+async def test_a_stranger_with_the_same_words_is_never_overwritten(company: Company) -> None:
+    stranger = company.sandbox.verbs["type_invoice"](
+        {"customer": "Bo", "reference": "SO-1001", "number": "INV-0001", "lines": [{"title": "x", "price": "1"}]}
+    )
+    written = await company.write("upsert_invoice", INVOICE)
+    assert isinstance(stranger, dict)
+    assert written.id != stranger["id"]
+    assert sorted(row["number"] for row in company.books("invoice")) == ["INV-0001", "INV-0002"]
+
+
+async def test_an_unknown_presence_asks_first_and_adopts(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    again = await company.write("upsert_invoice", INVOICE, presence="unknown")
+    assert again == written
+    other = await company.write("upsert_invoice", INVOICE, n=2, presence="unknown")
+    assert other.id != written.id
+    assert len(company.books("invoice")) == 2
+
+
+async def test_a_draft_is_deleted_an_approved_invoice_voided_and_a_repeat_is_silent(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    for _ in range(2):
+        gone = await company.write("void_invoice", INVOICE, links={"invoice": written.id})
+        assert isinstance(gone.facts, Invoice)
+        assert gone.facts.status == "void"
+    draft = company.sandbox.verbs["type_invoice"](
+        {"customer": "Bo", "status": "DRAFT", "lines": [{"title": "x", "price": "1"}]}
+    )
+    assert isinstance(draft, dict)
+    gone = await company.write("void_invoice", INVOICE, bound_id=draft["id"])
+    assert isinstance(gone.facts, Invoice)
+    assert gone.facts.status == "cancelled"
+
+
+async def test_a_payment_is_recorded_seen_with_its_invoice_and_taken_back(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    money = Payment(
+        amount=Decimal("10.00"), currency="EUR", paid_at=datetime(2026, 5, 1, 23, 30, tzinfo=UTC), reference="ch_1"
+    )
+    paid = await company.write("record_payment", money, n=2, links={"invoice": invoice.id})
+    assert isinstance(paid.facts, Payment)
+    assert (paid.facts.amount, paid.facts.reference, paid.facts.date) == (Decimal(10), "ch_1", date(2026, 5, 1))
+    events = {event.object.type: event for event in await company.read("invoice", invoice.id)}
+    assert events["payment"].facts == paid.facts
+    assert events["payment"].mirror_of == paid.mark
+    assert events["payment"].anchors[0].share == "10"
+    direct = (await company.read("payment", paid.id))[0]
+    assert (direct.facts, direct.anchors, direct.mirror_of) == (paid.facts, events["payment"].anchors, paid.mark)
+    for _ in range(2):
+        back = await company.write("reverse_payment", money, n=3, links={"payment": paid.id})
+        assert isinstance(back.facts, Payment)
+        assert back.facts.status == "reversed"
+    assert company.books("invoice")[0]["due"] == "15.53"
+    assert isinstance((await company.read("payment", paid.id))[0].facts, Payment)
+
+
+async def test_more_than_is_due_becomes_an_overpayment_once(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
+    made = [await company.write("record_payment", money, n=2, links={"invoice": invoice.id}) for _ in range(2)]
+    assert made[0].id == made[1].id
+    assert [row["amount"] for row in company.books("payment")] == ["15.53", "4.47"]
+    assert company.books("invoice")[0]["due"] == "0.00"
+    probed = await company.talk(
+        company.sink.probe(command("record_payment", money, n=2, links={"invoice": invoice.id}))
+    )
+    assert probed is not None
+    assert (probed.id, probed.complete) == (made[0].id, True)
+    extra = await company.write("record_payment", money, n=3, links={"invoice": invoice.id})
+    assert extra.type == "overpayment"
+    event = (await company.read("overpayment", extra.id))[0]
+    assert event.mirror_of == extra.mark == command("record_payment", money, n=3).mark
+    assert event.facts == extra.facts
+    with pytest.raises(RejectedError, match="take the overpayment back"):
+        await company.write("reverse_payment", money, n=4, links={"payment": extra.id})
+
+
+async def test_half_an_overpayment_is_completed_not_repeated(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    part = Payment(amount=Decimal("15.53"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
+    whole = msgspec.structs.replace(part, amount=Decimal(20))
+    await company.write("record_payment", part, n=2, links={"invoice": invoice.id})
+    probed = await company.talk(
+        company.sink.probe(command("record_payment", whole, n=2, links={"invoice": invoice.id}))
+    )
+    assert probed is not None
+    assert not probed.complete
+    await company.write("record_payment", whole, n=2, links={"invoice": invoice.id})
+    assert [row["amount"] for row in company.books("payment")] == ["15.53", "4.47"]
+
+
+async def test_a_credit_is_used_on_the_invoice_and_the_rest_paid_back(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    await company.write(
+        "record_payment", Payment(amount=Decimal(10), currency="EUR"), n=2, links={"invoice": invoice.id}
+    )
+    back = Credit(
+        amount=Decimal("8.00"),
+        tax_amount=Decimal("1.00"),
+        currency="EUR",
+        reason="Broken",
+        reference="re_1",
+        date=date(2026, 5, 2),
+    )
+    links = {"invoice": invoice.id}
+    note = [await company.write("issue_credit", back, n=3, links=links) for _ in range(2)]
+    assert note[0] == note[1]
+    assert isinstance(note[0].facts, Credit)
+    assert (note[0].facts.amount, note[0].facts.remaining_amount, note[0].facts.tax_amount) == (8, Decimal("2.47"), 1)
+    event = (await company.read("credit_note", note[0].id))[0]
+    assert (event.facts, event.mirror_of) == (note[0].facts, note[0].mark)
+    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [(invoice.id, "5.53")]
+    probed = await company.talk(company.sink.probe(command("issue_credit", back, n=3, links=links)))
+    assert probed is not None
+    assert probed.complete
+    refund = msgspec.structs.replace(back, document="refund", amount=Decimal("8.00"))
+    paid_out = await company.write("record_refund", refund, n=4, links={**links, "credit": note[0].id})
+    assert paid_out.type == "refund"
+    assert isinstance(paid_out.facts, Credit)
+    assert paid_out.facts.amount == Decimal("2.47")
+    seen = (await company.read("refund", paid_out.id))[0]
+    assert (seen.object.type, seen.facts, seen.mirror_of) == ("refund", paid_out.facts, paid_out.mark)
+    with pytest.raises(RejectedError, match="used up"):
+        await company.write("record_refund", refund, n=5, links={"credit": note[0].id})
+
+
+async def test_a_credit_whose_use_was_lost_is_completed(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    back = Credit(amount=Decimal(5), currency="EUR")
+    talk = company.sink.write(command("issue_credit", back, n=3, links={"invoice": invoice.id}))
+    request = next(talk)
+    while request.step != "allocation":
+        request = talk.send(await company.send(request))
+    talk.close()
+    wanted = command("issue_credit", back, n=3, links={"invoice": invoice.id})
+    probed = await company.talk(company.sink.probe(wanted))
+    assert probed is not None
+    assert not probed.complete
+    done = await company.talk(company.sink.write(wanted))
+    assert done.id == probed.id
+    assert company.books("invoice")[0]["credited"] == "5.00"
+    assert len(company.books("credit")) == 1
+
+
+async def test_a_parcel_and_a_note_go_into_the_history_once(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    links = {"invoice": invoice.id}
+    parcel = Shipment(carrier="UPS", tracking_numbers=("1Z1", "1Z2"))
+    first = [await company.write("record_shipment", parcel, n=2, links=links) for _ in range(2)]
+    assert first[0] == first[1]
+    assert [row["tracking"] for row in company.books("shipment")] == ["1Z1 1Z2"]
+    event = (await company.read("history", first[0].id))[0]
+    assert (event.facts, event.mirror_of) == (parcel, first[0].mark)
+    assert event.anchors[0].ref.id == invoice.id
+    await company.write("add_note", INVOICE, n=3, links=links, text="Call first")
+    await company.write("add_note", INVOICE, n=3, links=links, text="Call first")
+    texts = [
+        record["Details"] for record in company.sandbox.books_of.history[invoice.id] if record["Changes"] == "Note"
+    ]
+    assert len(texts) == 2
+    probed = await company.talk(company.sink.probe(command("record_shipment", parcel, n=2, links=links)))
+    assert probed == first[0]
+    assert await company.read("history", f"{invoice.id}:nothing") == []
+
+
+async def test_the_customer_hears_only_what_is_asked_for(company: Company) -> None:
+    written = await company.write("upsert_invoice", INVOICE)
+    assert company.requests[-1].json["Invoices"][0]["SentToContact"] is False
+    assert not company.sandbox.books_of.invoices[written.id]["SentToContact"]
+    assert company.sink.platform.capabilities["request_payment"] is Effect.CONTACTS_CUSTOMER
+    await company.write("request_payment", INVOICE, links={"invoice": written.id})
+    assert company.sandbox.books_of.invoices[written.id]["SentToContact"]
+    other = await company.write("request_payment", INVOICE, n=2)
+    assert company.sandbox.books_of.invoices[other.id]["SentToContact"]
+
+
+async def test_a_batch_bills_the_good_and_names_the_bad(company: Company) -> None:
+    company.sandbox.verbs["set_lock_date"]({"date": "2026-04-30"})
+    late = msgspec.structs.replace(
+        INVOICE, issue_date=date(2026, 4, 28), customer=Party(name="Bo", email="bo@example.com")
+    )
+    wrong = msgspec.structs.replace(INVOICE, payable_amount=Decimal(1))
+    nobody = msgspec.structs.replace(INVOICE, customer=None)
+    wishes = [INVOICE, late, wrong, INVOICE, nobody]
+    commands = [command("upsert_invoice", wish, n=n) for n, wish in enumerate(wishes, start=1)]
+    results = await company.talk(company.sink.write_many(commands))
+    assert [type(result).__name__ for result in results] == [
+        "Written",
+        "RejectedError",
+        "RejectedError",
+        "Written",
+        "RejectedError",
+    ]
+    assert "period is closed" in str(results[1])
+    assert [result.mark for result in results if isinstance(result, Written)] == [commands[0].mark, commands[3].mark]
+    assert sum(request.step == "invoices" for request in company.requests) == 1
+    alone = await company.talk(company.sink.write_many([command("upsert_invoice", late, n=9)]))
+    assert "period is closed" in str(alone[0])
+    asked = [command("upsert_invoice", INVOICE, n=1, presence="unknown"), command("upsert_invoice", INVOICE, n=7)]
+    again = await company.talk(company.sink.write_many(asked))
+    assert again[0] == results[0]
+    assert isinstance(again[1], Written)
+
+
+async def test_a_batch_of_payments_splits_off_what_is_too_much(company: Company) -> None:
+    first, second = [await company.write("upsert_invoice", INVOICE, n=n) for n in (1, 2)]
+    commands = [
+        command("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=3, links={"invoice": first.id}),
+        command("record_payment", Payment(amount=Decimal(16), currency="EUR"), n=4, links={"invoice": second.id}),
+        command("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=5, links={"invoice": "unknown"}),
+    ]
+    results = await company.talk(company.sink.write_many(commands))
+    assert [type(result).__name__ for result in results] == ["Written", "Written", "RejectedError"]
+    assert sorted(row["amount"] for row in company.books("payment")) == ["0.47", "15.53", "5.00"]
+    alone = await company.talk(company.sink.write_many([commands[2]]))
+    assert isinstance(alone[0], RejectedError)
+
+
+async def test_a_reread_shows_what_is_there_or_that_nothing_is(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    links = {"invoice": invoice.id}
+    paid = await company.write("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=2, links=links)
+    note = await company.write("issue_credit", Credit(amount=Decimal(5), currency="EUR"), n=3, links=links)
+    parcel = await company.write("record_shipment", Shipment(carrier="UPS"), n=4, links=links)
+    contact = await company.write("upsert_customer", Customer(party=ADA), n=5)
+    for capability, n, written in (
+        ("upsert_invoice", 1, invoice), ("record_payment", 2, paid), ("issue_credit", 3, note),
+        ("record_shipment", 4, parcel), ("upsert_customer", 5, contact),
+    ):  # fmt: skip
+        shown = await company.talk(company.sink.reread(command(capability, INVOICE, n=n, bound_id=written.id)))
+        assert shown is not None
+        assert (shown.type, shown.id, shown.mark) == (written.type, written.id, written.mark)
+        if capability != "record_shipment":
+            gone = "00000000-0000-4000-8000-000000000000"
+            assert await company.talk(company.sink.reread(command(capability, INVOICE, bound_id=gone))) is None
+
+
+@pytest.mark.parametrize(
+    "capability",
+    [
+        "upsert_invoice",
+        "record_payment",
+        "issue_credit",
+        "record_shipment",
+        "void_invoice",
+        "reverse_payment",
+        "upsert_customer",
+    ],
+)
+async def test_a_probe_says_no_before_and_yes_after(company: Company, capability: str) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE, n=50)
+    paid = await company.write(
+        "record_payment", Payment(amount=Decimal(1), currency="EUR"), n=51, links={"invoice": invoice.id}
+    )
+    other = await company.write("upsert_invoice", INVOICE, n=52)
+    facts: Mapping[str, Facts] = {
+        "record_payment": Payment(amount=Decimal(5), currency="EUR"),
+        "issue_credit": Credit(amount=Decimal(5), currency="EUR"),
+        "record_shipment": Shipment(carrier="UPS"),
+        "upsert_customer": Customer(party=Party(name="New", email="new@example.com")),
+    }
+    target = other.id if capability == "void_invoice" else invoice.id
+    wanted = command(capability, facts.get(capability, INVOICE), links={"invoice": target, "payment": paid.id})
+    assert await company.talk(company.sink.probe(wanted)) is None
+    written = await company.talk(company.sink.write(wanted))
+    probed = await company.talk(company.sink.probe(wanted))
+    assert probed is not None
+    assert (probed.type, probed.id, probed.complete) == (written.type, written.id, True)
+
+
+async def test_a_sweep_brings_everything_once_and_again_only_what_changed(company: Company) -> None:
+    for n in range(1, 4):
+        await company.write("upsert_invoice", INVOICE, n=n)
+    bill = company.sandbox.verbs["type_bill"]({"customer": "Supplier", "lines": [{"title": "x", "price": "9"}]})
+    assert isinstance(bill, dict)
+    events, cursor = await _swept(company, "invoices", "")
+    assert len({event.object.id for event in events}) == 3
+    company.sandbox.books_of.clock.now += timedelta(minutes=10)  # type: ignore[attr-defined]
+    again, cursor = await _swept(company, "invoices", cursor)
+    assert {event.object.id for event in again} == {event.object.id for event in events}, "the overlap is read again"
+    company.sandbox.books_of.clock.now += timedelta(minutes=10)  # type: ignore[attr-defined]
+    typed = company.sandbox.verbs["type_payment"](
+        {"invoice_id": events[0].object.id, "amount": "1", "date": "2026-05-02"}
+    )
+    assert isinstance(typed, dict)
+    changed, _ = await _swept(company, "invoices", cursor)
+    assert {event.object.type for event in changed} == {"invoice", "payment"}
+    assert {event.object.id for event in changed} == {events[0].object.id, typed["id"]}
+    company.sandbox.verbs["delete_payment"]({"id": typed["id"]})
+    payments, _ = await _swept(company, "payments", cursor)
+    assert [event.facts.status for event in payments if isinstance(event.facts, Payment)] == ["reversed"]
+
+
+async def _swept(company: Company, name: str, cursor: str) -> tuple[list[ChangeEvent], str]:
+    events: list[ChangeEvent] = []
+    while True:
+        page = await company.talk(company.source.sweep(name, cursor, datetime(2026, 5, 2, tzinfo=UTC)))
+        events += page.events
+        cursor = page.cursor
+        if not page.more:
+            assert page.complete_up_to is not None
+            return events, cursor
+
+
+async def test_a_row_that_changes_during_a_sweep_hides_no_other(company: Company) -> None:
+    for n in range(205):
+        company.sandbox.verbs["type_invoice"](
+            {"customer": "Ada", "reference": f"N{n}", "lines": [{"title": "x", "price": "1"}]}
+        )
+    first = await company.talk(company.source.sweep("invoices", "", datetime(2026, 5, 2, tzinfo=UTC)))
+    assert first.more
+    seen = {event.object.id for event in first.events}
+    company.sandbox.verbs["edit_invoice"]({"id": min(seen), "reference": "moved to the end"})
+    rest, _ = await _swept(company, "invoices", first.cursor)
+    assert len(seen | {event.object.id for event in rest}) == 205
+
+
+async def test_every_list_can_be_swept_and_many_are_read_in_one_call(company: Company) -> None:
+    ids = [(await company.write("upsert_invoice", INVOICE, n=n)).id for n in (1, 2, 3)]
+    for name in company.source.sweeps():
+        await _swept(company, name, "")
+    company.requests.clear()
+    hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "invoice", id_)) for id_ in [*ids, "gone"]]
+    events = await company.talk(company.source.read_many(hints))
+    assert [event.presence for event in events] == ["present", "present", "present", "deleted"]
+    assert len(company.requests) == 2
+    assert await company.talk(company.source.read_many(hints[:1])) == events[:1]
+
+
+async def test_the_company_says_who_it_is_and_what_is_missing(company: Company) -> None:
+    company.sandbox.verbs["set_lock_date"]({"date": "2026-04-30"})
+    identity = await company.talk(company.source.identify())
+    assert (identity.account, identity.lock_date, identity.home_currency, identity.time_zone) == (
+        TENANT,
+        "2026-04-30",
+        "EUR",
+        "UTC",
+    )
+    assert "BRL" in identity.currencies
+    assert identity.missing == ()
+    lacking = XeroSource(msgspec.structs.replace(CONNECTION, accounts={"sales": "999", "payments": "404"}))
+    missing = (await company.talk(lacking.identify())).missing
+    assert len(missing) == 2
+
+
+async def test_a_taken_number_is_a_duplicate(company: Company) -> None:
+    company.sandbox.verbs["type_invoice"]({"customer": "Bo", "number": "N-1", "lines": [{"title": "x", "price": "1"}]})
+    body = {"Invoices": [{"Type": "ACCREC", "InvoiceNumber": "N-1", "Contact": {"Name": "Bo"}}]}
+    request = Request(
+        method="PUT",
+        path="/Invoices",
+        json=body,
+        headers={"Accept": "application/json", "xero-tenant-id": TENANT},
+        mutates=True,
+        step="x",
+    )
+    reply = await company.send(request)
+    assert isinstance(company.sink.classify(reply, mutating=True), DuplicateError)
+
+
+def test_no_capability_is_left_untested() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'"{capability}"' in text for capability in XeroSink.platform.capabilities)
