@@ -26,6 +26,7 @@ from sinks.base import Sink, Written
 
 Row = dict[str, Any]
 _PAUSE = 60.0
+_URL_LENGTH = 1500
 _CLIENT, _SERVER, _TOO_MANY, _MISSING = 400, 500, 429, 404
 _AUTH = frozenset(("120", "3100", "3200", "6190"))
 _TAKEN = frozenset(("6140", "6240"))
@@ -105,12 +106,18 @@ class Asking(Sink):
         """Return every record that *clause* finds, page by page."""
         rows: list[Row] = []
         while True:
-            text = select(entity, clause, len(rows) + 1)
-            body = yield from self.ask(self.request("GET", "query", {"query": text}))
+            body = yield from self.ask(self._selecting(select(entity, clause, len(rows) + 1)))
             page = body["QueryResponse"].get(entity, [])
             rows += page
             if len(page) < PAGE:
                 return rows
+
+    def _selecting(self, text: str) -> Request:
+        """Return a query: in the URL while that is short, else as the body of a POST that changes nothing."""
+        if len(text) <= _URL_LENGTH:
+            return self.request("GET", "query", {"query": text})
+        headers = {"Content-Type": "application/text"}
+        return msgspec.structs.replace(self.request("POST", "query"), body=text.encode(), headers=headers)
 
     def written(self, entity: str, row: Row, *, complete: bool = True) -> Written:
         """Return what QuickBooks made of a write, by the same rules as a read."""

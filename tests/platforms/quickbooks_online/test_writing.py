@@ -565,24 +565,24 @@ def _fault(code: str, kind: str = "ValidationFault") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "mutating", "error"),
+    ("status", "body", "kind", "error"),
     [
-        (400, _fault("5010"), True, ConflictError),
-        (400, _fault("6240"), True, DuplicateError),
-        (400, _fault("6140"), True, DuplicateError),
-        (400, _fault("6210"), True, RejectedError),
-        (400, _fault("2020"), True, RejectedError),
-        (200, _fault("2500"), True, RejectedError),
-        (500, _fault("10000", "SystemFault"), True, UncertainError),
-        (500, _fault("10000", "SystemFault"), False, RetryableError),
-        (200, b"<html>wait</html>", True, UncertainError),
-        (200, b"<html>wait</html>", False, RetryableError),
-        (504, b"", True, UncertainError),
+        (400, _fault("5010"), "write", ConflictError),
+        (400, _fault("6240"), "write", DuplicateError),
+        (400, _fault("6140"), "write", DuplicateError),
+        (400, _fault("6210"), "write", RejectedError),
+        (400, _fault("2020"), "write", RejectedError),
+        (200, _fault("2500"), "write", RejectedError),
+        (500, _fault("10000", "SystemFault"), "write", UncertainError),
+        (500, _fault("10000", "SystemFault"), "read", RetryableError),
+        (200, b"<html>wait</html>", "write", UncertainError),
+        (200, b"<html>wait</html>", "read", RetryableError),
+        (504, b"", "write", UncertainError),
     ],
 )
-def test_refusals_are_named_by_what_to_do_next(status: int, body: bytes, mutating: bool, error: type[O2CError]) -> None:
+def test_refusals_are_named_by_what_to_do_next(status: int, body: bytes, kind: str, error: type[O2CError]) -> None:
     sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    assert type(sink.classify(Response(status=status, body=body), mutating=mutating)) is error
+    assert type(sink.classify(Response(status=status, body=body), mutating=kind == "write")) is error
 
 
 def test_a_success_is_no_error() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 _XS = "{http://www.w3.org/2001/XMLSchema}"
 _NUMBERS = {"decimal", "int", "integer", "positiveInteger", "long"}
@@ -19,11 +19,11 @@ class Schema:
     """All complex and simple types of a folder of XSDs."""
 
     def __init__(self, folder: Path) -> None:
-        self._complex: dict[str, ElementTree.Element] = {}
-        self._simple: dict[str, ElementTree.Element] = {}
+        self._complex: dict[str, ET.Element] = {}
+        self._simple: dict[str, ET.Element] = {}
         self._top: dict[str, str] = {}
         for path in sorted(folder.glob("*.xsd")):
-            root = ElementTree.parse(path).getroot()  # noqa: S314 - files of the vendor's SDK, read from disk
+            root = ET.parse(path).getroot()  # noqa: S314 - files of the vendor's SDK, read from disk
             self._complex |= {node.get("name", ""): node for node in root.findall(f"{_XS}complexType")}
             self._simple |= {node.get("name", ""): node for node in root.findall(f"{_XS}simpleType")}
             self._top |= {node.get("name", ""): _local(node.get("type")) for node in root.findall(f"{_XS}element")}
@@ -58,13 +58,14 @@ class Schema:
                     if key not in _EVERYWHERE:
                         yield f"{path}.{key} is unknown"
                     continue
-                yield from self._inside(*known[key], inner, f"{path}.{key}")
+                yield from self._inside(known[key], inner, f"{path}.{key}")
         else:
             yield from self._plain(name, value, path)
 
-    def _inside(self, type_: str, repeated: bool, value: Any, path: str) -> Iterator[str]:
-        if isinstance(value, list) != repeated and isinstance(value, list):
-            yield f"{path} is a list"
+    def _inside(self, kind: tuple[str, bool], value: Any, path: str) -> Iterator[str]:
+        type_, repeated = kind
+        if isinstance(value, list) != repeated:
+            yield f"{path} is {'no' if repeated else 'a'} list"
             return
         for part in value if isinstance(value, list) else [value]:
             yield from self.complaints(type_, part, path)

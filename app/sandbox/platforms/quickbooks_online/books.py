@@ -37,7 +37,7 @@ def _form(company: Company, entity: str, record: Record) -> Record:
         "tracking": record.get("TrackingNum", ""),
     }
     if entity == "Invoice":
-        credited = _set_off(company, record["Id"])
+        credited = _set_off(company, record)
         paid = total - balance - credited
         row.update(paid=text(paid), credited=text(credited), due=text(balance), status=_status(record, total, balance))
     elif entity == "SalesReceipt":
@@ -46,7 +46,7 @@ def _form(company: Company, entity: str, record: Record) -> Record:
         row.update(
             due=text(balance),
             status="void" if _voided(record) else "open" if balance else "paid",
-            invoice_id=_credited(company, record["Id"]),
+            invoice_id=_credited(company, record),
         )
     else:
         row["status"] = "refunded"
@@ -69,23 +69,22 @@ def _voided(record: Record) -> bool:
     return not record["TotalAmt"] and str(record.get("PrivateNote") or "").startswith("Voided")
 
 
-def _set_off(company: Company, invoice: str) -> Decimal:
-    link = {"TxnId": invoice, "TxnType": "Invoice"}
-    rows = [row for row in company.store.rows["Payment"].values() if not row["TotalAmt"]]
-    return sum(
-        (Decimal(line["Amount"]) for row in rows for line in row["Line"] if line["LinkedTxn"][0] == link), Decimal(0)
-    )
+def _set_off(company: Company, invoice: Record) -> Decimal:
+    link = {"TxnId": invoice["Id"], "TxnType": "Invoice"}
+    rows = [row for row in _applied(company, invoice) if not row["TotalAmt"]]
+    parts = (Decimal(line["Amount"]) for row in rows for line in row["Line"] if line["LinkedTxn"][0] == link)
+    return sum(parts, Decimal(0))
 
 
-def _credited(company: Company, credit: str) -> str:
-    link = {"TxnId": credit, "TxnType": "CreditMemo"}
-    for row in company.store.rows["Payment"].values():
-        if any(line["LinkedTxn"][0] == link for line in row["Line"]):
-            return next(
-                (line["LinkedTxn"][0]["TxnId"] for line in row["Line"] if line["LinkedTxn"][0]["TxnType"] == "Invoice"),
-                "",
-            )
-    return ""
+def _credited(company: Company, credit: Record) -> str:
+    links = [line["LinkedTxn"][0] for row in _applied(company, credit) for line in row["Line"]]
+    return next((str(link["TxnId"]) for link in links if link["TxnType"] == "Invoice"), "")
+
+
+def _applied(company: Company, document: Record) -> list[Record]:
+    payments = company.store.rows["Payment"]
+    links = document.get("LinkedTxn", ())
+    return [payments[link["TxnId"]] for link in links if link["TxnType"] == "Payment" and link["TxnId"] in payments]
 
 
 def _payments(company: Company) -> Iterator[Record]:

@@ -158,9 +158,8 @@ class Company:
         made.setdefault("Active", True)
         if old is not None and old["Active"] and made["Active"] is False:
             made[name] = f"{wanted} (deleted)"
-        for row in self.store.rows[entity].values():
-            if str(row[name]).casefold() == str(made[name]).casefold() and row is not old:
-                raise duplicate_name(wanted)
+        if any(row is not old for row in self.store.having(entity, name, str(made[name]))):
+            raise duplicate_name(wanted)
         return self._defaults(entity, made)
 
     def _defaults(self, entity: str, made: Record) -> Record:
@@ -189,7 +188,7 @@ class Company:
             self.payments.release(record)
             record["Line"], record["UnappliedAmt"] = [], 0
         else:
-            self.payments.forget(entity, record["Id"])
+            self.payments.forget(entity, record)
             _zero(record)
         record["TotalAmt"] = 0
         note = str(record.get("PrivateNote") or "")
@@ -204,7 +203,7 @@ class Company:
         if entity == "Payment":
             self.payments.release(record)
         elif entity in {"Invoice", "CreditMemo"}:
-            self.payments.forget(entity, record["Id"])
+            self.payments.forget(entity, record)
         self.store.remove(entity, record["Id"])
         return {"status": "Deleted", "domain": "QBO", "Id": record["Id"]}
 
@@ -226,7 +225,7 @@ class Company:
         if asked.entity in {"CompanyInfo", "Preferences"}:
             row = self.info() if asked.entity == "CompanyInfo" else self.preferences()
             return query.run(asked, [row])
-        return copy.deepcopy(query.run(asked, self.store.listed(asked.entity)))
+        return copy.deepcopy(query.run(asked, self.store.listed(asked.entity, asked.where)))
 
     def cdc(self, entities: list[str], since: datetime) -> Record:
         """Return the `CDCResponse`; at most 1000 objects, one element per entity, {} where nothing changed."""

@@ -96,9 +96,13 @@ class Payments:
             document["LinkedTxn"] = [*others, mine] if direction < 0 else others
             self.store.commit(link["TxnType"], document)
 
-    def forget(self, kind: str, id_: str) -> None:
+    def forget(self, kind: str, document: Record) -> None:
         """Take a deleted or voided document out of the payments that were applied to it."""
-        for payment in self.store.rows["Payment"].values():
+        id_ = document["Id"]
+        for link in document.get("LinkedTxn", ()):
+            payment = self.store.rows["Payment"].get(link["TxnId"]) if link["TxnType"] == "Payment" else None
+            if payment is None:
+                continue
             kept = [line for line in payment["Line"] if line["LinkedTxn"][0] != {"TxnId": id_, "TxnType": kind}]
             if len(kept) != len(payment["Line"]):
                 payment["Line"] = kept

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from app.sandbox.platforms.quickbooks_online.refusals import Record, Refusal, bad_query, unreadable_query
+from app.sandbox.platforms.quickbooks_online.refusals import Record, bad_query, unreadable_query
 
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
@@ -249,16 +249,14 @@ def _pair(value: Any, wanted: str) -> tuple[Any, Any]:  # noqa: ANN401 - any JSO
         except InvalidOperation as error:
             raise bad_query(f"{wanted} is not a number") from error
     if re.match(r"\d{4}-\d\d-\d\dT", str(value)):
-        return datetime.fromisoformat(str(value)), _moment(wanted)
+        return datetime.fromisoformat(str(value)), moment(wanted)
     return str(value).casefold(), wanted.casefold()
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Return a time in a query; 4001 when it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise bad_query(f"{text} is not a date") from error
     return moment if moment.tzinfo else moment.astimezone()
-
-
-__all__ = ["FILTERABLE", "MAX_PAGE", "NAME_LISTS", "Query", "Refusal", "parse", "run"]

@@ -150,16 +150,15 @@ class Forms:
             else (old or {}).get("DocNumber") or form.get("DocNumber")
         )
         if not own and not self.settings.custom_numbers:
-            taken = {row.get("DocNumber") for row in self.store.rows[entity].values()}
-            while str(self._number) in taken:
+            while self.store.having(entity, "DocNumber", str(self._number)):
                 self._number += 1
             own, self._number = str(self._number), self._number + 1
         form.pop("DocNumber", None)
         if not own:
             return
         form["DocNumber"] = own
-        for row in self.store.rows[entity].values():
-            if row.get("DocNumber") == own and row is not old:
+        for row in self.store.having(entity, "DocNumber", own):
+            if row is not old:
                 raise duplicate_number(own, entity, row["Id"])
 
     def _line(self, line: Record, place: int) -> Record:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from app.sandbox.platforms.quickbooks_online.query import NAME_LISTS
+from app.sandbox.platforms.quickbooks_online.query import NAME_LISTS, Condition, moment
 from app.sandbox.platforms.quickbooks_online.refusals import Record, bad_number, missing, not_found, stale
 
+_INDEXED = ("DisplayName", "Name", "DocNumber", "CustomerRef", "TxnDate", "Sku")
 PACIFIC = timezone(timedelta(hours=-7))
 TRANSACTIONS = ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt", "Payment", "Estimate")
 ENTITIES = (*TRANSACTIONS, *sorted(NAME_LISTS))
@@ -79,6 +80,7 @@ class Store:
         self._next = dict(_FIRST)
         self._shown: dict[tuple[str, str], list[tuple[datetime, Record | None]]] = {}
         self._changed: dict[str, dict[str, datetime]] = {entity: {} for entity in ENTITIES}
+        self._index: dict[tuple[str, str, str], set[str]] = {}
 
     def new_id(self, entity: str) -> str:
         """Return the next id; transactions share one sequence."""
@@ -135,20 +137,58 @@ class Store:
         """Make lists show the record as it is now, without telling anybody."""
         record = self.rows[entity].get(id_)
         self._shown[entity, id_] = [(self.clock() - timedelta(days=1), copy.deepcopy(record))]
+        self._put_into_index(entity, id_)
 
     def _note(self, entity: str, id_: str, operation: str, now: datetime, deleted_id: str = "") -> None:
         self.changes.append(Change(entity, id_, operation, now, deleted_id))
+        self._changed[entity].pop(id_, None)  # the newest change is always the last
         self._changed[entity][id_] = now
+        self._put_into_index(entity, id_)
         shown = self._shown.setdefault((entity, id_), [])
         shown.append((now, copy.deepcopy(self.rows[entity].get(id_))))
         while len(shown) > 1 and self._visible(shown[1][0]):
             shown.pop(0)
 
-    def listed(self, entity: str) -> Iterator[Record]:
-        """Yield what searches show: each record as of the last change that is visible already."""
-        for id_ in sorted({id_ for kind, id_ in self._shown if kind == entity}, key=int):
+    def _put_into_index(self, entity: str, id_: str) -> None:
+        """Remember under which values a record was ever found; who asks looks at the record itself."""
+        record = self.rows[entity].get(id_, {})
+        for name in _INDEXED:
+            value = ref(record, name) if name.endswith("Ref") else record.get(name)
+            if value:
+                self._index.setdefault((entity, name, str(value).casefold()), set()).add(id_)
+
+    def having(self, entity: str, name: str, value: str) -> list[Record]:
+        """Return the records whose indexed field *name* is *value*, in any case."""
+        ids = self._index.get((entity, name, value.casefold()), ())
+        rows = [self.rows[entity][id_] for id_ in ids if id_ in self.rows[entity]]
+        return [row for row in rows if str(row.get(name) or "").casefold() == value.casefold()]
+
+    def listed(self, entity: str, where: Iterable[Condition] = ()) -> Iterator[Record]:
+        """Yield what searches show: each record as of the last change that is visible already.
+
+        *where* narrows the records that are looked at; it does not filter them.
+        """
+        for id_ in sorted(self._candidates(entity, where), key=int):
             if (record := self._as_shown(entity, id_)) is not None:
                 yield record
+
+    def _candidates(self, entity: str, where: Iterable[Condition]) -> set[str]:
+        for condition in where:
+            if condition.operator in {"=", "in"} and condition.name == "Id":
+                return {id_ for id_ in condition.values if (entity, id_) in self._shown}
+            if condition.operator in {"=", "in"} and condition.name in _INDEXED:
+                keys = [(entity, condition.name, value.casefold()) for value in condition.values]
+                return set().union(*(self._index.get(key, set()) for key in keys))
+            if condition.operator in {">", ">="} and condition.name == "MetaData.LastUpdatedTime":
+                return {id_ for id_, _ in self._since(entity, moment(condition.values[0]))}
+        return {id_ for kind, id_ in self._shown if kind == entity}
+
+    def _since(self, entity: str, since: datetime) -> Iterator[tuple[str, datetime]]:
+        """Yield the ids changed at or after *since*, the newest first."""
+        for id_, at in reversed(self._changed[entity].items()):
+            if at < since:
+                return
+            yield id_, at
 
     def _as_shown(self, entity: str, id_: str) -> Record | None:
         seen = [record for at, record in self._shown[entity, id_] if self._visible(at)]
@@ -157,8 +197,8 @@ class Store:
     def changed_since(self, entity: str, since: datetime) -> list[Record]:
         """Return the records changed at or after *since*, the deleted ones as stubs."""
         found: list[Record] = []
-        for id_, at in self._changed[entity].items():
-            if at < since or not self._visible(at):
+        for id_, at in self._since(entity, since):
+            if not self._visible(at):
                 continue
             record = self.rows[entity].get(id_)
             gone = {"domain": "QBO", "status": "Deleted", "Id": id_, "MetaData": {"LastUpdatedTime": stamp(at)}}
