@@ -119,8 +119,18 @@ def pipelines(reply: Any) -> tuple[Pipeline, ...]:  # noqa: ANN401 - any JSON
 
 
 def record_of(value: Any) -> Record:  # noqa: ANN401 - any JSON
-    """Return an API record; msgspec.ValidationError when it is none."""
+    """Return an API record; msgspec.ValidationError when it is none. Workflows post numbers where the API has text."""
+    if isinstance(value, dict):
+        held = value.get("properties")
+        plain = {name: _text(one) for name, one in held.items()} if isinstance(held, dict) else {}
+        value = {**value, "id": _text(value.get("id")), "properties": plain}
     return msgspec.convert(value, Record, strict=False)
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, Decimal)) else value
 
 
 def instant(value: str) -> datetime | None:

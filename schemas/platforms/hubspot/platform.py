@@ -136,7 +136,8 @@ PLATFORM = Platform(
     side="order",
     base_url="https://api.hubapi.com",
     docs="https://developers.hubspot.com/docs/api-reference",
-    auth=Auth(kind="bearer", secret="token", token_url="/oauth/v1/token"),  # noqa: S106 - a name and a path
+    # A private app's token never expires and is used as it is; a public app refreshes what `o2c connect` stored.
+    auth=Auth(kind="oauth2", secret="token", token_url="/oauth/v1/token"),  # noqa: S106 - a name and a path
     limits=Limits(
         windows=(Limit(100, 10.0),),
         concurrent=8,

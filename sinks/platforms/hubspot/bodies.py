@@ -99,7 +99,7 @@ def line(source: Line, currency: str, groups: Mapping[str, str]) -> Properties:
     price = source.unit_price if fits else (source.net_amount / quantity).quantize(_FINE)
     if rounded(quantity * price, currency) != source.net_amount:
         quantity, price = Decimal(1), source.net_amount
-    values = {
+    values: Properties = {
         "name": source.name or source.sku or source.kind,
         "quantity": f"{quantity.normalize():f}",
         "price": f"{price:f}",

@@ -20,11 +20,9 @@ from app.core.errors import (
 from app.core.status import from_status, retry_after
 from app.core.talk import Response
 
-_OK, _MULTI, _MIGRATING, _LOCKED, _TOO_MANY = 200, 207, 477, 423, 429
-_CLIENT, _FORBIDDEN, _MISSING, _CONFLICT, _SERVER = 400, 403, 404, 409, 500
+_MULTI, _CLIENT = 207, 400
 _LOCK_SECONDS, _DAY_SECONDS = 2.0, 3600.0
 _TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
-NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -58,8 +56,6 @@ def error_of(response: Response, *, mutating: bool) -> O2CError | None:
             return DuplicateError(text)
         case 400 if any(word in message for word in _TAKEN):
             return DuplicateError(text)
-        case 400 if NO_PROPERTY in message:
-            return RejectedError(f"{text} {NO_PROPERTY}.")
     return from_status("HubSpot", response, mutating=mutating, detail=category)
 
 
@@ -90,7 +86,7 @@ def _item(row: dict[str, Any]) -> O2CError:
         return DuplicateError(text)
     if category == "OBJECT_NOT_FOUND":
         return ConflictError(text)
-    return RejectedError(f"{text} {NO_PROPERTY}." if NO_PROPERTY in message else text)
+    return RejectedError(text)
 
 
 def _body(response: Response) -> dict[str, Any]:

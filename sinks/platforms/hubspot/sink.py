@@ -16,7 +16,6 @@ from schemas.platforms.hubspot.facts import Record
 from schemas.platforms.hubspot.platform import MARK, PARCELS
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
-from sinks.platforms.hubspot.replies import NO_PROPERTY
 from sinks.platforms.hubspot.talks import Talks, time_of
 
 F = TypeVar("F", bound=Facts)
@@ -206,8 +205,8 @@ class HubspotSink(Talks):
     def _parcel(self, order: Record, properties: bodies.Properties) -> Talk[None]:
         try:
             yield from self.patch("shipment", "orders", order.id, properties)
-        except RejectedError as error:
-            if NO_PROPERTY not in str(error):
+        except RejectedError:
+            if not (yield from self.lacks("orders", PARCELS)):
                 raise
             yield from self.define("orders", PARCELS, "shipment-property", unique=False)
             yield from self.patch("shipment-again", "orders", order.id, properties)

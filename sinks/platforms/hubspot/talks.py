@@ -73,7 +73,7 @@ class Talks(Sink):
             params["idProperty"] = by
         path = f"/crm/v3/objects/{kind}/{quote(id_, safe='')}"
         reply = yield Request(method="GET", path=path, params=params)
-        if reply.status == _MISSING or (by == MARK and reply.status == _BAD and (yield from self._unmarked(kind))):
+        if reply.status == _MISSING or (by == MARK and reply.status == _BAD and (yield from self.lacks(kind, MARK))):
             return reply, None
         if (error := replies.error_of(reply, mutating=False)) is not None:
             raise error
@@ -84,9 +84,9 @@ class Talks(Sink):
         extra = own if kind == self.order_kind else []
         return list(dict.fromkeys([*PROPERTIES.get(kind, ()), MARK, *filter(None, extra)]))
 
-    def _unmarked(self, kind: str) -> Talk[bool]:
-        """Tell whether the portal does not know our property yet, so that nothing can carry it."""
-        reply = yield Request(method="GET", path=f"/crm/v3/properties/{kind}/{MARK}")
+    def lacks(self, kind: str, name: str) -> Talk[bool]:
+        """Tell whether the portal does not know a property of ours yet, so that nothing can carry it."""
+        reply = yield Request(method="GET", path=f"/crm/v3/properties/{kind}/{name}")
         return reply.status == _MISSING
 
     def batch_read(self, kind: str, ids: Sequence[str]) -> Talk[list[Record]]:
@@ -131,7 +131,7 @@ class Talks(Sink):
         path = f"/crm/v3/objects/{kind}/batch/upsert"
         reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
         error = replies.error_of(reply, mutating=True)
-        if error is not None and replies.NO_PROPERTY in str(error):
+        if isinstance(error, RejectedError) and (yield from self.lacks(kind, MARK)):
             yield from self.define(kind, MARK, f"{step}-property", unique=True)
             reply = yield from self.post(f"{step}-again", path, body, lock=lock)
             error = None

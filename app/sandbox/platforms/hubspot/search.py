@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -56,9 +57,11 @@ def _index(portal: Portal, kind: model.Kind, visible: Callable[[datetime], bool]
 
 def _sort(rows: list[tuple[Record, Values]], sorts: list[Any], types: dict[str, str]) -> None:
     rows.sort(key=lambda row: int(row[0].id))
-    for sort in sorts[:1]:
-        name = sort if isinstance(sort, str) else str(sort["propertyName"])
-        falls = not isinstance(sort, str) and sort.get("direction") == "DESCENDING"
+    for given in sorts[:1]:
+        sort = given
+        if isinstance(sort, str):
+            sort = json.loads(sort) if sort.startswith("{") else {"propertyName": sort}
+        name, falls = str(sort["propertyName"]), sort.get("direction") == "DESCENDING"
         empty: Key = Decimal(0) if types.get(name) in {model.NUMBER, model.DATE, model.MOMENT} else ""
         rows.sort(key=lambda row: _key(types, name, row[1].get(name)) or empty, reverse=falls)
 

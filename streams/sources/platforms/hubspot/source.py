@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -308,7 +309,8 @@ def _search(kind: str, changed: str, since: int, last_id: str) -> Request:
     sort = "hs_object_id" if last_id else changed
     body = {
         "filterGroups": [{"filters": filters}],
-        "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],
+        # The vendor's files and libraries say that a sort is text; the text is the JSON that the guide shows.
+        "sorts": [json.dumps({"propertyName": sort, "direction": "ASCENDING"})],
         "properties": [changed],
         "limit": _PAGE,
         "after": "0",
