@@ -187,7 +187,7 @@ def _key(info: Info) -> str:
             value: Any = directive.arguments[0].value
             if hasattr(value, "value"):
                 return str(value.value)
-            return str(info.variable_values[value.name.value])
+            return str(info.variable_values.coerced[value.name.value])
     return ""
 
 
