@@ -225,7 +225,7 @@ class Company:
         if asked.entity in {"CompanyInfo", "Preferences"}:
             row = self.info() if asked.entity == "CompanyInfo" else self.preferences()
             return query.run(asked, [row])
-        return copy.deepcopy(query.run(asked, self.store.listed(asked.entity, asked.where)))
+        return query.run(asked, self.store.listed(asked.entity, asked.where))
 
     def cdc(self, entities: list[str], since: datetime) -> Record:
         """Return the `CDCResponse`; at most 1000 objects, one element per entity, {} where nothing changed."""

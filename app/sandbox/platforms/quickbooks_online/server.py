@@ -44,6 +44,7 @@ _PAST = {
     "Void": "voided",
     "Emailed": "emailed",
 }
+_REMEMBERED = 50_000
 _SPACE = UUID("1b0c5d3e-7d9f-5a66-8c5f-0e8f3b5f2d11")
 _BY_SEGMENT = {entity.lower(): entity for entity in ENTITIES}
 _COMPANY = re.compile(r"/v3/company/(?P<realm>[^/]+)/(?P<rest>.*)")
@@ -159,6 +160,8 @@ class QuickbooksOnlineSandbox(Sandbox):
         reply = await self._done(request, handle)
         if key and isinstance(reply.body, bytes):
             self._replies[key] = (reply.status, reply.body)
+            if len(self._replies) > _REMEMBERED:
+                del self._replies[next(iter(self._replies))]
         self._tell()
         return reply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -78,7 +79,7 @@ class Store:
         self.rows: dict[str, dict[str, Record]] = {entity: {} for entity in ENTITIES}
         self.changes: list[Change] = []
         self._next = dict(_FIRST)
-        self._shown: dict[tuple[str, str], list[tuple[datetime, Record | None]]] = {}
+        self._shown: dict[tuple[str, str], list[tuple[datetime, bytes]]] = {}
         self._changed: dict[str, dict[str, datetime]] = {entity: {} for entity in ENTITIES}
         self._index: dict[tuple[str, str, str], set[str]] = {}
 
@@ -135,8 +136,7 @@ class Store:
 
     def silently(self, entity: str, id_: str) -> None:
         """Make lists show the record as it is now, without telling anybody."""
-        record = self.rows[entity].get(id_)
-        self._shown[entity, id_] = [(self.clock() - timedelta(days=1), copy.deepcopy(record))]
+        self._shown[entity, id_] = [(self.clock() - timedelta(days=1), self._frozen(entity, id_))]
         self._put_into_index(entity, id_)
 
     def _note(self, entity: str, id_: str, operation: str, now: datetime, deleted_id: str = "") -> None:
@@ -145,7 +145,7 @@ class Store:
         self._changed[entity][id_] = now
         self._put_into_index(entity, id_)
         shown = self._shown.setdefault((entity, id_), [])
-        shown.append((now, copy.deepcopy(self.rows[entity].get(id_))))
+        shown.append((now, self._frozen(entity, id_)))
         while len(shown) > 1 and self._visible(shown[1][0]):
             shown.pop(0)
 
@@ -191,8 +191,13 @@ class Store:
             yield id_, at
 
     def _as_shown(self, entity: str, id_: str) -> Record | None:
-        seen = [record for at, record in self._shown[entity, id_] if self._visible(at)]
-        return seen[-1] if seen else None
+        seen = [frozen for at, frozen in self._shown[entity, id_] if self._visible(at)]
+        found: Record | None = pickle.loads(seen[-1]) if seen else None  # noqa: S301 - frozen by ourselves, never received
+        return found
+
+    def _frozen(self, entity: str, id_: str) -> bytes:
+        """Return the record as it is now, small: lists show it although it changes later."""
+        return pickle.dumps(self.rows[entity].get(id_), pickle.HIGHEST_PROTOCOL)
 
     def changed_since(self, entity: str, since: datetime) -> list[Record]:
         """Return the records changed at or after *since*, the deleted ones as stubs."""
