@@ -59,7 +59,8 @@ _ZONES = {
     "NEWZEALANDSTANDARDTIME": "Pacific/Auckland",
     "WEUROPESTANDARDTIME": "Europe/Berlin",
 }
-_PAGE = 100
+_PAGE = 500
+_LIST = 100
 _OVERLAP = timedelta(minutes=5)
 _MISSING = 404
 
@@ -239,7 +240,7 @@ class XeroSource(Source):
         if type_ not in self.read_batch or len(hints) == 1:
             return (yield from super().read_many(hints))
         ids = list(dict.fromkeys(hint.object.id for hint in hints))
-        params = {"IDs": ",".join(ids), "page": "1", "pageSize": str(_PAGE)}
+        params = {"IDs": ",".join(ids), "page": "1", "pageSize": str(_LIST)}
         extra = {"unitdp": "4"} if type_ == "invoice" else {"includeArchived": "true"}
         reply = _decoded((yield self._get(_PATHS[type_], {**params, **extra})))
         shown = {record.invoice_id for record in reply.invoices} | {record.contact_id for record in reply.contacts}

@@ -654,8 +654,8 @@ def test_a_new_connection_begins_where_its_option_says() -> None:
 
 def test_rows_of_one_second_are_paged_and_later_ones_are_asked_by_time() -> None:
     row = {"Type": "ACCREC", "CurrencyCode": "EUR", "UpdatedDateUTC": "/Date(1776988800500+0000)/"}
-    full = [{**row, "InvoiceID": f"i{n}"} for n in range(100)]
-    stand = {"page": 1, "pageSize": 100, "pageCount": 3, "itemCount": 250}
+    full = [{**row, "InvoiceID": f"i{n}"} for n in range(500)]
+    stand = {"page": 1, "pageSize": 500, "pageCount": 3, "itemCount": 1250}
     _, page = answer(SOURCE.sweep("invoices", "", NOW), _reply({"Invoices": full, "pagination": stand}))
     requests, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full, "pagination": stand}))
     assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00", "1")

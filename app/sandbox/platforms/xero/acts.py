@@ -85,8 +85,8 @@ class Desk:
     def _contact(self, asked: Row) -> Row:
         email = str(asked.get("email") or "")
         name = str(asked.get("customer") or asked.get("name") or email or "Walk-in")
-        known = next((row for row in self._books.contacts.values() if email and row.get("EmailAddress") == email), None)
-        found = known or self._books.known_contact({"Name": name})
+        ids = self._books.contact_index["EmailAddress"].get(email) if email else None
+        found = self._books.contacts[min(ids)] if ids else self._books.known_contact({"Name": name})
         if found is None:
             found = self._books.save_contact({"Name": name, "EmailAddress": email}, create=True)
         return {"ContactID": found["ContactID"]}

@@ -59,6 +59,16 @@ class Ledger:
         self.currencies = list(CURRENCIES)
         self.lock_date: date | None = None
         self.changed: Callable[[str, str, Row], None] = lambda *_: None
+        self.contact_index: dict[str, defaultdict[str, set[str]]] = {
+            field: defaultdict(set) for field in ("EmailAddress", "Name")
+        }
+        self._tables = (
+            ("InvoiceID", self.invoices),
+            ("CreditNoteID", self.credits),
+            ("OverpaymentID", self.advances),
+            ("PaymentID", self.payments),
+            ("ContactID", self.contacts),
+        )
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._numbered: dict[str, str] = {}
         self._contact_numbers: dict[str, str] = {}
@@ -90,6 +100,8 @@ class Ledger:
         """Stamp a change and tell who listens."""
         row["UpdatedDateUTC"] = self.clock()
         row.setdefault("created", row["UpdatedDateUTC"])
+        table, id_ = next((table, row[name]) for name, table in self._tables if name in row)
+        table[id_] = table.pop(id_, row)  # kept in the order of changes, so that lists need not sort
         self.changed(category, kind, row)
 
     def number(self, prefix: str, taken: Mapping[str, str] | None = None) -> str:
@@ -132,6 +144,8 @@ class Ledger:
         row.setdefault("IsCustomer", True)
         row.setdefault("IsSupplier", False)
         self._names.pop(self._key(row), None)
+        for field, values in self.contact_index.items():
+            values[row.get(field) or ""].discard(row["ContactID"])
         row.update({field: body[field] for field in _CONTACT_FIELDS if field in body})
         row.update({field: body[field] for field in _CONTACT_LISTS if field in body})
         row["Name"] = name
@@ -155,6 +169,8 @@ class Ledger:
     def index_contact(self, row: Row) -> None:
         """Keep names and numbers findable; an archived contact frees its name."""
         self.contacts[row["ContactID"]] = row
+        for field, values in self.contact_index.items():
+            values[row.get(field) or ""].add(row["ContactID"])
         if row["ContactStatus"] == "ACTIVE":
             self._names[self._key(row)] = row["ContactID"]
         elif self._names.get(self._key(row)) == row["ContactID"]:

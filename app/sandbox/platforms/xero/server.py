@@ -246,8 +246,10 @@ class XeroSandbox(Sandbox):
             query = dict(request.query)
             archived = table.name != "Contacts" or query.get("includeArchived") == "true"
 
+            lags = self.faults.visibility_lag_s > 0
+
             def seen(row: Row) -> bool:
-                return self.visible(row["created"]) and (archived or row["ContactStatus"] == "ACTIVE")
+                return (not lags or self.visible(row["created"])) and (archived or row["ContactStatus"] == "ACTIVE")
 
             since = modified_since(request.headers.get("If-Modified-Since", ""))
             rows, stand = page(table.chosen(query, since, seen), query)

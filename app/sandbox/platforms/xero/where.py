@@ -30,6 +30,10 @@ _METHODS: Mapping[str, Callable[[str, str], bool]] = {
     "EndsWith": str.endswith,
 }
 _DATE_PARTS = 3
+_TEXT = r'"((?:\\.|[^"\\])*)"'
+_EQUAL = re.compile(rf"(\w+)\s*==\s*{_TEXT}")
+_ONLY_EQUAL = re.compile(rf"\w+\s*==\s*{_TEXT}(?:\s+OR\s+\w+\s*==\s*{_TEXT})*")
+_ONLY_CONTAINS = re.compile(rf"(\w+)\s*!=\s*null\s+AND\s+(\w+)\.Contains\({_TEXT}\)")
 
 
 class BadFilterError(ValueError):
@@ -39,6 +43,23 @@ class BadFilterError(ValueError):
 def compile_filter(text: str) -> Test:
     """Return the test that *text* stands for; BadFilterError when it is no filter."""
     return _Parser(text).whole()
+
+
+def one_of(text: str) -> tuple[str, frozenset[str]] | None:
+    """Return (field, texts) for a filter that only asks whether one field equals one of some texts, else None."""
+    pairs = _EQUAL.findall(text) if _ONLY_EQUAL.fullmatch(text) else []
+    names = {name for name, _ in pairs}
+    return (names.pop(), frozenset(_plain(value) for _, value in pairs)) if len(names) == 1 else None
+
+
+def part_of(text: str) -> tuple[str, str] | None:
+    """Return (field, part) for a filter that only asks whether one field contains a text, else None."""
+    match = _ONLY_CONTAINS.fullmatch(text)
+    return (match[1], _plain(match[3])) if match and match[1] == match[2] else None
+
+
+def _plain(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted)
 
 
 class _Parser:
@@ -99,7 +120,7 @@ class _Parser:
     def _value(self) -> Test:
         kind, token = self._take()
         if kind == "text":
-            plain = re.sub(r"\\(.)", r"\1", token[1:-1])
+            plain = _plain(token[1:-1])
             return lambda _: plain
         if kind == "number":
             number = Decimal(token)
