@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from app.broker import provide
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.demo.history import Row, generated, read
@@ -36,7 +37,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="watch orders flow through sandbox systems",
         epilog=f"example: {EXAMPLE}",
-        description="Starts Kafka (or uses O2C_KAFKA), sandbox systems and all roles, plays order histories and compares "
+        description="Starts Kafka (or uses O2C_KAFKA), sandboxes and all roles, plays order histories and compares "
         "what every system holds. Exit: 0 all systems agree, 1 they differ, 2 something could not be started.",
     )
     parser.add_argument("--orders", type=int, default=120, help="shop orders to generate (default: 120)")
@@ -168,16 +169,11 @@ def _free_port() -> int:
 
 @asynccontextmanager
 async def _kafka(folder: Path) -> AsyncIterator[str]:
-    if given := os.environ.get("O2C_KAFKA"):
-        yield given
-        return
-    from app import broker  # noqa: PLC0415 - its Java runtime is not needed where Kafka is given
-
-    running = await broker.start(folder / "kafka")
+    broker = await provide(folder / "kafka", os.environ)
     try:
-        yield running.bootstrap
+        yield broker.bootstrap
     finally:
-        await running.stop()
+        await broker.stop()
 
 
 def _say(args: argparse.Namespace, text: str) -> None:

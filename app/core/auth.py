@@ -72,7 +72,7 @@ class Credential:
         """*tokens* are the stored ones, None at the very first start."""
         self._auth, self._secrets, self._http = auth, secrets, http
         self._clock, self._store = clock, store
-        first = Tokens(access=secrets.get("access_token", ""), refresh=secrets.get(auth.secret, ""))
+        first = Tokens(access=secrets.get("access_token", ""), refresh=secrets.get("refresh_token", ""))
         self._tokens = tokens or first
         self._refreshing = asyncio.Lock()
 
@@ -95,8 +95,8 @@ class Credential:
         return f"Bearer {token}" if self._auth.header.lower() == "authorization" else token
 
     async def _access(self) -> str:
-        if self._secrets.get(self._auth.secret):
-            return self._secrets[self._auth.secret]
+        if static := self._secrets.get("token"):
+            return static
         late = self._tokens.expires_at and self._clock() > self._tokens.expires_at - _EARLY
         if late or not self._tokens.access:
             await self.refresh(self._tokens.access)

@@ -29,17 +29,18 @@ class System:
     """What follows the host in the vendor's base URL."""
 
 
+_CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 SYSTEMS = (
-    System("shop", "shopify", "demo.myshopify.com", {"token": "shpat_demo", "webhook_secret": "shop-hook"}),
+    System("shop", "shopify", "demo.myshopify.com", {"token": "shpat_sandbox", "webhook_secret": "shop-hook"}),
     System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"}),
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
-        {"client_id": "demo", "client_secret": "demo", "refresh_token": "demo", "webhook_secret": "books-hook"},
+        {**_CLIENT, "refresh_token": "sandbox-refresh", "webhook_secret": "books-hook"},
         {"sales": "200", "payments": "090", "rounding": "860"}, {"20": "OUTPUT2", "0": "NONE"},
     ),
     System(
         "qbo", "quickbooks_online", "9130000000000001",
-        {"client_id": "demo", "client_secret": "demo", "refresh_token": "demo", "webhook_secret": "qbo-hook"},
+        {**_CLIENT, "refresh_token": "sandbox-refresh-token", "webhook_secret": "qbo-hook"},
         {"sales": "1", "payments": "35", "rounding": "1"}, {"20": "TAX", "0": "NON"},
     ),
     System("pay", "stripe", "acct_demo", {"token": "sk_test_demo", "webhook_secret": "whsec_demo"}),

@@ -1,0 +1,42 @@
+# Needs Python 3.11 or newer (with venv) and make; everything else is installed into .venv or fetched once into a cache.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+ORDERS ?=
+EXPORT ?=
+TAMPER ?=
+
+.PHONY: setup demo test test-long lint lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o2c needs Python 3.11 or newer: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+# make demo ORDERS=file plays a history, EXPORT=dir leaves what every system holds, TAMPER=1 falsifies one cent.
+demo: setup
+	$(BIN)/o2c demo $(if $(ORDERS),--file "$(ORDERS)") $(if $(EXPORT),--export "$(EXPORT)") $(if $(TAMPER),--tamper cent)
+
+test: setup
+	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered --durations=10
+
+test-long: setup
+	$(BIN)/pytest -m long
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Locks what the *.in files name, with hashes and without the address of any index; needs pip-tools.
+lock:
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host -o runtime.txt runtime.in
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host -o dev.txt dev.in
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,202 @@
+"""A producer of another make (librdkafka) publishes an order and an invoice by the exported schema; both reach the ledgers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jsonschema
+import pytest
+from confluent_kafka import Producer
+
+from app.cli.topics import apply_topics
+from app.config.load import load
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+XERO = "00000000-0000-4000-8000-000000000001"
+REALM = "9130000000000001"
+CONFIG = """
+data_dir = "data"
+key = "made-up-key-for-tests"
+[kafka]
+bootstrap = "{bootstrap}"
+partitions = 4
+[topics]
+prefix = "{prefix}"
+[streams]
+port = 0
+[connectors]
+port = 0
+[[tenant]]
+name = "acme"
+[tenant.connections.erp]
+platform = "external"
+account = "erp-1"
+[tenant.connections.books]
+platform = "xero"
+account = "{xero}"
+base_url = "{books}/api.xro/2.0"
+allow_private = true
+quota_share = 50
+sweep_seconds = 5
+secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh" }}
+accounts = {{ sales = "200", payments = "090", rounding = "860" }}
+taxes = {{ "20" = "OUTPUT", "0" = "NONE" }}
+[tenant.connections.qbo]
+platform = "quickbooks_online"
+account = "{realm}"
+base_url = "{qbo}"
+allow_private = true
+quota_share = 50
+sweep_seconds = 5
+secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh-token" }}
+accounts = {{ sales = "1", payments = "35", rounding = "1" }}
+taxes = {{ "20" = "TAX", "0" = "NON" }}
+[[tenant.flows]]
+name = "erp"
+key_giver = "erp"
+mode = "live"
+[[tenant.flows.targets]]
+connection = "books"
+document = "invoice"
+[[tenant.flows.targets]]
+connection = "qbo"
+document = "invoice"
+"""
+
+
+@asynccontextmanager
+async def process(folder: Path, name: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    with (folder / f"{name}.log").open("ab") as log:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, *words, stdout=asyncio.subprocess.PIPE, stderr=log
+        )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.terminate()
+            await asyncio.wait_for(running.wait(), 30)
+        if running._transport:  # type: ignore[attr-defined]  # close the pipe now, not in the garbage collector
+            running._transport.close()
+
+
+async def url_of(running: asyncio.subprocess.Process) -> str:
+    assert running.stdout is not None
+    line = (await asyncio.wait_for(running.stdout.readline(), 30)).decode()
+    return next(word for word in line.split() if word.startswith("http://"))
+
+
+async def books(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
+    async with session.get(f"{url}/_sandbox/books") as reply:
+        return [json.loads(line) for line in (await reply.text()).splitlines()]
+
+
+def publish(bootstrap: str, topic: str, kind: str, data: dict[str, Any]) -> None:
+    """Publish by the exported schema alone: nothing of the project is used."""
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_type": f"o2c.{kind}.changed.v1",
+        "ce_source": "/acme/erp/erp-1",
+        "ce_id": uuid.uuid4().hex,
+        "content-type": "application/json",
+    }
+    key = data["object"]["id"]
+    producer.produce(topic, key=key, value=json.dumps(data), headers=list(headers.items()))
+    assert producer.flush(20) == 0
+
+
+def order(number: str, total: str) -> dict[str, Any]:
+    line = {
+        "sku": "MUG",
+        "name": "Mug",
+        "quantity": "2",
+        "unit_price": "10.00",
+        "net_amount": "20.00",
+        "tax_amount": "4.00",
+        "tax_rate": "20",
+    }
+    return {
+        "tenant": "acme",
+        "object": {"connection": "erp", "account": "erp-1", "type": "order", "id": number},
+        "version": {"native": 1},
+        "facts": {
+            "type": "order",
+            "number": number,
+            "currency": "EUR",
+            "payable_amount": total,
+            "net_amount": "20.00",
+            "tax_amount": "4.00",
+            "placed_at": "2026-03-01T10:00:00+00:00",
+            "customer": {"name": "Ada Example", "email": "ada@example.com"},
+            "lines": [line],
+        },
+    }
+
+
+def payment(number: str, amount: str) -> dict[str, Any]:
+    parent = {"connection": "erp", "account": "erp-1", "type": "order", "id": number}
+    return {
+        "tenant": "acme",
+        "object": {"connection": "erp", "account": "erp-1", "type": "payment", "id": f"{number}-p"},
+        "version": {"native": 1},
+        "anchors": [{"kind": "order", "ref": parent}],
+        "facts": {
+            "type": "payment",
+            "amount": amount,
+            "currency": "EUR",
+            "paid_at": "2026-03-02T10:00:00+00:00",
+            "reference": f"BANK-{number}",
+        },
+    }
+
+
+async def test_an_order_and_its_payment_reach_both_ledgers(kafka: str, root: Path, tmp_path: Path) -> None:
+    schema = json.loads((root / "schemas/generated/change_event.schema.json").read_text())
+    events = [
+        ("crm-changes", "order", order("E-1", "24.00")),
+        ("accounting-changes", "payment", payment("E-1", "24.00")),
+    ]
+    for _, _, data in events:
+        jsonschema.validate(data, schema)
+    sandbox = ["-m", "app.sandbox"]
+    prefix = f"e2e-{uuid.uuid4().hex[:8]}-"
+    async with (
+        process(tmp_path, "books", *sandbox, "xero", "--account", XERO, "--quota-scale", "50") as xero,
+        process(tmp_path, "qbo", *sandbox, "quickbooks_online", "--account", REALM, "--quota-scale", "50") as qbo,
+        aiohttp.ClientSession() as session,
+    ):
+        urls = {"books": await url_of(xero), "qbo": await url_of(qbo)}
+        path = tmp_path / "o2c.toml"
+        path.write_text(CONFIG.format(bootstrap=kafka, prefix=prefix, xero=XERO, realm=REALM, **urls))
+        await apply_topics(load(path, os.environ))
+        role = ["-m", "app", "run"]
+        async with (
+            process(tmp_path, "streams", *role, "streams", "--config", str(path)),
+            process(tmp_path, "connectors", *role, "connectors", "--config", str(path)),
+        ):
+            for topic, kind, data in events:
+                publish(kafka, prefix + topic, kind, data)
+            for name, url in urls.items():
+                rows = await _until_paid(session, url)
+                bill = next(row for row in rows if row["kind"] == "invoice")
+                assert (bill["total"], bill["due"], bill["status"]) == ("24.00", "0.00", "paid"), name
+                assert len([row for row in rows if row["kind"] == "payment"]) == 1
+
+
+async def _until_paid(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
+    for _ in range(60):
+        rows = await books(session, url)
+        if any(row["kind"] == "invoice" and row["status"] == "paid" for row in rows):
+            return rows
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"not paid: {rows}")
