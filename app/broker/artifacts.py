@@ -52,7 +52,11 @@ def pinned() -> tuple[Jar, ...]:
 def parse_pins(text: str) -> tuple[Jar, ...]:
     """Return the jars of lines `SHA-256  group:artifact:version`; lines starting with # are comments."""
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    return tuple(Jar(*coordinate.split(":", 2), digest) for digest, coordinate in lines)
+    return tuple(_jar(digest, *coordinate.split(":")) for digest, coordinate in lines)
+
+
+def _jar(digest: str, group: str, artifact: str, version: str) -> Jar:
+    return Jar(group, artifact, version, digest)
 
 
 def cache_dir(environment: Mapping[str, str]) -> Path:

@@ -50,7 +50,7 @@ def properties(node: Node, nodes: Sequence[Node], data: Path) -> str:
         "default.replication.factor": copies,
         "min.insync.replicas": max(1, copies - 1),
         "log.retention.ms": -1,
-        # Internal topics: as many copies as there are nodes for, few partitions: opening them is what start-up waits for.
+        # Internal topics: as many copies as there are nodes for, few partitions: opening them delays the start.
         "offsets.topic.replication.factor": copies,
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.replication.factor": copies,
