@@ -26,6 +26,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     mark: str | None = None
     complete: bool = True
     """False: an earlier try died half way; running the talk again completes it."""
+    native: int = 0
+    """The platform's own version of what is shown, as its source puts it into `Version.native`; 0 = it has none."""
     also: tuple[Written, ...] = ()
     """Further objects made on the way (a customer)."""
 

@@ -345,7 +345,7 @@ class Owner:
                     tenant=command.tenant,
                     object=self._ref(shown),
                     facts=shown.facts,
-                    version=Version(read=True, epoch=self._epoch, seq=self.seq),
+                    version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
                     mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
                     origin="write",
                     order=command.order,

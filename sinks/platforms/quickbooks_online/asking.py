@@ -123,7 +123,14 @@ class Asking(Sink):
         """Return what QuickBooks made of a write, by the same rules as a read."""
         record = msgspec.convert(row, wire.KINDS[entity], strict=False)
         facts = translate.to_facts(entity, record, self.connection.options.get("home_currency", "USD"))
-        return Written(type=entity, id=record.id, facts=facts, mark=translate.mark(record), complete=complete)
+        return Written(
+            type=entity,
+            id=record.id,
+            facts=facts,
+            mark=translate.mark(record),
+            complete=complete,
+            native=int(record.sync_token),
+        )
 
 
 def error_of(fault: Fault, response: Response, *, mutating: bool) -> O2CError:

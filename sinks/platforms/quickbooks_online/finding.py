@@ -60,30 +60,38 @@ class Finding(Asking):
 
     def customers(self, wanted: Sequence[tuple[Party, str]]) -> Talk[list[Row]]:
         """Return the customers of many buyers with one query; the missing ones are made one by one."""
-        names = sorted({name for party, currency in wanted for name in display_names(party, currency)})
-        rows = yield from self.query("Customer", f"DisplayName in ({quoted(names)})")
+        rows = yield from self._called(wanted)
         found: list[Row] = []
         for party, currency in wanted:
             row = _match(rows, party, currency)
             if row is None:
-                row = yield from self._new_customer(party, currency, {_name(row) for row in rows})
+                row = yield from self._new_customer(party, currency, rows)
                 rows.append(row)
             found.append(row)
         return found
 
-    def _new_customer(self, party: Party, currency: str, taken: set[str]) -> Talk[Row]:
+    def _called(self, wanted: Sequence[tuple[Party, str]]) -> Talk[list[Row]]:
+        names = sorted({name for party, currency in wanted for name in display_names(party, currency)})
+        return (yield from self.query("Customer", f"DisplayName in ({quoted(names)})"))
+
+    def _new_customer(self, party: Party, currency: str, rows: Sequence[Row]) -> Talk[Row]:
+        """Create under the first free name.
+
+        A name that is taken nevertheless belongs to the same buyer, made by somebody else in the meantime, or to a
+        vendor or an employee: then the next name is tried.
+        """
+        taken = {_name(row) for row in rows}
         for name in display_names(party, currency):
             if name.casefold() in taken:
                 continue
-            body = customer_body(party, name)
-            body["CurrencyRef"] = {"value": currency}
+            body = {**customer_body(party, name), "CurrencyRef": {"value": currency}}
             try:
                 return (yield from self.save("Customer", body, f"customer:{name}", lock=lock_of(party)))
             except DuplicateError:
-                continue  # a vendor or an employee has the name: take the next one
-        raise RejectedError(
-            "QuickBooks: every name that this customer may have is taken; give the customer another name."
-        )
+                now = yield from self._called([(party, currency)])
+                if (row := _match(now, party, currency)) is not None:
+                    return row
+        raise RejectedError("QuickBooks: every name that this customer may have is taken; rename the customer.")
 
     def items(self, lines: Iterable[Line]) -> Talk[dict[str, str]]:
         """Return item name -> id for all *lines*; missing items are made."""

@@ -49,13 +49,6 @@ class Probing(Finding):
                 return entity, row
         raise RejectedError(f"QuickBooks: document {id_} does not exist any more.")
 
-    def parcel(self, entity: str, row: Row, shipment: Shipment) -> Written:
-        """Return the part of the form that speaks of this parcel."""
-        shown = f"{row.get('TrackingNum') or ''}\n{row.get('PrivateNote') or ''}"
-        numbers = tuple(number for number in shipment.tracking_numbers if number in shown)
-        carrier = str((row.get("ShipMethodRef") or {}).get("name") or "")
-        return Written(type=entity, id=str(row["Id"]), facts=Shipment(carrier=carrier, tracking_numbers=numbers))
-
     def probe(self, command: Command) -> Talk[Written | None]:
         """Look for our mark: among the documents of the day, then among those of the customer on any day.
 
@@ -113,7 +106,7 @@ class Probing(Finding):
         if command.capability == "add_note":
             return written if bodies.noted(row, command.text) is None else None
         shipment = facts_of(command, Shipment)
-        return None if bodies.parcel(row, shipment).keys() - {"ShipMethodRef"} else self.parcel(entity, row, shipment)
+        return None if bodies.parcel(row, shipment).keys() - {"ShipMethodRef"} else written
 
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the record that a change is about; None when it is gone."""
@@ -122,8 +115,6 @@ class Probing(Finding):
         row = yield from self.found(entity, id_)
         if row is None:
             return None
-        if isinstance(command.facts, Shipment):
-            return self.parcel(entity, row, command.facts)
         return self.written(entity, row)
 
 

@@ -139,7 +139,8 @@ class QuickBooksSink(Batching):
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Write a credit memo and set it off against what its invoice still owes."""
         credit = facts_of(command, Credit)
-        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
+        # Always asked: a try that died between its two writes is completed, never begun again.
+        if (earlier := (yield from self.probe(command))) is not None:
             return earlier if earlier.complete else (yield from self._completed(command, earlier))
         _, document = yield from self.document(command)
         items = yield from self.items(bodies.credit_lines(credit))
@@ -206,7 +207,7 @@ class QuickBooksSink(Batching):
         shipment = facts_of(command, Shipment)
         entity, row = yield from self.document(command)
         row = yield from self._changed(entity, row, bodies.parcel(row, shipment), "shipment")
-        return self.parcel(entity, row, shipment)
+        return self.written(entity, row)
 
     def add_note(self, command: Command) -> Talk[Written]:
         """Add a line to the private note; one that is there already is not added again."""
