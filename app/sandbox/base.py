@@ -138,9 +138,9 @@ class Sandbox:
         """Return the knobs as they are now."""
         return self.injector.faults
 
-    def emit(self, body: bytes, *, topic: str = "", headers: Mapping[str, str] | None = None) -> None:
-        """Send a webhook to everybody who asked for *topic*."""
-        self.hooks.push(body, topic=topic, headers=headers)
+    def emit(self, body: bytes, *, topic: str = "", headers: Mapping[str, str] | None = None, key: str = "") -> None:
+        """Send a webhook to everybody who asked for *topic*; webhooks of one *key* keep their order."""
+        self.hooks.push(body, topic=topic, headers=headers, key=key)
 
     def visible(self, changed_at: datetime) -> bool:
         """Return whether searches and lists already show a change made at *changed_at*."""

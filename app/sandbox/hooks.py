@@ -1,4 +1,4 @@
-"""Webhooks out: signed by the platform, in order, repeated until somebody takes them."""
+"""Webhooks out: signed by the platform, in order per key, repeated until somebody takes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import aiohttp
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Sign = Callable[[bytes, str, str, datetime], Mapping[str, str]]
 
 TRIES = 60
+LANES = 8
+"""Messages of one key stay in one lane and in their order; lanes overtake each other."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 REORDER_WAIT_S = 0.2
@@ -33,18 +36,29 @@ class Delivery:
 
 
 @dataclass(slots=True)
+class Lane:
+    """Messages that wait for each other."""
+
+    queue: asyncio.Queue[Delivery] = field(default_factory=asyncio.Queue)
+    busy: bool = False
+
+
+@dataclass(slots=True)
 class Target:
     """An address that wants webhooks; no topics means all of them."""
 
     url: str
     secret: str
     topics: frozenset[str] = frozenset()
-    queue: asyncio.Queue[Delivery] = field(default_factory=asyncio.Queue)
-    busy: bool = False
+    lanes: list[Lane] = field(default_factory=lambda: [Lane() for _ in range(LANES)])
+
+    def lane(self, key: str) -> Lane:
+        """Return the lane of *key*; without a key all messages share one."""
+        return self.lanes[crc32(key.encode()) % LANES if key else 0]
 
 
 class Hooks:
-    """Delivers to every registered address; one task per address keeps the order."""
+    """Delivers to every registered address; one task per lane of it keeps the order."""
 
     def __init__(self, sign: Sign, injector: Injector, clock: Callable[[], datetime]) -> None:
         self.targets: list[Target] = []
@@ -63,11 +77,11 @@ class Hooks:
         target = Target(url, secret, topics)
         self.targets.append(target)
         if self._session is not None:
-            self._tasks.append(asyncio.create_task(self._serve(target, self._session)))
+            self._tasks += self._serving(target, self._session)
         return target
 
-    def push(self, body: bytes, *, topic: str = "", headers: Mapping[str, str] | None = None) -> None:
-        """Queue one message for every address that wants *topic*."""
+    def push(self, body: bytes, *, topic: str = "", headers: Mapping[str, str] | None = None, key: str = "") -> None:
+        """Queue one message for every address that wants *topic*; messages of one *key* keep their order."""
         self.counts["emitted"] += 1
         for target in self.targets:
             if target.topics and topic not in target.topics:
@@ -75,19 +89,23 @@ class Hooks:
             if self._injector.happens("webhook_lost"):
                 continue
             delivery = Delivery(body, dict(headers or {}))
-            target.queue.put_nowait(delivery)
+            queue = target.lane(key).queue
+            queue.put_nowait(delivery)
             if self._injector.happens("webhook_duplicated"):
-                target.queue.put_nowait(delivery)
+                queue.put_nowait(delivery)
 
     @property
     def pending(self) -> int:
         """Return how many messages nobody has taken yet."""
-        return sum(target.queue.qsize() + target.busy for target in self.targets)
+        return sum(lane.queue.qsize() + lane.busy for target in self.targets for lane in target.lanes)
 
     async def start(self) -> None:
         """Begin to deliver."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
-        self._tasks = [asyncio.create_task(self._serve(target, self._session)) for target in self.targets]
+        self._tasks = [task for target in self.targets for task in self._serving(target, self._session)]
+
+    def _serving(self, target: Target, session: aiohttp.ClientSession) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._serve(target, lane, session)) for lane in target.lanes]
 
     async def stop(self) -> None:
         """Drop what is still queued and end."""
@@ -100,16 +118,16 @@ class Hooks:
             await self._session.close()
         self._session = None
 
-    async def _serve(self, target: Target, session: aiohttp.ClientSession) -> None:
+    async def _serve(self, target: Target, lane: Lane, session: aiohttp.ClientSession) -> None:
         while True:
-            batch = [await target.queue.get()]
-            target.busy = True
+            batch = [await lane.queue.get()]
+            lane.busy = True
             if self._injector.happens("webhook_reordered"):
                 with contextlib.suppress(TimeoutError):
-                    batch.insert(0, await asyncio.wait_for(target.queue.get(), REORDER_WAIT_S))
+                    batch.insert(0, await asyncio.wait_for(lane.queue.get(), REORDER_WAIT_S))
             for delivery in batch:
                 await self._deliver(target, delivery, session)
-            target.busy = False
+            lane.busy = False
 
     async def _deliver(self, target: Target, delivery: Delivery, session: aiohttp.ClientSession) -> None:
         pause = FIRST_PAUSE_S

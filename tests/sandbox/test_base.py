@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from random import Random
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,47 +20,47 @@ pytestmark = pytest.mark.sandbox
 class Counting(Sandbox):
     slug = "counting"
 
-    def __init__(self, *args, **knobs):
+    def __init__(self, *args: Any, **knobs: Any) -> None:
         super().__init__(*args, **knobs)
         self.value = 0
         self.verbs = {"add": self.add}
 
-    def add(self, asked):
+    def add(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.value += asked["by"]
         self.emit(json.dumps({"value": self.value}).encode(), topic="added")
         return {"value": self.value}
 
-    def routes(self):
-        async def get(_):
+    def routes(self) -> list[web.RouteDef]:
+        async def get(_: web.Request) -> web.Response:
             return web.json_response({"value": self.value})
 
-        async def post(_):
+        async def post(_: web.Request) -> web.Response:
             self.value += 1
             return web.json_response({"value": self.value})
 
         return [web.get("/value", get), web.post("/value", post)]
 
-    def books(self):
+    def books(self) -> list[dict[str, Any]]:
         return [{"kind": "order", "id": "1", "total": str(self.value)}]
 
-    def sign(self, body, url, secret, now):
+    def sign(self, body: bytes, url: str, secret: str, now: datetime) -> dict[str, str]:
         return {"X-Signature": f"{secret}:{len(body)}"}
 
 
 @pytest.fixture
-async def sandbox():
+async def sandbox() -> AsyncIterator[Counting]:
     sandbox = Counting("acc")
     sandbox.url = await sandbox.start()
     yield sandbox
     await sandbox.stop()
 
 
-async def faults(client, sandbox, **knobs):
+async def faults(client: aiohttp.ClientSession, sandbox: Counting, **knobs: Any) -> None:
     async with client.post(f"{sandbox.url}/_sandbox/faults", json=knobs) as reply:
         assert reply.status == 200
 
 
-async def test_reset_before_commit_changes_nothing_and_reset_after_does(sandbox):
+async def test_reset_before_commit_changes_nothing_and_reset_after_does(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client:
         await faults(client, sandbox, reset_before_commit=1)
         with pytest.raises(aiohttp.ClientError):
@@ -70,7 +74,7 @@ async def test_reset_before_commit_changes_nothing_and_reset_after_does(sandbox)
             assert (await reply.json())["injected"] == {"reset_before_commit": 1, "reset_after_commit": 1}
 
 
-async def test_slow_commit_breaks_the_connection_and_commits_later(sandbox):
+async def test_slow_commit_breaks_the_connection_and_commits_later(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client:
         await faults(client, sandbox, slow_commit=1, slow_commit_s=0.05)
         with pytest.raises(aiohttp.ClientError):
@@ -80,7 +84,7 @@ async def test_slow_commit_breaks_the_connection_and_commits_later(sandbox):
         assert sandbox.value == 1
 
 
-async def test_reads_are_logged_as_reads_and_faults_by_name(sandbox):
+async def test_reads_are_logged_as_reads_and_faults_by_name(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client:
         await faults(client, sandbox, rate_429=1)
         assert (await client.get(f"{sandbox.url}/value")).status == 429
@@ -95,10 +99,10 @@ async def test_reads_are_logged_as_reads_and_faults_by_name(sandbox):
     assert log["counters"] == {"total": 2, "mutating": 1, "429": 1, "200": 1}
 
 
-async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox):
-    got = []
+async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox: Counting) -> None:
+    got: list[tuple[Any, str]] = []
 
-    async def receive(request):
+    async def receive(request: web.Request) -> web.Response:
         got.append((await request.json(), request.headers["X-Signature"]))
         return web.Response(status=503 if len(got) == 1 else 200)
 
@@ -113,25 +117,23 @@ async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox):
         for _ in range(3):
             await client.post(f"{sandbox.url}/_sandbox/act/add", json={"by": 1})
         async with asyncio.timeout(5):
-            while sandbox.hooks.pending:
+            while sandbox.hooks.pending:  # noqa: ASYNC110 - the other side is a socket
                 await asyncio.sleep(0.02)
     await runner.cleanup()
     assert [body["value"] for body, _ in got] == [1, 1, 2, 3]
     assert got[0][1] == "s:12"
 
 
-async def test_books_are_json_lines(sandbox):
+async def test_books_are_json_lines(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client, client.get(f"{sandbox.url}/_sandbox/books") as reply:
         assert json.loads(await reply.text()) == {"kind": "order", "id": "1", "total": "0"}
 
 
-def test_an_unknown_fault_is_refused():
+def test_an_unknown_fault_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown fault"):
         Faults().changed({"gremlins": 1})
 
 
-def test_the_same_seed_injects_the_same_faults():
-    from random import Random
-
+def test_the_same_seed_injects_the_same_faults() -> None:
     runs = [Injector(Faults(rate_429=0.5), Random(7)) for _ in range(2)]
     assert [runs[0].happens("rate_429") for _ in range(50)] == [runs[1].happens("rate_429") for _ in range(50)]

@@ -5,7 +5,9 @@ import hashlib
 import hmac
 import json
 from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 import pytest
@@ -25,7 +27,7 @@ HOST, REST_OF_HOST = "127", "0.0.1"
 
 
 @pytest.fixture
-async def shop():
+async def shop() -> AsyncIterator[ShopifySandbox]:
     sandbox = ShopifySandbox("example.myshopify.com", quota_scale=100)
     url = await sandbox.start()
     sandbox.url = url
@@ -38,23 +40,23 @@ async def shop():
     await sandbox.stop()
 
 
-async def act(sandbox, verb, **asked):
+async def act(sandbox: ShopifySandbox, verb: str, **asked: Any) -> dict[str, Any]:
     async with sandbox.http.post(f"/_sandbox/act/{verb}", json=asked) as reply:
         body = await reply.json()
         assert reply.status == 200, body
         return body
 
 
-async def books(sandbox, kind):
+async def books(sandbox: ShopifySandbox, kind: str) -> list[dict[str, Any]]:
     async with sandbox.http.get("/_sandbox/books") as reply:
         rows = [json.loads(line) for line in (await reply.text()).splitlines()]
     return [row for row in rows if row["kind"] == kind]
 
 
-async def client(work, *args, token=ShopifySandbox.token, **more):
+async def client(work: Callable[..., Any], *args: Any, token: str = ShopifySandbox.token, **more: Any) -> Any:
     """Run *work* in a thread of its own: the client blocks, and keeps its session by thread."""
 
-    def run():
+    def run() -> Any:
         shopify.ShopifyResource.activate_session(shopify.Session(HOST, "2026-07", token))
         try:
             return work(*args, **more)
@@ -64,17 +66,17 @@ async def client(work, *args, token=ShopifySandbox.token, **more):
     return await asyncio.to_thread(run)
 
 
-async def graphql(query, *, token=ShopifySandbox.token, **variables):
+async def graphql(query: str, *, token: str = ShopifySandbox.token, **variables: Any) -> dict[str, Any]:
     return json.loads(await client(lambda: shopify.GraphQL().execute(query, variables), token=token))
 
 
-async def test_the_client_reads_orders_payments_refunds_and_parcels(shop):
+async def test_the_client_reads_orders_payments_refunds_and_parcels(shop: ShopifySandbox) -> None:
     made = await act(shop, "create_order", reference="SO-1", lines=LINES, shipping="4.90", **BUYER)
     await act(shop, "pay_order", id=made["id"], gateway="card", reference="pi_1")
     await act(shop, "fulfil_order", id=made["id"], carrier="UPS", tracking="1Z9")
     await act(shop, "refund_order", id=made["id"], amount="10.00")
 
-    def read():
+    def read() -> Any:
         order = shopify.Order.find(int(made["id"]))
         return order, order.transactions(), shopify.Refund.find(order_id=order.id), shopify.Shop.current()
 
@@ -87,8 +89,8 @@ async def test_the_client_reads_orders_payments_refunds_and_parcels(shop):
     assert shop_record.myshopify_domain == "example.myshopify.com"
 
 
-async def test_the_client_writes_orders(shop):
-    def write():
+async def test_the_client_writes_orders(shop: ShopifySandbox) -> None:
+    def write() -> Any:
         order = shopify.Order.create({"line_items": [{"title": "Mug", "quantity": 2, "price": "5.00"}], "note": "a"})
         order.note = "b"
         order.save()
@@ -101,7 +103,7 @@ async def test_the_client_writes_orders(shop):
     assert (row["note"], row["status"], row["total"]) == ("b", "cancelled", "10.00")
 
 
-async def test_the_client_is_told_what_it_did_wrong(shop):
+async def test_the_client_is_told_what_it_did_wrong(shop: ShopifySandbox) -> None:
     with pytest.raises(ResourceNotFound):
         await client(shopify.Order.find, 1)
     refused = await client(shopify.Order.create, {"line_items": []})
@@ -110,17 +112,18 @@ async def test_the_client_is_told_what_it_did_wrong(shop):
         await client(shopify.Order.find, token="wrong")
 
 
-async def test_legacy_calls_have_a_bucket(shop):
+async def test_legacy_calls_have_a_bucket(shop: ShopifySandbox) -> None:
     shop.calls.capacity = shop.calls._points = 2
     shop.calls.per_second = 0.001
+    for _ in range(2):
+        await client(shopify.Shop.current)
     with pytest.raises(ClientError) as caught:
-        for _ in range(3):
-            await client(shopify.Shop.current)
+        await client(shopify.Shop.current)
     assert caught.value.code == 429
     assert caught.value.response.headers["Retry-After"] == "2.0"
 
 
-async def test_graphql_runs_through_the_client(shop):
+async def test_graphql_runs_through_the_client(shop: ShopifySandbox) -> None:
     made = await act(shop, "create_order", reference="SO-2", lines=LINES, **BUYER)
     query = "query($id: ID!) { order(id: $id) { name canMarkAsPaid totalPriceSet { shopMoney { amount } } } }"
     answer = await graphql(query, id=f"gid://shopify/Order/{made['id']}")
@@ -129,12 +132,12 @@ async def test_graphql_runs_through_the_client(shop):
     assert answer["extensions"]["cost"]["throttleStatus"]["restoreRate"] == 100 * 100
 
 
-async def test_a_field_that_does_not_exist_is_an_error(shop):
+async def test_a_field_that_does_not_exist_is_an_error(shop: ShopifySandbox) -> None:
     answer = await graphql("{ shop { nonsense } }")
     assert "nonsense" in answer["errors"][0]["message"]
 
 
-async def test_a_refund_needs_a_key_and_the_same_key_refunds_once(shop):
+async def test_a_refund_needs_a_key_and_the_same_key_refunds_once(shop: ShopifySandbox) -> None:
     made = await act(shop, "create_order", reference="SO-3", lines=LINES, **BUYER)
     paid = await act(shop, "pay_order", id=made["id"], gateway="card")
     gid = f"gid://shopify/Order/{made['id']}"
@@ -151,7 +154,7 @@ async def test_a_refund_needs_a_key_and_the_same_key_refunds_once(shop):
     assert "idempotency key" in other["errors"][0]["message"]
 
 
-async def test_an_empty_bucket_answers_200_throttled(shop):
+async def test_an_empty_bucket_answers_200_throttled(shop: ShopifySandbox) -> None:
     shop.points.capacity = shop.points._points = 5
     shop.points.per_second = 0.001
     answer = await graphql("{ orders(first: 200) { nodes { id lineItems(first: 200) { nodes { id } } } } }")
@@ -159,7 +162,7 @@ async def test_an_empty_bucket_answers_200_throttled(shop):
     assert answer["extensions"]["cost"]["requestedQueryCost"] > 5
 
 
-async def test_search_lags_and_reads_by_id_do_not(shop):
+async def test_search_lags_and_reads_by_id_do_not(shop: ShopifySandbox) -> None:
     shop.injector.faults = shop.faults.changed({"visibility_lag_s": 60})
     made = await act(shop, "create_order", reference="SO-4", lines=LINES, **BUYER)
     found = await graphql('{ orders(first: 5, query: "name:SO-4") { nodes { id } } }')
@@ -168,10 +171,10 @@ async def test_search_lags_and_reads_by_id_do_not(shop):
     assert read["data"]["order"]["name"] == "SO-4"
 
 
-async def test_every_change_is_a_signed_webhook(shop):
-    got = []
+async def test_every_change_is_a_signed_webhook(shop: ShopifySandbox) -> None:
+    got: list[tuple[Any, bytes]] = []
 
-    async def receive(request):
+    async def receive(request: web.Request) -> web.Response:
         got.append((request.headers.copy(), await request.read()))
         return web.Response()
 
@@ -191,12 +194,13 @@ async def test_every_change_is_a_signed_webhook(shop):
     await act(shop, "cancel_order", id=made["id"], reason="customer")
     await act(shop, "delete_order", id=made["id"])
     async with asyncio.timeout(5):
-        while shop.hooks.pending:
+        while shop.hooks.pending:  # noqa: ASYNC110 - the other side is a socket
             await asyncio.sleep(0.01)
     await runner.cleanup()
+    got = [one for one in got if not one[0]["X-Shopify-Topic"].startswith("customers/")]  # another key, another lane
     topics = [headers["X-Shopify-Topic"] for headers, _ in got]
     assert topics == [
-        "customers/create", "orders/create",
+        "orders/create",
         "order_transactions/create", "orders/updated", "orders/paid",
         "fulfillments/create", "orders/updated", "orders/fulfilled",
         "fulfillment_events/create", "fulfillments/update", "orders/updated",
@@ -213,7 +217,7 @@ async def test_every_change_is_a_signed_webhook(shop):
     assert last["current_total_price"] == str(Decimal("73.58") - Decimal("1.62"))
 
 
-async def test_client_credentials_give_a_token_that_works(shop):
+async def test_client_credentials_give_a_token_that_works(shop: ShopifySandbox) -> None:
     form = {"grant_type": "client_credentials", "client_id": "any", "client_secret": shop.client_secret}
     async with shop.http.post("/admin/oauth/access_token", data=form) as reply:
         token = (await reply.json())["access_token"]
@@ -221,7 +225,7 @@ async def test_client_credentials_give_a_token_that_works(shop):
 
 
 @pytest.mark.parametrize(("how", "kinds"), [("cent", 1), ("remove", 0), ("double", 2)])
-async def test_tampering_is_silent(shop, how, kinds):
+async def test_tampering_is_silent(shop: ShopifySandbox, how: str, kinds: int) -> None:
     made = await act(shop, "create_order", reference="SO-6", lines=LINES, **BUYER)
     await act(shop, "pay_order", id=made["id"], gateway="card")
     emitted = shop.hooks.counts["emitted"]

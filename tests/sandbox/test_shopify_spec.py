@@ -2,12 +2,14 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from graphql import (
     DocumentNode,
     GraphQLEnumType,
     GraphQLInputObjectType,
+    GraphQLSchema,
     build_client_schema,
     execute_sync,
     parse,
@@ -22,13 +24,13 @@ LINES = [{"sku": "MUG", "title": "Blue mug", "quantity": 3, "price": "19.99", "t
 
 
 @pytest.fixture(scope="module")
-def published(shared):
+def published(shared: Path) -> GraphQLSchema:
     with gzip.open(shared / "specs/shopify/admin-graphql-2026-07.introspection.json.gz") as file:
         data = json.load(file)
     return build_client_schema(data.get("data", data), assume_valid=True)  # the vendor deprecates interface fields
 
 
-def test_every_type_field_and_argument_is_published(published):
+def test_every_type_field_and_argument_is_published(published: GraphQLSchema) -> None:
     wrong = []
     for name, kind in SCHEMA.type_map.items():
         if name.startswith("__"):
@@ -51,7 +53,7 @@ def test_every_type_field_and_argument_is_published(published):
     assert wrong == []
 
 
-def test_the_documented_operations_are_understood(shared, published):
+def test_the_documented_operations_are_understood(shared: Path, published: GraphQLSchema) -> None:
     text = (shared / "specs/shopify/operations.graphql").read_text()
     for definition in parse(text).definitions:
         alone = DocumentNode(definitions=(definition,))
@@ -59,7 +61,7 @@ def test_the_documented_operations_are_understood(shared, published):
         assert understood(print_ast(alone), None).errors == []
 
 
-def test_replies_fit_the_published_schema(shared, published):
+def test_replies_fit_the_published_schema(shared: Path, published: GraphQLSchema) -> None:
     """The sandbox's data, replayed as the root value of the real schema, completes without an error."""
     sandbox = ShopifySandbox()
     act = sandbox.verbs

@@ -35,6 +35,7 @@ def page(
     rows: Iterable[Any],
     first: int | None = None,
     after: str | None = None,
+    *,
     key: Callable[[Any], str] | None = None,
     **_: Any,  # noqa: ANN401 - other arguments
 ) -> dict[str, Any]:
@@ -55,6 +56,11 @@ def page(
         "endCursor": _cursor(key(shown[-1])) if shown else None,
     }
     return {"nodes": shown, "pageInfo": info}
+
+
+def after_key(after: str | None) -> str:
+    """Return the sort key inside a cursor."""
+    return b64decode(after).decode() if after else ""
 
 
 def _id(row: Any) -> str:  # noqa: ANN401 - any record or view
@@ -107,6 +113,15 @@ class FulfillmentOrder:
 def parts(order: Order, records: Iterable[Any]) -> list[Of]:
     """Return *records* seen from their order."""
     return [Of(order, record) for record in records]
+
+
+def since(query: str | None) -> int:
+    """Return the lower bound that a search puts on updated_at, in Unix seconds; 0 for none."""
+    for field, sign, single, double, bare in _TERM.findall(query or ""):
+        if field == "updated_at" and sign in {">=", ">"}:
+            moment = datetime.fromisoformat(single or double or bare)
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return 0
 
 
 def matches(query: str | None, values: Mapping[str, Any]) -> bool:

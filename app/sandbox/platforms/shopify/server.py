@@ -7,6 +7,7 @@ from base64 import b64encode
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import new as hmac_of
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uuid import UUID
 
@@ -18,11 +19,13 @@ from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, Engine, understoo
 from app.sandbox.platforms.shopify.graph import (
     FulfillmentOrder,
     Of,
+    after_key,
     at,
     matches,
     number,
     page,
     searched,
+    since,
 )
 from app.sandbox.platforms.shopify.legacy import Legacy
 from app.sandbox.platforms.shopify.rest import gid
@@ -115,7 +118,8 @@ class ShopifySandbox(Sandbox):
             "X-Shopify-Event-Id": str(UUID(int=self.random.getrandbits(128), version=4)),
             "X-Shopify-Triggered-At": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
-        self.emit(dumps(body), topic=topic, headers=headers)
+        order = body.get("order_id") or body.get("id") or ""
+        self.emit(dumps(body), topic=topic, headers=headers, key=str(order))
 
     # ---------------------------------------------------------------------------------------------- tokens
 
@@ -195,19 +199,22 @@ class ShopifySandbox(Sandbox):
 
     def _orders(self, query: str | None = None, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - sorting and paging
         sort_key, reverse = asked.pop("sortKey", "PROCESSED_AT"), asked.pop("reverse", False)
-        found = [
-            order
-            for order in self.shop.orders.values()
-            if self.visible(order.changed_at) and matches(query, searched(order))
-        ]
-        order_by = "updated_at" if sort_key == "UPDATED_AT" else "id" if sort_key == "ID" else "processed_at"
+        if sort_key == "UPDATED_AT" and not reverse:
+            return self._changed_orders(query, **asked)
+        found = [order for order in self.shop.orders.values() if self._found(order, query)]
+        found.sort(key=lambda order: (order.processed_at, order.id), reverse=reverse)
+        return page(found, **asked)
 
-        def key(order: Order) -> str:
-            value = getattr(order, order_by)
-            return f"{value.timestamp():020.3f} {order.id:020}" if order_by != "id" else f"{order.id:020}"
+    def _found(self, order: Order, query: str | None) -> bool:
+        return self.visible(order.changed_at) and matches(query, searched(order))
 
-        found.sort(key=key, reverse=reverse)
-        return page(found, key=None if reverse else key, **asked)
+    def _changed_orders(self, query: str | None, first: int = 50, after: str | None = None) -> dict[str, Any]:
+        """Return one page by updated_at without looking at the orders before it."""
+        seconds, _, id_ = after_key(after).partition(" ")
+        past = (int(seconds), int(id_)) if after else (-1, 0)
+        candidates = self.shop.changed_since(since(query), past)
+        found = list(islice((order for order in candidates if self._found(order, query)), first + 1))
+        return page(found, first, key=lambda order: f"{int(order.updated_at.timestamp()):020} {order.id:020}")
 
     def _customers(self, query: str | None = None, **paging: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
         found = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from itertools import count
@@ -43,7 +44,19 @@ class Shop:
         self.customers: dict[int, Customer] = {}
         self.by_email: dict[str, Customer] = {}
         self.gone: list[int] = []
+        self.changes: list[tuple[int, int]] = []
+        """(updated_at, order), sorted; what an order no longer shows is passed over by readers."""
         self._ids, self._numbers = count(first_id), count(1001)
+
+    def changed_since(self, since: int, after: tuple[int, int]) -> Iterator[Order]:
+        """Yield the orders updated at or after *since* and past *after*, oldest change first."""
+        for place in range(
+            max(bisect_left(self.changes, (since, 0)), bisect_right(self.changes, after)), len(self.changes)
+        ):
+            at, id_ = self.changes[place]
+            order = self.orders.get(id_)
+            if order is not None and int(order.updated_at.timestamp()) == at:
+                yield order
 
     def new_id(self) -> int:
         """Return an id that nothing has."""
@@ -58,6 +71,10 @@ class Shop:
     def _changed(self, order: Order, *topics: str) -> None:
         order.changed_at = self.clock()
         order.updated_at = order.changed_at.replace(microsecond=0)
+        entry = (int(order.updated_at.timestamp()), order.id)
+        place = bisect_left(self.changes, entry)
+        if self.changes[place : place + 1] != [entry]:
+            self.changes.insert(place, entry)
         for topic in topics:
             self._tell(topic, rest.order(order))
 
