@@ -22,6 +22,7 @@ from app.core.talk import Response
 
 _MULTI, _CLIENT = 207, 400
 _LOCK_SECONDS, _DAY_SECONDS = 2.0, 3600.0
+_PASSING = frozenset(("INTERNAL_ERROR", "RATE_LIMITS", "RATE_LIMIT", "LOCKED"))
 _TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
 
 
@@ -86,7 +87,7 @@ def _item(row: dict[str, Any]) -> O2CError:
         return DuplicateError(text)
     if category == "OBJECT_NOT_FOUND":
         return ConflictError(text)
-    return RejectedError(text)
+    return RetryableError(text) if category in _PASSING else RejectedError(text)
 
 
 def _body(response: Response) -> dict[str, Any]:

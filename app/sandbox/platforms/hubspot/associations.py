@@ -73,7 +73,7 @@ class Associations:
             else:
                 message = f"No {two.singular} is associated with {one.singular} {id_}."
                 refused = Refused(404, message, "OBJECT_NOT_FOUND", context={"fromObjectId": [id_]})
-                errors.append({**refused.item(""), "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND"})
+                errors.append(refused.item(""))
         body = self._done(rows)
         return (207, {**body, "numErrors": len(errors), "errors": errors}) if errors else (200, body)
 

@@ -9,7 +9,7 @@ from app.sandbox.faults import Injector
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.model import Kind
 from app.sandbox.platforms.hubspot.portal import Portal, Record, Values, gone, stamp
-from app.sandbox.platforms.hubspot.refusals import Refused, invalid
+from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.search import search
 
 BATCH, LIST = 100, 100
@@ -155,8 +155,8 @@ class Objects:
         for one in inputs:
             trace = str(one.get("objectWriteTraceId") or "")
             try:
-                if traced and self.injector.happens("batch_item_failure"):
-                    raise invalid("hs_object_id", "INTERNAL", "This item was not accepted.")
+                if traced and len(inputs) > 1 and self.injector.happens("batch_item_failure"):
+                    raise Refused(500, "internal error", "INTERNAL_ERROR")
                 rows.append(self._written(kind, action, one, source) | ({"objectWriteTraceId": trace} if trace else {}))
             except Refused as refused:
                 if not traced:

@@ -74,9 +74,9 @@ class Portal:
         self._last_id, self._last_at, self._invoices = 331_000_000_000, datetime.fromtimestamp(0, UTC), 1000
 
     def now(self) -> datetime:
-        """Return a time in whole milliseconds that never repeats, so that every change is ordered."""
-        at = datetime.fromtimestamp(millis(self.clock()) / 1000, UTC)
-        self._last_at = max(at, datetime.fromtimestamp((millis(self._last_at) + 1) / 1000, UTC))
+        """Return the time in whole milliseconds, never earlier than before."""
+        at = self.clock().astimezone(UTC)
+        self._last_at = max(self._last_at, at.replace(microsecond=at.microsecond // 1000 * 1000))
         return self._last_at
 
     # ------------------------------------------------------------------------------------------- reading

@@ -43,10 +43,10 @@ def named(event: Mapping[str, Any], order: str) -> list[tuple[str, str]]:
     """Return (object type, id) of every record that an event speaks of; *order* is the type where none is named."""
     prefix, _, what = type_of(event).partition(".")
     kind = TYPE_IDS.get(str(event.get("objectTypeId"))) or SINGULAR.get(prefix, "")
-    if what and not kind:
-        return []
     if what == "associationChange":
         return _ends(event, kind)
+    if what and not kind:
+        return []
     if what == "merge":
         ids = [event.get("primaryObjectId"), event.get("newObjectId"), *(event.get("mergedObjectIds") or [])]
         ids.append(event.get("objectId"))

@@ -1,0 +1,167 @@
+"""What HubSpot's replies mean, and the values that writes send."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.errors import (
+    AuthError,
+    ConflictError,
+    DuplicateError,
+    RateLimited,
+    RejectedError,
+    RetryableError,
+    UncertainError,
+)
+from app.core.talk import Response
+from schemas.commands import Command
+from schemas.connection import Connection
+from schemas.facts import Invoice, Line, Order, Payment
+from schemas.money import rounded
+from schemas.platforms.hubspot import PLATFORM
+from sinks.platforms.hubspot import HubspotSink, bodies, replies
+from tests.platforms.conversation import answer
+
+CONNECTION = Connection(name="crm", tenant="acme", platform="hubspot", account="1")
+SINK = HubspotSink(CONNECTION)
+MARK = f"o2c1:{'a' * 32}:{'b' * 12}"
+
+
+def _reply(body: Any, status: int = 200, **headers: str) -> Response:
+    return Response(status=status, headers=headers, body=json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "mutating", "error"),
+    [
+        (200, {}, True, type(None)),
+        (204, {}, True, type(None)),
+        (400, {"category": "VALIDATION_ERROR", "message": "no"}, True, RejectedError),
+        (400, {"category": "VALIDATION_ERROR", "message": "123 already has that value."}, True, DuplicateError),
+        (401, {"category": "EXPIRED_AUTHENTICATION"}, True, AuthError),
+        (403, {"category": "MISSING_SCOPES"}, True, RejectedError),
+        (403, {"category": "BANNED"}, True, AuthError),
+        (404, {"category": "OBJECT_NOT_FOUND"}, True, ConflictError),
+        (404, {"category": "OBJECT_NOT_FOUND"}, False, RejectedError),
+        (409, {"category": "CONFLICT", "message": "Contact already exists. Existing ID: 1"}, True, DuplicateError),
+        (414, {}, False, RejectedError),
+        (423, {}, True, RateLimited),
+        (429, {"policyName": "TEN_SECONDLY_ROLLING"}, True, RateLimited),
+        (477, {}, True, RateLimited),
+        (500, {}, False, RetryableError),
+        (502, {}, True, UncertainError),
+        (524, {}, True, UncertainError),
+    ],
+)
+def test_each_reply_says_what_to_do_next(status: int, body: Any, mutating: bool, error: type) -> None:  # noqa: FBT001
+    assert type(SINK.classify(_reply(body, status), mutating=mutating)) is error
+
+
+def test_waiting_times_are_the_platforms() -> None:
+    daily = SINK.classify(_reply({"policyName": "DAILY"}, 429), mutating=True)
+    locked = SINK.classify(_reply({}, 423), mutating=True)
+    moving = SINK.classify(_reply({}, 477, **{"retry-after": "86400"}), mutating=True)
+    assert isinstance(daily, RateLimited)
+    assert isinstance(locked, RateLimited)
+    assert isinstance(moving, RateLimited)
+    assert (daily.retry_after, locked.retry_after, moving.retry_after) == (3600.0, 2.0, 86400.0)
+
+
+def test_a_page_instead_of_json_is_no_success() -> None:
+    page = Response(status=200, headers={"content-type": "text/html"}, body=b"<html>")
+    assert isinstance(SINK.classify(page, mutating=True), UncertainError)
+    assert isinstance(SINK.classify(page, mutating=False), RetryableError)
+
+
+def test_a_partial_batch_is_split_by_trace_id(shared: Path) -> None:
+    index = json.loads((shared / "samples/hubspot/index.json").read_text())
+    expect = next(entry["expect"] for entry in index if entry["file"] == "error_207_batch_partial.json")
+    reply = Response(status=207, body=(shared / "samples/hubspot/error_207_batch_partial.json").read_bytes())
+    parts = replies.split(reply)
+    assert [row["id"] for row in parts.results] == expect["success_ids"]
+    assert list(parts.refused) == expect["failed_trace_ids"]
+    (error,) = parts.refused.values()
+    assert isinstance(error, RetryableError) == expect["retryable"]
+    assert SINK.classify(reply, mutating=True) is None
+
+
+def test_a_batch_in_which_nothing_was_done_is_an_error() -> None:
+    row = {"category": "VALIDATION_ERROR", "message": "5 already has that value.", "context": {}}
+    reply = _reply({"results": [], "numErrors": 1, "errors": [row]}, 207)
+    assert isinstance(SINK.classify(reply, mutating=True), DuplicateError)
+    assert SINK.classify(reply, mutating=False) is None
+
+
+def test_no_message_of_an_error_holds_the_platforms_text() -> None:
+    error = SINK.classify(_reply({"category": "CONFLICT", "message": "ada@example.com exists"}, 409), mutating=True)
+    assert "ada@example.com" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "net"),
+    [("3", "3.50", "10.00"), ("2", "5.00", "10.00"), ("7", "1.00", "6.99"), ("0", "1.00", "1.00"), ("3", "0", "0.01")],
+)
+def test_a_line_comes_out_to_the_cent_with_any_discount(quantity: str, price: str, net: str) -> None:
+    line = Line(name="Mug", quantity=Decimal(quantity), unit_price=Decimal(price), net_amount=Decimal(net))
+    sent = bodies.line(line, "EUR", {})
+    assert rounded(Decimal(sent["quantity"]) * Decimal(sent["price"]), "EUR") == Decimal(net)
+
+
+def test_tax_that_the_portal_has_no_rate_for_is_a_line_of_its_own() -> None:
+    mug = Line(name="Mug", net_amount=Decimal(10), tax_amount=Decimal("1.90"), tax_rate=Decimal(19))
+    invoice = Invoice(currency="EUR", lines=(mug,), payable_amount=Decimal("11.90"))
+    assert [line.net_amount for line in bodies.billed_lines(invoice, {})] == [Decimal(10), Decimal("1.90")]
+    assert bodies.billed_lines(invoice, {"19": "88"}) == (mug,)
+    assert bodies.line(mug, "EUR", {"19": "88"})["hs_tax_rate_group_id"] == "88"
+    bare = Invoice(currency="EUR", payable_amount=Decimal("11.90"))
+    assert [line.net_amount for line in bodies.billed_lines(bare, {})] == [Decimal("11.90")]
+
+
+def test_all_values_are_text_and_empty_ones_are_left_out_of_a_create() -> None:
+    order = Order(number="1", currency="EUR", payable_amount=Decimal("1.5"))
+    sent = bodies.order(CONNECTION, "deals", order)
+    assert sent == {"dealname": "1", "deal_currency_code": "EUR", "amount": "1.50"}
+    assert bodies.order(CONNECTION, "deals", order, ("note",)) == {"description": ""}
+    payment = bodies.payment(Payment(amount=Decimal(5), currency="JPY"))
+    assert payment["hs_initial_amount"] == "5"
+
+
+def test_our_own_property_is_made_at_the_first_write() -> None:
+    order = Order(number="1", currency="EUR", payable_amount=Decimal(1))
+    command = Command(
+        id="f" * 32,
+        kind="create",
+        tenant="acme",
+        connection="crm",
+        account="1",
+        capability="upsert_order",
+        order="a" * 32,
+        entity="e",
+        write="w",
+        canonical="c",
+        mark=MARK,
+        facts=order,
+    )
+    record = {"id": "7", "properties": {"dealname": "1", "dealstage": "closedwon", "o2c_mark": MARK}}
+    requests, written = answer(
+        SINK.write(command),
+        _reply({"category": "VALIDATION_ERROR", "message": "whatever it says"}, 400),
+        _reply({}, 404),
+        _reply({"name": "hs_object_id", "groupName": "dealinformation"}),
+        _reply({"message": "exists"}, 409),
+        _reply({"results": [{"id": "7"}]}),
+        _reply(record),
+    )
+    steps = [request.step for request in requests if request.mutates]
+    assert steps == ["order", "order-property", "order-again"]
+    assert requests[3].json["hasUniqueValue"] is True
+    assert (written.id, written.mark) == ("7", MARK)
+
+
+def test_every_capability_of_the_platform_has_a_method() -> None:
+    assert all(callable(getattr(SINK, capability)) for capability in PLATFORM.capabilities)
