@@ -17,7 +17,6 @@ PLATFORM = Platform(
     docs="https://developer.xero.com/documentation/api/accounting/overview",
     auth=Auth(
         kind="oauth2",
-        secret="refresh_token",  # noqa: S106 - the name of a secret, not one
         token_url="https://identity.xero.com/connect/token",  # noqa: S106 - an address
         basic_client=True,
         rotates=True,

@@ -99,8 +99,10 @@ def line_item(line: Line, connection: Connection) -> Row:
 
 def _tax(line: Line, connection: Connection) -> Row:
     """Return the tax as the source computed it, under the configured code; without one the account's default."""
-    rate = "0" if line.tax_rate is None and line.tax_amount == 0 else f"{(line.tax_rate or ZERO).normalize():f}"
-    code = connection.taxes.get(rate) or connection.taxes.get(line.tax_code)
+    rate = line.tax_rate if line.tax_rate is not None or line.tax_amount else ZERO
+    code = connection.taxes.get(line.tax_code)
+    if code is None and rate is not None:
+        code = connection.taxes.get(f"{rate.normalize():f}")
     if code is None and line.tax_amount == 0:
         code = "NONE"
     return {**({"TaxType": code} if code else {}), "TaxAmount": line.tax_amount}

@@ -82,7 +82,8 @@ class Probing(Asking):
         """Return the overpayment whose line carries *mark*: no filter reaches lines, the newest come first."""
         page, more = 1, True
         while more:
-            reply = yield from self.get("/Overpayments", {"page": str(page), "order": "UpdatedDateUTC DESC"})
+            params = {"page": str(page), "pageSize": "1000", "order": "UpdatedDateUTC DESC"}
+            reply = yield from self.get("/Overpayments", params)
             for row in reply.overpayments:
                 if facts.advance_mark(row) == mark:
                     return Written(type="overpayment", id=row.overpayment_id, facts=facts.advance_facts(row), mark=mark)

@@ -24,7 +24,7 @@ _CLIENT, _TOO_MANY = 400, 429
 _LISTS = ("Invoices", "Payments", "CreditNotes", "Contacts", "Allocations", "BankTransactions", "Elements")
 _PRIVATE = re.compile(r"\S+@\S+|contact name .* is already")
 _LONGEST = 160
-EXCEEDS = "exceeds the amount outstanding"
+_EXCEEDS = "exceeds the amount outstanding"
 _MEANINGS: tuple[tuple[str, type[O2CError], str], ...] = (
     ("invoice # must be unique", DuplicateError, "the invoice number is taken"),
     ("already assigned to another contact", DuplicateError, "the contact's name or number is taken"),
@@ -34,7 +34,7 @@ _MEANINGS: tuple[tuple[str, type[O2CError], str], ...] = (
     ("has been archived", ConflictError, "the contact was archived or merged"),
     ("lock date", RejectedError, "the period is closed"),
     ("not subscribed to currency", RejectedError, "the organisation has not enabled the currency"),
-    (EXCEEDS, RejectedError, "the amount exceeds what is open"),
+    (_EXCEEDS, RejectedError, "the amount exceeds what is open"),
     ("account code", RejectedError, "an account code is not valid (accounts.* of the connection)"),
     ("taxtype", RejectedError, "a tax code is not valid (taxes.* of the connection)"),
     ("reconciled", RejectedError, "it is reconciled with the bank; a person has to undo that"),
@@ -77,11 +77,16 @@ def element_error(row: Mapping[str, Any]) -> O2CError | None:
 def meaning(texts: Iterable[str]) -> O2CError:
     """Return the error that validation texts stand for."""
     joined = "; ".join(texts)
+    shown = "" if _PRIVATE.search(joined) else joined[:_LONGEST].rstrip(".")
     for part, kind, words in _MEANINGS:
         if part in joined.lower():
-            return kind(f"Xero refuses it: {words}.")
-    shown = "no reason that may be shown" if _PRIVATE.search(joined) else joined[:_LONGEST].rstrip(".")
-    return RejectedError(f"Xero refuses it: {shown or 'no reason given'}.")
+            return kind(f"Xero refuses it: {words}{f' ({shown})' if shown else ''}.")
+    return RejectedError(f"Xero refuses it: {shown or 'it gives no reason that may be shown'}.")
+
+
+def is_too_much(error: O2CError) -> bool:
+    """Tell whether a payment was refused because less is open on its invoice."""
+    return "exceeds what is open" in str(error)
 
 
 def _rows(body: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from sinks.base import Written
 from sinks.platforms.xero import bodies
 from sinks.platforms.xero.asking import beside, customer_key
 from sinks.platforms.xero.probing import Probing
-from sinks.platforms.xero.refusals import EXCEEDS, meaning
+from sinks.platforms.xero.refusals import is_too_much
 from sinks.platforms.xero.written import (
     ENDED,
     contact_written,
@@ -34,7 +34,6 @@ from sinks.platforms.xero.written import (
 _FOUR: Mapping[str, str] = MappingProxyType({"unitdp": "4"})
 _APART: Mapping[str, str] = MappingProxyType({"summarizeErrors": "false"})
 _FOUR_APART: Mapping[str, str] = MappingProxyType({**_FOUR, **_APART})
-_TOO_MUCH = str(meaning([EXCEEDS]))
 _REFUSED = (ConflictError, DuplicateError, RejectedError)
 _DETAILS = 2_500
 
@@ -109,7 +108,7 @@ class XeroSink(Probing):
         try:
             reply = yield from self.put("/Payments", {"Payments": [body]}, "payment", _APART)
         except RejectedError as error:
-            if str(error) != _TOO_MUCH:
+            if not is_too_much(error):
                 raise
             return (yield from self._overpaid(command, payment))
         return payment_written(reply.payments[0])
@@ -281,7 +280,8 @@ class XeroSink(Probing):
         else:
             results.update(matched(commands, reply.payments, payment_written))
         for command in commands:
-            if str(results[command.id]) == _TOO_MUCH:
+            refused = results[command.id]
+            if isinstance(refused, O2CError) and is_too_much(refused):
                 results[command.id] = yield from self._overpaid_alone(command)
 
     def _overpaid_alone(self, command: Command) -> Talk[Written | O2CError]:

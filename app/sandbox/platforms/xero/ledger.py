@@ -24,6 +24,7 @@ ACCOUNTS: tuple[tuple[str, str, str, str, bool], ...] = (
 )
 RATES = {
     "OUTPUT": ("Tax on Sales", Decimal(20)),
+    "OUTPUT2": ("20% Sales", Decimal(20)),
     "RROUTPUT": ("Reduced Rate", Decimal(5)),
     "ZERORATEDOUTPUT": ("Zero Rated", ZERO),
     "NONE": ("Tax Exempt", ZERO),
