@@ -104,7 +104,7 @@ def keys_of(played: Played) -> tuple[dict[str, str], dict[str, str]]:
     """Return order -> order key of shop orders and of deals."""
     accounts = {system.connection: system.account for system in SYSTEMS}
     shop = {order: order_key("demo", "shop", accounts["shop"], "order", id_) for order, id_ in played.shop_ids.items()}
-    deals = {order: order_key("demo", "crm", accounts["crm"], "deal", id_) for order, id_ in played.deal_ids.items()}
+    deals = {order: order_key("demo", "crm", accounts["crm"], "deals", id_) for order, id_ in played.deal_ids.items()}
     return shop, deals
 
 

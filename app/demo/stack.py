@@ -36,7 +36,7 @@ SYSTEMS = (
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
         {**_CLIENT, "refresh_token": "sandbox-refresh", "webhook_secret": "books-hook"},
-        {"sales": "200", "payments": "090", "rounding": "860"}, {"20": "OUTPUT2", "0": "NONE"},
+        {"sales": "200", "payments": "090", "rounding": "860"}, {"20": "OUTPUT", "0": "NONE"},
     ),
     System(
         "qbo", "quickbooks_online", "9130000000000001",
