@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from app.core.errors import ConflictError, O2CError, RejectedError, UnsupportedError
 from app.core.talk import Talk
@@ -22,6 +24,7 @@ from schemas.facts import Credit, Customer, Invoice, Line, Order, Party, Payment
 from schemas.platforms.hubspot import PLATFORM
 from schemas.refs import ObjectRef
 from sinks.platforms.hubspot import HubspotSink
+from streams.sources.base import Hook
 from streams.sources.platforms.hubspot import HubspotSource
 from tests.platforms.conversation import send
 from tests.platforms.hubspot.spec import Spec
@@ -159,6 +162,7 @@ async def test_an_order_is_written_and_read_back_as_it_was(kind: str, open_desk:
     (event,) = await desk.read(kind, written.id)
     assert event.facts == written.facts
     assert event.mirror_of == written.mark == MARKS[0]
+    assert event.version.native == written.native > 0
     facts = event.facts
     assert isinstance(facts, Order)
     assert (facts.number, facts.headline, facts.payable_amount, facts.note) == ("SO-1001", "open", Decimal(12), "gift")
@@ -478,6 +482,44 @@ async def test_a_lost_reply_never_makes_a_second_order(fault: str, open_desk: An
     assert len(desk.books("order")) == 1
     assert len(desk.sandbox.portal.records["line_items"]) == 2
     assert len(desk.books("customer")) == 1
+
+
+async def test_what_people_do_arrives_signed_and_leads_to_what_they_did(open_desk: Any) -> None:
+    desk = await open_desk()
+    taken: list[Hook] = []
+
+    async def take(request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        taken.append(Hook(url=str(request.url), headers=headers, body=await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hooks/hubspot/app", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    desk.sandbox.hooks.add(f"http://127.0.0.1:{runner.addresses[0][1]}/hooks/hubspot/app", "made-up")
+    act = desk.sandbox.verbs
+    lines = [{"sku": "M1", "title": "Mug", "quantity": 2, "price": "5.00"}]
+    deal = act["create_deal"]({"name": "SO-7", "amount": "10.00", "currency": "EUR", "email": "a@example.com"})
+    act["set_stage"]({"id": deal["id"], "stage": "closedwon"})
+    invoice = act["type_invoice"](
+        {"email": "a@example.com", "currency": "EUR", "lines": lines, "order_id": deal["id"], "date": "2026-11-01"}
+    )
+    act["type_payment"]({"invoice_id": invoice["id"], "amount": "4.00", "reference": "B1", "date": "2026-11-02"})
+    async with asyncio.timeout(10):
+        while desk.sandbox.hooks.pending:  # noqa: ASYNC110 - deliveries have no event to wait for
+            await asyncio.sleep(0.01)
+    await runner.cleanup()
+    assert all(desk.source.verify(hook, ["made-up"], datetime.now(UTC)) for hook in taken)
+    assert not any(desk.source.verify(hook, ["other"], datetime.now(UTC)) for hook in taken)
+    hints = {hint.object: hint for hook in taken for hint in desk.source.hints(hook)}
+    events = [event for hint in hints.values() for event in await desk.converse(desk.source.read(hint))]
+    shown = {event.object.type: event.facts for event in events}
+    assert {"deals", "contacts", "invoices", "commerce_payments"} <= set(shown)
+    assert (shown["deals"].stage, shown["deals"].payable_amount) == ("closedwon", Decimal(10))
+    assert (shown["invoices"].status, shown["invoices"].amount_due) == ("partially_paid", Decimal(6))
+    assert shown["commerce_payments"].allocations[0].id == invoice["id"]
 
 
 def _fields(facts: Any) -> dict[str, Any]:

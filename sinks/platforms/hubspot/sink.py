@@ -290,5 +290,6 @@ def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.P
 def _parcel_of(record: Record, command: Command) -> Written | None:
     for id_, mark, parcel in shown_facts.shipments(record):
         if (command.bound_id and id_ == command.bound_id) or (mark and mark == command.mark):
-            return Written(type="shipments", id=id_, facts=parcel, mark=mark)
+            native = shown_facts.native(record)
+            return Written(type="shipments", id=id_, facts=parcel, mark=mark, native=native)
     return None

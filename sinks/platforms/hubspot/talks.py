@@ -111,7 +111,7 @@ class Talks(Sink):
             stages = [stage for pipeline in (yield from self._pipelines()) for stage in pipeline.stages]
             parts = msgspec.structs.replace(parts, stages={one.id: one for one in stages})
         shown = facts.to_facts(self.connection, kind, record, parts)
-        return Written(type=kind, id=record.id, facts=shown, mark=facts.mark(record))
+        return Written(type=kind, id=record.id, facts=shown, mark=facts.mark(record), native=facts.native(record))
 
     def shown(self, kind: str, id_: str) -> Talk[Written]:
         """Read a record that was just written."""

@@ -155,14 +155,18 @@ class Objects:
         for one in inputs:
             trace = str(one.get("objectWriteTraceId") or "")
             try:
-                if traced and len(inputs) > 1 and self.injector.happens("batch_item_failure"):
-                    raise Refused(500, "internal error", "INTERNAL_ERROR")
+                self._maybe_fail(inputs if traced else [])
                 rows.append(self._written(kind, action, one, source) | ({"objectWriteTraceId": trace} if trace else {}))
             except Refused as refused:
                 if not traced:
                     raise
                 errors.append(refused.item(trace))
         return self._done(201 if action == "create" else 200, rows, errors)
+
+    def _maybe_fail(self, inputs: list[dict[str, Any]]) -> None:
+        """Refuse one item while its neighbours are accepted, where the fault says so."""
+        if len(inputs) > 1 and self.injector.happens("batch_item_failure"):
+            raise Refused(500, "internal error", "INTERNAL_ERROR")
 
     def _written(self, kind: Kind, action: str, one: dict[str, Any], source: str) -> dict[str, Any]:
         if action == "create":
