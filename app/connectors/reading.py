@@ -49,7 +49,7 @@ class Reader:
         metrics: Metrics,
         failed: Callable[[AuthError], None],
     ) -> None:
-        """Number looks with *number*; *cursors* are those an earlier owner stored."""
+        """Take *number* for numbering looks; *cursors* are those an earlier owner stored."""
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
@@ -153,7 +153,7 @@ class Reader:
             log.info("sweep.later", connection=self._source.connection.name, sweep=name, why=str(error))
 
     async def sweep(self, name: str) -> None:
-        """Walk one sweep to its end; the cursor moves only once every record was acknowledged and the pass was clean."""
+        """Walk one sweep to its end; the cursor moves once every record was acknowledged and the pass was clean."""
         cursor = self._cursors.get(name, Cursor("")).value
         more = True
         while more:

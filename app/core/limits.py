@@ -15,11 +15,11 @@ _HEADROOM = 0.95
 class Limiter:
     """Let requests go as the limits allow; times are seconds of *clock* (monotonic).
 
-    Each window is kept rolling, which is never more than a fixed window of the vendor allows. `pause` obeys Retry-After.
+    Each window is kept rolling, never more than a fixed window of the vendor allows. `pause` obeys Retry-After.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], share: float = 1.0) -> None:
-        """Multiply every window by *share*: below 1 leaves quota to others, above 1 is for scaled sandboxes."""
+        """Multiply every window by *share*: below 1 leaves quota to others, above 1 is for sandboxes."""
         self._windows = [
             (max(1, int(window.requests * share * _HEADROOM)), window.per_seconds, deque[float]())
             for window in limits.windows

@@ -19,8 +19,8 @@ _JOURNEYS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_60
 class Metrics:
     """The metrics of one process in one registry.
 
-    Labels are bounded: platforms, connections, topics, partitions, capabilities, outcomes, reasons and finding codes; never
-    an order's or a person's id.
+    Labels are bounded: platforms, connections, topics, partitions, capabilities, outcomes, reasons and finding codes;
+    never an order's or a person's id.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

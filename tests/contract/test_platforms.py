@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,10 +119,8 @@ def test_an_unsigned_hook_is_never_genuine(source: Source) -> None:
 def test_rubbish_is_a_decode_error_or_nothing(source: Source, body: bytes) -> None:
     hook = Hook(url="https://hooks.example.com/x", body=body)
     for question in (source.to_events, source.hints):
-        try:
+        with contextlib.suppress(DecodeError):
             assert question(hook) == []
-        except DecodeError as error:
-            assert str(error)
 
 
 def test_errors_are_classified(sink: Sink) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from app.core.errors import DecodeError
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Talk
 from schemas.events import ChangeEvent, Hint
 from schemas.platforms.external import PLATFORM
 from streams.sources.base import Hook, Identity, Page, Source
@@ -41,7 +41,8 @@ class ExternalSource(Source):
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read nothing."""
         del hint
-        return (yield from _silent([]))
+        yield from ()
+        return []
 
     def sweeps(self) -> tuple[str, ...]:
         """Return no walk."""
@@ -50,16 +51,13 @@ class ExternalSource(Source):
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Return an empty, clean page."""
         del name, cursor
-        return (yield from _silent(Page(complete_up_to=now)))
+        yield from ()
+        return Page(complete_up_to=now)
 
     def identify(self) -> Talk[Identity]:
         """Return the configured account."""
-        return (yield from _silent(Identity(account=self.connection.account)))
-
-
-def _silent(answer: Any) -> Generator[Request, Response, Any]:  # noqa: ANN401 - hands its argument back
-    yield from ()
-    return answer
+        yield from ()
+        return Identity(account=self.connection.account)
 
 
 SOURCE = ExternalSource
