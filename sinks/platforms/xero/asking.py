@@ -108,20 +108,24 @@ class Asking(Sink):
         return found
 
     def new_contact(self, party: Party) -> Talk[wire.Contact]:
-        """Create a contact; when its name is another's, the name carries the e-mail or a number as well."""
+        """Create a contact under a number of ours, which Xero keeps unique: of two tries at once one is refused.
+
+        A refused one looks again; when the name is another customer's, it carries the e-mail or a number as well.
+        """
         key, name = customer_key(party), party.name or party.email
-        names = (name, f"{name} ({party.email})" if party.email else f"{name} ({_short(key)[:6]})")
-        for position, chosen in enumerate(names):
-            step = f"customer:{_short(key)}" + (":renamed" if position else "")
-            body = {"Contacts": [bodies.contact(party, chosen)]}
+        first = {**bodies.contact(party, name), "ContactNumber": f"o2c-{_short(key)}"}
+        distinct = f"{name} ({party.email})" if party.email else f"{name} ({_short(key)[:6]})"
+        for step, body in (("", first), (":renamed", bodies.contact(party, distinct))):
             try:
-                reply = yield from self.put("/Contacts", body, step, lock=f"customer:{key}")
+                reply = yield from self.put(
+                    "/Contacts", {"Contacts": [body]}, f"customer:{_short(key)}{step}", lock=f"customer:{key}"
+                )
             except DuplicateError:
-                continue
-            return reply.contacts[0]
-        again = yield from self.contacts_by_key([party])
-        if key in again:
-            return again[key]
+                again = yield from self.contacts_by_key([party])
+                if key in again:
+                    return again[key]
+            else:
+                return reply.contacts[0]
         raise ConflictError("Xero: the customer's name is taken by another contact; a person has to tell them apart.")
 
 

@@ -163,7 +163,7 @@ def paid_on(facts: Payment | Credit, connection: Connection) -> date | None:
 
 
 def contact(party: Party, name: str) -> Row:
-    """Return a new contact; no number of ours, so that nothing of a stranger's is ever overwritten."""
+    """Return a contact's own fields; what the party does not say is left as it is."""
     row: Row = {"Name": name[:_LONGEST_NAME]}
     if party.email:
         row["EmailAddress"] = party.email[:_LONGEST_NAME]

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.core.errors import DuplicateError, RejectedError
+from app.core.errors import ConflictError, DuplicateError, RejectedError
 from app.core.talk import Request
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
@@ -59,6 +59,27 @@ async def test_two_orders_of_one_customer_make_one_contact(company: Company) -> 
     await company.write("upsert_invoice", shouting, n=2)
     assert len(company.books("customer")) == 1
     assert [request.lock for request in company.requests if request.lock] == ["customer:ada@example.com"]
+
+
+@pytest.mark.parametrize("name", ["Ada Lovelace", "Ada King"])
+async def test_two_orders_of_a_new_customer_at_once_make_one_contact(company: Company, name: str) -> None:
+    late = company.sink.contact(msgspec.structs.replace(ADA, name=name))
+    request = next(late)
+    request = late.send(await company.send(request))
+    assert request.method == "PUT", "it looked and found nobody"
+    first = await company.write("upsert_customer", Customer(party=ADA))
+    request = late.send(await company.send(request))
+    with pytest.raises(StopIteration) as done:
+        late.send(await company.send(request))
+    assert done.value.value.contact_id == first.id
+    assert len(company.books("customer")) == 1
+
+
+async def test_a_name_that_is_taken_twice_is_left_to_a_person(company: Company) -> None:
+    for email, name in (("a@example.com", "Ada Lovelace"), ("b@example.com", "Ada Lovelace (ada@example.com)")):
+        company.sandbox.books_of.save_contact({"Name": name, "EmailAddress": email}, create=True)
+    with pytest.raises(ConflictError, match="tell them apart"):
+        await company.write("upsert_customer", Customer(party=ADA))
 
 
 async def test_another_customer_of_the_same_name_is_another_contact(company: Company) -> None:
