@@ -329,21 +329,25 @@ class PartitionPath:
         return gaps, expected
 
     async def _claim(self) -> None:
-        """Write an epoch above every other in the changelog, so that later records of its owners lose."""
-        address = (self.changelog.topic, self.partition)
-        while True:
-            epoch, expected = self.store.epoch + 1, self.store.position
-            marker = (EPOCH_KEY, self._settings.name.encode(), ((HEADER, StateHeader(epoch, 0).pack()),))
-            await self._around.guard.check(self.generation)
-            (landed,) = (await self._around.shipper.ship({address: [marker]}))[address]
-            if landed.offset == expected:
-                self.store.write([], expected + 1, epoch)
-                return
-            if landed.offset > expected:
-                records = await read_range(self._settings, self.changelog, expected, landed.offset + 1)
-                apply(self.store, records, landed.offset + 1, durable=True)
-                if max((_epoch(record) for record in records[:-1]), default=0) < epoch:
-                    return
+        """Own the changelog: from here on, whatever somebody of a lower epoch wrote behind our states is undone."""
+        while not await self._marked():
+            pass
+        outlived, self.store.outlived = sorted(self.store.outlived), set()
+        await self._rewrite(outlived)
+
+    async def _marked(self) -> bool:
+        """Write an epoch above every other; False when another worker did the same in the same moment."""
+        epoch, expected = self.store.epoch + 1, self.store.position
+        marker = (EPOCH_KEY, self._settings.name.encode(), ((HEADER, StateHeader(epoch, 0).pack()),))
+        landed = (await self._ship([((self.changelog.topic, self.partition), *marker)]))[-1]
+        if landed.offset == expected:
+            self.store.write([], expected + 1, epoch)
+            return True
+        if landed.offset < expected:
+            return False
+        records = await read_range(self._settings, self.changelog, expected, landed.offset + 1)
+        apply(self.store, records, landed.offset + 1, durable=True)
+        return all(_epoch(record) < epoch for record in records[:-1])
 
     async def _repair(self, start: int, end: int) -> None:
         """Re-append our state wherever somebody of a lower epoch wrote behind it."""
@@ -354,13 +358,16 @@ class PartitionPath:
                 raise Fenced("The changelog has a newer owner.")
             if epoch < self.store.epoch and record.key != EPOCH_KEY:
                 stale[record.key] = None
-        self._around.instruments.foreign.inc(len(stale))
-        changes = list(self._rewritten(list(stale)))
         if end > self.store.position:
             self.store.write([], end, self.store.epoch)
-        if changes:
-            _log.warning("changelog.repaired", table=self.processor.name, partition=self.partition, keys=len(changes))
-            await self._commit(changes, [])
+        await self._rewrite(list(stale))
+
+    async def _rewrite(self, keys: list[bytes]) -> None:
+        if not keys:
+            return
+        self._around.instruments.foreign.inc(len(keys))
+        _log.warning("changelog.repaired", table=self.processor.name, partition=self.partition, keys=len(keys))
+        await self._commit(list(self._rewritten(keys)), [])
 
     def _rewritten(self, keys: list[bytes]) -> Iterator[Change]:
         position = self._position(())

@@ -48,7 +48,8 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
     """Write changelog *records* into *store*, whose changelog position becomes *position*.
 
     Per key the record of the higher (epoch, source position) stays: a worker that lost its partition and woke up
-    late may have appended an older state behind a newer one.
+    late may have appended an older state behind a newer one. Such keys are kept in `store.outlived`: compaction
+    would drop the newer record, so the next owner writes it again.
     """
     epoch = store.epoch
     newest: dict[bytes, tuple[StateHeader, bytes, bytes | None]] = {}
@@ -67,6 +68,9 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
         known = seen[0] if (seen := newest.get(key)) is not None else stored[key] or _UNKNOWN
         if header[:2] >= known[:2]:
             newest[key] = (header, packed or header.pack(), record.value)
+            store.outlived.discard(key)
+        else:
+            store.outlived.add(key)
     changes = [Change(key, stored[key], *entry) for key, entry in newest.items()]
     store.write(changes, position, epoch, durable=durable)
 

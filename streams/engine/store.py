@@ -70,6 +70,8 @@ class Store:
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
         self._options = options
+        self.outlived: set[bytes] = set()
+        """Keys whose newest record in the changelog is older than what is stored here."""
         self._without_log = WriteOptions()
         # a property, though rocksdict's stub calls it a method
         self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]

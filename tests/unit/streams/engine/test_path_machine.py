@@ -155,12 +155,16 @@ class PathMachine(RuleBasedStateMachine):
             cpu=asyncio.Lock(),
         )
 
-    def take_over(self) -> PartitionPath:
+    def take_over(self, intruder: bytes | None = None) -> PartitionPath:
+        """Recover, then claim; *intruder* names a key that a late writer appends between the two."""
         self.log.fault = "none"
         changelog = self.log.setdefault(CHANGELOG, [])
         if self.store.position > len(changelog):
             self.store.reset()
         apply(self.store, changelog[self.store.position :], len(changelog), durable=True)
+        highest = self.store.epoch
+        if intruder is not None:
+            self.append_old(intruder)
         self.membership.generation += 1
         self.path = PartitionPath(
             Sets(),
@@ -172,6 +176,8 @@ class PathMachine(RuleBasedStateMachine):
             around=self.around(self.membership),
         )
         self.loop.run_until_complete(self.path._claim())
+        assert self.store.epoch > highest
+        assert self.store.position == len(changelog)
         self.path.state = "running"
         return self.path
 
@@ -221,8 +227,8 @@ class PathMachine(RuleBasedStateMachine):
             assert offset >= self.committed[topic]
             self.committed[topic] = offset
 
-    @rule(disk=st.sampled_from(["same", "empty", "stale"]))
-    def move(self, disk: str) -> None:
+    @rule(disk=st.sampled_from(["same", "empty", "stale"]), intruder=st.sampled_from([None, *KEYS]))
+    def move(self, disk: str, intruder: bytes | None) -> None:
         """Another worker takes over, with the same, an empty or an old copy of the disk."""
         self.store.close()
         if disk == "empty":
@@ -231,7 +237,7 @@ class PathMachine(RuleBasedStateMachine):
             self.disks += 1
             shutil.copytree(self.folder / "copy", self.folder / str(self.disks))
         self.store = Store(self.folder / str(self.disks), self.options)
-        self.path = self.take_over()
+        self.path = self.take_over(intruder)
 
     @rule()
     def copy_disk(self) -> None:
@@ -241,15 +247,19 @@ class PathMachine(RuleBasedStateMachine):
         self.store = Store(self.folder / str(self.disks), self.options)
         self.path = self.take_over()
 
-    @rule(key=st.sampled_from(KEYS), back=st.integers(1, 20))
-    def late_write(self, key: bytes, back: int) -> None:
+    @rule(key=st.sampled_from(KEYS))
+    def late_write(self, key: bytes) -> None:
         """A worker that lost the partition long ago wakes up and appends one of its old states."""
-        log = self.log[CHANGELOG]
-        older = [entry for entry in log[-back:] if entry.key == key and self.epoch(entry) < self.store.epoch]
-        if older:
-            log.append(older[0]._replace(offset=len(log)))
+        if self.append_old(key):
+            log = self.log[CHANGELOG]
             self.path.tail_seen(len(log))
             self.loop.run_until_complete(self.path._repair(self.store.position, len(log)))
+
+    def append_old(self, key: bytes) -> bool:
+        log = self.log[CHANGELOG]
+        older = [entry for entry in log if entry.key == key and self.epoch(entry) < self.store.epoch]
+        log.extend(entry._replace(offset=len(log)) for entry in older[:1])
+        return bool(older)
 
     def epoch(self, entry: Logged) -> int:
         return unpack_header(dict(entry.headers)[HEADER]).epoch
