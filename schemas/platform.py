@@ -56,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Limit, ...] = ()
     concurrent: int = 10
     points: Limit | None = None
+    left_in_body: str = ""
+    """Regular expression whose first group is the number of points left, in the last kilobyte of a reply."""
     remaining_headers: tuple[str, ...] = ()
     timeout_seconds: float = 30.0
     """The longest request the platform works on."""

@@ -37,8 +37,9 @@ class Sending:
 
     async def __call__(self, request: Request, key: str = "") -> Response:
         """Return the reply; AuthError when the credential is refused twice, RateLimited on 429."""
-        async with self._limiter.turn():
+        async with self._limiter.turn(request.cost):
             response = await self._once(request, key)
+        self._limiter.heard(response.body)
         self._metrics.quota_left.labels(self._connection.name).set(self._limiter.left())
         if response.status == _TOO_MANY:
             pause = retry_after(response)

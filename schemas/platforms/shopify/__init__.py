@@ -27,7 +27,12 @@ PLATFORM = Platform(
         token_url="/admin/oauth/access_token",  # noqa: S106 - a path
     ),
     # A leaky bucket: 20 seconds' worth at 100 points a second (standard plan).
-    limits=Limits(points=Limit(2000, 20.0), concurrent=10, timeout_seconds=30.0),
+    limits=Limits(
+        points=Limit(2000, 20.0),
+        left_in_body=r'"currentlyAvailable":\s*(-?\d+)',
+        concurrent=10,
+        timeout_seconds=30.0,
+    ),
     consistency=Consistency(
         # An order's webhook carries the whole order, refunds and fulfilments included; updated_at has whole seconds, so
         # two looks of one second that differ are read again. A transaction only ever goes from pending to final.
@@ -93,9 +98,9 @@ PLATFORM = Platform(
         }
     ),
     signature_headers=("x-shopify-hmac-sha256",),
-    hook_secret="client_secret",  # noqa: S106 - the name of a secret, not one
     body_limit=4 * 1_048_576,
-    secrets=("client_id", "client_secret", "token"),
+    # Webhooks are signed with the app's client secret (one made by hand in the admin has a secret of its own).
+    secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(
         {
             "since": "oldest change to read, for example 2026-01-01T00:00:00Z (default: all that Shopify shows)",
