@@ -28,7 +28,7 @@ from app.demo.watch import Watch
 
 EXAMPLE = "o2c demo --orders 300"
 LEDGERS = ("books", "qbo")
-_QUIET_SECONDS = 4.0
+_QUIET_SECONDS = 8.0  # longer than the sandboxes are swept
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -158,7 +158,7 @@ def _section(system: System, url: str, quota_share: float) -> str:
         f'base_url = "{url}{system.path}"',
         f"quota_share = {quota_share}",
         "allow_private = true",
-        "sweep_seconds = 20",
+        "sweep_seconds = 5",
         f"secrets = {_inline(system.secrets)}",
     ]
     lines += [
@@ -181,12 +181,15 @@ mode = "live"
 [[tenant.flows.targets]]
 connection = "crm"
 order = true
+asks = "never"
 [[tenant.flows.targets]]
 connection = "books"
 document = "invoice"
+asks = "never"
 [[tenant.flows.targets]]
 connection = "qbo"
 document = "invoice"
+asks = "never"
 [[tenant.flows]]
 name = "deals"
 key_giver = "crm"
@@ -194,4 +197,5 @@ mode = "live"
 [[tenant.flows.targets]]
 connection = "books"
 document = "invoice"
+asks = "never"
 """
