@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from schemas.commands import Command
-from schemas.facts import Credit, Facts, Line, Order, Party, Shipment
+from schemas.facts import Credit, Facts, Line, Order, Party, Payment, Shipment
 from schemas.money import ZERO, rounded, text
 from schemas.platforms.shopify import facts, graph, wire
 from sinks.base import Written
@@ -43,7 +45,8 @@ def email(party: Party | None) -> str:
 def customer(node: Mapping[str, Any]) -> Written:
     """Return a customer that was read or written."""
     record = msgspec.convert(graph.customer(node), wire.Customer, strict=False)
-    return Written(type="customer", id=wire.text(record.id), facts=facts.customer(record))
+    native = facts.native(record.updated_at)
+    return Written(type="customer", id=wire.text(record.id), facts=facts.customer(record), native=native)
 
 
 def new_order(command: Command, order: Order) -> dict[str, Any]:
@@ -133,6 +136,19 @@ def credited_lines(order: wire.Order, credit: Credit) -> tuple[list[dict[str, An
 
 def _refund_line(id_: str, quantity: int) -> dict[str, Any]:
     return {"lineItemId": graph.gid("LineItem", id_), "quantity": quantity, "restockType": "NO_RESTOCK"}
+
+
+def free_second(order: wire.Order, payment: Payment, zone: str) -> datetime:
+    """Return the payment's time, moved on by seconds until amount and second name it alone."""
+    moment = payment.paid_at or order.created_at or datetime.fromtimestamp(0, UTC)
+    if payment.date is not None and (payment.paid_at is None or facts.day(payment.paid_at, zone) != payment.date):
+        moment = datetime.combine(payment.date, time(), ZoneInfo(zone))
+    moment = moment.astimezone(UTC).replace(microsecond=0)
+    taken = {(one.amount, one.processed_at) for one in order.transactions or ()}
+    taken |= {(one.amount, one.at) for one in facts.claims(order, "payment").values()}
+    while (payment.amount, moment) in taken:
+        moment += timedelta(seconds=1)
+    return moment
 
 
 def shares(order: wire.Order, wanted: Decimal, first: str) -> Iterable[tuple[wire.Transaction, Decimal]]:

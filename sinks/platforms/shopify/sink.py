@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC
 from typing import Any
 from uuid import uuid5
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -117,13 +116,13 @@ class ShopifySink(Sink):
         """Keep a note in a metafield of its own: setting it again is harmless, the customer's note stays as it is."""
         id_ = graph.gid("Order", command.bound_id or command.links["order"])
         yield from self._metafield(id_, "note", command, command.text, "multi_line_text_field")
-        return msgspec.structs.replace(self._written((yield from self._read(id_))), mark=command.mark)
+        return _said(command)
 
     def request_payment(self, command: Command) -> Talk[Written]:
         """Mail the customer a link to pay (contacts the customer)."""
         id_ = graph.gid("Order", command.bound_id or command.links["order"])
-        data = yield from self._write("send", writes.INVOICE_SEND, {"id": id_})
-        return self._written(graph.order(data["orderInvoiceSend"]["order"]))
+        yield from self._write("send", writes.INVOICE_SEND, {"id": id_})
+        return _said(command)
 
     def upsert_customer(self, command: Command) -> Talk[Written]:
         """Make or change the customer with this e-mail, in one call that the vendor makes an upsert."""
@@ -149,7 +148,11 @@ class ShopifySink(Sink):
         key = inputs.key(command, "payment")
         claim = facts.claims(order, "payment").get(key)
         if claim is None:
-            claim = Claim(mark=command.mark, amount=payment.amount, at=self._free_second(order, payment))
+            claim = Claim(
+                mark=command.mark,
+                amount=payment.amount,
+                at=inputs.free_second(order, payment, self.connection.time_zone),
+            )
             yield from self._claim(id_, "payment", command, claim)
         variables = {
             "id": id_,
@@ -171,23 +174,10 @@ class ShopifySink(Sink):
         for one in order.transactions or ():
             if mark and facts.payment_mark(order, one) == find_mark(mark):
                 found = facts.payment(one, order.currency, self.connection.time_zone)
-                return Written(type="transaction", id=wire.text(one.id), facts=found, mark=mark)
+                return Written(
+                    type="transaction", id=wire.text(one.id), facts=found, mark=mark, native=facts.settled((one,))
+                )
         return None
-
-    def _free_second(self, order: wire.Order, payment: Payment) -> datetime:
-        """Return the payment's time, moved on by seconds until amount and second name it alone."""
-        moment = payment.paid_at or order.created_at or datetime.now(UTC)
-        if payment.date is not None and (payment.paid_at is None or self._day(payment.paid_at) != payment.date):
-            moment = datetime.combine(payment.date, time(), ZoneInfo(self.connection.time_zone))
-        moment = moment.astimezone(UTC).replace(microsecond=0)
-        taken = {(one.amount, one.processed_at) for one in order.transactions or ()}
-        taken |= {(one.amount, one.at) for one in facts.claims(order, "payment").values()}
-        while (payment.amount, moment) in taken:
-            moment += timedelta(seconds=1)
-        return moment
-
-    def _day(self, moment: datetime) -> Any:  # noqa: ANN401 - a date
-        return facts.day(moment, self.connection.time_zone)
 
     # ------------------------------------------------------------------------------------------- credits
 
@@ -237,7 +227,13 @@ class ShopifySink(Sink):
             if mark and find_mark(one.note) == find_mark(mark):
                 zone = self.connection.time_zone
                 found = facts.credit(one, order.currency, zone, included=order.taxes_included)
-                return Written(type="refund", id=wire.text(one.id), facts=found, mark=mark)
+                return Written(
+                    type="refund",
+                    id=wire.text(one.id),
+                    facts=found,
+                    mark=mark,
+                    native=facts.settled(one.transactions),
+                )
         return None
 
     # ----------------------------------------------------------------------------------------- shipments
@@ -287,7 +283,13 @@ class ShopifySink(Sink):
             bound = bool(command.bound_id) and wire.text(one.id) == command.bound_id
             mark = facts.shipment_mark(order, one)
             if bound or (command.mark and mark == find_mark(command.mark)):
-                return Written(type="fulfillment", id=wire.text(one.id), facts=facts.shipment(one), mark=mark)
+                return Written(
+                    type="fulfillment",
+                    id=wire.text(one.id),
+                    facts=facts.shipment(one),
+                    mark=mark,
+                    native=facts.native(one.updated_at),
+                )
         return None
 
     def _parts(self, id_: str) -> Talk[list[dict[str, Any]]]:
@@ -321,7 +323,7 @@ class ShopifySink(Sink):
             return self._parcel(order, command)
         if command.capability == "add_note":
             there = any(one.key == inputs.key(command, "note") for one in order.metafields or ())
-            return msgspec.structs.replace(self._written(order), mark=command.mark) if there else None
+            return _said(command) if there else None
         return None
 
     def reread(self, command: Command) -> Talk[Written | None]:
@@ -387,7 +389,8 @@ class ShopifySink(Sink):
 
     def _written(self, order: wire.Order) -> Written:
         mark = find_mark(order.source_identifier)
-        return Written(type="order", id=wire.text(order.id), facts=facts.order(order), mark=mark)
+        native = facts.native(order.updated_at)
+        return Written(type="order", id=wire.text(order.id), facts=facts.order(order), mark=mark, native=native)
 
     def _claim(self, id_: str, kind: str, command: Command, claim: Claim) -> Talk[None]:
         yield from self._metafield(id_, kind, command, msgspec.json.encode(claim).decode(), "json")
@@ -395,3 +398,8 @@ class ShopifySink(Sink):
     def _metafield(self, id_: str, kind: str, command: Command, value: str, type_: str) -> Talk[None]:
         one = {"ownerId": id_, "namespace": NAMESPACE, "key": inputs.key(command, kind), "type": type_, "value": value}
         yield from self._write(f"{kind} claim", writes.METAFIELDS, {"metafields": [one]})
+
+
+def _said(command: Command) -> Written:
+    """Return what a note or a mail leaves behind: no facts, since the order itself is no mirror of it."""
+    return Written(type="order", id=command.links.get("order") or command.bound_id, mark=command.mark)
