@@ -37,6 +37,11 @@ def key(command: Command, kind: str) -> str:
     return f"{kind}_{command.mark.rsplit(':', 1)[-1]}"
 
 
+def said(command: Command) -> Written:
+    """Return what a note or a mail leaves behind: no facts, since the order itself is no mirror of it."""
+    return Written(type="order", id=command.links.get("order") or command.bound_id, mark=command.mark)
+
+
 def email(party: Party | None) -> str:
     """Return the buyer's e-mail address, or nothing."""
     return party.email if party else ""

@@ -116,13 +116,13 @@ class ShopifySink(Sink):
         """Keep a note in a metafield of its own: setting it again is harmless, the customer's note stays as it is."""
         id_ = graph.gid("Order", command.bound_id or command.links["order"])
         yield from self._metafield(id_, "note", command, command.text, "multi_line_text_field")
-        return _said(command)
+        return inputs.said(command)
 
     def request_payment(self, command: Command) -> Talk[Written]:
         """Mail the customer a link to pay (contacts the customer)."""
         id_ = graph.gid("Order", command.bound_id or command.links["order"])
         yield from self._write("send", writes.INVOICE_SEND, {"id": id_})
-        return _said(command)
+        return inputs.said(command)
 
     def upsert_customer(self, command: Command) -> Talk[Written]:
         """Make or change the customer with this e-mail, in one call that the vendor makes an upsert."""
@@ -148,11 +148,8 @@ class ShopifySink(Sink):
         key = inputs.key(command, "payment")
         claim = facts.claims(order, "payment").get(key)
         if claim is None:
-            claim = Claim(
-                mark=command.mark,
-                amount=payment.amount,
-                at=inputs.free_second(order, payment, self.connection.time_zone),
-            )
+            at = inputs.free_second(order, payment, self.connection.time_zone)
+            claim = Claim(mark=command.mark, amount=payment.amount, at=at)
             yield from self._claim(id_, "payment", command, claim)
         variables = {
             "id": id_,
@@ -323,7 +320,7 @@ class ShopifySink(Sink):
             return self._parcel(order, command)
         if command.capability == "add_note":
             there = any(one.key == inputs.key(command, "note") for one in order.metafields or ())
-            return _said(command) if there else None
+            return inputs.said(command) if there else None
         return None
 
     def reread(self, command: Command) -> Talk[Written | None]:
@@ -398,8 +395,3 @@ class ShopifySink(Sink):
     def _metafield(self, id_: str, kind: str, command: Command, value: str, type_: str) -> Talk[None]:
         one = {"ownerId": id_, "namespace": NAMESPACE, "key": inputs.key(command, kind), "type": type_, "value": value}
         yield from self._write(f"{kind} claim", writes.METAFIELDS, {"metafields": [one]})
-
-
-def _said(command: Command) -> Written:
-    """Return what a note or a mail leaves behind: no facts, since the order itself is no mirror of it."""
-    return Written(type="order", id=command.links.get("order") or command.bound_id, mark=command.mark)
