@@ -110,7 +110,10 @@ class Talks(Sink):
         if kind == self.order_kind and stage and not facts.word(self.connection, kind, stage):
             stages = [stage for pipeline in (yield from self._pipelines()) for stage in pipeline.stages]
             parts = msgspec.structs.replace(parts, stages={one.id: one for one in stages})
-        shown = facts.to_facts(self.connection, kind, record, parts)
+        try:
+            shown = facts.to_facts(self.connection, kind, record, parts)
+        except (ValueError, ArithmeticError) as error:
+            raise DecodeError(f"HubSpot: {kind} {record.id} does not have the documented shape.") from error
         return Written(type=kind, id=record.id, facts=shown, mark=facts.mark(record), native=facts.native(record))
 
     def shown(self, kind: str, id_: str) -> Talk[Written]:
@@ -138,6 +141,8 @@ class Talks(Sink):
         parts = replies.split(reply)
         if error := error or next(iter(parts.refused.values()), None):
             raise error
+        if len(parts.results) != len(body["inputs"]):
+            raise DecodeError(f"HubSpot listed {len(parts.results)} of {len(body['inputs'])} written {kind}.")
         return [str(row["id"]) for row in parts.results]
 
     def define(self, kind: str, name: str, step: str, *, unique: bool) -> Talk[None]:
