@@ -69,11 +69,3 @@ CUSTOMER_SET = f"""mutation customerSet($email: String!, $input: CustomerSetInpu
   customerSet(identifier: {{ email: $email }}, input: $input) {{ customer {CUSTOMER_FIELDS} {_CODED} }}
 }}"""
 INVOICE_SEND = f"""mutation orderInvoiceSend($id: ID!) {{ orderInvoiceSend(id: $id) {{ order {{ id }} {_CODED} }} }}"""
-SUBSCRIBE = f"""mutation webhookSubscriptionCreate(
-  $topic: WebhookSubscriptionTopic!, $webhookSubscription: WebhookSubscriptionInput!
-) {{
-  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $webhookSubscription) {{
-    webhookSubscription {{ id topic uri apiVersion {{ handle }} }} {_ERRORS}
-  }}
-}}"""
-SUBSCRIPTIONS = "query webhookSubscriptions { webhookSubscriptions(first: 100) { nodes { id topic uri } } }"

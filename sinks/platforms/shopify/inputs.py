@@ -144,15 +144,18 @@ def _refund_line(id_: str, quantity: int) -> dict[str, Any]:
 
 
 def free_second(order: wire.Order, payment: Payment, zone: str) -> datetime:
-    """Return the payment's time, moved on by seconds until amount and second name it alone."""
-    moment = payment.paid_at or order.created_at or datetime.fromtimestamp(0, UTC)
+    """Return the payment's time, moved by seconds until amount and second name it alone.
+
+    A bare day begins at midnight and moves on within the day; an instant moves back, since the future is refused.
+    """
+    moment, step = payment.paid_at or order.created_at or datetime.fromtimestamp(0, UTC), timedelta(seconds=-1)
     if payment.date is not None and (payment.paid_at is None or facts.day(payment.paid_at, zone) != payment.date):
-        moment = datetime.combine(payment.date, time(), ZoneInfo(zone))
+        moment, step = datetime.combine(payment.date, time(), ZoneInfo(zone)), timedelta(seconds=1)
     moment = moment.astimezone(UTC).replace(microsecond=0)
     taken = {(one.amount, one.processed_at) for one in order.transactions or ()}
     taken |= {(one.amount, one.at) for one in facts.claims(order, "payment").values()}
     while (payment.amount, moment) in taken:
-        moment += timedelta(seconds=1)
+        moment += step
     return moment
 
 

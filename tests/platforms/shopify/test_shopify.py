@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLSchema, build_client_schema, parse, validate
+from graphql import GraphQLEnumType, GraphQLSchema, build_client_schema, parse, validate
 
 from app.core.errors import (
     AuthError,
@@ -24,7 +24,7 @@ from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Order, Payment, Shipment
-from schemas.platforms.shopify import graph, writes
+from schemas.platforms.shopify import TOPICS, graph, writes
 from schemas.refs import ObjectRef
 from sinks.platforms.shopify import ShopifySink
 from streams.sources.base import Hook
@@ -36,7 +36,7 @@ CONNECTION = Connection(name="shop", tenant="acme", platform="shopify", account=
 SOURCE, SINK = ShopifySource(CONNECTION), ShopifySink(CONNECTION)
 NOW = datetime(2026, 11, 22, 12, 8, tzinfo=UTC)
 MARK = "o2c1:" + "a" * 32 + ":" + "b" * 12
-PAIR = {"shop_money": {"amount": "0.00", "currency_code": "EUR"}}
+_GROUPS = ("ORDER_TRANSACTIONS", "FULFILLMENT_ORDERS", "FULFILLMENT_EVENTS")
 
 
 def _hook(topic: str, body: Any, **headers: str) -> Hook:
@@ -130,7 +130,7 @@ def test_the_fulfilled_order_parses_to_its_expect(shared: Path) -> None:
     assert facts.currency == expect["currency"]
     assert sum(line.net_amount + line.tax_amount for line in facts.lines) == facts.payable_amount
     # The subscription of the sample asked for no metafields: whose parcels these are must be read.
-    assert SOURCE.hints(hook) == []
+    assert [hint.object.id for hint in SOURCE.hints(hook)] == [expect["order_id"]]
     parcels = [one for one in SOURCE.parse("order", json.loads(sample["body_raw"])) if isinstance(one.facts, Shipment)]
     assert len(parcels) == expect["fulfillments"]
     assert expect["tracking_number"] in {
@@ -288,6 +288,22 @@ def test_without_metafields_parcels_wait_for_a_read() -> None:
     body = _order(fulfillments=[{"id": 9, "status": "success"}])
     del body["metafields"]
     assert [one.object.type for one in _events(body)] == ["order"]
+    assert [hint.object.id for hint in SOURCE.hints(_hook("orders/updated", body))] == ["100"]
+    assert SOURCE.hints(_hook("orders/updated", {**body, "metafields": []})) == []
+
+
+def test_every_topic_we_subscribe_to_is_published_and_understood(published: GraphQLSchema) -> None:
+    topics = published.type_map["WebhookSubscriptionTopic"]
+    assert isinstance(topics, GraphQLEnumType)
+    assert set(TOPICS) <= set(topics.values)
+    for word in set(TOPICS) - {"APP_UNINSTALLED"}:
+        group = next((head for head in _GROUPS if word.startswith(head)), word.split("_")[0])
+        topic = f"{group.lower()}/{word.removeprefix(group)[1:].lower()}"
+        body = {"id": 100, "order_id": 100, "order_edit": {"order_id": 100}, "fulfillment_order": {"id": 100}}
+        if not topic.startswith("fulfillment_orders/"):
+            del body["fulfillment_order"]
+        hook = _hook(topic, body)
+        assert SOURCE.hints(hook) or SOURCE.to_events(hook), topic
 
 
 @pytest.mark.parametrize(
