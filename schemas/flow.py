@@ -30,6 +30,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     status: bool = True
     fields: tuple[str, ...] = _DEFAULT_FIELDS
     """Shared scalar fields that are kept in step with this system."""
+    asks: Literal["old", "always", "never"] = "old"
+    """Which creates look for an earlier document first: those of orders older than a day, all, or none.
+
+    "never" is for a system that is known to hold nothing of these orders."""
     allow: tuple[str, ...] = ()
     """Capabilities that move money or contact the customer and are wanted here all the same."""
 

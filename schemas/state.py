@@ -58,6 +58,8 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Digest that is not planned again until it changes or a person says retry."""
     reason: str = ""
     outage: int = 0
+    stale: dict[str, str] = {}
+    """What the system showed instead of the base; asked again once an observation shows the same."""
     look: tuple[int, int] = (0, 0)
     """(epoch, seq) of the look that ended the last write: an older observation shows the time before it."""
     result: tuple[int, int] = (0, 0)

@@ -92,6 +92,7 @@ class TargetConfig(_Section):
     shipments: bool = True
     status: bool = True
     fields: tuple[str, ...] = ("note", "po_number", "email", "due_date")
+    asks: Literal["old", "always", "never"] = "old"
     allow: tuple[str, ...] = ()
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.commands import Result
+from schemas.commands import Pair, Result
 from schemas.events import ChangeEvent
+from schemas.projection import project
 from schemas.refs import read_mark
 from schemas.state import Observation, OrderState, WriteRecord
 
@@ -90,10 +91,13 @@ def merge_result(state: OrderState, result: Result) -> OrderState | None:
 
 
 def _after(record: WriteRecord, result: Result) -> WriteRecord:
+    """Advance the record; the answer to an earlier wish tells what is there, but settles nothing."""
     stopped = result.digest if result.outcome in _STOPS else record.stopped
+    settles = result.digest == record.digest and result.outcome != "superseded"
     return msgspec.structs.replace(
         record,
-        outcome=result.outcome,
+        outcome=result.outcome if settles else record.outcome,
+        stale=result.shown if result.outcome == "stale" else {},
         bound=result.bound or record.bound,
         base={**record.base, **result.made},
         stopped="" if result.outcome == "confirmed" else stopped,
@@ -107,6 +111,35 @@ def _after(record: WriteRecord, result: Result) -> WriteRecord:
 def with_writes(state: OrderState, writes: Mapping[str, WriteRecord]) -> OrderState:
     """Return the state with these write records replaced."""
     return msgspec.structs.replace(state, writes={**state.writes, **writes})
+
+
+def tied(state: OrderState, event: ChangeEvent) -> bool:
+    """Tell whether *event* contradicts a look of the same version: then the object must be read again."""
+    known = state.objects.get(event.object.key)
+    if known is None or event.presence == "deleted" or known.version != event.version or not known.digest:
+        return False
+    return content_digest(event) != known.digest
+
+
+def advance_bases(state: OrderState) -> OrderState:
+    """Return the state in which a shared field that shows the agreed value has it as its base.
+
+    Without this an edit that everybody took over would look like an edit for ever, and beat the next one.
+    """
+    moved: dict[str, WriteRecord] = {}
+    for record in state.writes.values():
+        look = state.objects.get(record.bound.key) if record.bound is not None else None
+        if look is None or is_gone(look) or look.last_read < record.look:
+            continue
+        shown = project(look.facts)
+        reached = {
+            name: Pair(agreed.value, agreed.value)
+            for name, agreed in state.agreed.items()
+            if name in record.base and shown.get(name) == agreed.value and record.base[name].made != agreed.value
+        }
+        if reached:
+            moved[record.key] = msgspec.structs.replace(record, base={**record.base, **reached})
+    return with_writes(state, moved) if moved else state
 
 
 def bind_marks(state: OrderState) -> OrderState:

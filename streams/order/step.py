@@ -12,7 +12,7 @@ from schemas.events import ChangeEvent
 from schemas.order_state import PublicOrder
 from schemas.state import OrderState
 from streams.order.derive import derive
-from streams.order.merge import bind_marks, merge, merge_result, with_writes
+from streams.order.merge import advance_bases, bind_marks, merge, merge_result, with_writes
 from streams.order.plan import plan
 from streams.order.world import World
 
@@ -56,14 +56,15 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     derived = derive(merged, world)
     if derived is None:
         return Stepped(state=merged, changed=merged != state)
-    merged = msgspec.structs.replace(merged, agreed=derived.agreed)
+    merged = advance_bases(msgspec.structs.replace(merged, agreed=derived.agreed))
     planned = plan(merged, derived, world, now)
     after = with_writes(merged, planned.writes) if planned.writes else merged
     after = msgspec.structs.replace(after, due_at=planned.due_at)
+    found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,
         changed=after != state,
-        public=derived.public,
+        public=msgspec.structs.replace(derived.public, findings=found),
         commands=planned.commands,
         shadow=planned.shadow,
     )

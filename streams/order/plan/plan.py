@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
 from schemas.commands import LIVE, LIVE_PAYMENT, Command, Known, Pair
+from schemas.findings import Finding
 from schemas.projection import digest, project
-from schemas.refs import mark_of, set_id, write_id
+from schemas.refs import ObjectRef, mark_of, set_id, write_id
 from schemas.state import OrderState, WriteRecord
 from streams.order.derive import Derived
-from streams.order.merge import is_gone
+from streams.order.derive.shared import SHARED
+from streams.order.plan import documents
+from streams.order.plan.desk import Desk, equal, shown
+from streams.order.plan.period import held, in_open_period
 from streams.order.plan.want import Want
-from streams.order.plan.wants import Desk, wants
+from streams.order.plan.wants import wants
 from streams.order.world import World
 
 _REVERTS = 3
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
+_NEW = timedelta(days=1)
+_HELD = timedelta(hours=1)
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +37,21 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     commands: tuple[Command, ...] = ()
     writes: dict[str, WriteRecord] = {}
+    findings: tuple[Finding, ...] = ()
     due_at: datetime | None = None
     shadow: bool = False
+
+
+class Move(NamedTuple):
+    """What came of one want: nothing, a command with its record, or a finding."""
+
+    command: Command | None = None
+    record: WriteRecord | None = None
+    finding: Finding | None = None
+    due_at: datetime | None = None
+
+
+_NOTHING = Move()
 
 
 def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Planned:
@@ -39,12 +59,16 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     mode = world.mode(derived.flow)
     if derived.blocked or state.alias_of or derived.order.test or mode == "stopped":
         return Planned()
-    found = [pair for desk in _desks(state, derived, world) for pair in _target(desk, world, now)]
-    commands = tuple(command for command, _ in found if command is not None)
+    desks = list(_desks(state, derived, world))
+    moves = [move for desk in desks for move in _target(desk, world, now)]
+    commands = tuple(move.command for move in moves if move.command is not None)
+    found = [move.finding for move in moves if move.finding is not None]
+    found += [finding for desk in desks for finding in (*documents.findings(desk), *_drifted(desk), *_stopped(desk))]
     if mode != "live":
-        return Planned(commands=commands, shadow=True)
-    writes = {record.key: record for _, record in found if record is not None}
-    return Planned(commands=commands, writes=writes, due_at=_due(state, writes, derived))
+        return Planned(commands=commands, findings=tuple(found), shadow=True)
+    writes = {move.record.key: move.record for move in moves if move.record is not None}
+    due = min((move.due_at for move in moves if move.due_at is not None), default=None)
+    return Planned(commands=commands, writes=writes, findings=tuple(found), due_at=due)
 
 
 def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
@@ -54,13 +78,7 @@ def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
             yield Desk(state=state, derived=derived, target=target, connection=connection, platform=platform)
 
 
-def _due(state: OrderState, writes: Mapping[str, WriteRecord], derived: Derived) -> datetime | None:
-    patience = timedelta(seconds=derived.flow.replan_seconds)
-    asked = [record.asked_at for record in {**state.writes, **writes}.values() if record.outcome in _UNSETTLED]
-    return min((moment + patience for moment in asked if moment is not None), default=None)
-
-
-def _target(desk: Desk, world: World, now: datetime) -> Iterator[tuple[Command | None, WriteRecord | None]]:
+def _target(desk: Desk, world: World, now: datetime) -> Iterator[Move]:
     for want in wants(desk):
         if all(_confirmed(desk.record(key)) for key in want.after):
             yield _compared(desk, want, world, now)
@@ -70,7 +88,7 @@ def _confirmed(record: WriteRecord | None) -> bool:
     return record is not None and record.bound is not None
 
 
-def _compared(desk: Desk, want: Want, world: World, now: datetime) -> tuple[Command | None, WriteRecord | None]:
+def _compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     record = desk.record(want.write)
     fields = _fields(desk, want)
     if want.kind == "set":
@@ -78,79 +96,129 @@ def _compared(desk: Desk, want: Want, world: World, now: datetime) -> tuple[Comm
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _create(desk, want, record, fields, world, now)
-    if want.kind == "append":
-        return None, None
-    missing = _missing(desk, want, record, fields)
+    missing = {} if want.kind == "append" else _missing(desk, want, record, fields)
     if not missing:
-        return None, None
+        return _satisfied(record)
     return _set(desk, want, record, missing, world, now)
 
 
+def _satisfied(record: WriteRecord | None) -> Move:
+    """Close a write whose effect was seen before its result came: nothing is waited for any more."""
+    if record is None or record.outcome == "confirmed":
+        return _NOTHING
+    return Move(record=msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}))
+
+
 def _fields(desk: Desk, want: Want) -> dict[str, str]:
-    shown = desk.platform.shows.get(want.capability)
+    shows = desk.platform.shows.get(want.capability)
     wanted = project(want.facts)
     agreed = {name: agreed.value for name, agreed in desk.derived.agreed.items() if name in wanted}
-    return {name: value for name, value in {**wanted, **agreed}.items() if shown is None or name in shown}
+    return {name: value for name, value in {**wanted, **agreed}.items() if shows is None or name in shows}
 
 
 def _missing(desk: Desk, want: Want, record: WriteRecord | None, fields: Mapping[str, str]) -> dict[str, str]:
     """Return the shared fields that the system neither shows nor acknowledged."""
-    bound = want.bound or (record.bound if record else None)
-    look = desk.state.objects.get(bound.key) if bound else None
-    if look is None or is_gone(look):
-        return {}
-    shown = project(look.facts)
+    there = shown(desk.state, want.bound or (record.bound if record else None), record) or {}
     base = record.base if record else {}
-    if record is not None and look.last_read < record.look:
-        shown = {**shown, **{name: pair.made for name, pair in base.items()}}
     return {
         name: fields[name]
         for name in want.shared
-        if name in fields and name in shown and not _equal(fields[name], shown[name], base.get(name))
+        if name in fields
+        and name in there
+        and not equal(fields[name], there[name], base.get(name))
+        and not _reported(desk, name, fields[name], base.get(name))
     }
 
 
-def _equal(wanted: str, shown: str, base: Pair | None) -> bool:
-    return wanted == shown or (base is not None and base.sent == wanted and base.made == shown)
+def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
+    """Tell whether the system left what we wrote and the flow only reports that (shared fields are edits, no drift)."""
+    return desk.derived.flow.drift == "report" and name not in SHARED and base is not None and base.sent == wanted
+
+
+def _drifted(desk: Desk) -> Iterator[Finding]:
+    if desk.derived.flow.drift != "report":
+        return
+    for record in desk.state.writes.values():
+        there = shown(desk.state, record.bound, record) if record.connection == desk.name else None
+        for name, pair in sorted(record.base.items()) if there is not None else ():
+            if name not in SHARED and name in there and there[name] not in (pair.made, pair.sent):
+                message = f"{name} in {desk.name} is {there[name]!r}, we wrote {pair.sent!r}."
+                yield Finding("drift", "warn", message, record.key, "repair it by hand or set drift to repair")
+
+
+def _stopped(desk: Desk) -> Iterator[Finding]:
+    """Name the writes that are refused for good or reverted again and again, and what people changed of a status."""
+    for record in desk.state.writes.values():
+        if record.connection != desk.name:
+            continue
+        if record.stopped:
+            message = f"{desk.name} refused {record.capability}: {record.reason}"
+            yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")
+        if _reverts(record, record.digest) >= _REVERTS:
+            message = f"{desk.name} took back the same value {_REVERTS} times; it is not written again."
+            yield Finding("reverted", "warn", message, record.key, "find out what changes it there")
 
 
 def _create(
     desk: Desk, want: Want, record: WriteRecord | None, fields: dict[str, str], world: World, now: datetime
-) -> tuple[Command | None, WriteRecord | None]:
+) -> Move:
     wish = digest(fields)
     if record is not None and not _again(record, wish, desk, world, now):
-        return None, None
+        return Move(due_at=_patience(record, desk, wish))
+    dated = in_open_period(want.facts, desk, world)
+    if dated is None:
+        return Move(finding=held(desk, want.facts, world), due_at=now + _HELD)
     generation = record.generation if record else 0
     name, account = desk.name, desk.connection.account
     id_ = write_id(name, account, want.capability, want.canonical, generation)
-    presence: Known = "absent" if record is None else "unknown"
+    presence: Known = "absent" if record is None and _surely_absent(desk, now) else "unknown"
+    want = msgspec.structs.replace(want, facts=dated)
     command = _command(desk, want, id_, fields, wish, presence=presence, generation=generation)
-    return command, _asked(desk, want, record, command, now)
+    return _asked(desk, want, record, command, now)
+
+
+def _surely_absent(desk: Desk, now: datetime) -> bool:
+    """Tell whether no earlier life of ours can have written it: the order is new, or the flow says so."""
+    if desk.target.asks != "old":
+        return desk.target.asks == "never"
+    placed = desk.derived.order.placed_at or desk.derived.giver.changed_at
+    return placed is not None and now - placed < _NEW
 
 
 def _set(
     desk: Desk, want: Want, record: WriteRecord | None, missing: dict[str, str], world: World, now: datetime
-) -> tuple[Command | None, WriteRecord | None]:
+) -> Move:
     wish = digest(missing)
     if record is not None and not _again(record, wish, desk, world, now):
-        return None, None
-    if record is not None and record.outcome == "confirmed" and _reverts(record, wish) >= _REVERTS:
-        return None, None
+        return Move(due_at=_patience(record, desk, wish))
+    if record is not None and _reverts(record, wish) >= _REVERTS:
+        return _NOTHING
     bound = want.bound or (record.bound if record else None)
     if bound is None:
-        return None, None
-    base = record.base if record else {}
-    known = digest({name: pair.made for name, pair in base.items()})
-    id_ = set_id(desk.name, desk.connection.account, want.entity, want.capability, known, wish)
+        return _NOTHING
+    base = {} if want.status else _base(desk, bound, record, missing)
+    seen = digest({name: f"{pair.sent}>{pair.made}" for name, pair in (base or _acknowledged(record)).items()})
+    id_ = set_id(desk.name, desk.connection.account, want.entity, want.capability, seen, wish)
     command = msgspec.structs.replace(
         _command(desk, want, id_, missing, wish, presence="present", generation=record.generation if record else 0),
         kind="set",
         bound_id=bound.id,
         changes=tuple(sorted(missing)),
-        base={name: base[name] for name in missing if name in base},
+        base=base,
         mark="" if record is None or not record.id else mark_of(desk.state.key, record.id),
     )
-    return command, _asked(desk, want, record, command, now)
+    return _asked(desk, want, record, command, now)
+
+
+def _acknowledged(record: WriteRecord | None) -> dict[str, Pair]:
+    return {} if record is None else record.base
+
+
+def _base(desk: Desk, bound: ObjectRef, record: WriteRecord | None, missing: Mapping[str, str]) -> dict[str, Pair]:
+    """Return what the set rests on: what the system showed last. Delivery answers `stale` when that changed."""
+    there = shown(desk.state, bound, record) or {}
+    known = _acknowledged(record)
+    return {name: Pair(known[name].sent if name in known else "", there[name]) for name in missing if name in there}
 
 
 def _again(record: WriteRecord, wish: str, desk: Desk, world: World, now: datetime) -> bool:
@@ -159,13 +227,27 @@ def _again(record: WriteRecord, wish: str, desk: Desk, world: World, now: dateti
         return False
     if record.outcome == "deferred":
         up = world.facts.up.get(record.connection)
-        if up is not None and record.outage <= up[1]:
+        if up is not None and (record.result[0], record.outage) <= up:
+            return True
+    elif record.outcome == "stale":
+        there = shown(desk.state, record.bound, record) or {}
+        if record.stale and all(there.get(name) == value for name, value in record.stale.items()):
             return True
     elif record.outcome not in _UNSETTLED:
         return True
-    patience = timedelta(seconds=desk.derived.flow.replan_seconds)
-    changed = record.digest != wish and record.outcome is None
-    return changed or record.asked_at is None or now >= record.asked_at + patience
+    changed = record.digest != wish and record.outcome in {None, "stale"}
+    return changed or record.asked_at is None or now >= record.asked_at + _wait(desk)
+
+
+def _wait(desk: Desk) -> timedelta:
+    return timedelta(seconds=desk.derived.flow.replan_seconds)
+
+
+def _patience(record: WriteRecord, desk: Desk, wish: str) -> datetime | None:
+    """Return when an unanswered write is planned again; what is refused for good waits for a change or a person."""
+    if record.stopped == wish or record.asked_at is None:
+        return None
+    return record.asked_at + _wait(desk)
 
 
 def _reverts(record: WriteRecord, wish: str) -> int:
@@ -200,7 +282,7 @@ def _command(
     )
 
 
-def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command, now: datetime) -> WriteRecord:
+def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command, now: datetime) -> Move:
     first = record or WriteRecord(
         key=want.write,
         connection=desk.name,
@@ -211,7 +293,7 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
     again = record is not None and record.digest == command.digest and record.outcome == "confirmed"
     reverted = (*first.reverted, command.digest)[-_REVERTS:] if again else first.reverted
     creates = command.kind != "set"
-    return msgspec.structs.replace(
+    after = msgspec.structs.replace(
         first,
         id=command.id if creates else first.id,
         digest=command.digest,
@@ -219,4 +301,6 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
         outcome=None,
         reverted=reverted,
         bound=first.bound or want.bound,
+        stale={},
     )
+    return Move(command, after, due_at=now + _wait(desk))

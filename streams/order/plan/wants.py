@@ -3,72 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from schemas.connection import Connection
-from schemas.facts import Credit, Invoice, Line, Order, Payment, Shipment
-from schemas.flow import Target
+from schemas.facts import Credit, Order, Payment, Shipment
 from schemas.money import ZERO
-from schemas.platform import Effect, Platform
-from schemas.refs import ObjectRef
-from schemas.state import OrderState, WriteRecord
-from streams.order.derive import Derived
-from streams.order.derive.checks import rounding
+from schemas.projection import digest
+from schemas.state import Observation, WriteRecord
 from streams.order.derive.money import Counted
 from streams.order.derive.status import HEADLINES
+from streams.order.merge import is_gone
+from streams.order.plan.desk import Desk, book_date
+from streams.order.plan.documents import billed, documents
 from streams.order.plan.want import Want, write_key
 
-_MONEY_STARTED = frozenset(("confirmed", "uncertain", None))
-
-
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """One target with everything that decides what it should show."""
-
-    state: OrderState
-    derived: Derived
-    target: Target
-    connection: Connection
-    platform: Platform
-
-    @property
-    def name(self) -> str:
-        """Return the connection's name."""
-        return self.connection.name
-
-    def can(self, capability: str) -> bool:
-        """Tell whether the platform has the capability and the flow allows what it does in the world."""
-        effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
-        return effect is Effect.RECORDS or (effect is not None and capability in self.target.allow)
-
-    def record(self, key: str) -> WriteRecord | None:
-        """Return the write record of *key*."""
-        return self.state.writes.get(key)
-
-    def bound(self, key: str) -> ObjectRef | None:
-        """Return the object that a write is bound to."""
-        record = self.record(key)
-        return None if record is None else record.bound
-
-    @property
-    def order_ref(self) -> ObjectRef | None:
-        """Return the order's object in this system: the key-giver's own, or our copy."""
-        if self.derived.giver.object.connection == self.name:
-            return self.derived.giver.object
-        return self.bound(write_key(self.name, "order"))
-
-    @property
-    def document_key(self) -> str:
-        """Return the write record of the document that bills the order here."""
-        return write_key(self.name, "document")
+_ENDS = frozenset(("cancelled", "void"))
+_TAKEN_BACK = frozenset(("failed", "cancelled", "reversed", "void", "returned"))
 
 
 def wants(desk: Desk) -> Iterator[Want]:
     """Yield what the target should show, parents before what hangs on them."""
     yield from _order(desk)
-    yield from _document(desk)
+    yield from documents(desk)
     yield from _payments(desk)
     yield from _credits(desk)
     yield from _shipments(desk)
@@ -99,78 +55,6 @@ def _order(desk: Desk) -> Iterator[Want]:
     )
 
 
-def _document(desk: Desk) -> Iterator[Want]:
-    capability = {"invoice": "upsert_invoice", "sales_receipt": "upsert_sales_receipt"}.get(desk.target.document)
-    if capability is None or not desk.can(capability):
-        return
-    record = desk.record(desk.document_key)
-    made = record is not None and record.bound is not None
-    if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
-        return
-    amounts = () if _frozen(desk) else ("payable_amount", "lines")
-    yield Want(
-        write=desk.document_key,
-        connection=desk.name,
-        capability="upsert_invoice" if capability == "upsert_invoice" else "upsert_sales_receipt",
-        kind="create",
-        canonical=_canonical(desk),
-        entity=f"document:{desk.state.key}",
-        facts=_invoice(desk),
-        shared=(*desk.target.fields, *amounts),
-    )
-
-
-def _due(desk: Desk) -> bool:
-    public = desk.derived.public
-    words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
-    if public.life_cycle in {"open", "closed"}:
-        words.add("open")
-    stages = {
-        f"stage:{look.object.connection}:{look.facts.stage}"
-        for look in desk.state.objects.values()
-        if isinstance(look.facts, Order) and look.facts.stage
-    }
-    return bool((words | stages) & set(desk.target.when))
-
-
-def _frozen(desk: Desk) -> bool:
-    """Tell whether the document may no longer change its amounts: money or a credit hangs on it, or the order ended."""
-    hanging = (write_key(desk.name, "payment"), write_key(desk.name, "credit"))
-    started = any(
-        record.key.startswith(hanging) and record.outcome in _MONEY_STARTED for record in desk.state.writes.values()
-    )
-    return started or desk.derived.cancelled
-
-
-def _invoice(desk: Desk) -> Invoice:
-    order, public = desk.derived.order, desk.derived.public
-    day = book_date(order.placed_at, desk.connection.time_zone)
-    off = rounding(order)
-    lines = (*order.lines, Line(kind="rounding", name="Rounding", net_amount=off)) if off else order.lines
-    if not lines:
-        lines = (Line(name=f"Order {order.number}", unit_price=desk.derived.payable, net_amount=desk.derived.payable),)
-    return Invoice(
-        document="sales_receipt" if desk.target.document == "sales_receipt" else "invoice",
-        currency=order.currency,
-        customer=order.customer,
-        lines=lines,
-        net_amount=order.net_amount,
-        tax_amount=order.tax_amount,
-        payable_amount=desk.derived.payable,
-        prices_include_tax=order.prices_include_tax,
-        issue_date=day,
-        due_date=order.due_date or day,
-        reference=public.number,
-        note=order.note,
-        po_number=order.po_number,
-    )
-
-
-def book_date(moment: datetime | None, zone: str) -> date | None:
-    """Return the day of *moment* in the ledger company's zone."""
-    return None if moment is None else moment.astimezone(ZoneInfo(zone)).date()
-
-
 def _payments(desk: Desk) -> Iterator[Want]:
     if not (desk.target.payments and desk.can("record_payment")):
         return
@@ -185,8 +69,10 @@ def _payments(desk: Desk) -> Iterator[Want]:
 def _parent(desk: Desk) -> tuple[tuple[str, ...], dict[str, str]] | None:
     """Return what a payment, credit or shipment hangs on here: (write records to wait for, links)."""
     if desk.target.document != "none":
-        document = desk.bound(desk.document_key)
-        return (desk.document_key,), {"invoice": document.id} if document else {}
+        if desk.ended:
+            return None
+        document = desk.document
+        return (() if desk.adopted else (desk.document_key,)), {"invoice": document.id} if document else {}
     order = desk.order_ref
     waits = () if desk.derived.giver.object.connection == desk.name else (write_key(desk.name, "order"),)
     if order is None and not desk.target.order:
@@ -218,7 +104,10 @@ def _money_entity(desk: Desk) -> str:
 
 
 def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
-    """Take back a payment that we recorded and that no longer counts where it came from."""
+    """Take back a payment that we recorded and that no longer counts where it came from.
+
+    What a person moved to another order or deleted here is not ours to take back.
+    """
     if not desk.can("reverse_payment"):
         return
     prefix = write_key(desk.name, "payment") + "|"
@@ -226,6 +115,9 @@ def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
         source = record.key.removeprefix(prefix)
         look = desk.state.objects.get(source)
         if not record.key.startswith(prefix) or record.bound is None or look is None or source in counted:
+            continue
+        mirror = desk.state.objects.get(record.bound.key)
+        if mirror is not None and (mirror.share is not None or is_gone(mirror)):
             continue
         if isinstance(look.facts, Payment):
             yield Want(
@@ -241,36 +133,45 @@ def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
 
 
 def _credits(desk: Desk) -> Iterator[Want]:
-    if not (desk.target.credits and desk.can("issue_credit")) or desk.bound(desk.document_key) is None:
+    if not (desk.target.credits and desk.can("issue_credit")) or desk.document is None or desk.ended:
         return
-    document = desk.bound(desk.document_key)
-    links = {"invoice": document.id} if document else {}
-    before: tuple[str, ...] = (desk.document_key, *(want.write for want in _payments(desk) if want.kind == "append"))
+    links = {"invoice": desk.document.id, **_paid_by(desk)}
+    paid = tuple(want.write for want in _payments(desk) if want.capability == "record_payment")
+    before = paid if desk.adopted else (desk.document_key, *paid)
+    cancelled = desk.record(write_key(desk.name, "cancellation")) is not None
     foreign = [one for one in desk.derived.credits if one.look.object.connection != desk.name]
-    for one in foreign:
+    noted = [one for one in foreign if not cancelled or desk.record(write_key(desk.name, "credit", one.key))]
+    for one in noted:
         yield from _credit(desk, one, before, links)
-    yield from _cancellation(desk, foreign, before, links)
+    yield from _cancellation(desk, noted, before, links)
+    for one in foreign:
+        note = write_key(desk.name, "credit" if one in noted else "cancellation", one.key if one in noted else "")
+        yield from _refund(desk, one, (*before, note), links)
+
+
+def _note(one: Counted, facts: Credit) -> Credit:
+    return msgspec.structs.replace(facts, document="credit_note", amount=one.amount, allocations=(), number="")
 
 
 def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
-    facts = one.look.facts
-    if not isinstance(facts, Credit):
-        return
-    note = msgspec.structs.replace(facts, document="credit_note", amount=one.amount, allocations=(), number="")
-    key = write_key(desk.name, "credit", one.key)
-    yield Want(
-        write=key,
-        connection=desk.name,
-        capability="issue_credit",
-        kind="append",
-        canonical=f"{one.key}+{_canonical(desk)}",
-        entity=_money_entity(desk),
-        facts=note,
-        after=before,
-        links={**links, **_paid_by(desk)},
-    )
-    if facts.document == "refund" and desk.can("record_refund"):
-        issued = desk.bound(key)
+    if isinstance(one.look.facts, Credit):
+        yield Want(
+            write=write_key(desk.name, "credit", one.key),
+            connection=desk.name,
+            capability="issue_credit",
+            kind="append",
+            canonical=f"{one.key}+{_canonical(desk)}",
+            entity=_money_entity(desk),
+            facts=_note(one, one.look.facts),
+            after=before,
+            links=links,
+        )
+
+
+def _refund(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
+    """Pay out of the credit note what the source paid back; `before` ends with the note."""
+    facts, note = one.look.facts, desk.bound(before[-1])
+    if isinstance(facts, Credit) and facts.document == "refund" and desk.can("record_refund"):
         yield Want(
             write=write_key(desk.name, "refund", one.key),
             connection=desk.name,
@@ -278,9 +179,9 @@ def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, 
             kind="append",
             canonical=f"{one.key}+{_canonical(desk)}",
             entity=_money_entity(desk),
-            facts=msgspec.structs.replace(note, document="refund"),
-            after=(*before, key),
-            links={**links, **({"credit": issued.id} if issued else {})},
+            facts=msgspec.structs.replace(_note(one, facts), document="refund"),
+            after=before,
+            links={**links, **({"credit": note.id} if note else {})},
         )
 
 
@@ -290,13 +191,10 @@ def _paid_by(desk: Desk) -> dict[str, str]:
     return {"payment": min(bound).id} if bound else {}
 
 
-def _cancellation(desk: Desk, foreign: list[Counted], before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
+def _cancellation(desk: Desk, noted: list[Counted], before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
     """Credit the open part when the order is cancelled after the invoice; nothing is ever deleted."""
-    if not desk.derived.cancelled:
-        return
-    credited = sum((one.amount for one in foreign), ZERO)
-    left = desk.derived.payable - credited
-    if left <= ZERO:
+    left = billed(desk) - sum((one.amount for one in noted), ZERO)
+    if not desk.derived.cancelled or desk.adopted is not None or left <= ZERO:
         return
     order = desk.derived.order
     yield Want(
@@ -307,7 +205,7 @@ def _cancellation(desk: Desk, foreign: list[Counted], before: tuple[str, ...], l
         canonical=f"cancel+{_canonical(desk)}",
         entity=_money_entity(desk),
         after=before,
-        links={**links, **_paid_by(desk)},
+        links=links,
         facts=Credit(
             amount=left,
             currency=order.currency,
@@ -341,16 +239,15 @@ def _shipments(desk: Desk) -> Iterator[Want]:
 
 def _status(desk: Desk) -> Iterator[Want]:
     """Show the headline word where the system has one for it; a shown status is never lowered without a cause."""
-    word = desk.derived.public.headline
+    word, ref = desk.derived.public.headline, desk.order_ref
     stages = {**desk.platform.stages, **desk.connection.stages}
-    ref = desk.order_ref
     if not (desk.target.status and desk.can("set_status")) or word not in stages or ref is None:
         return
     look = desk.state.objects.get(ref.key)
-    if look is None or not isinstance(look.facts, Order) or look.facts.stage == stages[word]:
+    if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == stages[word]:
         return
-    shown = look.facts.headline or look.facts.status
-    if shown == word or (shown in HEADLINES and HEADLINES.index(shown) > HEADLINES.index(word)):
+    record = desk.record(write_key(desk.name, "status"))
+    if _acknowledged(record, look, word) or (lowers(look.facts, word) and not _cause(desk, record, look.facts)):
         return
     yield Want(
         write=write_key(desk.name, "status"),
@@ -363,3 +260,36 @@ def _status(desk: Desk) -> Iterator[Want]:
         bound=ref,
         status=word,
     )
+
+
+def shown_word(facts: Order) -> str:
+    """Return the headline word that an order object shows."""
+    return facts.headline or facts.status
+
+
+def _acknowledged(record: WriteRecord | None, look: Observation, word: str) -> bool:
+    """Tell whether the system shows the word, or what it made of it, or has not been looked at since we wrote it."""
+    there = shown_word(look.facts) if isinstance(look.facts, Order) else ""
+    pair = record.base.get("status") if record is not None else None
+    if there == word or (pair is not None and pair.sent == word and pair.made == there):
+        return True
+    done = record is not None and record.outcome == "confirmed" and record.digest == digest({"status": word})
+    return done and record is not None and look.last_read < record.look
+
+
+def lowers(facts: Order, word: str) -> bool:
+    """Tell whether writing *word* would take the shown status back."""
+    there = shown_word(facts)
+    return there in HEADLINES and HEADLINES.index(there) > HEADLINES.index(word)
+
+
+def _cause(desk: Desk, record: WriteRecord | None, facts: Order) -> bool:
+    """Tell whether the state explains a step back: we wrote the shown word, and what justified it was undone."""
+    pair = record.base.get("status") if record is not None else None
+    ours = pair is not None and shown_word(facts) in (pair.sent, pair.made)
+    return ours and (shown_word(facts) in _ENDS or any(_undone(look) for look in desk.state.objects.values()))
+
+
+def _undone(look: Observation) -> bool:
+    taken_back = isinstance(look.facts, (Payment, Credit, Shipment)) and look.facts.status in _TAKEN_BACK
+    return taken_back or is_gone(look) or look.share is not None

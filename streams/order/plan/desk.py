@@ -1,0 +1,137 @@
+"""One target with everything that decides what it should show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from schemas.commands import Pair
+from schemas.connection import Connection
+from schemas.facts import Invoice
+from schemas.flow import Target
+from schemas.platform import Effect, Platform
+from schemas.projection import project
+from schemas.refs import ObjectRef
+from schemas.state import Observation, OrderState, WriteRecord
+from streams.order.derive import Derived
+from streams.order.merge import is_gone
+from streams.order.plan.want import write_key
+
+_DEAD = frozenset(("void", "cancelled"))
+_MONEY_STARTED = frozenset(("confirmed", "uncertain", None))
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """One target with everything that decides what it should show."""
+
+    state: OrderState
+    derived: Derived
+    target: Target
+    connection: Connection
+    platform: Platform
+
+    @property
+    def name(self) -> str:
+        """Return the connection's name."""
+        return self.connection.name
+
+    def can(self, capability: str) -> bool:
+        """Tell whether the platform has the capability and the flow allows what it does in the world."""
+        effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
+        return effect is Effect.RECORDS or (effect is not None and capability in self.target.allow)
+
+    def record(self, key: str) -> WriteRecord | None:
+        """Return the write record of *key*."""
+        return self.state.writes.get(key)
+
+    def bound(self, key: str) -> ObjectRef | None:
+        """Return the object that a write is bound to."""
+        record = self.record(key)
+        return None if record is None else record.bound
+
+    @property
+    def order_ref(self) -> ObjectRef | None:
+        """Return the order's object in this system: the key-giver's own, or our copy."""
+        if self.derived.giver.object.connection == self.name:
+            return self.derived.giver.object
+        return self.bound(write_key(self.name, "order"))
+
+    @property
+    def document_key(self) -> str:
+        """Return the write record of the newest document that bills the order here."""
+        return self.document_at(self.replaced)
+
+    def document_at(self, number: int) -> str:
+        """Return the write record of the document that replaced *number* others."""
+        return write_key(self.name, "document", str(number) if number else "")
+
+    @property
+    def replaced(self) -> int:
+        """Return how many documents were replaced by a later one."""
+        number = 0
+        while self.bound(self.document_at(number + 1)) is not None:
+            number += 1
+        return number
+
+    @property
+    def document(self) -> ObjectRef | None:
+        """Return the document that bills the order here: ours, else one that a person made and that is adopted."""
+        return self.bound(self.document_key) or self.adopted
+
+    @property
+    def adopted(self) -> ObjectRef | None:
+        """Return a living document that a person made here for the order; a second one is never written beside it."""
+        if self.bound(self.document_at(0)) is not None:
+            return None
+        found = [look.object for look in self.state.objects.values() if self._bills(look)]
+        return min(found, default=None)
+
+    def _bills(self, look: Observation) -> bool:
+        here = look.object.connection == self.name and look.object.account == self.connection.account
+        return here and isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the document was deleted or voided there: then nothing is hung on it, nor is it made anew."""
+        ref = self.document
+        look = None if ref is None else self.state.objects.get(ref.key)
+        return look is not None and (is_gone(look) or (isinstance(look.facts, Invoice) and look.facts.status in _DEAD))
+
+    @property
+    def frozen(self) -> bool:
+        """Tell whether the document may not change its amounts: money or a credit hangs on it, or the order ended."""
+        hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
+        started = any(
+            record.key.startswith(hanging) and record.outcome in _MONEY_STARTED for record in self.state.writes.values()
+        )
+        return started or self._paid_there or self.derived.cancelled
+
+    @property
+    def _paid_there(self) -> bool:
+        ref = self.document
+        look = None if ref is None else self.state.objects.get(ref.key)
+        return look is not None and isinstance(look.facts, Invoice) and bool(look.facts.paid_amount)
+
+
+def shown(state: OrderState, ref: ObjectRef | None, record: WriteRecord | None) -> Mapping[str, str] | None:
+    """Return the fields that an object shows, as far as our last write to it is known; None when it was not seen."""
+    look = state.objects.get(ref.key) if ref is not None else None
+    if look is None or is_gone(look):
+        return None
+    fields = project(look.facts)
+    if record is None or look.last_read >= record.look:
+        return fields
+    return {**fields, **{name: pair.made for name, pair in record.base.items()}}
+
+
+def equal(wanted: str, there: str, base: Pair | None) -> bool:
+    """Tell whether a system shows what is wanted, or made it of exactly what is wanted."""
+    return wanted == there or (base is not None and base.sent == wanted and base.made == there)
+
+
+def book_date(moment: datetime | None, zone: str) -> date | None:
+    """Return the day of *moment* in the ledger company's zone."""
+    return None if moment is None else moment.astimezone(ZoneInfo(zone)).date()

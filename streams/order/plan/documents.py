@@ -1,0 +1,207 @@
+"""Which document an order becomes in a ledger, and how a paid one is corrected: credit note, then the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from schemas.commands import Capability
+from schemas.facts import Credit, Invoice, Line, Order
+from schemas.findings import Finding
+from schemas.money import ZERO, text
+from streams.order.derive.checks import rounding
+from streams.order.plan.desk import Desk, book_date, shown
+from streams.order.plan.want import Want, write_key
+
+CAPABILITIES: dict[str, Capability] = {
+    "invoice": "upsert_invoice",
+    "sales_receipt": "upsert_sales_receipt",
+    "payment_request": "request_payment",
+}
+
+
+def documents(desk: Desk) -> Iterator[Want]:
+    """Yield the document, and the correction of one that may no longer change."""
+    capability = CAPABILITIES.get(desk.target.document)
+    if capability is None or not desk.can(capability) or desk.adopted is not None or desk.ended:
+        return
+    made = desk.bound(desk.document_key) is not None
+    if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
+        return
+    amounts = () if desk.frozen else ("payable_amount", "lines")
+    yield Want(
+        write=desk.document_key,
+        connection=desk.name,
+        capability=capability,
+        kind="create",
+        canonical=_chained(desk, desk.replaced),
+        entity=f"document:{desk.state.key}",
+        facts=invoice(desk),
+        shared=(*desk.target.fields, *amounts),
+    )
+    if made and (_begun(desk) or (_outdated(desk) and _replaceable(desk))) and not desk.derived.cancelled:
+        yield from _correction(desk, capability)
+
+
+def _chained(desk: Desk, number: int) -> str:
+    """Return the canonical object: the order, or for a replacement the credit note that made room for it."""
+    credit = desk.bound(_credit_key(desk, number)) if number else None
+    return desk.derived.giver.object.key if credit is None else credit.key
+
+
+def _credit_key(desk: Desk, number: int) -> str:
+    return write_key(desk.name, "correction", str(number))
+
+
+def _sent_total(desk: Desk) -> Decimal | None:
+    """Return the total that our document was written with, if nobody edited it there since."""
+    record = desk.record(desk.document_key)
+    pair = None if record is None else record.base.get("payable_amount")
+    if record is None or pair is None:
+        return None
+    there = (shown(desk.state, record.bound, record) or {}).get("payable_amount", pair.made)
+    return Decimal(pair.sent) if there == pair.made else None
+
+
+def _begun(desk: Desk) -> bool:
+    """Tell whether the newest document was credited to make room for another."""
+    return desk.bound(_credit_key(desk, desk.replaced + 1)) is not None
+
+
+def billed(desk: Desk) -> Decimal:
+    """Return what our documents here bill after their corrections."""
+    if _begun(desk):
+        return ZERO
+    record = desk.record(desk.document_key)
+    pair = None if record is None else record.base.get("payable_amount")
+    return desk.derived.payable if pair is None else Decimal(pair.sent)
+
+
+def _outdated(desk: Desk) -> bool:
+    """Tell whether a document that may not change bills another total than the order's, and no credit explains it."""
+    sent, order = _sent_total(desk), desk.derived.order
+    if sent is None or not desk.frozen or desk.derived.cancelled or desk.derived.credits:
+        return False
+    return text(sent, order.currency) != text(desk.derived.payable, order.currency)
+
+
+def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
+    old, number, order = desk.record(desk.document_key), desk.replaced + 1, desk.derived.order
+    pair = None if old is None else old.base.get("payable_amount")
+    if old is None or old.bound is None or pair is None:
+        return
+    credit = _credit_key(desk, number)
+    yield Want(
+        write=credit,
+        connection=desk.name,
+        capability="issue_credit",
+        kind="append",
+        canonical=old.id,
+        entity=f"document:{desk.state.key}",
+        facts=Credit(
+            amount=Decimal(pair.sent),
+            currency=order.currency,
+            reason="Order changed after payment",
+            reference=order.number,
+            date=book_date(desk.derived.giver.changed_at or order.placed_at, desk.connection.time_zone),
+        ),
+        after=(desk.document_key,),
+        links={"invoice": old.bound.id},
+    )
+    yield Want(
+        write=desk.document_at(number),
+        connection=desk.name,
+        capability=capability,
+        kind="create",
+        canonical=_chained(desk, number),
+        entity=f"document:{desk.state.key}",
+        facts=invoice(desk),
+        after=(credit,),
+    )
+
+
+def findings(desk: Desk) -> Iterator[Finding]:
+    """Yield what a person should know about the document here."""
+    capability = CAPABILITIES.get(desk.target.document)
+    if capability is not None and capability not in desk.platform.capabilities:
+        yield _finding(desk, "unsupported", f"{desk.platform.title} has no {desk.target.document}.", "write it by hand")
+    elif capability is not None and not desk.can(capability):
+        yield _finding(desk, "not_allowed", f"{capability} is not allowed.", "name it in the target's allow list")
+    if desk.ended and not desk.derived.cancelled:
+        message = f"The document in {desk.name} was voided or deleted; it is not made anew."
+        yield _finding(desk, "document_ended", message, "cancel the order or ask for a new document")
+    if desk.bound(desk.document_key) is not None and _outdated(desk) and not _replaceable(desk):
+        message = f"The order changed after payment, {desk.name} bills the old total."
+        yield _finding(desk, "paid_edit", message, "credit it and write a new one")
+    yield from _adopted(desk)
+    yield from _edited(desk)
+
+
+def _replaceable(desk: Desk) -> bool:
+    return desk.derived.flow.paid_edit == "credit_and_new" and desk.can("issue_credit")
+
+
+def _adopted(desk: Desk) -> Iterator[Finding]:
+    ref = desk.adopted if desk.target.document != "none" else None
+    look = None if ref is None or ref == desk.derived.giver.object else desk.state.objects.get(ref.key)
+    if look is not None and isinstance(look.facts, Invoice) and look.facts.payable_amount != desk.derived.payable:
+        message = f"{look.object.key} bills {look.facts.payable_amount:f}, the order is {desk.derived.payable:f}."
+        yield _finding(desk, "adopted_differs", message, "correct one of them")
+
+
+def _edited(desk: Desk) -> Iterator[Finding]:
+    record = desk.record(desk.document_key)
+    pair = None if record is None else record.base.get("payable_amount")
+    if record is None or pair is None or not desk.frozen:
+        return
+    there = (shown(desk.state, record.bound, record) or {}).get("payable_amount", pair.made)
+    if there != pair.made:
+        message = f"{desk.name} bills {there}, we wrote {pair.sent}: somebody edited a paid document."
+        yield _finding(desk, "document_edited", message, "decide which total holds")
+
+
+def _finding(desk: Desk, code: str, message: str, step: str) -> Finding:
+    return Finding(code, "warn", message, desk.name, step)
+
+
+def _due(desk: Desk) -> bool:
+    public = desk.derived.public
+    words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
+    if public.life_cycle in {"open", "closed"}:
+        words.add("open")
+    stages = {
+        f"stage:{look.object.connection}:{look.facts.stage}"
+        for look in desk.state.objects.values()
+        if isinstance(look.facts, Order) and look.facts.stage
+    }
+    return bool((words | stages) & set(desk.target.when))
+
+
+def invoice(desk: Desk) -> Invoice:
+    order, public = desk.derived.order, desk.derived.public
+    day = book_date(order.placed_at, desk.connection.time_zone)
+    lines = _lines(order)
+    if not lines:
+        lines = (Line(name=f"Order {order.number}", unit_price=desk.derived.payable, net_amount=desk.derived.payable),)
+    return Invoice(
+        document="invoice" if desk.target.document == "none" else desk.target.document,
+        currency=order.currency,
+        customer=order.customer,
+        lines=lines,
+        net_amount=order.net_amount,
+        tax_amount=order.tax_amount,
+        payable_amount=desk.derived.payable,
+        prices_include_tax=order.prices_include_tax,
+        issue_date=day,
+        due_date=order.due_date or day,
+        reference=public.number,
+        note=order.note,
+        po_number=order.po_number,
+    )
+
+
+def _lines(order: Order) -> tuple[Line, ...]:
+    off = rounding(order)
+    return (*order.lines, Line(kind="rounding", name="Rounding", net_amount=off)) if off else order.lines
