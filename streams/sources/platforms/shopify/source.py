@@ -72,7 +72,7 @@ class ShopifySource(Source):
     def hints(self, hook: Hook) -> list[Hint]:
         """Return the order (or customer) that must be read to know what happened.
 
-        A subscription without our metafields does not show whose parcels these are: read them.
+        A subscription without our metafields does not show whose parcels these are: a read will.
         """
         topic, body = reading.topic_of(hook), reading.body_of(hook)
         if topic.startswith(_QUIET) or body.get("test") is True:
@@ -153,7 +153,7 @@ class ShopifySource(Source):
         return graph.order(node, holds=self._reads_orders)
 
     def _order(self, record: wire.Order, *, origin: Any) -> Iterator[ChangeEvent]:  # noqa: ANN401 - a literal
-        """Return the order and its parts; test orders are dropped, parts without visible marks wait for a read."""
+        """Return the order and its parts; test orders are dropped."""
         if record.test or not text(record.id):
             return
         yield self._event(
@@ -167,9 +167,8 @@ class ShopifySource(Source):
         )
         for refund in record.refunds:
             yield from self._refund(refund, record, origin=origin)
-        if record.metafields is not None or origin != "webhook":
-            for parcel in record.fulfillments:
-                yield from self._parcel(parcel, record, origin=origin)
+        for parcel in record.fulfillments:
+            yield from self._parcel(parcel, record, origin=origin)
         for one in record.transactions or ():
             yield from self._payment(one, record, origin=origin)
 
