@@ -7,17 +7,18 @@ from decimal import Decimal
 
 from schemas.facts import Credit, Invoice, Order
 from schemas.findings import Finding
+from schemas.flow import Flow
 from schemas.money import ZERO, rounded
 from schemas.state import Observation, OrderState
 from streams.order.merge import copies, is_gone
 from streams.order.world import World
 
 
-def check(state: OrderState, world: World, giver: Observation, order: Order) -> Iterator[Finding]:
+def check(state: OrderState, world: World, giver: Observation, order: Order, flow: Flow) -> Iterator[Finding]:
     """Yield what is wrong or noteworthy about the order."""
     yield from _status_words(state, world)
     yield from _copies(state)
-    yield from _totals(order)
+    yield from _totals(order, flow)
     yield from _currencies(state, order)
     if is_gone(giver):
         yield Finding("order_deleted", "warn", f"{giver.object.key} was deleted there; nothing is created anew.")
@@ -47,14 +48,23 @@ def _copies(state: OrderState) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _totals(order: Order) -> Iterator[Finding]:
-    """BR-CO-13 and BR-CO-15 on the order: lines and tax add up to the total, within what a rounding line may take."""
+def _totals(order: Order, flow: Flow) -> Iterator[Finding]:
+    """BR-CO-13 and BR-CO-15 on the order: lines and tax add up to the total, within what a rounding line may take.
+
+    A CRM that knows no tax is billed as one line of its total.
+    """
     if not order.lines or order.payable_amount is None:
         return
     billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
     off = rounded(order.payable_amount - billed, order.currency)
-    if off:
-        yield Finding("totals_differ", "warn", f"Lines add up to {billed:f}, the total is {order.payable_amount:f}.")
+    if abs(off) > flow.rounding_cap:
+        severity = "warn" if order.tax_amount is None else "block"
+        yield Finding(
+            "totals_differ", severity, f"Lines add up to {billed:f}, the total is {order.payable_amount:f}.", "",
+            "correct the order, or raise rounding_cap",
+        )  # fmt: skip
+    elif off:
+        yield Finding("rounding", "warn", f"A rounding line of {off:f} closes the gap to {order.payable_amount:f}.")
 
 
 def _currencies(state: OrderState, order: Order) -> Iterator[Finding]:

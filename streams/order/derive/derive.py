@@ -57,7 +57,7 @@ def derive(state: OrderState, world: World) -> Derived | None:
     paid, credited = money.payments(state, flow), money.credited(state, flow)
     parcels = money.shipments(state, flow)
     public = _public(state, (flow, giver, order), paid, credited, parcels)
-    findings = (*check(state, world, giver, order), *conflicts)
+    findings = (*check(state, world, giver, order, flow), *conflicts)
     return Derived(
         flow=flow,
         giver=giver,
@@ -108,11 +108,16 @@ def _public(
         paid_amount=received,
         credited_amount=money.total(credited),
         refunded_amount=refunded,
-        amount_due=max(ZERO, payable - received) if life != "cancelled" else ZERO,
+        amount_due=_owed(payable, received, money.total(credited) - refunded) if life != "cancelled" else ZERO,
         tracking_numbers=tuple(sorted(tracking)),
         shown=_shown(state),
         waiting=_waiting(state),
     )
+
+
+def _owed(payable: Decimal, received: Decimal, credited: Decimal) -> Decimal:
+    """Return what the buyer still owes: a credit note lowers it, money paid back does not."""
+    return max(ZERO, payable - received - credited)
 
 
 def _invoiced(documents: list[Observation]) -> Decimal:

@@ -10,6 +10,7 @@ import msgspec
 from schemas.facts import Credit, Facts, Invoice, Payment, Shipment
 from schemas.flow import Flow
 from schemas.money import ZERO
+from schemas.refs import read_mark
 from schemas.state import Observation, OrderState
 from streams.order.merge import is_gone
 
@@ -31,7 +32,13 @@ class Counted(msgspec.Struct, frozen=True):
 def written_keys(state: OrderState) -> frozenset[str]:
     """Return the objects that we wrote: mirrors, which never count a second time."""
     bound = {record.bound.key for record in state.writes.values() if record.bound is not None}
-    return frozenset(bound | {look.object.key for look in state.objects.values() if look.mirror_of})
+    return frozenset(bound | {look.object.key for look in state.objects.values() if _marked(look, state.key)})
+
+
+def _marked(look: Observation, order: str) -> bool:
+    """Tell whether the object is a mirror of this order: one that a person moved here from another order counts."""
+    mark = read_mark(look.mirror_of)
+    return mark is not None and mark.order == order
 
 
 def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observation]:
@@ -51,8 +58,23 @@ def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observat
 
 
 def payments(state: OrderState, flow: Flow) -> list[Counted]:
-    """Return succeeded payments; one that two systems report under a shared reference counts once."""
-    return _distinct(originals(state, flow, Payment), _payment_counts, _reference)
+    """Return succeeded payments; one that two systems report under a shared reference counts once.
+
+    A payment whose mirror was moved to another order counts only as far as it stayed here.
+    """
+    found = _distinct(originals(state, flow, Payment), _payment_counts, _reference)
+    stayed = [Counted(one.look, _stayed(state, one)) for one in found]
+    return [one for one in stayed if one.amount > ZERO]
+
+
+def _stayed(state: OrderState, one: Counted) -> Decimal:
+    mirrors = [
+        state.objects.get(record.bound.key)
+        for record in state.writes.values()
+        if record.bound is not None and record.capability == "record_payment" and record.key.endswith("|" + one.key)
+    ]
+    shares = [Decimal(mirror.share) for mirror in mirrors if mirror is not None and mirror.share is not None]
+    return min((one.amount, *shares))
 
 
 def _payment_counts(facts: Facts | None) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-import msgspec
-
 from schemas.commands import Capability
 from schemas.facts import Credit, Invoice, Line, Order
 from schemas.findings import Finding
@@ -180,9 +178,10 @@ def _due(desk: Desk) -> bool:
 
 
 def invoice(desk: Desk) -> Invoice:
+    """Return the whole order as a document of this ledger; its total is the source's."""
     order, public = desk.derived.order, desk.derived.public
     day = book_date(order.placed_at, desk.connection.time_zone)
-    lines = _lines(order)
+    lines = _lines(order, desk.derived.flow.rounding_cap)
     if not lines:
         lines = (Line(name=f"Order {order.number}", unit_price=desk.derived.payable, net_amount=desk.derived.payable),)
     return Invoice(
@@ -202,6 +201,8 @@ def invoice(desk: Desk) -> Invoice:
     )
 
 
-def _lines(order: Order) -> tuple[Line, ...]:
+def _lines(order: Order, cap: Decimal) -> tuple[Line, ...]:
     off = rounding(order)
+    if abs(off) > cap:
+        return ()
     return (*order.lines, Line(kind="rounding", name="Rounding", net_amount=off)) if off else order.lines

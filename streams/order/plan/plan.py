@@ -139,8 +139,8 @@ def _drifted(desk: Desk) -> Iterator[Finding]:
     if desk.derived.flow.drift != "report":
         return
     for record in desk.state.writes.values():
-        there = shown(desk.state, record.bound, record) if record.connection == desk.name else None
-        for name, pair in sorted(record.base.items()) if there is not None else ():
+        there = (shown(desk.state, record.bound, record) if record.connection == desk.name else None) or {}
+        for name, pair in sorted(record.base.items()):
             if name not in SHARED and name in there and there[name] not in (pair.made, pair.sent):
                 message = f"{name} in {desk.name} is {there[name]!r}, we wrote {pair.sent!r}."
                 yield Finding("drift", "warn", message, record.key, "repair it by hand or set drift to repair")
