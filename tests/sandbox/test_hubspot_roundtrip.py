@@ -427,6 +427,39 @@ async def test_many_are_read_in_few_calls_and_the_missing_are_deleted(open_desk:
     assert len(desk.calls) <= 5 + 3 * 3
 
 
+@pytest.mark.parametrize(("amount", "payable"), [("12.90", "12.90"), ("11.00", "12.90"), ("15.00", "15.00")])
+async def test_a_deals_own_sum_leaves_tax_out_and_a_typed_amount_is_law(
+    amount: str, payable: str, open_desk: Any
+) -> None:
+    desk = await open_desk()
+    lines = [
+        {"title": "Mug", "quantity": 2, "price": "5.00", "tax_rate": "19"},
+        {"title": "Book", "quantity": 1, "price": "1.00", "tax_rate": "0"},
+    ]
+    deal = desk.sandbox.verbs["create_deal"]({"name": "D", "amount": amount, "currency": "EUR", "lines": lines})
+    (event,) = await desk.read("deals", deal["id"])
+    assert event.facts.payable_amount == Decimal(payable)
+    assert [(line.tax_rate, line.tax_amount) for line in event.facts.lines] == [(19, Decimal("1.90")), (0, 0)]
+
+
+async def test_the_portals_own_tax_rates_are_used_where_they_are_mapped(open_desk: Any) -> None:
+    desk = await open_desk()
+    desk.connection = Connection(
+        name="crm", tenant="acme", platform="hubspot", account=desk.sandbox.account, taxes={"19": "115989001"}
+    )
+    desk.sink = HubspotSink(desk.connection)
+    written = await desk.write(_command("upsert_invoice", INVOICE, 1))
+    assert (written.facts.payable_amount, written.facts.lines[0].tax_amount) == (Decimal("11.90"), Decimal("1.90"))
+
+
+async def test_a_discount_line_comes_out_in_the_total(open_desk: Any) -> None:
+    desk = await open_desk()
+    coupon = Line(kind="discount", name="Coupon", unit_price=Decimal(-1), net_amount=Decimal("-1.00"))
+    invoice = Invoice(**{**_fields(INVOICE), "lines": (*INVOICE.lines, coupon), "payable_amount": Decimal("10.90")})
+    written = await desk.write(_command("upsert_invoice", invoice, 1))
+    assert written.facts.payable_amount == Decimal("10.90")
+
+
 async def test_a_sweep_finds_every_change_however_many_fall_on_one_instant(open_desk: Any) -> None:
     now = datetime.now(UTC)
     desk = await open_desk()

@@ -204,17 +204,24 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
         customer=party(parts.contact) if parts.contact else None,
         lines=lines,
         tax_amount=None if is_deal else amount(record.value("hs_tax"), currency),
-        payable_amount=amount(record.value("amount" if is_deal else "hs_total_price"), currency),
+        payable_amount=_payable(amount(record.value("amount" if is_deal else "hs_total_price"), currency), lines),
         placed_at=instant(placed or record.value("hs_createdate")),
         note=record.value("description" if is_deal else "hs_order_note"),
         po_number=record.value(connection.options.get("po_property", "")),
     )
 
 
+def _payable(total: Decimal | None, lines: tuple[Line, ...]) -> Decimal | None:
+    """Return what the buyer owes: HubSpot's own sum of a deal's lines leaves their tax out, a typed amount is law."""
+    net, tax = sum((line.net_amount for line in lines), ZERO), sum((line.tax_amount for line in lines), ZERO)
+    return total + tax if total is not None and tax and total == net else total
+
+
 def stage_of(connection: Connection, kind: str, record: Record, parts: Parts) -> tuple[str, str]:
     """Return the stage as people or our tables know it, and its canonical word.
 
-    A mapped id stays as it is. Otherwise an order's stage is known by its label, a deal's by what HubSpot computes.
+    A record without a stage is as new. A mapped id stays as it is. Otherwise an order's stage is known by its label, a
+    deal's by what HubSpot computes.
     """
     id_ = record.value("dealstage" if kind == "deals" else "hs_pipeline_stage")
     label = parts.stages[id_].label if id_ in parts.stages else ""
@@ -222,6 +229,8 @@ def stage_of(connection: Connection, kind: str, record: Record, parts: Parts) ->
     if kind == "deals" and "hs_is_closed_won" in record.properties:
         won, lost = (record.value(f"hs_is_closed_{how}") == "true" for how in ("won", "lost"))
         computed = "won" if won else "lost" if lost else "not closed"
+    if not id_:
+        return "", "draft" if kind == "deals" else "open"
     for candidate in (id_, label, computed):
         if candidate and (canonical := word(connection, kind, candidate)):
             return candidate, canonical
@@ -248,6 +257,7 @@ def _line(record: Record, currency: str) -> Line:
         unit_price=price,
         net_amount=rounded(quantity * price, currency) if net is None else net,
         tax_amount=amount(record.value("hs_tax_amount"), currency) or ZERO,
+        tax_rate=amount(record.value("hs_tax_rate")),
     )
 
 

@@ -90,7 +90,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hs_lastmodifieddate",
         ),
         "contacts": ("email", "firstname", "lastname", "phone", "company", "lastmodifieddate"),
-        "line_items": ("name", "quantity", "price", "amount", "hs_sku", "hs_tax_amount", MARK),
+        "line_items": ("name", "quantity", "price", "amount", "hs_sku", "hs_tax_rate", "hs_tax_amount", MARK),
     }
 )
 """What a read asks for: properties that are not asked for are not returned."""

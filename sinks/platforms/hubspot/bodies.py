@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from schemas.connection import Connection
 from schemas.facts import Invoice, Line, Order, Party, Payment
@@ -125,6 +127,20 @@ def billed_lines(facts: Invoice, groups: Mapping[str, str]) -> tuple[Line, ...]:
     # A document whose tax stands only in its total still has to come out right.
     tax += facts.payable_amount - total
     return (*facts.lines, Line(name="Tax", kind="fee", unit_price=tax, net_amount=tax)) if tax else facts.lines
+
+
+def positive(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Return *lines* with what is negative among them taken off the dearest ones: HubSpot refuses negative prices."""
+    owed = -sum((one.net_amount for one in lines if one.net_amount < ZERO), ZERO)
+    off: dict[int, Decimal] = {}
+    for position, one in sorted(enumerate(lines), key=lambda pair: -pair[1].net_amount):
+        off[position] = min(owed, max(one.net_amount, ZERO))
+        owed -= off[position]
+    return tuple(
+        replace(one, net_amount=one.net_amount - off[position]) if off[position] else one
+        for position, one in enumerate(lines)
+        if one.net_amount >= ZERO
+    )
 
 
 def marked(mark: str, properties: Properties) -> dict[str, object]:

@@ -265,7 +265,7 @@ def _complete(kind: str, record: Record, wanted: Facts) -> bool:
     if not isinstance(wanted, Order):
         return True
     has_buyer = bool(record.linked("contacts")) or not (wanted.customer and wanted.customer.email)
-    return has_buyer and len(record.linked("line_items")) >= len(wanted.lines)
+    return has_buyer and len(record.linked("line_items")) >= len(bodies.positive(wanted.lines))
 
 
 def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.Properties:

@@ -194,9 +194,10 @@ class Talks(Sink):
     def lines(self, kind: str, id_: str, lines: Sequence[Line], currency: str) -> Talk[list[str]]:
         """Write the lines by position under a key of their own, so that a second try makes no second line."""
         ids: list[str] = []
-        for start in range(0, len(lines), _BATCH):
+        wanted = bodies.positive(lines)
+        for start in range(0, len(wanted), _BATCH):
             rows = []
-            for position, line in enumerate(lines[start : start + _BATCH], start):
+            for position, line in enumerate(wanted[start : start + _BATCH], start):
                 key = f"{kind}/{id_}/{position}"
                 properties = {MARK: key, **bodies.line(line, currency, self.connection.taxes)}
                 rows.append({"idProperty": MARK, "id": key, "objectWriteTraceId": key, "properties": properties})

@@ -122,6 +122,12 @@ def test_tax_that_the_portal_has_no_rate_for_is_a_line_of_its_own() -> None:
     assert [line.net_amount for line in bodies.billed_lines(bare, {})] == [Decimal("11.90")]
 
 
+def test_a_negative_line_is_taken_off_the_dearest_ones() -> None:
+    lines = [Line(name=name, net_amount=Decimal(net)) for name, net in (("A", 3), ("B", 10), ("Coupon", -11))]
+    assert [(one.name, one.net_amount) for one in bodies.positive(lines)] == [("A", Decimal(2)), ("B", Decimal(0))]
+    assert bodies.positive(lines[:2]) == tuple(lines[:2])
+
+
 def test_all_values_are_text_and_empty_ones_are_left_out_of_a_create() -> None:
     order = Order(number="1", currency="EUR", payable_amount=Decimal("1.5"))
     sent = bodies.order(CONNECTION, "deals", order)

@@ -254,6 +254,7 @@ def test_a_recorded_order_object_is_known_by_its_properties(shared: Path) -> Non
     assert isinstance(order, Order)
     assert (event.object.type, event.object.id) == ("orders", expect["order_id"])
     assert (order.number, order.currency) == (expect["name"], expect["currency"])
+    assert (order.status, order.stage) == ("open", "")
     assert event.changed_at == datetime.fromisoformat(expect["updated_at"])
     record = facts.record_of(_sample(shared, "api_order_created.json"))
     assert record.value("hs_fulfillment_status") == expect["fulfillment_status"]

@@ -57,6 +57,12 @@ def _money(value: str | None) -> str | None:
     return f"{Decimal(value):.2f}" if value else None
 
 
+def _tax(portal: Portal, record: Record) -> str | None:
+    rows = [portal.records["line_items"][id_].values for id_ in portal.linked(record, model.BY_NAME["line_items"])]
+    tax = sum((Decimal(row.get("hs_tax_amount") or "0") for row in rows), Decimal(0))
+    return f"{tax:.2f}" if tax else None
+
+
 def _deal(portal: Portal, record: Record) -> dict[str, Any]:
     values = record.values
     won, lost = values["hs_is_closed_won"] == "true", values["hs_is_closed_lost"] == "true"
@@ -68,6 +74,7 @@ def _deal(portal: Portal, record: Record) -> dict[str, Any]:
         "order_ref": values.get("reference"),
         "currency": values.get("deal_currency_code"),
         "total": _money(values.get("amount")),
+        "tax": _tax(portal, record),
         "status": "open" if won else "cancelled" if lost else "draft",
         "vendor_status": values.get("dealstage"),
         "customer": _email(portal, record),
@@ -119,6 +126,7 @@ def _invoice(portal: Portal, record: Record) -> dict[str, Any]:
         "order_id": ids[0] if ids else None,
         "currency": values.get("hs_currency"),
         "total": _money(values.get("hs_amount_billed")),
+        "tax": _tax(portal, record),
         "paid": _money(values.get("hs_amount_paid")),
         "due": _money(values.get("hs_balance_due")),
         "status": status.get(word or ""),

@@ -70,7 +70,8 @@ _OWN: dict[str, dict[str, str]] = {
     },
     "line_items": {
         **dict.fromkeys(("name", "description", "hs_sku", "hs_line_item_currency_code", "hs_tax_rate_group_id"), TEXT),
-        **dict.fromkeys(("quantity", "price", "amount", "discount", "hs_tax_amount", "hs_product_id"), NUMBER),
+        **dict.fromkeys(("quantity", "price", "amount", "discount", "hs_product_id"), NUMBER),
+        **dict.fromkeys(("hs_tax_rate", "hs_tax_amount", "hs_post_tax_amount"), NUMBER),
         "hs_position_on_quote": NUMBER,
     },
     "notes": {"hs_note_body": TEXT, "hs_timestamp": MOMENT},
@@ -109,7 +110,9 @@ _COMPUTED = frozenset(
         "hs_amount_paid",
         "hs_balance_due",
         "hs_net_amount",
+        "hs_tax_rate",
         "hs_tax_amount",
+        "hs_post_tax_amount",
         "hs_invoice_link",
     ]
 )
@@ -139,6 +142,8 @@ ASSOCIATIONS = {
     ("orders", "invoices"): 518,
     ("orders", "commerce_payments"): 523,
 }
+TAX_RATES = {"115989001": "19", "115989002": "7", "115989003": "0"}
+"""Tax rate groups that somebody set up in this portal: id -> percent."""
 UNLISTED = 9000
 """Association type ids from here on are made up: no document at hand lists them."""
 

@@ -86,7 +86,17 @@ class People:
             "price": line["price"],
             "hs_sku": line.get("sku"),
         }
+        if line.get("tax_rate") not in (None, ""):
+            values["hs_tax_rate_group_id"] = self._tax_group(str(line["tax_rate"]))
         return self.portal.create(_LINE, values, USER)
+
+    def _tax_group(self, rate: str) -> str:
+        """Return the group of a tax rate; whoever needs a new one sets it up first."""
+        percent = f"{Decimal(rate).normalize():f}"
+        new = str(115_989_001 + len(self.portal.tax_rates))
+        known = next((id_ for id_, held in self.portal.tax_rates.items() if held == percent), new)
+        self.portal.tax_rates[known] = percent
+        return known
 
     def _stage(self, kind: Kind, word: str) -> str:
         for pipeline in self.portal.pipelines[kind.name]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from app.sandbox.platforms.hubspot import model
@@ -17,6 +17,7 @@ Values = dict[str, str | None]
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _STATUSES = {"draft", "open", "paid", "voided"}
 _DAY_MS = 86_400_000
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Portal:
         self.records: dict[str, dict[str, Record]] = {kind.name: {} for kind in model.KINDS}
         self.links: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
         self.properties, self.pipelines = model.properties(), model.pipelines()
+        self.tax_rates = dict(model.TAX_RATES)
         self._last_id, self._last_at, self._invoices = 331_000_000_000, datetime.fromtimestamp(0, UTC), 1000
 
     def now(self) -> datetime:
@@ -229,6 +231,10 @@ class Portal:
                 Decimal(text)
             except InvalidOperation as error:
                 raise invalid(name, "INVALID_LONG", f"{text} was not a valid number.") from error
+        if name == "price" and Decimal(text) < 0:
+            raise invalid(name, "INVALID_NUMBER", "The price of a line item cannot be negative.")
+        if name == "hs_tax_rate_group_id" and text not in self.tax_rates:
+            raise invalid(name, "INVALID_OPTION", f"{text} was not one of the allowed options")
         if definition.type in {model.DATE, model.MOMENT}:
             text = _dated(name, text, day=definition.type == model.DATE)
         if name == "email" and kind.name == "contacts" and not _EMAIL.match(text):
@@ -300,11 +306,17 @@ class Portal:
             values["hs_is_closed"] = str(closed).lower()
             values["hs_is_closed_won"], values["hs_is_closed_lost"] = str(won).lower(), str(closed and not won).lower()
         if kind.name == "line_items":
-            quantity, price = (Decimal(values.get(name) or "0") for name in ("quantity", "price"))
-            amount = quantity * (price - Decimal(values.get("discount") or "0"))
-            values["amount"] = f"{amount.quantize(Decimal('0.01')):f}"
+            self._price(values)
         record.looks.append((at, dict(values), record.archived))
         del record.looks[:-20]
+
+    def _price(self, line: Values) -> None:
+        quantity, price = (Decimal(line.get(name) or "0") for name in ("quantity", "price"))
+        net = (quantity * (price - Decimal(line.get("discount") or "0"))).quantize(_CENT, ROUND_HALF_UP)
+        rate = self.tax_rates.get(line.get("hs_tax_rate_group_id") or "")
+        tax = (net * Decimal(rate or "0") / 100).quantize(_CENT, ROUND_HALF_UP)
+        line["amount"], line["hs_tax_rate"] = f"{net:f}", rate
+        line["hs_tax_amount"], line["hs_post_tax_amount"] = (f"{tax:f}" if rate else None), f"{net + tax:f}"
 
     def _refresh(self, record: Record) -> None:
         """Bring the invoices that depend on *record* up to date."""
@@ -320,7 +332,7 @@ class Portal:
             rows = [self.records[kind][id_].values for id_ in self.linked(invoice, model.BY_NAME[kind])]
             return sum((Decimal(row.get(name) or "0") for row in rows), Decimal(0))
 
-        billed, paid = total("line_items", "amount"), total("commerce_payments", "hs_initial_amount")
+        billed, paid = total("line_items", "hs_post_tax_amount"), total("commerce_payments", "hs_initial_amount")
         values, before = invoice.values, dict(invoice.values)
         values["hs_amount_billed"], values["hs_amount_paid"] = f"{billed:.2f}", f"{paid:.2f}"
         values["hs_balance_due"] = f"{billed - paid:.2f}"
