@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from xero_python.accounting import (
     Contacts,
     CreditNote,
     CreditNotes,
+    CurrencyCode,
     HistoryRecord,
     HistoryRecords,
     Invoice,
@@ -31,6 +33,7 @@ from xero_python.accounting import (
     Payment,
     PaymentDelete,
     Payments,
+    RequestEmpty,
 )
 from xero_python.api_client import ApiClient
 from xero_python.api_client.configuration import Configuration
@@ -476,3 +479,172 @@ async def test_where_filters_are_understood(running: Running, where: str, found:
 async def test_a_filter_that_is_none_is_refused(running: Running, where: str) -> None:
     await running.act("type_invoice", customer="Ada", lines=[{"title": "Mug", "price": "40"}])
     assert (await running.call("GET", f"/Invoices?{urlencode({'where': where})}"))[0] == 400
+
+
+async def test_a_user_who_takes_the_permission_back_stops_everything_until_it_is_given_again(running: Running) -> None:
+    await running.act("disconnect")
+    assert (await running.call("GET", "/Organisation"))[0] == 401
+    refused = {"grant_type": "refresh_token", "refresh_token": "sandbox-refresh"}
+    basic = "Basic " + base64.b64encode(b"sandbox-client:sandbox-secret").decode()
+    async with aiohttp.ClientSession(headers={"Authorization": basic}) as session:
+
+        async def token(form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+            async with session.post(f"{running.url}/connect/token", data=form) as reply:
+                return reply.status, await reply.json()
+
+        assert (await token(refused)) == (400, {"error": "invalid_grant"})
+        given = await running.act("reconnect")
+        status, pair = await token({**refused, **given})
+        assert (status, pair["expires_in"]) == (200, 1800)
+        assert (await token({"grant_type": "client_credentials"}))[0] == 200
+        assert (await token({"grant_type": "authorization_code", "code": "x"}))[0] == 200
+        assert (await token({"grant_type": "password"}))[1] == {"error": "unsupported_grant_type"}
+    async with aiohttp.ClientSession() as session:
+        for header in ("", "Basic !!!", "Bearer x"):
+            async with session.post(
+                f"{running.url}/connect/token", data=refused, headers={"Authorization": header}
+            ) as reply:
+                assert await reply.json() == {"error": "invalid_client"}
+        async with session.delete(f"{running.url}/connections/{TENANT}", headers=AUTH) as reply:
+            assert reply.status == 204
+    assert (await running.call("GET", "/Organisation"))[0] == 401
+
+
+async def test_a_draft_is_filled_approved_and_then_only_voided(running: Running) -> None:
+    def work(accounting: AccountingApi) -> None:
+        contact, _ = _bill(accounting)
+        draft = Invoice(type="ACCREC", contact=Contact(contact_id=contact.contact_id), status="DRAFT")
+        made = accounting.create_invoices(TENANT, Invoices(invoices=[draft])).invoices[0]
+        assert (made.status, made.total) == ("DRAFT", 0)
+
+        def update(**fields: Any) -> Any:
+            return accounting.update_invoice(TENANT, made.invoice_id, Invoices(invoices=[Invoice(**fields)])).invoices[
+                0
+            ]
+
+        with pytest.raises(AccountingBadRequestException):
+            update(status="AUTHORISED")
+        line = LineItem(description="Mug", quantity=1, unit_amount=10, account_code="200", tax_type="NONE")
+        filled = update(
+            line_items=[line], due_date=date(2026, 6, 1), date=date(2026, 5, 1), currency_code=CurrencyCode("USD")
+        )
+        assert (filled.total, filled.currency_code.value) == (10, "USD")
+        assert update(status="AUTHORISED", contact=Contact(name="Bo")).contact.name == "Bo"
+        with pytest.raises(AccountingBadRequestException):
+            update(status="DELETED")
+        accounting.email_invoice(TENANT, made.invoice_id, RequestEmpty())
+        assert update(status="VOIDED").status == "VOIDED"
+        with pytest.raises(AccountingBadRequestException):
+            update(reference="late")
+
+    await with_client(running.url, work)
+
+
+async def test_a_credit_note_is_changed_and_voided_by_its_id(running: Running) -> None:
+    made = await running.act("type_credit", customer="Ada", amount="5")
+    path = f"/CreditNotes/{made['id']}"
+    _, body, _ = await running.call("POST", path, {"CreditNotes": [{"Reference": "again"}]})
+    assert body["CreditNotes"][0]["Reference"] == "again"
+    _, body, _ = await running.call(
+        "POST", "/CreditNotes", {"CreditNotes": [{"CreditNoteID": made["id"], "Status": "VOIDED"}]}
+    )
+    assert body["CreditNotes"][0]["Status"] == "VOIDED"
+    assert running.sandbox.books()[0]["status"] == "void"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "text"),
+    [
+        ("PUT", "/Invoices", {"Type": "QUOTE", "Contact": {"Name": "A"}}, "Invoice type is not valid"),
+        ("PUT", "/Invoices", {"Type": "ACCREC"}, "A Contact must be specified"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"ContactID": "x"}}, "contact could not be found"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"Name": "A"}, "Status": "PAID"}, "not of valid status"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"Name": "A"}, "CurrencyCode": "XYZ"}, "not subscribed"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"Name": "A"}, "Date": "soon"}, "not a valid date"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"Name": "A"}, "Reference": "x" * 256}, "255 characters"),
+        ("PUT", "/Invoices", {"Type": "ACCREC", "Contact": {"Name": "A"}, "Status": "AUTHORISED"}, "due date"),
+        (
+            "PUT", "/Invoices",
+            {"Type": "ACCREC", "Contact": {"Name": "A"}, "Status": "AUTHORISED", "DueDate": "/Date(1776988800000+0000)/"},
+            "line items must be specified",
+        ),
+        (
+            "PUT", "/Invoices",
+            {"Type": "ACCREC", "Contact": {"Name": "A"}, "LineItems": [{"UnitAmount": -1}]},
+            "cannot be negative",
+        ),
+        (
+            "PUT", "/Invoices",
+            {"Type": "ACCREC", "Contact": {"Name": "A"}, "LineItems": [{"AccountCode": "999"}]},
+            "not a valid code",
+        ),
+        (
+            "PUT", "/Invoices",
+            {"Type": "ACCREC", "Contact": {"Name": "A"}, "LineItems": [{"TaxType": "MARS"}]},
+            "TaxType code 'MARS'",
+        ),
+        ("POST", "/Invoices", {"InvoiceID": "x", "Type": "ACCREC"}, "invoice could not be found"),
+        ("PUT", "/CreditNotes", {"Type": "ACCREC", "Contact": {"Name": "A"}}, "Credit note type"),
+        ("POST", "/CreditNotes", {"CreditNoteID": "x"}, "credit note could not be found"),
+        ("PUT", "/Contacts", {"EmailAddress": "a@example.com"}, "name must be specified"),
+        ("PUT", "/Payments", {"Amount": 1}, "You must specify an invoice"),
+        ("PUT", "/BankTransactions", {"Type": "RECEIVE"}, "RECEIVE-OVERPAYMENT"),
+    ],
+)  # fmt: skip
+async def test_what_xero_would_refuse_is_refused(
+    running: Running, method: str, path: str, body: Any, text: str
+) -> None:
+    status, answer, _ = await running.call(method, path, body)
+    assert status == 400
+    assert text in answer["Elements"][0]["ValidationErrors"][0]["Message"]
+
+
+async def test_money_is_refused_where_it_does_not_fit(running: Running) -> None:
+    made = await running.act("type_invoice", customer="Ada", lines=[{"title": "Mug", "price": "40"}])
+    other = await running.act("type_invoice", customer="Bo", lines=[{"title": "Mug", "price": "40"}])
+    draft = await running.act("type_invoice", customer="Bo", status="DRAFT", lines=[{"title": "Mug", "price": "40"}])
+    credit = await running.act("type_credit", customer="Ada", amount="5")
+
+    def pay(invoice: str, amount: float, account: str = "090") -> tuple[str, dict[str, Any]]:
+        return "/Payments", {"Invoice": {"InvoiceID": invoice}, "Amount": amount, "Account": {"Code": account}}
+
+    def use(invoice: str | None, amount: float) -> tuple[str, dict[str, Any]]:
+        named = {"Invoice": {"InvoiceID": invoice}} if invoice else {}
+        return f"/CreditNotes/{credit['id']}/Allocations", {"Amount": amount, **named}
+
+    for (path, body), text in (
+        (pay(made["id"], 0), "greater than zero"),
+        (pay(made["id"], 1, "200"), "bank account"),
+        (pay(draft["id"], 1), "Authorised"),
+        (use(None, 1), "must name an invoice"),
+        (use(other["id"], 1), "same contact"),
+        (use(made["id"], 6), "remaining credit"),
+    ):
+        status, answer, _ = await running.call("PUT", path, body)
+        assert status == 400
+        assert text in answer["Elements"][0]["ValidationErrors"][0]["Message"]
+    for method, path in (
+        ("POST", "/Payments/x"), ("PUT", "/CreditNotes/x/Allocations"), ("PUT", "/Invoices/x/History"),
+        ("POST", "/Invoices/x/Email"), ("GET", "/Payments/x"),
+    ):  # fmt: skip
+        assert (await running.call(method, path, {"Status": "DELETED"}))[0] == 404
+
+
+async def test_five_at_once_are_served_and_a_sixth_is_not(running: Running) -> None:
+    running.sandbox._quota.concurrent = 0
+    status, _, headers = await running.call("GET", "/Currencies")
+    assert (status, headers["X-Rate-Limit-Problem"]) == (429, "concurrent")
+
+
+async def test_the_statuses_of_the_faults_are_the_vendors(running: Running) -> None:
+    for fault, status in (("error_5xx", 503), ("expired_token", 401)):
+        running.sandbox.injector.faults = running.sandbox.faults.changed({"error_5xx": 0, "expired_token": 0, fault: 1})
+        answered, body, _ = await running.call("GET", "/Currencies")
+        assert (answered, body["Status"]) == (status, status)
+
+
+async def test_a_batch_item_can_fail_while_its_neighbours_pass(running: Running) -> None:
+    running.sandbox.injector.faults = running.sandbox.faults.changed({"batch_item_failure": 0.5})
+    bodies = {"Invoices": [{"Type": "ACCREC", "Contact": {"Name": "Ada"}} for _ in range(20)]}
+    _, body, _ = await running.call("PUT", "/Invoices?summarizeErrors=false", bodies)
+    assert {row["StatusAttributeString"] for row in body["Invoices"]} == {"OK", "ERROR"}
