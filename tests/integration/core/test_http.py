@@ -1,0 +1,74 @@
+"""The HTTP client against a server that drops the line: a write leaves once."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from app.core.errors import ConfigError, RetryableError, UncertainError
+from app.core.http import HttpClient, is_public, new_session
+from app.core.talk import Request
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+async def test_a_write_on_a_dropped_line_arrives_once_and_is_uncertain(method: str) -> None:
+    arrivals = []
+
+    async def drop(request: web.Request) -> web.Response:
+        arrivals.append(request.method)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/ok", _fine)
+    app.router.add_route("*", "/drop", drop)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with new_session(allow_private=True, timeout=5) as session:
+        client = HttpClient(session, url, allow_private=True)
+        assert (await client.send(Request(method="GET", path="/ok"), {}, {})).status == 200
+        with pytest.raises(UncertainError):
+            await client.send(Request(method=method, path="/drop", mutates=True), {}, {})
+        with pytest.raises(RetryableError):
+            await client.send(Request(method="GET", path="/drop"), {}, {})
+    await runner.cleanup()
+    assert arrivals.count(method) == 1
+
+
+async def _fine(_: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+async def test_nobody_listening_is_certainly_not_done() -> None:
+    async with new_session(allow_private=True, timeout=5) as session:
+        client = HttpClient(session, "http://127.0.0.1:9", allow_private=True)
+        with pytest.raises(RetryableError):
+            await client.send(Request(method="POST", path="/", mutates=True), {}, {})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "https://127.0.0.1", "https://10.0.0.1", "https://[::1]", "https://169.254.169.254"]
+)
+async def test_private_and_plain_addresses_are_refused_unless_allowed(url: str) -> None:
+    async with new_session(allow_private=False, timeout=5) as session:
+        with pytest.raises(ConfigError):
+            HttpClient(session, url, allow_private=False)
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_refused() -> None:
+    async with new_session(allow_private=False, timeout=5) as session:
+        client = HttpClient(session, "https://localhost", allow_private=False)
+        with pytest.raises(RetryableError):
+            await client.send(Request(method="GET", path="/"), {}, {})
+
+
+@pytest.mark.parametrize(
+    ("address", "public"), [("8.8.8.8", True), ("192.168.0.1", False), ("::ffff:10.0.0.1", False), ("fe80::1", False)]
+)
+def test_public_addresses(address: str, public: bool) -> None:  # noqa: FBT001 - a table
+    assert is_public(address) is public

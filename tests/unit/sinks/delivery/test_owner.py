@@ -1,0 +1,320 @@
+"""The owner of a connection against a platform that commits and drops the line, with a fake clock and an in-memory log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from app.core.errors import AuthError, O2CError, RateLimited, UncertainError
+from app.core.status import from_status
+from app.core.talk import Request, Response, Talk
+from schemas.commands import Command, Pair, Result
+from schemas.connection import Connection
+from schemas.events import ChangeEvent
+from schemas.facts import Invoice
+from schemas.platform import Auth, Consistency, Effect, Limits, Platform
+from sinks.base import Sink, Written
+from sinks.delivery.journal import Row, row_key
+from sinks.delivery.owner import Owner
+
+PLATFORM = Platform(
+    slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
+    auth=Auth(), limits=Limits(), consistency=Consistency(settle_seconds=100.0), objects={"invoice": "invoice"},
+    statuses={}, capabilities={"upsert_invoice": Effect.RECORDS},
+)  # fmt: skip
+
+
+class Ledgerish(Sink):
+    """An invoice is one POST; our mark finds it again."""
+
+    platform: ClassVar[Platform] = PLATFORM
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        path = f"/invoices/{command.bound_id}" if command.bound_id else "/invoices"
+        body = {"mark": command.mark, **command.fields}
+        reply = yield Request(method="POST", path=path, json=body, mutates=True, step="invoice", key_in="header:Key")
+        if (error := self.classify(reply, mutating=True)) is not None:
+            raise error
+        return _written(reply.json())
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        reply = yield Request(method="GET", path="/invoices", params={"mark": command.mark})
+        rows = reply.json()
+        return _written(rows[0]) if rows else None
+
+    def reread(self, command: Command) -> Talk[Written | None]:
+        reply = yield Request(method="GET", path=f"/invoices/{command.bound_id}")
+        return _written(reply.json())
+
+    def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
+        return from_status("Made up", response, mutating=mutating)
+
+
+def _written(row: Mapping[str, Any]) -> Written:
+    facts = Invoice(currency="EUR", payable_amount=Decimal(24), note=row.get("note", ""))
+    return Written(type="invoice", id=row["id"], facts=facts, mark=row["mark"])
+
+
+class Vendor:
+    """Holds invoices; *fate* decides for each POST: "ok", "before", "after" (committed, then the line drops), or a status."""
+
+    def __init__(self, fates: Sequence[str | int] = ()) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.fates = list(fates)
+        self.calls: list[str] = []
+        self.visible_from = 0.0
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    async def __call__(self, request: Request, key: str) -> Response:
+        await asyncio.sleep(0)
+        self.calls.append(f"{request.method} {key[:4]}")
+        if request.method == "GET":
+            return self._read(request)
+        fate = self.fates.pop(0) if self.fates else "ok"
+        if fate == "before":
+            raise UncertainError("reset")
+        if fate == "limited":
+            raise RateLimited("slow down", 5.0)
+        if fate == "refused":
+            raise AuthError("who are you")
+        if isinstance(fate, int):
+            return Response(status=fate, body=b"{}")
+        row = {
+            **request.json,
+            "id": request.path.split("/")[2] if request.path.count("/") > 1 else str(len(self.rows) + 1),
+        }
+        self.rows[row["id"]] = row
+        if fate == "after":
+            raise UncertainError("reset")
+        return _reply(row)
+
+    def _read(self, request: Request) -> Response:
+        if "mark" in request.params:
+            rows = [row for row in self.rows.values() if row["mark"] == request.params["mark"]]
+            return _reply(rows if self.clock() >= self.visible_from else [])
+        return _reply(self.rows[request.path.split("/")[2]])
+
+
+def _reply(body: object) -> Response:
+    return Response(status=200, body=json.dumps(body).encode())
+
+
+class Log:
+    """What was made durable, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.inbox: dict[str, Command] = {}
+        self.results: list[Result] = []
+        self.events: list[ChangeEvent] = []
+        self.dead: list[Command] = []
+        self.offset = 0
+
+    async def keep_row(self, row: Row) -> int:
+        self.rows[row_key(row.command, row.step)] = row
+        self.offset += 1
+        return self.offset
+
+    async def drop_rows(self, keys: list[str]) -> None:
+        for key in keys:
+            del self.rows[key]
+
+    async def keep_command(self, command: Command) -> None:
+        self.inbox[command.id] = command
+
+    async def drop_command(self, command: str) -> None:
+        self.inbox.pop(command, None)
+
+    async def publish_result(self, result: Result) -> None:
+        self.results.append(result)
+
+    async def publish_event(self, event: ChangeEvent) -> None:
+        self.events.append(event)
+
+    async def dead_letter(self, command: Command, reason: str) -> None:
+        self.dead.append(command)
+
+
+class Bench:
+    """One owner with its vendor, log and clock."""
+
+    def __init__(self, fates: Sequence[str | int] = (), log: Log | None = None, vendor: Vendor | None = None) -> None:
+        self.time = 1_000.0
+        self.vendor, self.log = vendor or Vendor(fates), log or Log()
+        self.vendor.clock = lambda: self.time
+        connection = Connection(name="books", tenant="acme", platform="made_up", account="b")
+        self.owner = Owner(
+            Ledgerish(connection), self.vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows)
+        )
+
+    async def work(self, seconds: float = 1.0) -> None:
+        """Run the owner while *seconds* of fake time pass."""
+        for _ in range(int(seconds * 2) + 1):
+            await self.owner._start_what_is_ready()
+            while self.owner._tasks:
+                await asyncio.gather(*self.owner._tasks)
+            self.time += 0.5
+
+
+def _command(**changes: Any) -> Command:
+    values: dict[str, Any] = {
+        "id": "c1",
+        "kind": "create",
+        "tenant": "acme",
+        "connection": "books",
+        "account": "b",
+        "entity": "document:o",
+        "capability": "upsert_invoice",
+        "order": "o",
+        "write": "books|document",
+        "canonical": "x",
+        "mark": "m1",
+        "facts": Invoice(currency="EUR", payable_amount=Decimal(24)),
+        "fields": {"note": ""},
+        "digest": "d1",
+    }
+    return Command(**{**values, **changes})
+
+
+async def test_a_write_is_one_call_one_document_one_result() -> None:
+    bench = Bench()
+    await bench.owner.accept(_command())
+    await bench.work()
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+    assert len(bench.vendor.rows) == 1
+    assert bench.log.inbox == {}
+    (event,) = bench.log.events
+    assert (event.origin, event.mirror_of, event.version.read) == ("write", "m1", True)
+    assert bench.log.results[0].look == (event.version.epoch, event.version.seq)
+
+
+@pytest.mark.parametrize("fates", [["after"], ["before"], ["before", "after"], ["before", "before", "after"], [502]])
+async def test_after_a_lost_reply_there_is_one_document(fates: list[str | int]) -> None:
+    bench = Bench(fates)
+    await bench.owner.accept(_command())
+    await bench.work(600)
+    assert len(bench.vendor.rows) == 1
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+
+
+async def test_a_negative_answer_does_not_count_before_the_settle_time() -> None:
+    bench = Bench(["after"])
+    bench.vendor.visible_from = bench.time + 90
+    await bench.owner.accept(_command())
+    await bench.work(80)
+    assert bench.log.results == []
+    assert [call for call in bench.vendor.calls if call.startswith("POST")] == ["POST " + bench.vendor.calls[0][5:]]
+    await bench.work(60)
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+    assert len(bench.vendor.rows) == 1
+
+
+async def test_the_same_key_is_sent_again_after_an_uncertain_outcome_and_another_after_a_refusal() -> None:
+    bench = Bench(["before", 429])
+    await bench.owner.accept(_command())
+    await bench.work(600)
+    keys = [call[5:] for call in bench.vendor.calls if call.startswith("POST")]
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("fate", ["after", "before"])
+async def test_a_successor_settles_what_a_killed_owner_left(fate: str) -> None:
+    first = Bench([fate])
+    await first.owner.accept(_command())
+    await first.work(0)
+    row = first.log.rows[row_key("c1", "invoice")]
+    first.log.rows[row_key("c1", "invoice")] = msgspec.structs.replace(row, state="intent")
+    second = Bench(log=first.log, vendor=first.vendor)
+    second.time = first.time
+    second.owner.restore(first.log.inbox["c1"])
+    await second.work(300)
+    assert len(second.vendor.rows) == 1
+    assert [result.outcome for result in second.log.results] == ["confirmed"]
+
+
+async def test_a_replayed_command_writes_nothing_again() -> None:
+    bench = Bench()
+    await bench.owner.accept(_command())
+    await bench.work()
+    await bench.owner.accept(_command())
+    await bench.work()
+    assert len([call for call in bench.vendor.calls if call.startswith("POST")]) == 1
+    assert [result.outcome for result in bench.log.results] == ["confirmed", "confirmed"]
+
+
+async def test_the_newest_set_wins_and_the_older_one_is_answered() -> None:
+    bench = Bench()
+    bench.owner.paused = True
+    old = _command(id="s1", kind="set", bound_id="1", fields={"note": "a"}, changes=("note",))
+    new = _command(id="s2", kind="set", bound_id="1", fields={"note": "b"}, changes=("note",))
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": ""}
+    await bench.owner.accept(old)
+    await bench.owner.accept(new)
+    bench.owner.paused = False
+    await bench.work()
+    assert [(result.command, result.outcome) for result in bench.log.results] == [
+        ("s1", "superseded"),
+        ("s2", "confirmed"),
+    ]
+    assert bench.vendor.rows["1"]["note"] == "b"
+
+
+async def test_a_set_on_an_edited_document_is_stale_and_changes_nothing() -> None:
+    bench = Bench()
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": "edited by a person"}
+    base = {"note": Pair("old", "old")}
+    await bench.owner.accept(_command(kind="set", bound_id="1", fields={"note": "ours"}, changes=("note",), base=base))
+    await bench.work()
+    (result,) = bench.log.results
+    assert (result.outcome, result.shown) == ("stale", {"note": "edited by a person"})
+    assert bench.vendor.rows["1"]["note"] == "edited by a person"
+
+
+async def test_unknown_presence_asks_before_it_creates() -> None:
+    bench = Bench()
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1"}
+    await bench.owner.accept(_command(presence="unknown"))
+    await bench.work()
+    assert bench.log.results[0].bound is not None
+    assert not any(call.startswith("POST") for call in bench.vendor.calls)
+
+
+async def test_a_rejection_goes_to_dead_letters_and_others_go_on() -> None:
+    bench = Bench([400])
+    await bench.owner.accept(_command())
+    await bench.owner.accept(_command(id="c2", entity="document:p", mark="m2"))
+    await bench.work()
+    assert {result.command: result.outcome for result in bench.log.results} == {"c1": "rejected", "c2": "confirmed"}
+    assert [command.id for command in bench.log.dead] == ["c1"]
+
+
+async def test_a_refused_credential_defers_everything_with_the_outage_number() -> None:
+    bench = Bench(["refused"])
+    await bench.owner.accept(_command())
+    await bench.owner.accept(_command(id="c2", entity="document:p"))
+    await bench.work()
+    assert {result.outcome for result in bench.log.results} == {"deferred"}
+    assert bench.log.results[-1].outage == 1
+
+
+async def test_retry_after_is_obeyed() -> None:
+    bench = Bench(["limited"])
+    await bench.owner.accept(_command())
+    await bench.work(4)
+    assert len(bench.vendor.calls) == 1
+    await bench.work(4)
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+
+
+async def test_writes_of_one_entity_go_one_after_the_other() -> None:
+    bench = Bench()
+    for number in range(5):
+        await bench.owner.accept(_command(id=f"a{number}", kind="append", mark=f"m{number}"))
+    await bench.work(5)
+    assert [result.command for result in bench.log.results] == [f"a{number}" for number in range(5)]
