@@ -57,7 +57,7 @@ class Acts:
                 tax_rate=amount(one.get("tax_rate")),
                 discount=amount(one.get("discount")),
             )
-            for one in asked["lines"]
+            for one in asked["lines"] or [{"title": "Custom item", "quantity": 1, "price": "0"}]
         ]
 
     def create_order(self, asked: Asked) -> Asked:
