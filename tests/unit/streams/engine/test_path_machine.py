@@ -250,10 +250,18 @@ class PathMachine(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS))
     def late_write(self, key: bytes) -> None:
         """A worker that lost the partition long ago wakes up and appends one of its old states."""
+        self.work(key)
+        self.path = self.take_over()
+        self.work(key)
         if self.append_old(key):
             log = self.log[CHANGELOG]
             self.path.tail_seen(len(log))
             self.loop.run_until_complete(self.path._repair(self.store.position, len(log)))
+
+    @rule(key=st.sampled_from(KEYS))
+    def work(self, key: bytes) -> None:
+        self.produce("one", key, 0)
+        self.poll("none")
 
     def append_old(self, key: bytes) -> bool:
         log = self.log[CHANGELOG]
@@ -314,6 +322,6 @@ class PathMachine(RuleBasedStateMachine):
 
 
 PathMachine.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPath = PathMachine.TestCase
