@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from app.broker import provide
+from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.demo.history import Row, generated, read
@@ -47,6 +49,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--export", default="", help="leave orders and ledgers as JSON lines in this folder")
     parser.add_argument("--tamper", choices=("", "cent", "remove", "double"), default="", help="falsify one document")
     parser.add_argument("--patience", type=float, default=240.0, help="seconds to wait for silence (default: 240)")
+    parser.add_argument("--prefix", default="", help="prefix of topic names, where Kafka is shared")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.set_defaults(run=run)
 
@@ -65,12 +68,17 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
         stack = Stack(folder, scale)
         try:
             await stack.start_sandboxes()
-            config = stack.write_config(bootstrap, _free_port(), scale)
+            config = stack.write_config(bootstrap, _free_port(), scale, prefix=args.prefix)
             settings = load(config, os.environ)
             await apply_topics(settings)
             for role in ("streams", "connectors", "gateway"):
                 await stack.start_role(role, config, f"{role}-1")
-            return await _played(args, rows, stack, settings.gateway.public_url)
+            code = await _played(args, rows, stack, settings.gateway.public_url)
+            if args.export:
+                states = await read_orders(settings)
+                lines = b"".join(msgspec.json.encode(state) + b"\n" for state in states.values())
+                (Path(args.export) / "orders.jsonl").write_bytes(lines)
+            return code
         finally:
             await stack.stop()
 

@@ -86,10 +86,10 @@ class Stack:
             )
         self.urls[system.connection] = url
 
-    def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, partitions: int = 4) -> Path:
+    def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, prefix: str = "") -> Path:
         """Write the demo's configuration and return its path."""
         path = self.folder / "o2c.toml"
-        path.write_text(config(self.urls, bootstrap, gateway_port, quota_share, partitions), encoding="utf-8")
+        path.write_text(config(self.urls, bootstrap, gateway_port, quota_share, prefix), encoding="utf-8")
         return path
 
     async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
@@ -129,14 +129,16 @@ class Stack:
                 await running.process.wait()
 
 
-def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, quota_share: float, partitions: int) -> str:
+def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, quota_share: float, prefix: str) -> str:
     """Return the demo's configuration as TOML text."""
     head = f"""\
 data_dir = "data"
 key = "{secrets.token_urlsafe(32)}"
 [kafka]
 bootstrap = "{bootstrap}"
-partitions = {partitions}
+partitions = 4
+[topics]
+prefix = "{prefix}"
 [gateway]
 port = {gateway_port}
 public_url = "http://127.0.0.1:{gateway_port}"

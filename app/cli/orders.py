@@ -1,0 +1,143 @@
+"""o2c orders get|list|watch|export: where every order stands, read from `order-states`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.config.load import load
+from app.config.model import Settings
+from app.core import topics
+from app.core.errors import ConfigError
+from app.roles.gateway import security
+from schemas.order_state import PublicOrder
+
+EXAMPLE = "o2c orders get SO-1001"
+_ENCODE = msgspec.json.Encoder().encode
+_DECODER = msgspec.json.Decoder(PublicOrder)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("orders", help="where every order stands", epilog=f"example: {EXAMPLE}")
+    actions = parser.add_subparsers(dest="action", required=True)
+    for name, what, example in (
+        ("get", "one order by any of its ids", EXAMPLE),
+        ("list", "one line per order", "o2c orders list --headline paid"),
+        ("watch", "every change as it happens", "o2c orders watch"),
+        ("export", "all order states as JSON lines", "o2c orders export orders.jsonl"),
+    ):
+        action = actions.add_parser(
+            name,
+            help=what,
+            epilog=f"example: {example}",
+            description="Reads the public topic order-states. Exit: 0 done, 1 there is no such order, 2 configuration.",
+        )
+        action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
+        action.add_argument("--json", action="store_true", help="print JSON lines")
+        if name == "get":
+            action.add_argument("id", help="order key, order number, any system's id, or a tracking number")
+        if name == "list":
+            action.add_argument("--headline", default="", help="only orders with this status word")
+        if name == "export":
+            action.add_argument("file", type=Path, help="file to write, - for standard output")
+        action.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Get, list, watch or export."""
+    settings = load(args.config, os.environ)
+    try:
+        if args.action == "watch":
+            return asyncio.run(_watch(settings, as_json=args.json))
+        orders = asyncio.run(read_orders(settings))
+    except KafkaError as error:
+        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+    if args.action == "export":
+        return _export(orders.values(), args.file)
+    found = [order for order in orders.values() if _wanted(order, args)]
+    sys.stdout.writelines(_line(order, full=args.action == "get", as_json=args.json) for order in found)
+    if args.action == "get" and not found:
+        sys.stderr.write(f"There is no order {args.id}; see `o2c orders list`.\n")
+        return 1
+    return 0
+
+
+def _wanted(order: PublicOrder, args: argparse.Namespace) -> bool:
+    if args.action == "get":
+        return args.id in {order.key, order.number, *order.tracking_numbers, *(shown.id for shown in order.shown)}
+    return not args.headline or order.headline == args.headline
+
+
+def _line(order: PublicOrder, *, full: bool, as_json: bool) -> str:
+    if as_json:
+        return _ENCODE(order).decode() + "\n"
+    head = (
+        f"{order.number:<16} {order.headline:<20} {order.payable_amount:>12} {order.currency}  "
+        f"paid {order.paid_amount}  credited {order.credited_amount}  {order.key}\n"
+    )
+    return head + ("".join(_details(order)) if full else "")
+
+
+def _details(order: PublicOrder) -> Iterable[str]:
+    for shown in order.shown:
+        ours = "written by o2c" if shown.ours else ""
+        yield f"  {shown.connection:<12} {shown.kind:<9} {shown.id:<40} {shown.status:<18} {shown.amount or '':>12} {ours}\n"
+    for waiting in order.waiting:
+        yield f"  {waiting.connection:<12} {waiting.capability} waits: {waiting.outcome or 'asked for'} {waiting.reason}\n"
+    for finding in order.findings:
+        yield f"  {finding.severity}: {finding.message} {finding.next_step}\n"
+
+
+def _export(orders: Iterable[PublicOrder], path: Path) -> int:
+    lines = b"".join(_ENCODE(order) + b"\n" for order in sorted(orders, key=lambda one: one.key))
+    if str(path) == "-":
+        sys.stdout.write(lines.decode())
+    else:
+        path.write_bytes(lines)
+    return 0
+
+
+async def read_orders(settings: Settings) -> dict[str, PublicOrder]:
+    """Return the newest state of every order, key -> state, read to the topic's present end."""
+    found: dict[str, PublicOrder] = {}
+    async for key, order in _states(settings, follow=False):
+        if order is None:
+            found.pop(key, None)
+        else:
+            found[key] = order
+    return found
+
+
+async def _watch(settings: Settings, *, as_json: bool) -> int:
+    async for _, order in _states(settings, follow=True):
+        if order is not None:
+            sys.stdout.write(_line(order, full=False, as_json=as_json))
+            sys.stdout.flush()
+    return 0
+
+
+async def _states(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[str, PublicOrder | None]]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, **security(settings.kafka))
+    await consumer.start()
+    try:
+        topic = settings.topics.prefix + topics.ORDER_STATES
+        places = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        if not follow:
+            await consumer.seek_to_beginning(*places)
+        while follow or any([await consumer.position(place) < ends[place] for place in places]):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    yield record.key.decode(), None if record.value is None else _DECODER.decode(record.value)
+    finally:
+        await consumer.stop()

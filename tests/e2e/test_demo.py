@@ -1,0 +1,35 @@
+"""The demo as a user runs it, and its verdict when somebody falsified a ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+
+
+def _demo(root: Path, kafka: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "O2C_KAFKA": kafka}
+    command = [sys.executable, "-m", "app", "demo", "--orders", "15", "--deals", "3", "--json", *words]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_all_systems_agree_and_leave_what_they_hold(kafka: str, root: Path, tmp_path: Path) -> None:
+    done = _demo(root, kafka, "--export", str(tmp_path), "--prefix", "demo-a-")
+    assert done.returncode == 0, done.stdout + done.stderr[-2_000:]
+    assert json.loads(done.stdout)["differences"] == []
+    ledger = [json.loads(line) for line in (tmp_path / "ledger-books.jsonl").read_text().splitlines()]
+    assert len([row for row in ledger if row["kind"] == "invoice"]) >= 15
+    assert len((tmp_path / "orders.jsonl").read_text().splitlines()) == 18
+
+
+@pytest.mark.parametrize("how", ["cent", "remove", "double"])
+def test_a_falsified_ledger_is_found(kafka: str, root: Path, how: str) -> None:
+    done = _demo(root, kafka, "--tamper", how, "--prefix", f"demo-{how}-")
+    assert done.returncode == 1, done.stdout + done.stderr[-2_000:]
+    assert len(json.loads(done.stdout)["differences"]) >= 1
