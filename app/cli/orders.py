@@ -89,10 +89,10 @@ def _line(order: PublicOrder, *, full: bool, as_json: bool) -> str:
 
 def _details(order: PublicOrder) -> Iterable[str]:
     for shown in order.shown:
-        ours = "written by o2c" if shown.ours else ""
-        yield f"  {shown.connection:<12} {shown.kind:<9} {shown.id:<40} {shown.status:<18} {shown.amount or '':>12} {ours}\n"
-    for waiting in order.waiting:
-        yield f"  {waiting.connection:<12} {waiting.capability} waits: {waiting.outcome or 'asked for'} {waiting.reason}\n"
+        row = (shown.connection.ljust(12), shown.kind.ljust(9), shown.id.ljust(40), shown.status.ljust(18))
+        yield f"  {' '.join(row)} {shown.amount or '':>12} {'written by o2c' if shown.ours else ''}\n"
+    for wait in order.waiting:
+        yield f"  {wait.connection:<12} {wait.capability} waits: {wait.outcome or 'asked for'} {wait.reason}\n"
     for finding in order.findings:
         yield f"  {finding.severity}: {finding.message} {finding.next_step}\n"
 
