@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ from app.core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_TRIES, _PAUSE = 100, 0.1
 Outcome = Literal["created", "differs", "ok"]
 
 CHANGELOG: Mapping[str, str] = {
@@ -52,6 +54,7 @@ async def apply(bootstrap: str, specs: Sequence[TopicSpec], security: Mapping[st
         found = await _describe(admin, specs)
         missing = [spec for spec in specs if spec.name not in found]
         await _create(admin, missing)
+        await _until_visible(admin, missing)
         configs = await _configs(admin, [spec for spec in specs if spec.name in found])
     finally:
         await admin.close()
@@ -88,6 +91,16 @@ async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> Non
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise ConfigError(f"Topic {name} could not be created: {error.__name__} {why[0] if why else ''}.")
+
+
+async def _until_visible(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> None:
+    """Wait until the broker lists what it just created: its metadata follow the controller a moment later."""
+    wanted = {spec.name for spec in specs}
+    for _ in range(_TRIES):
+        if wanted <= set(await admin.list_topics()):
+            return
+        await asyncio.sleep(_PAUSE)
+    raise ConfigError(f"Kafka created {len(wanted)} topics but does not list them after {_TRIES * _PAUSE:.0f} s.")
 
 
 async def _configs(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, dict[str, str]]:
