@@ -87,6 +87,8 @@ class Talks(Sink):
     def lacks(self, kind: str, name: str) -> Talk[bool]:
         """Tell whether the portal does not know a property of ours yet, so that nothing can carry it."""
         reply = yield Request(method="GET", path=f"/crm/v3/properties/{kind}/{name}")
+        if reply.status != _MISSING and (error := replies.error_of(reply, mutating=False)) is not None:
+            raise error
         return reply.status == _MISSING
 
     def batch_read(self, kind: str, ids: Sequence[str]) -> Talk[list[Record]]:
