@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import aiohttp
@@ -12,6 +13,7 @@ import structlog
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.bus import Bus, ConnectionLedger, partition_of
+from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
 from app.connectors.sending import Sending
 from app.core import topics
@@ -24,21 +26,29 @@ from app.core.talk import Request, Response
 from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
 from schemas.events import Hint
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.circuit import Circuit
+from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
 from streams.sources.base import Identity
 
 log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
 _EPOCH = "@epoch"
-_RETRY_IDENTITY = 5.0
+_WATCH = 1.0
+_FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 
 
 class Desk:
     """Starts as owner of a connection and stops when its partition goes elsewhere."""
 
-    def __init__(self, resolved: ResolvedConnection, bus: Bus, vault: Vault, metrics: Metrics) -> None:
-        """Nothing runs before `start`."""
+    def __init__(
+        self, resolved: ResolvedConnection, bus: Bus, vault: Vault, metrics: Metrics, lease: Lease | None = None
+    ) -> None:
+        """Nothing runs before `start`; without a *lease* the connection is ours until `stop`."""
+        self._lease = lease or Lease(math.inf, time.monotonic)
+        self._circuit = Circuit(0)
+        self._epoch = 0
+        self.well = asyncio.Event()
         self._resolved, self._bus, self._vault, self._metrics = resolved, bus, vault, metrics
         self._connection = resolved.connection
         self._loaded = platforms.load(self._connection.platform)
@@ -60,17 +70,18 @@ class Desk:
         journal = await self._rows(topics.JOURNAL)
         epoch = 1 + int(journal.pop(_EPOCH, b"0"))
         await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
+        self._epoch, self._circuit = epoch, Circuit(epoch)
         sending = self._sending(await self._rows(topics.TOKENS))
         ledger = ConnectionLedger(self._bus, self.name, self._loaded.platform)
-        rows = [msgspec.json.decode(value, type=Row) for value in journal.values()]
         owner = Owner(
             self._loaded.sink(self._connection),
             sending,
             ledger,
             epoch=epoch,
             now=time.time,
-            journal={row_key(row.command, row.step): row for row in rows},
-            owns=lambda: self._owned,
+            journal={name: msgspec.json.decode(value, type=Row) for name, value in journal.items()},
+            circuit=self._circuit,
+            owns=lambda: self._owned and self._lease.held(),
             concurrency=self._loaded.platform.limits.concurrent,
             settle=self._settle(),
             count=self._count,
@@ -108,7 +119,15 @@ class Desk:
             platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
-        return Sending(self._connection, platform, http, credential, limiter, self._metrics)
+        self._credential = credential
+        return Sending(self._connection, platform, http, credential, limiter, self._metrics, heard=self._heard)
+
+    def _heard(self, failure: str) -> None:
+        """Count an answer of the platform, or a call that got none."""
+        if not failure:
+            self._circuit.answered()
+        elif self._circuit.failed(failure, time.time()):
+            log.warning("circuit.open", connection=self.name, why=failure, outage=self._circuit.number)
 
     async def _store_tokens(self, tokens: Tokens) -> None:
         await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
@@ -118,8 +137,7 @@ class Desk:
             return await sending(request)
 
         def number() -> int:
-            owner.seq += 1
-            return owner.seq
+            return owner.answers.next_look()
 
         async def keep(name: str, cursor: Cursor) -> None:
             await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
@@ -134,39 +152,77 @@ class Desk:
             cursors={name: msgspec.json.decode(value, type=Cursor) for name, value in stored.items()},
             metrics=self._metrics,
             failed=self._auth_failed,
+            well=self.well,
         )
 
     def _auth_failed(self, error: AuthError) -> None:
-        if self.owner is not None and not self.owner.stopped:
+        if self.owner is not None:
             self.owner.stop_writing(str(error))
 
     def _count(self, command: Command, outcome: Outcome) -> None:
         self._metrics.writes.labels(self._connection.platform, self.name, command.capability, outcome).inc()
 
     async def _work(self, sending: Sending, owner: Owner, reader: Reader) -> None:
-        await self._identify(sending, owner)
+        """Verify the account first; then write, read and watch until cancelled."""
+        if wrong := await self._verify(sending):
+            owner.stop_writing(wrong)
+        else:
+            await self._well(owner)
         async with asyncio.TaskGroup() as group:
             group.create_task(owner.run())
             group.create_task(reader.run())
             group.create_task(reader.sweep_forever(self._resolved.sweep_seconds))
+            group.create_task(self._watch(sending, owner))
 
-    async def _identify(self, sending: Sending, owner: Owner) -> None:
-        """Ask whose account this is before anything is read or written; another account stops the connection."""
-        found = None
-        while found is None:
-            try:
-                found = await self._whose(sending)
-            except O2CError as error:
-                log.warning("identity.later", connection=self.name, why=str(error))
-                await asyncio.sleep(_RETRY_IDENTITY)
-        if found.account != self._connection.account:
-            owner.stop_writing(
-                f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
-            )
-            log.error("identity.other_account", connection=self.name)
-        elif found.lock_date:
-            await self._bus.broadcast(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
+    async def _watch(self, sending: Sending, owner: Owner) -> None:
+        """Ask a dead connection whether it is back, and say so; look at the account again after each new token."""
+        seen = self._credential.access
+        while True:
+            await asyncio.sleep(_WATCH)
+            self._show_expiry()
+            if self._circuit.is_open:
+                self.well.clear()
+                if time.time() >= self._circuit.retry_at:
+                    await self._ask_again(sending, owner)
+            elif self._credential.access != seen:
+                seen = self._credential.access
+                if wrong := await self._verify(sending):
+                    owner.stop_writing(wrong)
+
+    async def _ask_again(self, sending: Sending, owner: Owner) -> None:
+        stored = await self._rows(topics.TOKENS)
+        if "oauth" in stored:
+            self._credential.adopt(self._vault.open(stored["oauth"]))
+        if wrong := await self._verify(sending):
+            self._circuit.still(wrong, time.time())
+        else:
+            await self._well(owner)
+
+    async def _well(self, owner: Owner) -> None:
+        """Begin, or begin again: what was deferred up to now is planned afresh."""
+        number = owner.go_on()
+        self.well.set()
         self.identified.set()
+        await self._bus.broadcast(Fact(kind="up", subject=self.name, epoch=self._epoch, number=number))
+        log.info("connection.up", connection=self.name, outage=number)
+
+    def _show_expiry(self) -> None:
+        if (seconds := self._credential.expires_in) is not None:
+            self._metrics.token_expiry.labels(self.name).set(seconds)
+
+    async def _verify(self, sending: Sending) -> str:
+        """Ask whose account this is; return what is wrong in plain words, "" when it is the configured one."""
+        try:
+            found = await self._whose(sending)
+        except (O2CError, *_FAULTS) as error:
+            log.warning("identity.later", connection=self.name, why=str(error))
+            return str(error) if isinstance(error, O2CError) else "The account could not be read."
+        if found.account != self._connection.account:
+            log.error("identity.other_account", connection=self.name)
+            return f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
+        if found.lock_date:
+            await self._bus.broadcast(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
+        return ""
 
     async def _whose(self, sending: Sending) -> Identity:
         talk = self._loaded.source(self._connection).identify()
@@ -180,8 +236,23 @@ class Desk:
 
     async def accept(self, command: Command) -> None:
         """Take a command from the topic; durable when this returns."""
-        if self.owner is not None:
+        if self.owner is None:
+            return
+        if command.account != self._connection.account:
+            reason = f"{self.name} belongs to account {self._connection.account}, the command is for {command.account}."
+            await self.owner.answers.give(command, "rejected", reason)
+        else:
             await self.owner.accept(command)
+
+    def pause(self, *, paused: bool) -> None:
+        """Hold every write of this connection, or let them go again."""
+        if self.owner is not None:
+            self.owner.pause(paused=paused)
+
+    @property
+    def stopped(self) -> str:
+        """Return why nothing is written now, "" while all is well."""
+        return self._circuit.reason
 
     def want(self, hint: Hint) -> None:
         """Take a hint."""

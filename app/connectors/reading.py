@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,8 +19,12 @@ from schemas.events import ChangeEvent, Hint, Version
 from streams.sources.base import Source
 
 log = structlog.get_logger(__name__)
+_ENCODE = msgspec.json.Encoder().encode
+_REMEMBERED = 50_000
 _BATCH_PAUSE = 0.02
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
+"""What a mistake in a source raises: one bad record must not stop the connection."""
 T = TypeVar("T")
 Send = Callable[[Request], Awaitable[Response]]
 
@@ -28,6 +34,32 @@ class Cursor(msgspec.Struct, frozen=True):
 
     value: str
     complete_up_to: datetime | None = None
+
+
+class Known:
+    """The digests of the newest looks that were published, so that a sweep tells only news."""
+
+    def __init__(self, size: int = _REMEMBERED) -> None:
+        """Remember *size* objects."""
+        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._size = size
+
+    def is_new(self, event: ChangeEvent) -> bool:
+        """Tell whether *event* differs from what was published last of its object."""
+        return self._digests.get(event.object.key) != _digest(event)
+
+    def note(self, event: ChangeEvent) -> None:
+        """Remember that *event* is being published."""
+        key = event.object.key
+        self._digests[key] = _digest(event)
+        self._digests.move_to_end(key)
+        if len(self._digests) > self._size:
+            self._digests.popitem(last=False)
+
+
+def _digest(event: ChangeEvent) -> bytes:
+    content = (event.facts, event.presence, event.mirror_of, event.anchors, event.version.native)
+    return hashlib.blake2b(_ENCODE(content), digest_size=12).digest()
 
 
 class Reader:
@@ -48,14 +80,19 @@ class Reader:
         cursors: dict[str, Cursor],
         metrics: Metrics,
         failed: Callable[[AuthError], None],
+        well: asyncio.Event | None = None,
     ) -> None:
         """Take *number* for numbering looks; *cursors* are those an earlier owner stored."""
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
         self._metrics, self._failed = metrics, failed
+        self._well = well or asyncio.Event()
+        if well is None:
+            self._well.set()
         self._wanted: dict[str, Hint] = {}
         self._wake = asyncio.Event()
+        self._known = Known()
         self.read_by_hint = 0
         self.healed_by_sweep = 0
 
@@ -69,6 +106,7 @@ class Reader:
         pause = _FIRST_PAUSE
         while True:
             await self._wake.wait()
+            await self._well.wait()
             await asyncio.sleep(_BATCH_PAUSE)
             self._wake.clear()
             hints, self._wanted = list(self._wanted.values()), {}
@@ -95,9 +133,18 @@ class Reader:
             except RetryableError as error:
                 log.info("read.later", connection=self._source.connection.name, why=str(error))
                 again += batch
-            except O2CError as error:
-                log.warning("read.refused", connection=self._source.connection.name, why=str(error), objects=len(batch))
+            except (O2CError, *FAULTS) as error:
+                again += await self._one_by_one(batch, error)
         return again
+
+    async def _one_by_one(self, batch: Sequence[Hint], error: Exception) -> list[Hint]:
+        """Read each object of a failed batch by itself, so that only the bad one is left out."""
+        if len(batch) > 1:
+            return [left for hint in batch for left in await self._read_all([hint])]
+        where = {"connection": self._source.connection.name, "type": batch[0].object.type}
+        log.warning("read.refused", **where, id=batch[0].object.id, why=f"{type(error).__name__}: {error}")
+        self._metrics.dead_letters.labels("unreadable").inc()
+        return []
 
     def _batches(self, hints: Sequence[Hint]) -> list[list[Hint]]:
         by_type: dict[str, list[Hint]] = {}
@@ -116,6 +163,8 @@ class Reader:
 
     async def _publish_all(self, events: Sequence[ChangeEvent], number: int, trace: str = "") -> None:
         await asyncio.gather(*(self._publish(self._numbered(event, number, trace)) for event in events))
+        for event in events:
+            self._known.note(event)
 
     def _numbered(self, event: ChangeEvent, number: int, trace: str) -> ChangeEvent:
         version = Version(native=event.version.native, read=True, epoch=self._epoch, seq=number)
@@ -141,7 +190,9 @@ class Reader:
         """Walk every sweep of the source each *seconds*; a failed one is tried again, its cursor stays."""
         while True:
             for name in self._source.sweeps():
+                await self._well.wait()
                 await self._guarded_sweep(name)
+            self._show_age()
             await asyncio.sleep(seconds)
 
     async def _guarded_sweep(self, name: str) -> None:
@@ -149,25 +200,37 @@ class Reader:
             await self.sweep(name)
         except AuthError as error:
             self._failed(error)
-        except O2CError as error:
-            log.info("sweep.later", connection=self._source.connection.name, sweep=name, why=str(error))
+        except (O2CError, *FAULTS) as error:
+            why = f"{type(error).__name__}: {error}"
+            log.warning("sweep.later", connection=self._source.connection.name, sweep=name, why=why)
 
     async def sweep(self, name: str) -> None:
         """Walk one sweep to its end; the cursor moves once every record was acknowledged and the pass was clean."""
-        cursor = self._cursors.get(name, Cursor("")).value
-        more = True
+        before = self._cursors.get(name, Cursor(""))
+        cursor, more = before.value, True
         while more:
             number = self._number()
             page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)))
-            await self._publish_all(page.events, number)
+            fresh = [event for event in page.events if self._known.is_new(event)]
+            if before.complete_up_to is not None:
+                self._count_healed(fresh, before.complete_up_to)
+            await self._publish_all(fresh, number)
             if await self._read_all(page.hints):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
-            self.healed_by_sweep += len(page.events) + len(page.hints)
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:
                 self._cursors[name] = Cursor(cursor, page.complete_up_to)
                 await self._keep_cursor(name, self._cursors[name])
-        self._show_age()
+
+    def _count_healed(self, events: Sequence[ChangeEvent], mark: datetime) -> None:
+        """Count what changed since the last pass and no hint told of; the overlap before the mark is no news."""
+        healed = [
+            event
+            for event in events
+            if event.object.key not in self._wanted and (event.changed_at is None or event.changed_at > mark)
+        ]
+        self.healed_by_sweep += len(healed)
+        self._metrics.healed_by_sweep.labels(self._source.connection.name).inc(len(healed))
 
     def _show_age(self) -> None:
         marks = [cursor.complete_up_to for cursor in self._cursors.values() if cursor.complete_up_to]

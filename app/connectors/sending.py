@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from app.core.auth import Credential
-from app.core.errors import AuthError, RateLimited
+from app.core.errors import AuthError, RateLimited, RetryableError, UncertainError
 from app.core.http import HttpClient
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
@@ -16,6 +18,8 @@ from schemas.platform import Platform
 
 _UNAUTHORISED = 401
 _TOO_MANY = 429
+_SERVER = 500
+Before = Callable[[], Awaitable[None]]
 _DEFAULT_PAUSE = 30.0
 
 
@@ -30,15 +34,26 @@ class Sending:
         credential: Credential,
         limiter: Limiter,
         metrics: Metrics,
+        *,
+        heard: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Everything belongs to the connection's owner alone."""
+        """Everything belongs to the connection's owner alone; *heard* is told "" for an answer, else what failed."""
+        self._heard = heard
         self._connection, self._platform = connection, platform
         self._http, self._credential, self._limiter, self._metrics = http, credential, limiter, metrics
 
-    async def __call__(self, request: Request, key: str = "") -> Response:
-        """Return the reply; AuthError when the credential is refused twice, RateLimited on 429."""
-        async with self._limiter.turn(request.cost):
-            response = await self._once(request, key)
+    async def __call__(self, request: Request, key: str = "", before: Before | None = None) -> Response:
+        """Return the reply; AuthError when the credential is refused twice, RateLimited on 429.
+
+        *before* is awaited right before each socket write: after the wait for quota, with a fresh token at hand.
+        """
+        try:
+            async with self._limiter.turn(request.cost):
+                response = await self._once(request, key, before)
+        except (RetryableError, UncertainError) as error:
+            self._heard(str(error))
+            raise
+        self._heard(f"{self._platform.title} answers {response.status}." if response.status >= _SERVER else "")
         self._limiter.heard(response.body)
         self._metrics.quota_left.labels(self._connection.name).set(self._limiter.left())
         if response.status == _TOO_MANY:
@@ -47,20 +62,20 @@ class Sending:
             raise RateLimited(f"{self._platform.title} asks to wait.", pause)
         return response
 
-    async def _once(self, request: Request, key: str) -> Response:
+    async def _once(self, request: Request, key: str, before: Before | None) -> Response:
         used = self._credential.access
-        response = await self._signed(request, key)
+        response = await self._signed(request, key, before)
         if response.status != _UNAUTHORISED:
             return response
         if not self._credential.refreshes:
             raise AuthError(f"{self._platform.title} refuses the credential of {self._connection.name}.")
         await self._credential.refresh(used or self._credential.access)
-        response = await self._signed(request, key)
+        response = await self._signed(request, key, before)
         if response.status == _UNAUTHORISED:
             raise AuthError(f"{self._platform.title} refuses a fresh token of {self._connection.name}.")
         return response
 
-    async def _signed(self, request: Request, key: str) -> Response:
+    async def _signed(self, request: Request, key: str, before: Before | None) -> Response:
         place, _, name = request.key_in.partition(":")
         chosen = request.key or key
         headers = {**self._platform.headers, **await self._credential.headers()}
@@ -69,6 +84,8 @@ class Sending:
             headers[name] = chosen
         elif chosen and place == "param":
             params[name] = chosen
+        if before is not None:
+            await before()
         return await self._http.send(self._filled(request), headers, params)
 
     def _filled(self, request: Request) -> Request:

@@ -76,6 +76,11 @@ class Credential:
         self._tokens = tokens or first
         self._refreshing = asyncio.Lock()
 
+    def adopt(self, stored: Tokens) -> None:
+        """Take what somebody else stored meanwhile, `o2c connect` for example."""
+        if stored.refresh != self._tokens.refresh:
+            self._tokens = stored
+
     @property
     def expires_in(self) -> float | None:
         """Return the seconds until the access token expires, None when it does not."""

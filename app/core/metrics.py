@@ -42,6 +42,9 @@ class Metrics:
         self.complete_up_to_age = self._gauge(
             "o2c_complete_up_to_age_seconds", "Age of the mark up to which a sweep saw everything.", ("connection",)
         )
+        self.healed_by_sweep = self._counter(
+            "o2c_healed_by_sweep", "Changes that a sweep found and no webhook told of.", ("connection",)
+        )
         self.parked = self._gauge("o2c_parked", "What waits for a person or a parent.", ("reason",))
         self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
         self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))

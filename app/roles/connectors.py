@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -16,17 +17,22 @@ from aiokafka.errors import KafkaError
 from app.config.model import Settings
 from app.connectors.bus import Bus, partition_of
 from app.connectors.desk import Desk
+from app.connectors.lease import Lease
 from app.core import topics
 from app.core.auth import Vault
 from app.core.errors import ConfigError
 from app.core.metrics import Metrics, new_metrics
 from app.roles.gateway import security
 from app.roles.status_page import add_status_routes, serve
-from schemas.commands import Command
+from schemas.broadcast import Fact
+from schemas.commands import Command, Result
 from schemas.events import Hint
 
 log = structlog.get_logger(__name__)
 _POLL_MS = 500
+_SESSION_MS = 10_000
+_MARGIN = 3.0
+_FACTS_SECONDS = 5.0
 
 
 class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -35,6 +41,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def __init__(self, settings: Settings, bus: Bus, metrics: Metrics) -> None:
         self._settings, self._bus, self._metrics = settings, bus, metrics
         self._vault = Vault(settings.key.get_secret_value())
+        self.lease = Lease(_SESSION_MS / 1000 - _MARGIN, time.monotonic)
+        self.paused: dict[str, bool] = {}
         self.desks: dict[str, Desk] = {}
         self.ready = False
 
@@ -47,24 +55,50 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start a desk for every connection whose partition is ours now."""
+        self.lease.renew(self.lease.now())
         wanted = self._bus.prefix + topics.COMMANDS
         mine = {place.partition for place in assigned if place.topic == wanted}
         desks = [
-            Desk(resolved, self._bus, self._vault, self._metrics)
+            Desk(resolved, self._bus, self._vault, self._metrics, self.lease)
             for resolved in self._settings.connections
             if partition_of(resolved.connection.name, self._bus.partitions) in mine
         ]
         await asyncio.gather(*(desk.start() for desk in desks))
         self.desks = {desk.name: desk for desk in desks}
+        for name in self.desks:
+            self.obey(name, paused=self.paused.get(name, False))
         self.ready = True
         log.info("connectors.assigned", connections=sorted(self.desks))
+
+    def obey(self, name: str, *, paused: bool) -> None:
+        """Pause a connection, or let it go on, as people decided."""
+        self.paused[name] = paused
+        if (desk := self.desks.get(name)) is not None:
+            desk.pause(paused=paused)
+
+    async def unknown(self, command: Command) -> None:
+        """Answer a command for a connection that is not configured (any more)."""
+        reason = f"There is no connection {command.connection}."
+        result = Result(
+            command=command.id, order=command.order, write=command.write, tenant=command.tenant,
+            connection=command.connection, account=command.account, capability=command.capability,
+            outcome="rejected", digest=command.digest, generation=command.generation, reason=reason,
+            epoch=int(time.time()), trace=command.trace,
+        )  # fmt: skip
+        await self._bus.send(topics.RESULTS, result.order.encode(), msgspec.json.encode(result))
+
+    async def unreadable(self, topic: str, value: bytes | None, error: Exception) -> None:
+        """Put what is no command or hint aside, with its reason."""
+        self._metrics.dead_letters.labels("unreadable").inc()
+        headers = (("reason", b"unreadable"), ("detail", str(error).encode()), ("origin_topic", topic.encode()))
+        await self._bus.send(topics.DEAD_LETTERS, topic.encode(), value, headers=headers)
 
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
         found = {} if self.ready else {"group": "No partitions are assigned yet."}
         for name, desk in self.desks.items():
-            if desk.owner is not None and desk.owner.stopped:
-                found[name] = desk.owner.stopped
+            if desk.stopped:
+                found[name] = desk.stopped
             elif not desk.identified.is_set():
                 found[name] = "The account was not verified yet."
         return found
@@ -84,7 +118,8 @@ async def run(settings: Settings) -> int:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap, group_id=f"{prefix}o2c-connectors", enable_auto_commit=False,
         auto_offset_reset="earliest", partition_assignment_strategy=(RangePartitionAssignor,),
-        group_instance_id=settings.worker, session_timeout_ms=10_000, heartbeat_interval_ms=1_000, **security(kafka),
+        group_instance_id=settings.worker, session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
+        **security(kafka),
     )  # fmt: skip
     try:
         await bus.start()
@@ -98,10 +133,13 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     consumer.subscribe([prefix + topics.COMMANDS, prefix + topics.HINTS], listener=office)
+    facts = asyncio.create_task(_obey_facts(bus, office))
     try:
         while not stopped.is_set() and not office.broken():
             await _take(consumer, office, prefix)
     finally:
+        facts.cancel()
+        await asyncio.gather(facts, return_exceptions=True)
         await office.on_partitions_revoked(())
         await consumer.stop()
         await bus.stop()
@@ -111,29 +149,50 @@ async def run(settings: Settings) -> int:
     return 0 if stopped.is_set() else 1
 
 
-async def _take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
-    """Move commands into inboxes and hints to readers, then their offsets."""
-    polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
-    offsets: dict[TopicPartition, int] = {}
-    for place, records in polled.items():
-        for record in records:
-            await _hand_over(office, place.topic.removeprefix(prefix), record.value)
-        offsets[place] = records[-1].offset + 1
-    if offsets:
+async def _obey_facts(bus: Bus, office: Office) -> None:
+    """Look every few seconds at what people paused."""
+    while True:
         try:
-            await consumer.commit(offsets)
-        except KafkaError as error:  # after a rebalance the next owner takes them again, which is harmless
-            log.info("commit.failed", why=type(error).__name__)
+            rows = await bus.read_all(topics.BROADCAST, 0)
+        except KafkaError as error:
+            log.info("facts.later", why=type(error).__name__)
+            rows = {}
+        for key, value in rows.items():
+            if key.startswith(b"paused/"):
+                fact = msgspec.json.decode(value, type=Fact)
+                office.obey(fact.subject, paused=bool(fact.value))
+        await asyncio.sleep(_FACTS_SECONDS)
 
 
-async def _hand_over(office: Office, topic: str, value: bytes) -> None:
-    if topic == topics.COMMANDS:
-        command = msgspec.json.decode(value, type=Command)
-        desk = office.desks.get(command.connection)
-        if desk is not None:
-            await desk.accept(command)
-        return
-    hint = msgspec.json.decode(value, type=Hint)
-    desk = office.desks.get(hint.object.connection)
-    if desk is not None:
+async def _take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
+    """Move commands into inboxes and hints to readers, then their offsets; the commit also renews the lease."""
+    polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
+    records = [(place.topic.removeprefix(prefix), record.value) for place, found in polled.items() for record in found]
+    await asyncio.gather(*(_hand_over(office, topic, value) for topic, value in records))
+    began = office.lease.now()
+    try:
+        await consumer.commit({place: found[-1].offset + 1 for place, found in polled.items()} or None)
+    except KafkaError as error:  # after a rebalance the next owner takes them again, which is harmless
+        log.info("commit.failed", why=type(error).__name__)
+    else:
+        office.lease.renew(began)
+
+
+async def _hand_over(office: Office, topic: str, value: bytes | None) -> None:
+    try:
+        if topic == topics.COMMANDS:
+            await _order(office, msgspec.json.decode(value or b"", type=Command))
+        else:
+            _hint(office, msgspec.json.decode(value or b"", type=Hint))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        await office.unreadable(topic, value, error)
+
+
+async def _order(office: Office, command: Command) -> None:
+    desk = office.desks.get(command.connection)
+    await (office.unknown(command) if desk is None else desk.accept(command))
+
+
+def _hint(office: Office, hint: Hint) -> None:
+    if (desk := office.desks.get(hint.object.connection)) is not None:
         desk.want(hint)

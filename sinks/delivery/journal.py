@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -12,26 +12,44 @@ import msgspec
 from app.core.talk import Request, Response
 
 _NAMESPACE = UUID("1d0c0b8e-52a4-5c9d-8c64-6a2f6d0f9b42")
-State = Literal["intent", "uncertain", "confirmed", "not_done"]
+_OPEN = frozenset(("intent", "uncertain"))
+MEMBER = "batch"
+"""The step of the row that says what a batch did for one of its members."""
+State = Literal["intent", "uncertain", "confirmed", "not_done", "settled"]
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One mutating request of one write."""
+    """One mutating request of one write, or of a batch of writes."""
 
     command: str
     step: str
     epoch: int
     attempt: int = 0
     state: State = "intent"
+    """"settled": no answer came, and asking the platform told what became of it."""
     method: str = ""
     path: str = ""
     body: str = ""
     """The exact bytes, base64: the same bytes are sent again under the same key."""
+    content_type: str = ""
     at: float = 0.0
     """When it was last sent, seconds of the epoch."""
     status: int = 0
     reply: str = ""
     """The reply's body, base64: a talk that is run again is answered from here."""
+    lock: str = ""
+    """The natural key of a find-or-create: while the row is open, nobody else may create that thing."""
+    members: tuple[str, ...] = ()
+    """The commands of a batch; each of them is settled by itself."""
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether nobody knows what became of the request."""
+        return self.state in _OPEN
+
+
+def _may_have_done(row: Row) -> bool:
+    return row.state not in {"not_done", "settled"}
 
 
 def row_key(command: str, step: str) -> str:
@@ -44,20 +62,49 @@ def idempotency_key(command: str, step: str, attempt: int) -> str:
     return uuid5(_NAMESPACE, f"{command}|{step}|{attempt}").hex
 
 
-def intent(command: str, request: Request, epoch: int, now: float, before: Row | None) -> Row:
-    """Return the row that must be durable before *request* leaves."""
-    attempt = 0 if before is None else before.attempt + (before.state == "not_done")
-    body, _ = request.content()
+def batch_id(commands: Iterable[str]) -> str:
+    """Return the id under which a batch of commands is journalled: the same members, the same id."""
+    return uuid5(_NAMESPACE, "batch|" + "|".join(commands)).hex
+
+
+def intent(
+    command: str, request: Request, epoch: int, now: float, before: Row | None, members: tuple[str, ...] = ()
+) -> Row:
+    """Return the row that must be durable before *request* leaves.
+
+    A row about which nobody knows keeps its attempt and its bytes: the same request goes out again.
+    """
+    if before is not None and before.state in {"intent", "uncertain", "settled"} and before.method:
+        return msgspec.structs.replace(before, state="intent", epoch=epoch, at=now)
+    body, content_type = request.content()
     return Row(
         command=command,
         step=request.step,
         epoch=epoch,
-        attempt=attempt,
+        attempt=0 if before is None else before.attempt + 1,
         method=request.method,
         path=request.path,
         body=base64.b64encode(body).decode(),
+        content_type=content_type,
         at=now,
+        lock=request.lock,
+        members=members,
     )
+
+
+def same_bytes(row: Row, request: Request) -> tuple[Request, bool]:
+    """Return the request that *row* holds, and whether *request* as built now is still the same."""
+    body, content_type = request.content()
+    stored = base64.b64decode(row.body)
+    if (row.method, row.path, stored) == (request.method, request.path, body):
+        return request, True
+    headers = dict(request.headers)
+    if found := row.content_type or content_type:
+        headers.setdefault("Content-Type", found)
+    changed = msgspec.structs.replace(
+        request, method=row.method, path=row.path, json=None, form=None, body=stored, headers=headers
+    )
+    return changed, False
 
 
 def confirmed(row: Row, response: Response) -> Row:
@@ -71,6 +118,59 @@ def remembered(row: Row) -> Response:
     return Response(status=row.status, body=base64.b64decode(row.reply))
 
 
-def unresolved(rows: Mapping[str, Row], command: str) -> list[Row]:
-    """Return the rows of *command* about which nobody knows whether they took effect: sent, and no answer."""
-    return [row for row in rows.values() if row.command == command and row.state in {"intent", "uncertain"}]
+class Journal:
+    """The rows of one connection, found by their key, by command and by natural key."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        """Take the rows that earlier owners left."""
+        self._rows: dict[str, Row] = {}
+        self._of: dict[str, set[str]] = {}
+        self._locks: dict[str, set[str]] = {}
+        for row in rows:
+            self.put(row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, command: str, step: str) -> Row | None:
+        """Return the row of one request."""
+        return self._rows.get(row_key(command, step))
+
+    def put(self, row: Row) -> None:
+        """Remember *row* instead of its predecessor."""
+        key = row_key(row.command, row.step)
+        self._rows[key] = row
+        for command in (row.command, *row.members):
+            self._of.setdefault(command, set()).add(key)
+        if row.lock:
+            self._locks.setdefault(row.lock, set()).add(key)
+
+    def rows(self, command: str) -> list[Row]:
+        """Return the rows of *command*, those of its batches included."""
+        return [self._rows[key] for key in sorted(self._of.get(command, ()))]
+
+    def unresolved(self, command: str) -> list[Row]:
+        """Return the rows of *command* about which nobody knows whether they took effect.
+
+        A batch counts until the command's own part in it is written down, even when the batch was answered.
+        """
+        own = self.get(command, MEMBER)
+        batches_count = own is None or own.is_open
+        return [
+            row for row in self.rows(command) if (_may_have_done(row) and batches_count if row.members else row.is_open)
+        ]
+
+    def locked_by(self, lock: str, command: str) -> list[Row]:
+        """Return the rows of other commands under the natural key *lock*."""
+        rows = [self._rows[key] for key in sorted(self._locks.get(lock, ()))]
+        return [row for row in rows if row.command != command]
+
+    def forget(self, command: str) -> list[str]:
+        """Forget the rows of *command* alone and return their keys."""
+        keys = sorted(key for key in self._of.get(command, ()) if not self._rows[key].members)
+        for key in keys:
+            row = self._rows.pop(key)
+            self._of[command].discard(key)
+            if row.lock:
+                self._locks[row.lock].discard(key)
+        return keys

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -59,7 +59,7 @@ class Owner:
         *,
         epoch: int,
         now: Callable[[], float],
-        journal: Iterable[Row] = (),
+        journal: Mapping[str, Row] | None = None,
         circuit: Circuit | None = None,
         owns: Callable[[], bool] = lambda: True,
         concurrency: int = 8,
@@ -72,7 +72,15 @@ class Owner:
         self.circuit = circuit or Circuit(epoch)
         self.inbox = Inbox()
         self._writing = Writing(
-            sink, send, ledger, Journal(journal), epoch=epoch, now=now, settle=self._settle, owns=owns
+            sink,
+            send,
+            ledger,
+            Journal((journal or {}).values()),
+            epoch=epoch,
+            now=now,
+            settle=self._settle,
+            owns=owns,
+            barred=self._barred,
         )
         self.answers = Answers(sink, ledger, self._writing, self.inbox, self.circuit, epoch=epoch, count=count)
         self._slots = concurrency
@@ -119,6 +127,10 @@ class Owner:
         """Hold every write, or let them go again; people pause connections."""
         self._paused = paused
         self._wake.set()
+
+    def _barred(self) -> str:
+        """Return why nothing may leave right now, "" when it may."""
+        return self.circuit.reason or ("The connection is paused." if self._paused else "")
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 

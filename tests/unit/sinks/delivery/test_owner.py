@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -71,8 +71,12 @@ class Vendor:
         self.visible_from = 0.0
         self.clock: Callable[[], float] = lambda: 0.0
 
-    async def __call__(self, request: Request, key: str) -> Response:
+    async def __call__(
+        self, request: Request, key: str, before: Callable[[], Awaitable[None]] | None = None
+    ) -> Response:
         await asyncio.sleep(0)
+        if before is not None:
+            await before()
         self.calls.append(f"{request.method} {key[:4]}")
         if request.method == "GET":
             return self._read(request)
@@ -156,7 +160,7 @@ class Bench:
     async def work(self, seconds: float = 1.0) -> None:
         """Run the owner while *seconds* of fake time pass."""
         for _ in range(int(seconds * 2) + 1):
-            await self.owner._start_what_is_ready()
+            self.owner._start_what_is_ready()
             while self.owner._tasks:
                 await asyncio.gather(*self.owner._tasks)
             self.time += 0.5
@@ -250,13 +254,13 @@ async def test_a_replayed_command_writes_nothing_again() -> None:
 
 async def test_the_newest_set_wins_and_the_older_one_is_answered() -> None:
     bench = Bench()
-    bench.owner.paused = True
+    bench.owner.pause(paused=True)
     old = _command(id="s1", kind="set", bound_id="1", fields={"note": "a"}, changes=("note",))
     new = _command(id="s2", kind="set", bound_id="1", fields={"note": "b"}, changes=("note",))
     bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": ""}
     await bench.owner.accept(old)
     await bench.owner.accept(new)
-    bench.owner.paused = False
+    bench.owner.pause(paused=False)
     await bench.work()
     assert [(result.command, result.outcome) for result in bench.log.results] == [
         ("s1", "superseded"),
@@ -300,7 +304,7 @@ async def test_a_refused_credential_defers_everything_with_the_outage_number() -
     await bench.owner.accept(_command(id="c2", entity="document:p"))
     await bench.work()
     assert {result.outcome for result in bench.log.results} == {"deferred"}
-    assert bench.log.results[-1].outage == 1
+    assert bench.log.results[-1].outage == bench.owner.circuit.number == 1_000_001
 
 
 async def test_retry_after_is_obeyed() -> None:

@@ -1,0 +1,125 @@
+"""What comes of a command: one result, and what the system shows now as a change event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from schemas.commands import Command, Outcome, Pair, Result
+from schemas.events import ChangeEvent, Version
+from schemas.projection import project
+from schemas.refs import ObjectRef
+from sinks.base import Sink, Written
+from sinks.delivery.circuit import Circuit
+from sinks.delivery.inbox import Inbox
+from sinks.delivery.ports import Ledger
+from sinks.delivery.writing import Writing
+
+
+class Answers:
+    """Publishes results; a command leaves the inbox only when its result is acknowledged."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        ledger: Ledger,
+        writing: Writing,
+        inbox: Inbox,
+        circuit: Circuit,
+        *,
+        epoch: int,
+        count: Callable[[Command, Outcome], None],
+    ) -> None:
+        """Begin to number looks at 1 within *epoch*; *count* hears of every result."""
+        self._sink, self._ledger, self._writing, self._inbox = sink, ledger, writing, inbox
+        self._circuit, self._epoch, self._count = circuit, epoch, count
+        self.seq = 0
+
+    def next_look(self) -> int:
+        """Return the number of the look that begins (a read) or ended (a write) now."""
+        self.seq += 1
+        return self.seq
+
+    async def confirm(self, command: Command, written: Written, *, asked: bool = False, faithful: bool = True) -> None:
+        """Publish what the write came to.
+
+        *asked*: a probe found it; not *faithful*: the bytes were those of an earlier try. Neither says what was sent.
+        """
+        look = await self.publish_shown(command, written)
+        made = _made(command, written, sent=faithful and not asked)
+        await self.give(command, "confirmed", "", written=written, made=made, look=look)
+
+    async def publish_shown(self, command: Command, written: Written) -> tuple[int, int]:
+        """Publish the objects that a write or a re-read showed; return the (epoch, seq) of that look."""
+        for shown in (written, *written.also):
+            self.next_look()
+            if shown.facts is None:
+                continue
+            await self._ledger.publish_event(
+                ChangeEvent(
+                    tenant=command.tenant,
+                    object=self._ref(shown),
+                    facts=shown.facts,
+                    version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
+                    mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
+                    origin="write",
+                    order=command.order,
+                    trace=command.trace,
+                )
+            )
+        return (self._epoch, self.seq)
+
+    def _ref(self, written: Written) -> ObjectRef:
+        return ObjectRef(self._sink.connection.name, self._sink.connection.account, written.type, written.id)
+
+    async def give(
+        self,
+        command: Command,
+        outcome: Outcome,
+        reason: str,
+        *,
+        written: Written | None = None,
+        made: Mapping[str, Pair] | None = None,
+        look: tuple[int, int] = (0, 0),
+        shown: Mapping[str, str] | None = None,
+        keep_rows: bool = False,
+    ) -> None:
+        """Publish the one result of *command*, then forget it."""
+        result = Result(
+            command=command.id,
+            order=command.order,
+            write=command.write,
+            tenant=command.tenant,
+            connection=command.connection,
+            account=command.account,
+            capability=command.capability,
+            outcome=outcome,
+            digest=command.digest,
+            generation=command.generation,
+            bound=None if written is None or command.kind == "set" else self._ref(written),
+            made=dict(made or {}),
+            shown=dict(shown or {}),
+            reason=reason,
+            outage=self._circuit.number if outcome == "deferred" else 0,
+            look=look,
+            epoch=self._epoch,
+            offset=self._writing.next_offset(),
+            trace=command.trace,
+        )
+        await self._ledger.publish_result(result)
+        self._inbox.remove(command.id)
+        await self._ledger.drop_command(command.id)
+        if command.kind == "set" and not keep_rows:
+            await self._writing.forget(command.id)
+        elif outcome == "confirmed":
+            await self._writing.settle(command.id)
+        self._count(command, outcome)
+
+
+def _made(command: Command, written: Written, *, sent: bool) -> dict[str, Pair]:
+    """Return base pairs, only for fields that the system shows; what was not sent now counts as sent as it shows."""
+    if written.facts is None:
+        return {}
+    made = project(written.facts)
+    return {
+        name: Pair(value if sent else made[name], made[name]) for name, value in command.fields.items() if name in made
+    }

@@ -1,0 +1,207 @@
+"""Conversations of one connection's writes: journal rows, natural keys, and nothing sent that is not on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from app.core.errors import AuthError, O2CError, RetryableError, UncertainError
+from app.core.talk import Request, Response, Talk
+from sinks.base import Sink, Written
+from sinks.delivery.journal import MEMBER, Journal, Row, confirmed, idempotency_key, intent, remembered, same_bytes
+from sinks.delivery.ports import Ledger, Lost, Sender
+
+T = TypeVar("T")
+_ENCODE = msgspec.json.Encoder().encode
+Make = Callable[[], Talk[T]]
+
+
+class _Again(O2CError):
+    """Somebody held the natural key since the talk began: what it looked up may be out of date."""
+
+
+class Conversation(msgspec.Struct):
+    """One run of a talk for one command or batch."""
+
+    command: str
+    members: tuple[str, ...] = ()
+    began: int = 0
+    steps: dict[str, int] = {}
+    """How often each step was asked for in this run: a second one is another request."""
+    faithful: bool = True
+    """False once bytes of an earlier try were sent instead of those that were built now."""
+
+
+class Writing:
+    """Answers the requests of talks; every mutating one has its own journal row, acknowledged before it leaves."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        send: Sender,
+        ledger: Ledger,
+        journal: Journal,
+        *,
+        epoch: int,
+        now: Callable[[], float],
+        settle: float,
+        owns: Callable[[], bool],
+        barred: Callable[[], str],
+    ) -> None:
+        """*owns* tells whether the lease is still held, *barred* why nothing may leave; *settle* is in seconds."""
+        self._barred = barred
+        self._sink, self._send, self._ledger, self.journal = sink, send, ledger, journal
+        self._epoch, self._now, self._settle, self._owns = epoch, now, settle, owns
+        self._keys: dict[str, asyncio.Lock] = {}
+        self._released: dict[str, int] = {}
+        self._ticks = 0
+        self._offset = 0
+
+    def next_offset(self) -> int:
+        """Return a number above that of every row and result so far."""
+        self._offset += 1
+        return self._offset
+
+    async def talk(self, run: Conversation, make: Make[T]) -> T:
+        """Return what the talk that *make* begins comes to; it is begun again when it looked too early."""
+        while True:
+            run.began, run.steps = self._ticks, {}
+            try:
+                return await self._once(run, make())
+            except _Again:
+                continue
+
+    async def _once(self, run: Conversation, talk: Talk[T]) -> T:
+        try:
+            request = next(talk)
+            while True:
+                try:
+                    response = await self._exchange(run, request)
+                except (_Again, Lost):
+                    talk.close()
+                    raise
+                except O2CError as error:
+                    request = talk.throw(error)
+                else:
+                    request = talk.send(response)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    async def _exchange(self, run: Conversation, request: Request) -> Response:
+        if not request.mutates:
+            return await self._send(request, "")
+        if not request.lock:
+            return await self._mutate(run, request)
+        async with self._keys.setdefault(request.lock, asyncio.Lock()):
+            if self._released.get(request.lock, -1) > run.began:
+                raise _Again("The natural key was held meanwhile.")
+            try:
+                return await self._mutate(run, request)
+            finally:
+                self._ticks += 1
+                self._released[request.lock] = self._ticks
+
+    async def _mutate(self, run: Conversation, request: Request) -> Response:
+        count = run.steps[request.step] = run.steps.get(request.step, 0) + 1
+        if count > 1:
+            request = msgspec.structs.replace(request, step=f"{request.step}#{count}")
+        known = self.journal.get(run.command, request.step)
+        if known is not None and known.state == "confirmed":
+            return remembered(known)
+        if request.lock and (made := self._made_by_another(run, request)) is not None:
+            return made
+        row = intent(run.command, request, self._epoch, self._now(), known, run.members)
+        request, faithful = same_bytes(row, request)
+        run.faithful = run.faithful and faithful
+
+        async def before() -> None:
+            """Make the intent durable, then look at the lease: the last thing before the socket write."""
+            nonlocal row, left
+            if reason := self._barred():
+                raise RetryableError(reason)
+            row = msgspec.structs.replace(row, at=self._now())
+            await self.keep(row)
+            self._check_lease()
+            left = True
+
+        left = False
+        key = idempotency_key(run.command, request.step, row.attempt)
+        try:
+            response = await self._send(request, key, before)
+        except UncertainError:
+            await self.keep(msgspec.structs.replace(row, state="uncertain", at=self._now()))
+            raise
+        except (RetryableError, AuthError):
+            if left:  # what an earlier try did stays unknown although this one certainly did nothing
+                await self.keep(known if known is not None and known.is_open else _not_done(row))
+            raise
+        await self.keep(self._after(row, response))
+        return response
+
+    def _made_by_another(self, run: Conversation, request: Request) -> Response | None:
+        """Return the reply that another command got for the same find-or-create, while searches may not show it yet."""
+        lag = self._sink.platform.consistency.search_lag_seconds
+        for row in self.journal.locked_by(request.lock, run.command):
+            if row.is_open and self._now() < row.at + self._settle:
+                raise RetryableError(f"An earlier {row.step} of {self._sink.connection.name} is not settled yet.")
+            same = (row.method, row.path, row.step) == (request.method, request.path, request.step)
+            if row.state == "confirmed" and same and self._now() < row.at + lag:
+                return remembered(row)
+        return None
+
+    def _after(self, row: Row, response: Response) -> Row:
+        error = self._sink.classify(response, mutating=True)
+        if error is None:
+            return confirmed(row, response)
+        if isinstance(error, UncertainError):
+            return msgspec.structs.replace(row, state="uncertain", at=self._now(), status=response.status)
+        return msgspec.structs.replace(_not_done(row), status=response.status)
+
+    def _check_lease(self) -> None:
+        if not self._owns():
+            raise Lost("The connection belongs to another worker now.")
+
+    async def keep(self, row: Row) -> None:
+        """Make *row* durable, unless somebody else owns the connection by now."""
+        self._check_lease()
+        self.journal.put(row)
+        self._offset = max(self._offset, await self._ledger.keep_row(row))
+
+    async def settle(self, command: str) -> None:
+        """Close the rows of *command* whose fate was learned by asking."""
+        for row in self.journal.unresolved(command):
+            if row.members:
+                await self.keep(Row(command=command, step=MEMBER, epoch=self._epoch, state="settled"))
+            else:
+                await self.keep(msgspec.structs.replace(row, state="settled"))
+
+    async def keep_part(self, command: str, part: Written | O2CError) -> None:
+        """Write down what a batch did for one of its members; nothing when nobody knows."""
+        row = Row(command=command, step=MEMBER, epoch=self._epoch, state="not_done", at=self._now())
+        if isinstance(part, Written):
+            reply = base64.b64encode(_ENCODE(part)).decode()
+            row = msgspec.structs.replace(row, state="confirmed", reply=reply)
+        elif isinstance(part, UncertainError):
+            return
+        await self.keep(row)
+
+    def part(self, command: str) -> Written | None:
+        """Return what a batch made of *command* earlier, None when it made nothing or there was none."""
+        row = self.journal.get(command, MEMBER)
+        if row is None or row.state != "confirmed":
+            return None
+        return msgspec.json.decode(base64.b64decode(row.reply), type=Written)
+
+    async def forget(self, command: str) -> None:
+        """Forget the rows of *command*."""
+        if keys := self.journal.forget(command):
+            await self._ledger.drop_rows(keys)
+
+
+def _not_done(row: Row) -> Row:
+    return msgspec.structs.replace(row, state="not_done", body="")
