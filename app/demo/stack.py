@@ -27,11 +27,16 @@ class System:
     taxes: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     """What follows the host in the vendor's base URL."""
+    topics: tuple[str, ...] = ()
+    """The webhooks it asks for; none = all of them."""
 
 
 _CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 SYSTEMS = (
-    System("shop", "shopify", "demo.myshopify.com", {"token": "shpat_sandbox", "webhook_secret": "shop-hook"}),
+    System(
+        "shop", "shopify", "demo.myshopify.com", {"token": "shpat_sandbox", "webhook_secret": "shop-hook"},
+        topics=("orders/create", "orders/updated", "orders/delete", "order_transactions/create"),
+    ),
     System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"}),
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
@@ -95,7 +100,11 @@ class Stack:
     async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
         """Point every sandbox's webhooks at the gateway, signed with the connection's secret."""
         for system in SYSTEMS:
-            hook = {"url": f"{gateway}/hooks/demo/{system.connection}", "secret": system.secrets["webhook_secret"]}
+            hook = {
+                "url": f"{gateway}/hooks/demo/{system.connection}",
+                "secret": system.secrets["webhook_secret"],
+                "topics": system.topics,
+            }
             async with session.post(f"{self.urls[system.connection]}/_sandbox/webhooks", json=hook) as reply:
                 reply.raise_for_status()
 

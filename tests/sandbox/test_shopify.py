@@ -228,6 +228,7 @@ async def test_client_credentials_give_a_token_that_works(shop: ShopifySandbox) 
 async def test_tampering_is_silent(shop: ShopifySandbox, how: str, kinds: int) -> None:
     made = await act(shop, "create_order", reference="SO-6", lines=LINES, **BUYER)
     await act(shop, "pay_order", id=made["id"], gateway="card")
+    shop.hooks.add("http://127.0.0.1:9/nobody", "secret")
     emitted = shop.hooks.counts["emitted"]
     await act(shop, "tamper", how=how)
     paid = await books(shop, "payment")

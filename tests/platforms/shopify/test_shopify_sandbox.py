@@ -101,6 +101,7 @@ def by_type(events: list[ChangeEvent], type_: str) -> list[ChangeEvent]:
 
 async def test_a_read_and_a_webhook_of_the_same_state_say_the_same(shop: Shop) -> None:
     said: list[tuple[str, bytes]] = []
+    shop.sandbox.hooks.add("http://127.0.0.1:9/nobody", "secret")
     shop.sandbox.hooks.push = lambda body, *, topic, **_: said.append((topic, body))  # type: ignore[method-assign,misc]
     made = shop.act("create_order", reference="SO-1", note="ring twice", **BOUGHT)
     paid = shop.act("pay_order", id=made["id"], gateway="card", reference="pi_1", at="2026-03-01T12:00:00Z")

@@ -75,8 +75,9 @@ class Shop:
         place = bisect_left(self.changes, entry)
         if self.changes[place : place + 1] != [entry]:
             self.changes.insert(place, entry)
+        body = rest.order(order)
         for topic in topics:
-            self._tell(topic, rest.order(order))
+            self._tell(topic, body)
 
     def customer(self, email: str, name: tuple[str, str] = ("", ""), **changes: str) -> Customer:
         """Return the customer with *email*, made or changed."""
