@@ -326,6 +326,8 @@ class Owner:
             pause = now + min(1.0, self._settle)
             self.inbox.change(msgspec.structs.replace(waiting, not_before=pause, probes=waiting.probes + 1))
             return False
+        if command.kind == "set":
+            await self._writing.refute(command.id)
         return True
 
     async def _already(self, command: Command) -> bool:

@@ -180,6 +180,11 @@ class Writing:
             else:
                 await self.keep(msgspec.structs.replace(row, state="settled"))
 
+    async def refute(self, command: str) -> None:
+        """Take the open rows of a set for not done: a re-read showed so, and it is built anew on what is there now."""
+        for row in self.journal.unresolved(command):
+            await self.keep(_not_done(row))
+
     async def keep_part(self, command: str, part: Written | O2CError) -> None:
         """Write down what a batch did for one of its members; nothing when nobody knows."""
         row = Row(command=command, step=MEMBER, epoch=self._epoch, state="not_done", at=self._now())
