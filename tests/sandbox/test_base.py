@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
 from random import Random
@@ -127,6 +128,17 @@ async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox: 
 async def test_books_are_json_lines(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client, client.get(f"{sandbox.url}/_sandbox/books") as reply:
         assert json.loads(await reply.text()) == {"kind": "order", "id": "1", "total": "0"}
+
+
+async def test_a_platform_runs_as_a_process_and_names_its_address_first() -> None:
+    words = ("-m", "app.sandbox", "shopify", "--account", "a.myshopify.com")
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    url = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+    async with aiohttp.ClientSession() as client, client.get(f"{url}/_sandbox/health") as reply:
+        assert (await reply.json())["account"] == "a.myshopify.com"
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
 def test_an_unknown_fault_is_refused() -> None:

@@ -108,7 +108,7 @@ def order(record: wire.Order) -> facts.Order:
     """Return the order; refunds do not lower it (they are credits), edits do change it."""
     edited = any(_bought(one, record) != one.quantity for one in record.line_items)
     goods = [_goods(one, _bought(one, record), record) for one in record.line_items if _bought(one, record)]
-    lines = (*goods, *[_shipping(one, record) for one in record.shipping_lines], *_tip(record))
+    lines = (*goods, *[_shipping(one, record) for one in record.shipping_lines], *_fees(record))
     payable = sum((one.net_amount + one.tax_amount for one in lines), ZERO) if edited else record.total_price
     tax = sum((one.tax_amount for one in lines), ZERO) if edited else record.total_tax
     shipped, money = record.fulfillment_status or "", record.financial_status or "pending"
@@ -203,9 +203,14 @@ def _shipping(line: wire.Shipping, record: wire.Order) -> facts.Line:
     )
 
 
-def _tip(record: wire.Order) -> list[facts.Line]:
-    tip = record.total_tip_received
-    return [facts.Line(kind="fee", name="Tip", unit_price=tip, net_amount=tip, tax_rate=ZERO)] if tip else []
+def _fees(record: wire.Order) -> list[facts.Line]:
+    """Return tip and duties, which no line item holds although the total does."""
+    duties = record.original_total_duties_set.shop_money.amount if record.original_total_duties_set else ZERO
+    return [
+        facts.Line(kind="fee", name=name, unit_price=amount, net_amount=amount, tax_rate=ZERO)
+        for name, amount in (("Tip", record.total_tip_received), ("Duties", duties))
+        if amount
+    ]
 
 
 def payment(record: wire.Transaction, currency: str, zone: str) -> facts.Payment | None:

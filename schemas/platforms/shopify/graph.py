@@ -41,7 +41,7 @@ ORDER = f"""fragment order on Order {{
   id name test currencyCode email phone note poNumber sourceIdentifier taxesIncluded
   createdAt processedAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
   totalPriceSet {_MONEY} totalTaxSet {_MONEY} currentTotalPriceSet {_MONEY} currentTotalTaxSet {_MONEY}
-  totalOutstandingSet {_MONEY} totalTipReceivedSet {_MONEY}
+  totalOutstandingSet {_MONEY} totalTipReceivedSet {_MONEY} originalTotalDutiesSet {_MONEY}
   customer {CUSTOMER_FIELDS} billingAddress {_ADDRESS} shippingAddress {_ADDRESS}
   lineItems(first: 50) {{ nodes {_LINE} pageInfo {{ hasNextPage endCursor }} }}
   shippingLines(first: 2) {{ nodes {{
@@ -119,6 +119,7 @@ def order(node: Node, *, holds: bool = False) -> wire.Order:
         "current_total_tax": _amount(node, "currentTotalTaxSet"),
         "total_outstanding": _amount(node, "totalOutstandingSet"),
         "total_tip_received": _amount(node, "totalTipReceivedSet"),
+        "original_total_duties_set": {"shop_money": {"amount": _amount(node, "originalTotalDutiesSet")}},
         "customer": customer(node["customer"]) if node.get("customer") else None,
         "billing_address": _address(node.get("billingAddress")),
         "shipping_address": _address(node.get("shippingAddress")),

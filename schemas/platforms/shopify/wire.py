@@ -17,6 +17,18 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """Base: everything is optional, unknown fields are ignored."""
 
 
+class Money(Wire, frozen=True, kw_only=True):
+    """An amount in one currency."""
+
+    amount: Decimal = ZERO
+
+
+class Pair(Wire, frozen=True, kw_only=True):
+    """What the shop books; what the buyer sees is not read."""
+
+    shop_money: Money = Money()
+
+
 class Tax(Wire, frozen=True, kw_only=True):
     """A tax line; rate is a fraction (0.19)."""
 
@@ -188,6 +200,7 @@ class Order(Wire, frozen=True, kw_only=True):
     current_total_tax: Decimal | None = None
     total_outstanding: Decimal | None = None
     total_tip_received: Decimal = ZERO
+    original_total_duties_set: Pair | None = None
     customer: Customer | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None

@@ -203,8 +203,9 @@ def test_shipping_discounts_and_tips_are_lines_that_add_up() -> None:
         "tax_lines": [{"rate": 0.1, "price": "1.85"}],
     }  # fmt: skip
     shipping = {"id": 2, "title": "Post", "price": "4.90", "tax_lines": [{"rate": 0.1, "price": "0.49"}]}
-    facts = _facts(line_items=[line], shipping_lines=[shipping], total_tip_received="2.00", total_price="27.74")
-    assert [one.kind for one in facts.lines] == ["goods", "shipping", "fee"]
+    facts = _facts(line_items=[line], shipping_lines=[shipping], total_tip_received="2.00", total_price="30.74",
+                   original_total_duties_set={"shop_money": {"amount": "3.00"}})  # fmt: skip
+    assert [one.kind for one in facts.lines] == ["goods", "shipping", "fee", "fee"]
     assert sum(one.net_amount + one.tax_amount for one in facts.lines) == facts.payable_amount
 
 

@@ -158,6 +158,7 @@ ORDER: Fields = {
     "refundable": lambda o: o.received > o.refunded,
     "paymentGatewayNames": lambda o: sorted({one.gateway for one in o.transactions}),
     **_bags(),
+    "originalTotalDutiesSet": lambda _: None,
     "transactions": lambda o, first=50: parts(o, o.transactions[:first]),
     "refunds": lambda o, first=50: parts(o, o.refunds[:first]),
     "fulfillments": lambda o, first=50: parts(o, o.parcels[:first]),

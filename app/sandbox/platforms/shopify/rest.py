@@ -250,6 +250,7 @@ def order(record: Order) -> Body:
         "total_outstanding": money(record.outstanding),
         "total_shipping_price_set": pair(record.shipping, name),
         "total_tip_received": "0.00",
+        "original_total_duties_set": None,
         "payment_gateway_names": sorted({one.gateway for one in record.transactions}),
         "customer": customer(record.customer) if record.customer else None,
         "billing_address": record.address or None,
