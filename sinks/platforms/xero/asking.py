@@ -121,12 +121,20 @@ class Asking(Sink):
                     "/Contacts", {"Contacts": [body]}, f"customer:{_short(key)}{step}", lock=f"customer:{key}"
                 )
             except DuplicateError:
-                again = yield from self.contacts_by_key([party])
-                if key in again:
-                    return again[key]
+                if (again := (yield from self._made_meanwhile(party, str(first["ContactNumber"])))) is not None:
+                    return again
             else:
                 return reply.contacts[0]
         raise ConflictError("Xero: the customer's name is taken by another contact; a person has to tell them apart.")
+
+    def _made_meanwhile(self, party: Party, number: str) -> Talk[wire.Contact | None]:
+        """Look by our number first: a read by number is up to date where a search may not be."""
+        reply = yield from self.find(f"/Contacts/{number}")
+        ours = [one for one in reply.contacts if one.contact_status == "ACTIVE"] if reply is not None else []
+        if ours:
+            return ours[0]
+        found = yield from self.contacts_by_key([party])
+        return found.get(customer_key(party))
 
 
 def customer_key(party: Party) -> str:

@@ -128,7 +128,7 @@ class XeroSink(Probing):
             if due == 0:
                 return (yield from self._overpay(command, payment, payment.amount, command.mark))
             body = self._payment(command, payment, due)
-            reply = yield from self.put("/Payments", {"Payments": [body]}, "payment-due", _APART)
+            reply = yield from self.put("/Payments", {"Payments": [body]}, f"payment-due:{command.id}", _APART)
             part = payment_written(reply.payments[0])
         made = part.facts.amount if isinstance(part.facts, Payment) else payment.amount
         extra = yield from self.marked_advance(beside(command.mark))
@@ -139,8 +139,8 @@ class XeroSink(Probing):
     def _overpay(self, command: Command, payment: Payment, amount: Decimal, mark: str) -> Talk[Written]:
         invoice = yield from self.shown(link(command, "invoice"))
         contact = invoice.contact.contact_id if invoice.contact else ""
-        body = bodies.overpayment(payment, contact, amount, mark, self.connection)
-        reply = yield from self.put("/BankTransactions", {"BankTransactions": [body]}, "overpayment", _APART)
+        step, body = f"overpayment:{command.id}", bodies.overpayment(payment, contact, amount, mark, self.connection)
+        reply = yield from self.put("/BankTransactions", {"BankTransactions": [body]}, step, _APART)
         return overpayment_written(reply.bank_transactions[0])
 
     def reverse_payment(self, command: Command) -> Talk[Written]:
