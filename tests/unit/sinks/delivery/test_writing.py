@@ -1,0 +1,338 @@
+"""Batches, natural keys, leases and poison, against a vendor in memory with a fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from app.core.errors import O2CError, RejectedError, UncertainError
+from app.core.status import from_status
+from app.core.talk import Request, Response, Talk
+from schemas.commands import Command, Result
+from schemas.connection import Connection
+from schemas.events import ChangeEvent
+from schemas.facts import Invoice
+from schemas.platform import Auth, Consistency, Effect, Limits, Platform
+from sinks.base import Sink, Written
+from sinks.delivery.journal import Row, row_key
+from sinks.delivery.owner import Owner
+
+PLATFORM = Platform(
+    slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
+    auth=Auth(), limits=Limits(), consistency=Consistency(settle_seconds=20.0, search_lag_seconds=5.0),
+    objects={"invoice": "invoice"}, statuses={}, capabilities={"upsert_invoice": Effect.RECORDS},
+)  # fmt: skip
+
+
+class Books(Sink):
+    """An invoice needs its customer, found or made by e-mail; many invoices go in one call."""
+
+    platform: ClassVar[Platform] = PLATFORM
+    batch: ClassVar[Mapping[str, int]] = {"upsert_invoice": 50}
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        body = {"mark": command.mark, "note": command.fields.get("note", "")}
+        if email := command.links.get("customer"):
+            body["customer"] = yield from self._customer(email)
+        if command.text == "poison":
+            raise KeyError("a mistake in the mapper")
+        reply = yield from self._ask(
+            Request(method="POST", path="/invoices", json=[body], mutates=True, step="invoice")
+        )
+        return _written(reply.json()[0])
+
+    def write_many(self, commands: Sequence[Command]) -> Talk[list[Written | O2CError]]:
+        body = [{"mark": one.mark, "note": one.fields.get("note", "")} for one in commands]
+        reply = yield from self._ask(Request(method="POST", path="/invoices", json=body, mutates=True, step="invoices"))
+        return [RejectedError(f"Made up: {row['error']}.") if "error" in row else _written(row) for row in reply.json()]
+
+    def _customer(self, email: str) -> Talk[str]:
+        found = (yield from self._ask(Request(method="GET", path="/customers", params={"email": email}))).json()
+        if found:
+            return str(found[0]["id"])
+        body = {"email": email}
+        request = Request(
+            method="POST", path="/customers", json=body, mutates=True, step="customer", lock=f"customer:{email}"
+        )
+        return str((yield from self._ask(request)).json()["id"])
+
+    def _ask(self, request: Request) -> Talk[Response]:
+        reply = yield request
+        if (error := self.classify(reply, mutating=request.mutates)) is not None:
+            raise error
+        return reply
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        reply = yield from self._ask(Request(method="GET", path="/invoices", params={"mark": command.mark}))
+        return _written(reply.json()[0]) if reply.json() else None
+
+    def reread(self, command: Command) -> Talk[Written | None]:
+        reply = yield from self._ask(Request(method="GET", path="/invoices", params={"id": command.bound_id}))
+        return _written(reply.json()[0]) if reply.json() else None
+
+    def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
+        return from_status("Made up", response, mutating=mutating)
+
+
+def _written(row: Mapping[str, Any]) -> Written:
+    facts = Invoice(currency="EUR", payable_amount=Decimal(1), note=row["note"])
+    return Written(type="invoice", id=row["id"], facts=facts, mark=row["mark"])
+
+
+class Vendor:
+    """Holds invoices and customers; *fates* by path: what happens to the next POSTs there."""
+
+    def __init__(self, **fates: list[str]) -> None:
+        self.invoices: list[dict[str, Any]] = []
+        self.customers: list[dict[str, Any]] = []
+        self.fates = fates
+        self.posts: list[tuple[str, str, bytes]] = []
+        self.refused: set[str] = set()
+        self.hidden = False
+
+    async def __call__(
+        self, request: Request, key: str, before: Callable[[], Awaitable[None]] | None = None
+    ) -> Response:
+        await asyncio.sleep(0)
+        if before is not None:
+            await before()
+        await asyncio.sleep(0)
+        kept = self.customers if request.path == "/customers" else self.invoices
+        if request.method == "GET":
+            ((name, value),) = request.params.items()
+            return _reply([row for row in kept if row[name] == value and not (self.hidden and kept is self.customers)])
+        content = request.content()[0]
+        self.posts.append((request.path, key, content))
+        fates = self.fates.get(request.path[1:], [])
+        fate = fates.pop(0) if fates else "ok"
+        if fate == "before":
+            raise UncertainError("reset")
+        if fate.isdigit():
+            return Response(status=int(fate), body=b"{}")
+        body = json.loads(content)
+        rows = [self._add(kept, row) for row in (body if isinstance(body, list) else [body])]
+        if fate == "after":
+            raise UncertainError("reset")
+        return _reply(rows if isinstance(body, list) else rows[0])
+
+    def _add(self, kept: list[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:
+        if row.get("mark") in self.refused:
+            return {"error": "no such account"}
+        kept.append({**row, "id": f"{len(kept) + 1}"})
+        return kept[-1]
+
+
+def _reply(body: object) -> Response:
+    return Response(status=200, body=json.dumps(body).encode())
+
+
+class Log:
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.inbox: dict[str, Command] = {}
+        self.results: list[Result] = []
+        self.events: list[ChangeEvent] = []
+        self.dead: list[str] = []
+
+    async def keep_row(self, row: Row) -> int:
+        self.rows[row_key(row.command, row.step)] = row
+        return len(self.rows)
+
+    async def drop_rows(self, keys: list[str]) -> None:
+        for key in keys:
+            del self.rows[key]
+
+    async def keep_command(self, command: Command) -> None:
+        self.inbox[command.id] = command
+
+    async def drop_command(self, command: str) -> None:
+        self.inbox.pop(command, None)
+
+    async def publish_result(self, result: Result) -> None:
+        self.results.append(result)
+
+    async def publish_event(self, event: ChangeEvent) -> None:
+        self.events.append(event)
+
+    async def dead_letter(self, command: Command, reason: str) -> None:
+        self.dead.append(command.id)
+
+    def outcomes(self) -> dict[str, str]:
+        return {result.command: result.outcome for result in self.results}
+
+
+class Bench:
+    def __init__(self, vendor: Vendor, log: Log | None = None, time: float = 1_000.0) -> None:
+        self.time, self.vendor, self.log, self.lease = time, vendor, log or Log(), True
+        connection = Connection(name="books", tenant="t", platform="made_up", account="a")
+        self.owner = Owner(
+            Books(connection), vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows),
+            owns=lambda: self.lease,
+        )  # fmt: skip
+
+    async def work(self, seconds: float = 1.0, *commands: Command) -> None:
+        for command in commands:
+            await self.owner.accept(command)
+        for _ in range(int(seconds * 2) + 1):
+            self.owner._start_what_is_ready()
+            while self.owner._tasks:
+                await asyncio.gather(*self.owner._tasks)
+            self.time += 0.5
+
+
+def command(number: int, **changes: Any) -> Command:
+    values: dict[str, Any] = {
+        "id": f"c{number}", "kind": "create", "tenant": "t", "connection": "books", "account": "a",
+        "capability": "upsert_invoice", "order": f"o{number}", "entity": f"e{number}", "write": "w", "canonical": "x",
+        "mark": f"m{number}", "facts": Invoice(currency="EUR", payable_amount=Decimal(1)), "fields": {"note": "n"},
+    }  # fmt: skip
+    return Command(**{**values, **changes})
+
+
+def single(number: int, **changes: Any) -> Command:
+    """Return a command that goes by itself: nobody knows whether it was made before."""
+    return command(number, presence="unknown", **changes)
+
+
+async def test_many_creates_go_in_one_call_and_each_gets_its_result() -> None:
+    bench = Bench(Vendor())
+    await bench.work(1, *(command(number) for number in range(10)))
+    assert len(bench.vendor.posts) == 1
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    assert {result.bound.id for result in bench.log.results if result.bound} == {f"{n}" for n in range(1, 11)}
+
+
+async def test_a_batch_that_is_cut_off_leaves_each_document_once() -> None:
+    for fate in ("after", "before"):
+        bench = Bench(Vendor(invoices=[fate]))
+        await bench.work(200, *(command(number) for number in range(10)))
+        assert sorted(row["mark"] for row in bench.vendor.invoices) == sorted(f"m{n}" for n in range(10))
+        assert bench.log.outcomes() == {f"c{n}": "confirmed" for n in range(10)}
+
+
+async def test_one_bad_record_of_a_batch_is_refused_alone() -> None:
+    bench = Bench(Vendor())
+    bench.vendor.refused = {"m3"}
+    await bench.work(5, *(command(number) for number in range(5)))
+    assert bench.log.outcomes() == {f"c{n}": "rejected" if n == 3 else "confirmed" for n in range(5)}
+    assert bench.log.dead == ["c3"]
+
+
+async def test_a_batch_refused_as_a_whole_goes_one_by_one() -> None:
+    bench = Bench(Vendor(invoices=["400"]))
+    await bench.work(5, *(command(number) for number in range(3)))
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    assert len(bench.vendor.posts) == 4
+
+
+async def test_a_replayed_member_of_a_batch_is_answered_from_the_journal_also_by_a_successor() -> None:
+    bench = Bench(Vendor())
+    await bench.work(1, command(1), command(2))
+    successor = Bench(bench.vendor, bench.log)
+    await successor.work(1, command(1), command(2))
+    assert len(bench.vendor.posts) == 1
+    assert len(bench.log.results) == 4
+
+
+async def test_a_batch_that_was_answered_before_its_parts_were_kept_is_asked_about() -> None:
+    bench = Bench(Vendor())
+    await bench.work(1, command(1), command(2))
+    for id_ in ("c1", "c2"):
+        del bench.log.rows[row_key(id_, "batch")]
+    successor = Bench(bench.vendor, bench.log)
+    await successor.work(60, command(1), command(2))
+    assert len(bench.vendor.invoices) == 2
+    assert len(bench.vendor.posts) == 1
+
+
+async def test_two_orders_of_one_new_customer_make_one_customer() -> None:
+    bench = Bench(Vendor())
+    await bench.work(3, *(single(number, links={"customer": "a@example.com"}) for number in range(4)))
+    assert len(bench.vendor.customers) == 1
+    assert {row["customer"] for row in bench.vendor.invoices} == {"1"}
+    assert len(bench.vendor.invoices) == 4
+
+
+async def test_a_search_that_lags_makes_no_second_customer() -> None:
+    bench = Bench(Vendor())
+    bench.vendor.hidden = True
+    await bench.work(1, single(1, links={"customer": "a@example.com"}), single(2, links={"customer": "a@example.com"}))
+    assert len(bench.vendor.customers) == 1
+    assert len(bench.vendor.invoices) == 2
+
+
+async def test_an_unresolved_customer_holds_both_orders_until_it_is_settled() -> None:
+    bench = Bench(Vendor(customers=["after"]))
+    both = (single(1, links={"customer": "a@example.com"}), single(2, links={"customer": "a@example.com"}))
+    bench.vendor.hidden = True
+    await bench.work(10, *both)
+    assert bench.vendor.invoices == []
+    bench.vendor.hidden = False
+    await bench.work(120)
+    assert len(bench.vendor.customers) == 1
+    assert bench.log.outcomes() == {"c1": "confirmed", "c2": "confirmed"}
+
+
+async def test_a_mistake_in_a_mapper_rejects_one_command_and_the_others_go_on() -> None:
+    bench = Bench(Vendor())
+    await bench.work(2, single(1, text="poison"), single(2))
+    assert bench.log.outcomes() == {"c1": "rejected", "c2": "confirmed"}
+    assert "KeyError" in bench.log.results[0].reason or "KeyError" in bench.log.results[1].reason
+
+
+async def test_without_the_lease_nothing_leaves_and_nothing_is_written_down() -> None:
+    bench = Bench(Vendor())
+    bench.lease = False
+    await bench.work(3, single(1))
+    assert (bench.vendor.posts, bench.log.results, bench.log.rows) == ([], [], {})
+    assert list(bench.log.inbox) == ["c1"]
+
+
+async def test_the_same_bytes_go_again_although_the_order_moved_on() -> None:
+    bench = Bench(Vendor(invoices=["before"]))
+    await bench.work(1, single(1))
+    await bench.work(60, single(1, fields={"note": "changed"}))
+    first, second = bench.vendor.posts
+    assert first == second
+    assert bench.log.outcomes() == {"c1": "confirmed"}
+
+
+async def test_a_planned_again_write_whose_old_bytes_were_sent_does_not_claim_the_new_value() -> None:
+    bench = Bench(Vendor(invoices=["before"]))
+    await bench.work(0, single(1))
+    successor = Bench(bench.vendor, bench.log, bench.time)
+    await successor.work(60, single(1, fields={"note": "changed"}))
+    (result,) = bench.log.results
+    assert (result.made["note"].sent, result.made["note"].made) == ("n", "n")
+
+
+async def test_results_are_numbered_upwards() -> None:
+    bench = Bench(Vendor())
+    for number in range(6):
+        await bench.work(0, single(number))
+    numbers = [result.offset for result in bench.log.results]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_an_outage_answers_what_waits_and_what_was_put_off() -> None:
+    bench = Bench(Vendor(invoices=["429"]))
+    await bench.work(0, single(1))
+    bench.owner.stop_writing("The token was revoked.")
+    await bench.work(0, single(2))
+    assert bench.log.outcomes() == {"c1": "deferred", "c2": "deferred"}
+    assert {result.outage for result in bench.log.results} == {bench.owner.go_on()}
+    await bench.work(1, single(1))
+    assert bench.log.outcomes()["c1"] == "confirmed"
+
+
+async def test_a_paused_connection_sends_nothing_until_it_goes_on() -> None:
+    bench = Bench(Vendor())
+    bench.owner.pause(paused=True)
+    await bench.work(2, single(1))
+    assert bench.vendor.posts == []
+    bench.owner.pause(paused=False)
+    await bench.work(2)
+    assert bench.log.outcomes() == {"c1": "confirmed"}
