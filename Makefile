@@ -35,8 +35,8 @@ lint: setup
 
 # Locks what the *.in files name, with hashes and without the address of any index; needs pip-tools.
 lock:
-	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host -o runtime.txt runtime.in
-	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host -o dev.txt dev.in
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o runtime.txt runtime.in
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o dev.txt dev.in
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
