@@ -25,7 +25,7 @@ from app.config.load import load
 from app.demo.history import Row, generated, read
 from app.demo.play import Played, Player
 from app.demo.stack import SYSTEMS, Stack
-from app.demo.verdict import differences, held, order_key, wanted
+from app.demo.verdict import copies, differences, held, order_key, paid, wanted
 from app.demo.watch import Watch
 
 EXAMPLE = "o2c demo --orders 300"
@@ -94,7 +94,7 @@ async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, gatew
         async with watch.shown(sys.stderr, quiet=args.json):
             await player.play(rows)
             await watch.silence(_QUIET_SECONDS, args.patience)
-            await _type_deal_payments(session, stack, player)
+            await _type_payments(session, stack, player)
             await watch.silence(_QUIET_SECONDS, args.patience)
         seconds = time.monotonic() - started
         if args.tamper:
@@ -121,12 +121,13 @@ def compare(rows: list[Row], played: Played, books: Mapping[str, list[dict[str, 
     want = wanted(rows)
     shop, deals = keys_of(played)
     found = differences("books", {**shop, **deals}, want, books["books"])
-    return found + differences("qbo", shop, want, books["qbo"])
+    found += differences("qbo", shop, want, books["qbo"])
+    return found + copies("crm", shop, want, books["crm"]) + paid("shop", played.shop_ids, want, books["shop"])
 
 
-async def _type_deal_payments(session: aiohttp.ClientSession, stack: Stack, player: Player) -> None:
-    """Let the bookkeeper type the deals' payments on the invoices that o2c made for them."""
-    _, deals = keys_of(player.played)
+async def _type_payments(session: aiohttp.ClientSession, stack: Stack, player: Player) -> None:
+    """Let the bookkeeper type what came by bank transfer on the invoices that o2c made."""
+    shop, deals = keys_of(player.played)
     async with session.get(f"{stack.urls['books']}/_sandbox/books") as reply:
         there = held(json.loads(line) for line in (await reply.text()).splitlines())
     invoices = {

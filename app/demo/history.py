@@ -1,7 +1,8 @@
 """Order histories as plain rows: generated, or read from JSON lines or CSV.
 
 A row is {"at", "order", "type", "data"}. Types: order.created, payment.recorded, order.shipped, order.delivered,
-order.refunded, order.canceled, deal.won and deal.paid (typed into the ledger); others are passed over and counted.
+order.refunded, order.canceled, order.paid_in_ledger (typed by the bookkeeper), deal.won, deal.paid (typed into the ledger) and
+deal.charged (by the payment processor); others are passed over and counted.
 Amounts are decimal strings.
 """
 
@@ -81,6 +82,9 @@ def _shop_order(dice: random.Random, order: str, at: datetime) -> Iterator[Row]:
     for position, amount in enumerate(amounts):
         paid = {"id": f"{order}-P{position + 1}", "amount": str(amount), "method": "bank transfer"}
         yield _row(at + timedelta(hours=1 + position), order, "payment.recorded", paid)
+    if fate == "unpaid" and dice.random() < 0.5:  # noqa: PLR2004 - half of them pay the ledger by bank transfer
+        typed = {"amount": str(total), "reference": f"BANK-{order}"}
+        yield _row(at + timedelta(days=3), order, "order.paid_in_ledger", typed)
     if fate in {"unpaid", "part paid"}:
         return
     tracking = f"1Z{dice.randrange(10**12):012d}"
@@ -95,8 +99,10 @@ def _shop_order(dice: random.Random, order: str, at: datetime) -> Iterator[Row]:
 def _deal(dice: random.Random, deal: str, at: datetime) -> Iterator[Row]:
     data, total = _basket(dice, deal)
     yield _row(at, deal, "deal.won", data)
-    if dice.random() < 0.7:  # noqa: PLR2004 - the rest is still owed
-        yield _row(at + timedelta(days=5), deal, "deal.paid", {"amount": str(total), "reference": f"BANK-{deal}"})
+    way = dice.choice(("deal.paid", "deal.charged", ""))
+    if way:
+        paid = {"amount": str(total), "currency": data["currency"], "reference": f"BANK-{deal}", "email": data["email"]}
+        yield _row(at + timedelta(days=5), deal, way, paid)
 
 
 def _basket(dice: random.Random, order: str) -> tuple[dict[str, Any], Decimal]:

@@ -23,7 +23,7 @@ class Played:
     deal_ids: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     payments_to_type: list[Row] = field(default_factory=list)
-    """deal.paid rows: the bookkeeper types them once the ledger has the invoice."""
+    """What the bookkeeper types once the ledger has the invoice."""
 
 
 class Player:
@@ -76,8 +76,17 @@ class Player:
                 },
             )
             played.deal_ids[row.order] = str(reply["id"])
-        elif row.type == "deal.paid":
+        elif row.type in {"deal.paid", "order.paid_in_ledger"}:
             played.payments_to_type.append(row)
+        elif row.type == "deal.charged":
+            data = row.data
+            charge = {
+                "order_id": row.order,
+                "amount": data["amount"],
+                "currency": data["currency"],
+                "email": data["email"],
+            }
+            await self._act("pay", "charge", charge)
         elif row.type not in _PASSED_OVER:
             await self._shop_change(row, played.shop_ids[row.order])
 

@@ -190,6 +190,10 @@ name = "shop-orders"
 key_giver = "shop"
 mode = "live"
 [[tenant.flows.targets]]
+connection = "shop"
+credits = false
+shipments = false
+[[tenant.flows.targets]]
 connection = "crm"
 order = true
 asks = "never"

@@ -57,7 +57,7 @@ def wanted(rows: Iterable[Any]) -> dict[str, Wanted]:
 
 
 def _add(order: Wanted, type_: str, data: Mapping[str, Any]) -> None:
-    if type_ in {"payment.recorded", "deal.paid"}:
+    if type_ in {"payment.recorded", "deal.paid", "deal.charged", "order.paid_in_ledger"}:
         order.paid += Decimal(str(data["amount"]))
     elif type_ == "order.refunded":
         order.refunded += Decimal(str(data["amount"]))
@@ -139,6 +139,31 @@ def _order(system: str, want: Wanted, have: Held) -> list[str]:
     credited = _total([row for row in have.credits if row.get("status") not in _ENDED], "total")
     if expected and credited != want.refunded:
         found.append(f"{system}: order {want.order} shows {credited} credited instead of {want.refunded}.")
+    return found
+
+
+def copies(system: str, keys: Mapping[str, str], want: Mapping[str, Wanted], books: Iterable[Book]) -> list[str]:
+    """Return the orders that *system* does not hold exactly once, or with another amount."""
+    there = held(books)
+    found = []
+    for order, key in keys.items():
+        rows = there.get(key, Held()).orders
+        expected = Decimal(0) if want[order].cancelled and not rows else want[order].total
+        if len(rows) > 1 or (not rows and expected):
+            found.append(f"{system}: order {order} is held {len(rows)} times instead of once.")
+        elif rows and not want[order].cancelled and _total(rows, "total") != expected:
+            found.append(f"{system}: order {order} is held with {_total(rows, 'total')} instead of {expected}.")
+    return found
+
+
+def paid(system: str, ids: Mapping[str, str], want: Mapping[str, Wanted], books: Iterable[Book]) -> list[str]:
+    """Return the orders whose own system (the shop) shows another sum as paid than the history."""
+    rows = {str(row["id"]).rpartition("/")[2]: row for row in books if row["kind"] == "order"}
+    found = []
+    for order, id_ in ids.items():
+        shown = Decimal(str(rows[id_.rpartition("/")[2]].get("paid") or 0)) if id_.rpartition("/")[2] in rows else None
+        if not want[order].cancelled and shown != want[order].paid:
+            found.append(f"{system}: order {order} shows {shown} paid instead of {want[order].paid}.")
     return found
 
 
