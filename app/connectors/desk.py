@@ -113,7 +113,9 @@ class Desk:
             account=self._connection.account, **self._connection.options
         )
         moved = bool(self._connection.base_url)
-        http = HttpClient(self._session, base, allow_private=resolved.allow_private, moved=moved)
+        http = HttpClient(
+            self._session, base, allow_private=resolved.allow_private, moved=moved, also=(platform.auth.token_url,)
+        )
         tokens = self._vault.open(stored["oauth"]) if "oauth" in stored else None
         credential = Credential(
             platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens

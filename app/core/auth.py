@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
-from app.core.errors import AuthError, ConfigError, RetryableError
+from app.core.errors import AuthError, ConfigError, DecodeError, RateLimited, RetryableError
 from app.core.http import HttpClient
-from app.core.talk import Request
+from app.core.status import retry_after
+from app.core.talk import Request, Response
 from schemas.platform import Auth
 
 _EARLY = 60.0
 _OK = 200
-_BUSY = frozenset((408, 425, 429))
+_BUSY = frozenset((408, 425))
+_TOO_MANY = 429
+_WORD = re.compile(r"[a-z_]{1,40}")
 _SERVER = 500
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a refresh gave; `expires_at` in seconds of the epoch."""
 
     access: str
     refresh: str = ""
     expires_at: float = 0.0
+    origin: str = ""
+    """Digest of the configured refresh token that these descend from: a new one in the configuration wins."""
 
 
 class Vault:
@@ -72,8 +78,11 @@ class Credential:
         """*tokens* are the stored ones, None at the very first start."""
         self._auth, self._secrets, self._http = auth, secrets, http
         self._clock, self._store = clock, store
-        first = Tokens(access=secrets.get("access_token", ""), refresh=secrets.get("refresh_token", ""))
-        self._tokens = tokens or first
+        configured = secrets.get("refresh_token", "")
+        origin = hashlib.sha256(configured.encode()).hexdigest()[:16] if configured else ""
+        first = Tokens(access=secrets.get("access_token", ""), refresh=configured, origin=origin)
+        descends = tokens is not None and (not origin or not tokens.origin or tokens.origin == origin)
+        self._tokens = tokens if tokens is not None and descends else first
         self._refreshing = asyncio.Lock()
 
     def adopt(self, stored: Tokens) -> None:
@@ -94,6 +103,8 @@ class Credential:
         if auth.kind == "basic":
             pair = f"{self._secrets.get('user', '')}:{self._secrets.get('password', '')}"
             return {auth.header: "Basic " + base64.b64encode(pair.encode()).decode()}
+        if auth.secret not in self._secrets:
+            raise ConfigError(f"The secret {auth.secret} is missing; `o2c check` lists what a connection needs.")
         return {auth.header: self._value(self._secrets[auth.secret])}
 
     def _value(self, token: str) -> str:
@@ -137,15 +148,19 @@ class Credential:
         else:
             form |= {"client_id": client, "client_secret": secret}
         reply = await self._http.send(Request(method="POST", path=self._token_path(), form=form), headers, {})
+        if reply.status == _TOO_MANY:
+            raise RateLimited("The token endpoint asks to wait.", retry_after(reply))
         if reply.status in _BUSY or reply.status >= _SERVER:
             raise RetryableError(f"The token endpoint answered {reply.status}.")
         if reply.status != _OK:
-            raise AuthError(f"The token endpoint answered {reply.status}; run `o2c connect` again.")
-        answer = reply.json()
+            why = f"The token endpoint answered {reply.status}{_reason(reply)}; run `o2c connect` again."
+            raise AuthError(why)
+        answer = reply.into(_Answer)
         return Tokens(
-            access=str(answer["access_token"]),
-            refresh=str(answer.get("refresh_token") or self._tokens.refresh),
-            expires_at=self._clock() + float(answer.get("expires_in", 1800)),
+            access=answer.access_token,
+            refresh=answer.refresh_token or self._tokens.refresh,
+            expires_at=self._clock() + answer.expires_in,
+            origin=self._tokens.origin,
         )
 
     def _token_path(self) -> str:
@@ -154,3 +169,22 @@ class Credential:
         if self._http.moved and url.startswith("https://"):
             return self._http.origin + urlsplit(url).path
         return url
+
+
+class _Answer(msgspec.Struct):
+    access_token: str
+    refresh_token: str = ""
+    expires_in: float = 1800.0
+
+
+class _Refusal(msgspec.Struct):
+    error: str = ""
+
+
+def _reason(reply: Response) -> str:
+    """Return the OAuth error word of a refusal (invalid_grant), never more of the body."""
+    try:
+        word = reply.into(_Refusal).error
+    except DecodeError:
+        return ""
+    return f" ({word})" if _WORD.fullmatch(word) else ""

@@ -5,16 +5,31 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.core.errors import ConfigError, RetryableError, UncertainError
+from app.core.errors import ConfigError, RejectedError, RetryableError, UncertainError
 from app.core.talk import Request, Response
 
 _LARGEST = 32 * 1024 * 1024
+_CHUNK = 64 * 1024
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class _TooLarge(Exception):
+    """A reply is larger than anything that a platform says."""
+
+
+async def _whole(reply: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in reply.content.iter_chunked(_CHUNK):
+        content += chunk
+        if len(content) > _LARGEST:
+            raise _TooLarge
+    return bytes(content)
 
 
 class GuardedResolver(AbstractResolver):
@@ -40,8 +55,11 @@ class GuardedResolver(AbstractResolver):
 def is_public(address: str) -> bool:
     """Tell whether an IP address is a public one; IPv4 inside IPv6 is unwrapped first."""
     found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if inner is None and found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        found = inner or found
     return found.is_global and not found.is_multicast
 
 
@@ -63,9 +81,18 @@ class HttpClient:
     """Sends one connection's requests."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, *, allow_private: bool, moved: bool = False
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        *,
+        allow_private: bool,
+        moved: bool = False,
+        also: Iterable[str] = (),
     ) -> None:
         """Send relative paths to *base_url*; plain http and literal private addresses need *allow_private*.
+
+        Absolute URLs, as a reply may name them, lead to the base's host or to those of the URLs in *also*; credentials
+        go nowhere else.
 
         *moved* says that the base URL is not the vendor's own (a simulator, a proxy): tokens come from there as well.
         """
@@ -73,6 +100,7 @@ class HttpClient:
         self.moved = moved
         self._base = base_url.rstrip("/")
         self._host = urlsplit(self._base).hostname or ""
+        self._hosts = {self._host, *(urlsplit(url).hostname or "" for url in also)}
         self._allow_private = allow_private
         self._check(self._base)
 
@@ -107,6 +135,8 @@ class HttpClient:
         """
         url = self.url(request)
         self._check(url)
+        if (urlsplit(url).hostname or "") not in self._hosts:
+            raise RejectedError(f"A request of {self._host} leads to another host, where its credential must not go.")
         body, content_type = request.content()
         sent = {"Accept": "application/json", **headers, **request.headers}
         if content_type:
@@ -120,11 +150,12 @@ class HttpClient:
                 data=body or None,
                 allow_redirects=False,
             ) as reply:
-                content = await reply.content.read(_LARGEST + 1)
-                while not reply.content.at_eof() and len(content) <= _LARGEST:
-                    content += await reply.content.read(_LARGEST + 1 - len(content))
+                content = await _whole(reply)
                 received = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(status=reply.status, headers=received, body=content)
+        except _TooLarge as error:
+            message = f"{self._host} answered with more than {_LARGEST} bytes."
+            raise (UncertainError if request.mutates else RejectedError)(message) from error
         except aiohttp.ClientConnectorError as error:
             raise RetryableError(f"{self._host} cannot be reached ({type(error).__name__}).") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from app.core.errors import ConfigError, RetryableError, UncertainError
+from app.core.errors import ConfigError, RejectedError, RetryableError, UncertainError
 from app.core.http import HttpClient, is_public, new_session
 from app.core.talk import Request
 
@@ -72,3 +72,16 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused() -> None:
 )
 def test_public_addresses(address: str, public: bool) -> None:  # noqa: FBT001 - a table
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize("address", ["2002:a00:1::", "64:ff9b::a00:1", "0.0.0.0", "224.0.0.1", "100.64.0.1", "::"])  # noqa: S104 - refused
+def test_private_addresses_in_other_clothes(address: str) -> None:
+    assert not is_public(address)
+
+
+async def test_credentials_go_to_no_other_host() -> None:
+    async with new_session(allow_private=False, timeout=5) as session:
+        client = HttpClient(session, "https://api.example.com", allow_private=False, also=("https://id.example.com/t",))
+        for url in ("https://evil.example.net/next", "https://api.example.com.evil.example.net/"):
+            with pytest.raises(RejectedError):
+                await client.send(Request(method="GET", path=url), {"Authorization": "secret"}, {})

@@ -1,0 +1,132 @@
+"""Credentials: one refresh at a time, stored before use, refused in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from app.core.auth import Credential, Tokens, Vault
+from app.core.errors import AuthError, ConfigError, DecodeError, RateLimited, RetryableError
+from app.core.http import HttpClient
+from app.core.talk import Request, Response
+from schemas.platform import Auth
+
+OAUTH = Auth(kind="oauth2", token_url="/token", rotates=True)
+SECRETS = {"client_id": "app", "client_secret": "hush", "refresh_token": "r0"}
+
+
+class TokenEndpoint(HttpClient):
+    """Answers refreshes in turn; what it gave is what the next refresh must show."""
+
+    def __init__(self, *replies: Response) -> None:
+        self.moved = False
+        self.replies = list(replies)
+        self.forms: list[Mapping[str, str]] = []
+
+    async def send(self, request: Request, headers: Mapping[str, str], params: Mapping[str, str]) -> Response:
+        await asyncio.sleep(0)
+        self.forms.append({**(request.form or {}), **headers})
+        if self.replies:
+            return self.replies.pop(0)
+        number = len(self.forms)
+        body = {"access_token": f"a{number}", "refresh_token": f"r{number}", "expires_in": 1800}
+        return Response(status=200, body=json.dumps(body).encode())
+
+
+class Desk:
+    """A credential with its clock and what it stored."""
+
+    def __init__(self, *replies: Response, tokens: Tokens | None = None, auth: Auth = OAUTH) -> None:
+        self.now, self.stored, self.used = 1_000.0, [], []  # type: ignore[var-annotated]
+        self.endpoint = TokenEndpoint(*replies)
+        self.credential = Credential(
+            auth, SECRETS, self.endpoint, clock=lambda: self.now, store=self._store, tokens=tokens
+        )
+
+    async def _store(self, tokens: Tokens) -> None:
+        assert self.credential.access != tokens.access, "stored before it is used"
+        self.stored.append(tokens)
+
+
+async def test_eight_callers_make_one_refresh_and_it_is_stored_before_use() -> None:
+    desk = Desk()
+    found = await asyncio.gather(*(desk.credential.headers() for _ in range(8)))
+    assert found == [{"Authorization": "Bearer a1"}] * 8
+    assert len(desk.endpoint.forms) == 1
+    assert [tokens.refresh for tokens in desk.stored] == ["r1"]
+
+
+async def test_the_rotated_token_is_the_next_one_shown() -> None:
+    desk = Desk()
+    await desk.credential.headers()
+    desk.now += 1_750
+    assert await desk.credential.headers() == {"Authorization": "Bearer a2"}
+    assert [form["refresh_token"] for form in desk.endpoint.forms] == ["r0", "r1"]
+
+
+async def test_a_refused_grant_is_named_without_the_body() -> None:
+    body = b'{"error": "invalid_grant", "error_description": "token r0 of jane@example.com"}'
+    desk = Desk(Response(status=400, body=body))
+    with pytest.raises(AuthError, match="invalid_grant") as caught:
+        await desk.credential.headers()
+    assert "r0" not in str(caught.value)
+    assert "jane" not in str(caught.value)
+    assert desk.stored == []
+
+
+async def test_a_busy_token_endpoint_is_tried_again_later() -> None:
+    desk = Desk(Response(status=429, headers={"retry-after": "7"}), Response(status=503))
+    with pytest.raises(RateLimited) as caught:
+        await desk.credential.headers()
+    assert caught.value.retry_after == 7
+    with pytest.raises(RetryableError):
+        await desk.credential.headers()
+    assert await desk.credential.headers() == {"Authorization": "Bearer a3"}
+
+
+async def test_a_token_reply_without_a_token_is_unreadable() -> None:
+    desk = Desk(Response(status=200, body=b"[]"))
+    with pytest.raises(DecodeError):
+        await desk.credential.headers()
+
+
+async def test_stored_tokens_are_used_until_the_configuration_names_a_new_one() -> None:
+    first = Desk()
+    await first.credential.headers()
+    (stored,) = first.stored
+    assert Desk(tokens=stored).credential.access == "a1"
+    changed = Credential(
+        OAUTH, {**SECRETS, "refresh_token": "again"}, TokenEndpoint(), clock=lambda: 0.0, store=first._store,
+        tokens=stored,
+    )  # fmt: skip
+    assert changed.access == ""
+
+
+async def test_basic_clients_send_no_secret_in_the_form() -> None:
+    desk = Desk(auth=Auth(kind="client_credentials", token_url="/token", basic_client=True))
+    await desk.credential.headers()
+    (form,) = desk.endpoint.forms
+    assert form["Authorization"] == "Basic YXBwOmh1c2g="
+    assert "client_secret" not in form
+
+
+def test_sealed_tokens_open_only_under_their_key() -> None:
+    tokens = Tokens(access="secret-access", refresh="secret-refresh", expires_at=5.0)
+    sealed = Vault("one").seal(tokens)
+    assert b"secret" not in sealed
+    assert Vault("one").open(sealed) == tokens
+    with pytest.raises(ConfigError):
+        Vault("two").open(sealed)
+    with pytest.raises(ConfigError):
+        Vault("")
+
+
+async def test_a_missing_secret_is_named() -> None:
+    credential = Credential(
+        Auth(kind="bearer"), {}, TokenEndpoint(), clock=lambda: 0.0, store=Desk()._store, tokens=None
+    )
+    with pytest.raises(ConfigError, match="token"):
+        await credential.headers()
