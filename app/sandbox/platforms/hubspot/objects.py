@@ -8,9 +8,10 @@ from typing import Any
 from app.sandbox.faults import Injector
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.model import Kind
-from app.sandbox.platforms.hubspot.portal import Portal, Record, Values, gone, stamp
-from app.sandbox.platforms.hubspot.refusals import Refused
+from app.sandbox.platforms.hubspot.portal import Portal, Record, Values
+from app.sandbox.platforms.hubspot.refusals import Refused, gone
 from app.sandbox.platforms.hubspot.search import search
+from app.sandbox.platforms.hubspot.times import stamp
 
 BATCH, LIST = 100, 100
 Answer = tuple[int, dict[str, Any] | None]
@@ -141,7 +142,7 @@ class Objects:
                     raise
                 lost.append(id_)
         rows = [self._shown(record, asked.get("properties") or []) for record in found]
-        return self._done(200, rows, [gone(lost, kind).item("")] if lost else [])
+        return self._done(200, rows, [gone(lost, kind.singular.upper()).item("")] if lost else [])
 
     def _batch_write(self, kind: Kind, action: str, inputs: list[dict[str, Any]], source: str) -> Answer:
         """Write one input after the other; without trace ids one refusal refuses the whole batch."""

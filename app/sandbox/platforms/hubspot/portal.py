@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.model import Kind, Pipeline, Stage
 from app.sandbox.platforms.hubspot.refusals import Refused, invalid, missing
+from app.sandbox.platforms.hubspot.times import dated, stamp
 
 Values = dict[str, str | None]
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _STATUSES = {"draft", "open", "paid", "voided"}
-_DAY_MS = 86_400_000
+_LOOKS = 20
 _CENT = Decimal("0.01")
 
 
@@ -46,29 +47,19 @@ class Record:
     looks: list[tuple[datetime, Values, bool]] = field(default_factory=list)
 
 
-def stamp(at: datetime) -> str:
-    """Return *at* as HubSpot writes it: UTC with milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def millis(at: datetime) -> int:
-    """Return *at* in epoch milliseconds."""
-    return round(at.timestamp() * 1000)
-
-
-def moment(value: str) -> datetime:
-    """Return an ISO text or epoch milliseconds as a time; ValueError when it is neither."""
-    if value.lstrip("-").isdigit():
-        return datetime.fromtimestamp(int(value) / 1000, UTC)
-    at = datetime.fromisoformat(value)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 class Portal:
     """Everything one account holds."""
 
-    def __init__(self, clock: Callable[[], datetime], tell: Callable[[Change], None]) -> None:
-        self.clock, self._tell = clock, tell
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        tell: Callable[[Change], None],
+        visible: Callable[[datetime], bool] = lambda _: False,
+    ) -> None:
+        """*visible* tells whether searches show a change at once, so that no older look need be kept."""
+        self.clock, self._tell, self._visible = clock, tell, visible
+        self.touched: dict[str, dict[str, None]] = {kind.name: {} for kind in model.KINDS}
+        self._holders: dict[tuple[str, str], dict[str, Record]] = {}
         self.records: dict[str, dict[str, Record]] = {kind.name: {} for kind in model.KINDS}
         self.links: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
         self.properties, self.pipelines = model.properties(), model.pipelines()
@@ -97,9 +88,8 @@ class Portal:
         definition = self.properties[kind.name].get(name)
         if definition is None or not definition.unique:
             raise Refused(400, f"Property {name} is not a unique property of {kind.singular}.")
-        wanted = value.lower()
-        rows = self.records[kind.name].values()
-        return next((row for row in rows if not row.archived and (row.values.get(name) or "").lower() == wanted), None)
+        holder = self._holders.get((kind.name, name), {}).get(value.lower())
+        return None if holder is None or holder.archived else holder
 
     def linked(self, record: Record, kind: Kind) -> list[str]:
         """Return the ids of *kind* that *record* is associated with and that still exist."""
@@ -128,6 +118,7 @@ class Portal:
         record = Record(kind, str(self._last_id), at, at, values)
         self._defaults(record)
         self.records[kind.name][record.id] = record
+        self._hold(record, values)
         self._settle(record, at)
         self._tell(Change("creation", kind, record.id, at, source, {"changeFlag": "CREATED"}))
         for name, value in values.items():
@@ -142,7 +133,9 @@ class Portal:
         if not changed:
             return record
         self._may(record, changed)
-        record.values.update(changed)
+        self._release(record, changed)
+        record.values = {**record.values, **changed}
+        self._hold(record, changed)
         at = self.now()
         self._settle(record, at)
         for name, value in changed.items():
@@ -153,10 +146,28 @@ class Portal:
     def archive(self, record: Record, source: str) -> None:
         """Put a record into the bin."""
         at = self.now()
-        record.archived, record.archived_at = True, at
-        self._settle(record, at)
+        self._bin(record, at)
         self._tell(Change("deletion", record.kind, record.id, at, source, {"changeFlag": "DELETED"}))
         self._refresh(record)
+
+    def _bin(self, record: Record, at: datetime) -> None:
+        self._release(record, record.values)
+        record.values = dict(record.values)
+        record.archived, record.archived_at = True, at
+        self._settle(record, at)
+
+    def _hold(self, record: Record, values: Values) -> None:
+        """Remember who holds the unique values among *values*."""
+        known = self.properties[record.kind.name]
+        for name, value in values.items():
+            if value and name in known and known[name].unique:
+                self._holders.setdefault((record.kind.name, name), {})[value.lower()] = record
+
+    def _release(self, record: Record, values: Iterable[str]) -> None:
+        for name in values:
+            held = record.values.get(name)
+            if held and self._holders.get((record.kind.name, name), {}).get(held.lower()) is record:
+                del self._holders[record.kind.name, name][held.lower()]
 
     def merge(self, primary: Record, other: Record, source: str) -> Record:
         """Merge two records: the result has a new id, both old ones are gone (deals) or lead to it (contacts)."""
@@ -165,8 +176,7 @@ class Portal:
             for kind in model.KINDS:
                 for id_ in self.linked(record, kind):
                     self.link(merged, self.records[kind.name][id_], source)
-            record.archived, record.archived_at = True, merged.created
-            self._settle(record, merged.created)
+            self._bin(record, merged.created)
         detail = {
             "primaryObjectId": int(primary.id),
             "mergedObjectIds": [int(other.id)],
@@ -236,7 +246,7 @@ class Portal:
         if name == "hs_tax_rate_group_id" and text not in self.tax_rates:
             raise invalid(name, "INVALID_OPTION", f"{text} was not one of the allowed options")
         if definition.type in {model.DATE, model.MOMENT}:
-            text = _dated(name, text, day=definition.type == model.DATE)
+            text = dated(name, text, day=definition.type == model.DATE)
         if name == "email" and kind.name == "contacts" and not _EMAIL.match(text):
             raise invalid(name, "INVALID_EMAIL", f"Email address {text} is invalid")
         if name == "hs_invoice_status" and text not in _STATUSES:
@@ -307,8 +317,10 @@ class Portal:
             values["hs_is_closed_won"], values["hs_is_closed_lost"] = str(won).lower(), str(closed and not won).lower()
         if kind.name == "line_items":
             self._price(values)
-        record.looks.append((at, dict(values), record.archived))
-        del record.looks[:-20]
+        record.looks.append((at, values, record.archived))
+        del record.looks[: -1 if self._visible(at) else -_LOOKS]
+        self.touched[kind.name].pop(record.id, None)
+        self.touched[kind.name][record.id] = None
 
     def _price(self, line: Values) -> None:
         quantity, price = (Decimal(line.get(name) or "0") for name in ("quantity", "price"))
@@ -333,7 +345,8 @@ class Portal:
             return sum((Decimal(row.get(name) or "0") for row in rows), Decimal(0))
 
         billed, paid = total("line_items", "hs_post_tax_amount"), total("commerce_payments", "hs_initial_amount")
-        values, before = invoice.values, dict(invoice.values)
+        before = invoice.values
+        values = invoice.values = dict(before)
         values["hs_amount_billed"], values["hs_amount_paid"] = f"{billed:.2f}", f"{paid:.2f}"
         values["hs_balance_due"] = f"{billed - paid:.2f}"
         status = values.get("hs_invoice_status")
@@ -363,22 +376,3 @@ def _text(raw: object) -> str | None:
     if raw is None or raw == "":
         return None
     return str(raw).lower() if isinstance(raw, bool) else str(raw)
-
-
-def _dated(name: str, text: str, *, day: bool) -> str:
-    try:
-        if day and not text.isdigit():
-            return date.fromisoformat(text).isoformat()
-        if day and int(text) % _DAY_MS:
-            raise invalid(name, "INVALID_DATE", f"{text} is at a time of day: dates must be midnight UTC.")
-        at = moment(text)
-    except ValueError as error:
-        raise invalid(name, "INVALID_DATE", f"{text} was not a valid date.") from error
-    return at.date().isoformat() if day else stamp(at)
-
-
-def gone(ids: Iterable[str], kind: Kind) -> Refused:
-    """Return the refusal that a batch read lists for ids that are not there."""
-    what = kind.singular.upper()
-    message = f"Could not get some {what} objects, they may be deleted or not exist. Check that ids are valid."
-    return Refused(404, message, "OBJECT_NOT_FOUND", context={"ids": list(ids)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -60,3 +61,9 @@ def missing(kind: str, id_: str) -> Refused:
     """Return the refusal of an id that is not there."""
     del kind
     return Refused(404, "resource not found", "OBJECT_NOT_FOUND", context={"id": [id_]})
+
+
+def gone(ids: Iterable[str], what: str) -> Refused:
+    """Return the refusal that a batch read lists for ids that are not there."""
+    message = f"Could not get some {what} objects, they may be deleted or not exist. Check that ids are valid."
+    return Refused(404, message, "OBJECT_NOT_FOUND", context={"ids": list(ids)})

@@ -9,8 +9,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.sandbox.platforms.hubspot import model
-from app.sandbox.platforms.hubspot.portal import Portal, Record, Values, millis, moment
+from app.sandbox.platforms.hubspot.portal import Portal, Record, Values
 from app.sandbox.platforms.hubspot.refusals import Refused
+from app.sandbox.platforms.hubspot.times import millis, moment
 
 WINDOW, PAGE, GROUPS = 10_000, 200, 6
 Key = Decimal | str
@@ -39,7 +40,7 @@ def search(
     types = {name: definition.type for name, definition in portal.properties[kind.name].items()}
     rows = [
         (record, values)
-        for record, values in _index(portal, kind, visible)
+        for record, values in _index(portal, kind, visible, _since(kind, groups))
         if not groups or any(all(_fits(types, values, one) for one in group["filters"]) for group in groups)
     ]
     _sort(rows, asked.get("sorts") or [], types)
@@ -48,8 +49,22 @@ def search(
     return page, len(rows), more
 
 
-def _index(portal: Portal, kind: model.Kind, visible: Callable[[datetime], bool]) -> Iterator[tuple[Record, Values]]:
-    for record in portal.records[kind.name].values():
+def _since(kind: model.Kind, groups: list[Any]) -> datetime | None:
+    """Return the time before which nothing can be found, None when the filters do not say."""
+    filters = groups[0]["filters"] if len(groups) == 1 else []
+    named = [one for one in filters if one["propertyName"] == kind.modified and one["operator"] in {"GTE", "GT", "EQ"}]
+    return moment(str(named[0]["value"])) if named else None
+
+
+def _index(
+    portal: Portal, kind: model.Kind, visible: Callable[[datetime], bool], since: datetime | None
+) -> Iterator[tuple[Record, Values]]:
+    """Walk from the newest change to the oldest, and stop where all are older than *since*."""
+    records = portal.records[kind.name]
+    for id_ in reversed(portal.touched[kind.name]):
+        record = records[id_]
+        if since is not None and record.updated < since:
+            return
         seen = [look for look in record.looks if visible(look[0])]
         if seen and not seen[-1][2]:
             yield record, seen[-1][1]

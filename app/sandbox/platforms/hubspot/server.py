@@ -17,9 +17,10 @@ from app.sandbox.platforms.hubspot.associations import Associations
 from app.sandbox.platforms.hubspot.books import books
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
 from app.sandbox.platforms.hubspot.people import People
-from app.sandbox.platforms.hubspot.portal import Change, Portal, millis
+from app.sandbox.platforms.hubspot.portal import Change, Portal
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.settings import Settings
+from app.sandbox.platforms.hubspot.times import millis
 
 APP, PORTAL, TTL = 39_522_895, "48975575", 1800
 CLIENT = ("sandbox-client", "sandbox-secret")
@@ -34,7 +35,7 @@ class HubspotSandbox(Sandbox):
 
     def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
         super().__init__(account if account.isdigit() else PORTAL, **settings)
-        self.portal = Portal(self.clock, self._tell)
+        self.portal = Portal(self.clock, self._tell, self.visible)
         self.objects = Objects(self.portal, self.injector, self.visible)
         self.associations, self.settings = Associations(self.portal), Settings(self.portal)
         self.verbs = People(self.portal).verbs()

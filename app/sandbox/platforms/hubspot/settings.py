@@ -6,8 +6,9 @@ from typing import Any
 
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.objects import Answer, kind_of
-from app.sandbox.platforms.hubspot.portal import Portal, stamp
+from app.sandbox.platforms.hubspot.portal import Portal
 from app.sandbox.platforms.hubspot.refusals import Refused
+from app.sandbox.platforms.hubspot.times import stamp
 
 
 class Settings:
