@@ -46,6 +46,8 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     generation: int = 0
     digest: str = ""
     """Of what was asked for last."""
+    asked: tuple[str, ...] = ()
+    """Names of the fields asked for last: until the answer, what they show is no edit."""
     policy: str = ""
     asked_at: Instant | None = None
     outcome: Outcome | None = None

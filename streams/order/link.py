@@ -129,7 +129,9 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     if event is None or any(anchor_key(event.tenant, anchor) not in row.answers for anchor in event.anchors):
         return Linked(row=row, messages=questions, due_at=_due(row))
     shares = _shares(row, event)
-    gone = {order: "0" for order in row.shares if order not in shares}
+    mark = read_mark(event.mirror_of)
+    left = {*row.shares, *((mark.order,) if mark is not None and shares else ())}
+    gone = dict.fromkeys(sorted(left - shares.keys()), "0")
     version = row.share_version + (shares != {key: value for key, value in row.shares.items() if value != "0"})
     after = msgspec.structs.replace(row, shares={**gone, **shares}, share_version=version)
     placed = tuple(

@@ -8,11 +8,12 @@ from datetime import datetime
 import msgspec
 
 from schemas.commands import Command, Result
-from schemas.events import ChangeEvent
+from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder
+from schemas.refs import ObjectRef
 from schemas.state import OrderState
 from streams.order.derive import derive
-from streams.order.merge import advance_bases, bind_marks, merge, merge_result, with_writes
+from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, with_writes
 from streams.order.plan import plan
 from streams.order.world import World
 
@@ -39,6 +40,7 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
     public: PublicOrder | None = None
     commands: tuple[Command, ...] = ()
+    hints: tuple[Hint, ...] = ()
     shadow: bool = False
 
 
@@ -47,15 +49,18 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
 
     The observations after it depend only on which inputs were seen; an input that changes nothing plans nothing new.
     """
-    merged = state
+    merged, again = state, set[ObjectRef]()
     for one in inputs:
+        if isinstance(one, Seen) and tied(merged, one.event):
+            again.add(one.event.object)
         merged = _merged(merged, one)
     merged = bind_marks(merged)
+    hints = tuple(Hint(tenant=state.tenant, object=ref, reason="tie") for ref in sorted(again))
     if merged == state and not any(isinstance(one, Tick) for one in inputs):
-        return Stepped(state=state, changed=False)
+        return Stepped(state=state, changed=False, hints=hints)
     derived = derive(merged, world)
     if derived is None:
-        return Stepped(state=merged, changed=merged != state)
+        return Stepped(state=merged, changed=merged != state, hints=hints)
     merged = advance_bases(msgspec.structs.replace(merged, agreed=derived.agreed))
     planned = plan(merged, derived, world, now)
     after = with_writes(merged, planned.writes) if planned.writes else merged
@@ -66,6 +71,7 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         changed=after != state,
         public=msgspec.structs.replace(derived.public, findings=found),
         commands=planned.commands,
+        hints=hints,
         shadow=planned.shadow,
     )
 

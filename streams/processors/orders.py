@@ -138,6 +138,8 @@ class Orders:
 
     def _outs(self, before: OrderState, stepped: Stepped, world: World) -> list[Out]:
         outs = [self._command(command) for command in stepped.commands] if not stepped.shadow else []
+        hints = self._prefix + topics.HINTS
+        outs += [Out(hints, hint.object.connection.encode(), _ENCODE(hint)) for hint in stepped.hints]
         if not stepped.changed:
             return outs
         known = set(binds(before, world))

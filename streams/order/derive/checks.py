@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Literal
 
 from schemas.facts import Credit, Invoice, Order
 from schemas.findings import Finding
@@ -58,7 +59,7 @@ def _totals(order: Order, flow: Flow) -> Iterator[Finding]:
     billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
     off = rounded(order.payable_amount - billed, order.currency)
     if abs(off) > flow.rounding_cap:
-        severity = "warn" if order.tax_amount is None else "block"
+        severity: Literal["block", "warn"] = "warn" if order.tax_amount is None else "block"
         yield Finding(
             "totals_differ", severity, f"Lines add up to {billed:f}, the total is {order.payable_amount:f}.", "",
             "correct the order, or raise rounding_cap",

@@ -81,6 +81,11 @@ def _shown(value: str, record: WriteRecord | None, look: Observation, name: str)
     return value
 
 
+def _in_flight(record: WriteRecord | None, name: str) -> bool:
+    """Tell whether our own write of the field may be what is shown: delivery says `stale` if it is not."""
+    return record is not None and record.outcome in {None, "uncertain"} and name in record.asked
+
+
 def _reference(one: Participant, agreed: Agreed | None, name: str) -> str | None:
     if one.record is not None and name in one.record.base:
         return one.record.base[name].made
@@ -94,7 +99,13 @@ def _agree(
     if agreed is None:
         first = next((one for one in there if one.look.object == giver.object), there[0])
         return Agreed(first.value, first.key, seen), None
-    edited = [one for one in there if (known := _reference(one, agreed, name)) is not None and one.value != known]
+    edited = [
+        one
+        for one in there
+        if not _in_flight(one.record, name)
+        and (known := _reference(one, agreed, name)) is not None
+        and one.value != known
+    ]
     values = {one.value for one in edited if one.value != agreed.value}
     if not values:
         return Agreed(agreed.value, agreed.source, seen), None

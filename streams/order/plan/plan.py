@@ -147,16 +147,13 @@ def _drifted(desk: Desk) -> Iterator[Finding]:
 
 
 def _stopped(desk: Desk) -> Iterator[Finding]:
-    """Name the writes that are refused for good or reverted again and again, and what people changed of a status."""
+    """Name the writes that are refused for good."""
     for record in desk.state.writes.values():
         if record.connection != desk.name:
             continue
         if record.stopped:
             message = f"{desk.name} refused {record.capability}: {record.reason}"
             yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")
-        if _reverts(record, record.digest) >= _REVERTS:
-            message = f"{desk.name} took back the same value {_REVERTS} times; it is not written again."
-            yield Finding("reverted", "warn", message, record.key, "find out what changes it there")
 
 
 def _create(
@@ -191,8 +188,8 @@ def _set(
     wish = digest(missing)
     if record is not None and not _again(record, wish, desk, world, now):
         return Move(due_at=_patience(record, desk, wish))
-    if record is not None and _reverts(record, wish) >= _REVERTS:
-        return _NOTHING
+    if record is not None and _took_back(record, wish):
+        return Move(finding=_reverted(desk, record))
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _NOTHING
@@ -250,8 +247,15 @@ def _patience(record: WriteRecord, desk: Desk, wish: str) -> datetime | None:
     return record.asked_at + _wait(desk)
 
 
-def _reverts(record: WriteRecord, wish: str) -> int:
-    return sum(1 for reverted in record.reverted if reverted == wish)
+def _took_back(record: WriteRecord, wish: str) -> bool:
+    """Tell whether the system took the same value back for the third time: once when first written, twice after."""
+    earlier = sum(1 for reverted in record.reverted if reverted == wish)
+    return record.outcome == "confirmed" and record.digest == wish and earlier + 1 >= _REVERTS
+
+
+def _reverted(desk: Desk, record: WriteRecord) -> Finding:
+    message = f"{desk.name} took back the same value {_REVERTS} times; it is not written again."
+    return Finding("reverted", "warn", message, record.key, "find out what changes it there")
 
 
 def _command(
@@ -297,6 +301,7 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
         first,
         id=command.id if creates else first.id,
         digest=command.digest,
+        asked=tuple(sorted(command.fields)),
         asked_at=now,
         outcome=None,
         reverted=reverted,

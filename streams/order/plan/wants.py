@@ -18,6 +18,8 @@ from streams.order.plan.documents import billed, documents
 from streams.order.plan.want import Want, write_key
 
 _ENDS = frozenset(("cancelled", "void"))
+_FULL = frozenset(("paid", "overpaid", "refunded"))
+_PART = frozenset(("partially_paid", "partially_refunded", "paid"))
 _TAKEN_BACK = frozenset(("failed", "cancelled", "reversed", "void", "returned"))
 
 
@@ -286,8 +288,11 @@ def lowers(facts: Order, word: str) -> bool:
 def _cause(desk: Desk, record: WriteRecord | None, facts: Order) -> bool:
     """Tell whether the state explains a step back: we wrote the shown word, and what justified it was undone."""
     pair = record.base.get("status") if record is not None else None
-    ours = pair is not None and shown_word(facts) in (pair.sent, pair.made)
-    return ours and (shown_word(facts) in _ENDS or any(_undone(look) for look in desk.state.objects.values()))
+    there, word = shown_word(facts), desk.derived.public.headline
+    if pair is None or there not in (pair.sent, pair.made):
+        return False
+    counted = there in _FULL and word in _PART
+    return counted or there in _ENDS or any(_undone(look) for look in desk.state.objects.values())
 
 
 def _undone(look: Observation) -> bool:
