@@ -132,7 +132,7 @@ async def _type_payments(session: aiohttp.ClientSession, stack: Stack, player: P
         there = held(json.loads(line) for line in (await reply.text()).splitlines())
     invoices = {
         order: str(there[key].documents[0]["id"])
-        for order, key in deals.items()
+        for order, key in {**shop, **deals}.items()
         if key in there and there[key].documents
     }
     await player.type_payments("books", invoices)

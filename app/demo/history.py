@@ -1,8 +1,8 @@
 """Order histories as plain rows: generated, or read from JSON lines or CSV.
 
 A row is {"at", "order", "type", "data"}. Types: order.created, payment.recorded, order.shipped, order.delivered,
-order.refunded, order.canceled, order.paid_in_ledger (typed by the bookkeeper), deal.won, deal.paid (typed into the ledger) and
-deal.charged (by the payment processor); others are passed over and counted.
+order.refunded, order.canceled, order.paid_in_ledger (typed by the bookkeeper), deal.won, deal.paid (typed into the
+ledger) and deal.charged (by the payment processor); others are passed over and counted.
 Amounts are decimal strings.
 """
 
@@ -12,6 +12,7 @@ import csv
 import gzip
 import json
 import random
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,7 +114,8 @@ def _basket(dice: random.Random, order: str) -> tuple[dict[str, Any], Decimal]:
         net = Decimal(price) * quantity
         total += net + (net * _RATE / 100).quantize(CENT)
         lines.append({"sku": sku, "title": title, "quantity": quantity, "price": price, "tax_rate": str(_RATE)})
-    email = name.lower().replace(" ", ".").replace("'", "") + "@example.com"
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    email = plain.lower().replace(" ", ".").replace("'", "") + "@example.com"
     data = {
         "reference": order,
         "name": name,
