@@ -19,7 +19,7 @@ from streams.order.merge import is_gone
 from streams.order.world import World
 
 SHARED = ("note", "po_number", "email", "due_date")
-_SHOWING = ("upsert_order", "upsert_invoice", "upsert_sales_receipt")
+_SHOWING = ("upsert_order", "upsert_invoice", "upsert_sales_receipt", "request_payment")
 
 
 class Participant(msgspec.Struct, frozen=True):
@@ -53,7 +53,11 @@ def agree(
 
 def participants(state: OrderState, flow: Flow, giver: Observation, world: World, name: str) -> list[Participant]:
     """Return the living objects that show field *name* and take part: the key-giver and the flow's targets."""
-    records = {record.bound.key: record for record in state.writes.values() if record.bound is not None}
+    records = {
+        record.bound.key: record
+        for record in state.writes.values()
+        if record.bound is not None and record.capability in _SHOWING
+    }
     wanted = {target.connection for target in flow.targets if name in target.fields}
     found = []
     for look in sorted(state.objects.values(), key=lambda one: one.object):

@@ -1,0 +1,116 @@
+"""A fake platform: holds documents, commits slowly, normalises, hides new records from searches for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from schemas.commands import Command
+from schemas.events import Anchor, ChangeEvent, Version
+from schemas.facts import Facts, Invoice, Order, Payment
+from schemas.refs import ObjectRef
+from tests.simulator.company import TENANT
+
+_KINDS = {
+    "upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit",
+    "record_shipment": "shipment",
+}  # fmt: skip
+
+
+@dataclass
+class Doc:
+    """One document as the platform really holds it."""
+
+    id: str
+    kind: str
+    facts: Facts
+    mark: str | None
+    parents: dict[str, str]
+    made_at: datetime
+    revision: int = 1
+    gone: bool = False
+
+
+@dataclass
+class FakePlatform:
+    """One account of one system."""
+
+    name: str
+    lag: timedelta = timedelta(0)
+    normalise: Callable[[Facts], Facts] = lambda facts: facts
+    refuses: set[str] = field(default_factory=set)
+    docs: dict[str, Doc] = field(default_factory=dict)
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    """(capability, order key) of every write that took effect."""
+
+    def ref(self, doc: Doc) -> ObjectRef:
+        return ObjectRef(self.name, self.name[0], doc.kind, doc.id)
+
+    def of(self, kind: str) -> list[Doc]:
+        return [doc for doc in self.docs.values() if doc.kind == kind and not doc.gone]
+
+    def add(self, kind: str, facts: Facts, now: datetime, mark: str | None = None, **parents: str) -> Doc:
+        doc = Doc(f"{self.name}-{len(self.docs) + 1}", kind, self.normalise(facts), mark, parents, now)
+        self.docs[doc.id] = doc
+        return doc
+
+    def edit(self, doc: Doc, **changes: Any) -> Doc:
+        doc.facts = self.normalise(msgspec.structs.replace(doc.facts, **changes))
+        doc.revision += 1
+        return doc
+
+    def find(self, mark: str, now: datetime) -> Doc | None:
+        """Search as the platform does: records younger than the lag are missed."""
+        seen = [doc for doc in self.docs.values() if doc.mark == mark and doc.made_at + self.lag <= now]
+        return seen[0] if seen else None
+
+    def apply(self, command: Command, now: datetime) -> Doc:
+        """Carry a write out; the platform has no idempotency of its own."""
+        self.writes.append((command.capability, command.order))
+        if command.capability == "set_status":
+            return self.edit(self.docs[command.bound_id], headline=command.status, stage=command.status)
+        if command.capability == "reverse_payment":
+            return self.edit(self.docs[command.links["payment"]], status="reversed")
+        if command.kind == "set":
+            return self.edit(self.docs[command.bound_id], **self._changes(command))
+        texts = {name: command.fields[name] for name in ("note",) if name in command.fields}
+        facts = msgspec.structs.replace(command.facts, **texts) if hasattr(command.facts, "note") else command.facts
+        if isinstance(facts, Order):
+            facts = msgspec.structs.replace(facts, headline="open", stage="open")
+        return self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
+
+    def _changes(self, command: Command) -> dict[str, Any]:
+        wanted = {name: getattr(command.facts, name) for name in command.changes if name != "note"}
+        return {**wanted, **({"note": command.fields["note"]} if "note" in command.changes else {})}
+
+    def event(self, doc: Doc, stamp: tuple[int, int], *, hook: bool = False, order: str = "") -> ChangeEvent:
+        """Return what a look at *doc* shows; *hook* makes it a webhook with the platform's revision only."""
+        version = Version(native=doc.revision if self.name == "shop" else 0, read=True, epoch=stamp[0], seq=stamp[1])
+        return ChangeEvent(
+            tenant=TENANT,
+            object=self.ref(doc),
+            facts=None if doc.gone else doc.facts,
+            presence="deleted" if doc.gone else "present",
+            version=Version(native=doc.revision) if hook else version,
+            mirror_of=doc.mark,
+            anchors=() if doc.gone else self._anchors(doc),
+            origin="webhook" if hook else "read",
+            order=order,
+        )
+
+    def _anchors(self, doc: Doc) -> tuple[Anchor, ...]:
+        here = self.name[0]
+        if "shares" in doc.parents:
+            pairs = [pair.split("=") for pair in doc.parents["shares"].split(",")]
+            return tuple(Anchor("object", ObjectRef(self.name, here, "invoice", id_), share) for id_, share in pairs)
+        if "invoice" in doc.parents:
+            share = f"{doc.facts.amount}" if isinstance(doc.facts, Payment) else None
+            return (Anchor("object", ObjectRef(self.name, here, "invoice", doc.parents["invoice"]), share),)
+        if "order" in doc.parents:
+            return (Anchor("order", ObjectRef(self.name, here, "order", doc.parents["order"])),)
+        number = doc.parents.get("number") or (doc.facts.reference if isinstance(doc.facts, Invoice) else "")
+        return (Anchor("number", ObjectRef("", "", "number", number)),) if number and doc.mark is None else ()
