@@ -3,62 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import TopicPartition
 
+from streams.engine.changelog import Changelog
 from streams.engine.fold import TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
-from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, header_of, state_of, unpack_header
 from streams.engine.partitioner import partition_of
-from streams.engine.recovery import apply, read_range
-from streams.engine.ship import parcels_of
-from streams.engine.store import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from streams.engine.broadcast import Broadcast
     from streams.engine.fold import Processor
-    from streams.engine.instruments import Instruments
-    from streams.engine.settings import WorkerSettings
-    from streams.engine.ship import Addressed, Landed, Shipper
+    from streams.engine.ship import Addressed
     from streams.engine.store import Store
+    from streams.engine.surroundings import Surroundings
 
 _log = structlog.get_logger(__name__)
 _IDLE = 5.0
+_NOTE_EVERY = 5.0
 ORIGIN = "o2c-origin"
 FORWARDED = "o2c-forwarded"
-
-
-class Guard(Protocol):
-    """Knows whether this worker still is a member of its group."""
-
-    async def check(self, generation: int) -> None:
-        """Return when the group was heard of lately in *generation*; raise Fenced when it moved on."""
-        ...
-
-    def current(self, generation: int) -> bool:
-        """Return whether *generation* still is the group's."""
-        ...
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all partitions of one worker share."""
-
-    settings: WorkerSettings
-    shipper: Shipper
-    broadcast: Broadcast
-    instruments: Instruments
-    guard: Guard
-    now: Callable[[], datetime]
-    cpu: asyncio.Lock
 
 
 class PartitionPath:
@@ -85,12 +56,17 @@ class PartitionPath:
         self.done = dict(committed)
         self._read = dict(committed)
         self._around = around
+        self.log = Changelog(
+            processor.name, self.changelog, store, generation, around=around, position=lambda: self._position(())
+        )
         settings = around.settings
         self._settings = settings
         self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
         self._pending: deque[Record] = deque()
         self._ticks: deque[Record] = deque()
         self._seen = 0
+        self._reached = b""
+        self._noted_at = 0.0
         self._tail = 0
         self._wake = asyncio.Event()
         self._stopping = False
@@ -132,19 +108,21 @@ class PartitionPath:
     async def run(self) -> None:
         """Process until stopped, fenced, or faced with a state of a newer format."""
         try:
-            await self._claim()
-            self._seen = self._around.broadcast.version
-            self._await_labels(self.store.labels())
+            await self.log.claim()
+            self._catch_up()
             self.state = "running"
             while not self._stopping:
                 batch, ticks = self._next()
                 if batch or ticks:
                     await self._step(batch, ticks)
+                    await self._note(_NOTE_EVERY)
                 elif self._tail > self.store.position:
-                    await self._repair(self.store.position, self._tail)
+                    await self.log.repair(self.store.position, self._tail)
                     self._tail = 0
                 else:
+                    await self._note(0)
                     await self._sleep()
+            await self._note(0)
         except Fenced as error:
             self._end("fenced", str(error))
             self._around.instruments.fenced.inc()
@@ -155,6 +133,21 @@ class PartitionPath:
             raise
         else:
             self.state = "ended"
+
+    def _catch_up(self) -> None:
+        """Tick whoever waits for a change that the owners before did not see."""
+        broadcast = self._around.broadcast
+        self._seen = broadcast.version
+        self._await_labels(broadcast.changed_beyond(json.loads(self.store.seen or b"{}")))
+        self._reached = json.dumps(broadcast.reached(), sort_keys=True).encode()
+
+    async def _note(self, every: float) -> None:
+        """Note how far the broadcast topics have ticked, unless ticks are under way or it was just done."""
+        if self._ticks or self._reached == (self.store.seen or b"{}"):
+            return
+        if (now := time.monotonic()) - self._noted_at >= every:
+            self._noted_at = now
+            await self.log.note(self._reached)
 
     def _end(self, state: str, why: str) -> None:
         self.state = state
@@ -174,6 +167,7 @@ class PartitionPath:
         if version != self._seen:
             labels = self._around.broadcast.changed_since(self._seen)
             self._seen = version
+            self._reached = json.dumps(self._around.broadcast.reached(), sort_keys=True).encode()
             self._await_labels(labels)
         pending, limit = self._pending, self._settings.max_batch
         batch = [pending.popleft() for _ in range(min(len(pending), limit))]
@@ -222,7 +216,7 @@ class PartitionPath:
             )
             for record in records
         ]
-        await self._commit([], addressed)
+        await self.log.commit([], addressed)
         for record in records:
             self._around.instruments.shared.events.labels(record.topic, "forwarded").inc()
 
@@ -269,37 +263,8 @@ class PartitionPath:
             addressed.append((await shipper.address(out), out.key, out.value, headers))
         dead = await shipper.partitions(self._settings.dead_letters)
         addressed.extend(self._dead_letters(gathered, dead))
-        await self._commit(changes, addressed)
+        await self.log.commit(changes, addressed)
         self._count(gathered)
-
-    async def _commit(self, changes: list[Change], addressed: list[Addressed]) -> None:
-        """Ship what others read, then the changelog, then write the store; each waits for the one before.
-
-        Were the changelog acknowledged alone, recovery would know the events, and a replay would emit nothing.
-        """
-        if not (changes or addressed):
-            return
-        await self._ship(addressed)
-        landed = await self._ship(list(self._changelog_records(changes)))
-        gaps, position = self._gaps(landed)
-        self.store.write(changes, position, self.store.epoch)
-        for start, end in gaps:
-            await self._repair(start, end)
-
-    async def _ship(self, addressed: list[Addressed]) -> list[Landed]:
-        """Return where the changelog's records landed."""
-        if not addressed:
-            return []
-        await self._around.guard.check(self.generation)
-        landed = await self._around.shipper.ship(parcels_of(addressed))
-        if not self._around.guard.current(self.generation):
-            raise Fenced("The group moved on before the records were acknowledged.")
-        return landed.get((self.changelog.topic, self.partition), [])
-
-    def _changelog_records(self, changes: Sequence[Change]) -> Iterator[Addressed]:
-        address = (self.changelog.topic, self.partition)
-        for change in changes:
-            yield address, change.key, change.state, ((HEADER, change.packed),)
 
     def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
         for record, reason, detail in gathered.dead:
@@ -313,73 +278,6 @@ class PartitionPath:
             shared.events.labels(topic or self.processor.name, outcome).inc(count)
         for _, reason, _ in gathered.dead:
             shared.dead_letters.labels(reason).inc()
-
-    # ------------------------------------------------------------------- who else writes this changelog
-
-    def _gaps(self, landed: Sequence[Landed]) -> tuple[list[tuple[int, int]], int]:
-        """Return offset ranges that others wrote into our changelog, and where it stands now."""
-        gaps: list[tuple[int, int]] = []
-        expected = self.store.position
-        for offset, records in landed:
-            if offset < 0:  # the broker had it already and does not say where: read again later
-                return gaps, self.store.position
-            if offset > expected:
-                gaps.append((expected, offset))
-            expected = offset + records
-        return gaps, expected
-
-    async def _claim(self) -> None:
-        """Own the changelog: from here on, whatever somebody of a lower epoch wrote behind our states is undone."""
-        while not await self._marked():
-            pass
-        outlived, self.store.outlived = sorted(self.store.outlived), set()
-        await self._rewrite(outlived)
-
-    async def _marked(self) -> bool:
-        """Write an epoch above every other; False when another worker did the same in the same moment."""
-        epoch, expected = self.store.epoch + 1, self.store.position
-        marker = (EPOCH_KEY, self._settings.name.encode(), ((HEADER, StateHeader(epoch, 0).pack()),))
-        landed = (await self._ship([((self.changelog.topic, self.partition), *marker)]))[-1]
-        if landed.offset == expected:
-            self.store.write([], expected + 1, epoch)
-            return True
-        if landed.offset < expected:
-            return False
-        records = await read_range(self._settings, self.changelog, expected, landed.offset + 1)
-        apply(self.store, records, landed.offset + 1, durable=True)
-        return all(_epoch(record) < epoch for record in records[:-1])
-
-    async def _repair(self, start: int, end: int) -> None:
-        """Re-append our state wherever somebody of a lower epoch wrote behind it."""
-        stale: dict[bytes, None] = {}
-        for record in await read_range(self._settings, self.changelog, start, end):
-            epoch = _epoch(record)
-            if epoch > self.store.epoch:
-                raise Fenced("The changelog has a newer owner.")
-            if epoch < self.store.epoch and record.key != EPOCH_KEY:
-                stale[record.key] = None
-        if end > self.store.position:
-            self.store.write([], end, self.store.epoch)
-        await self._rewrite(list(stale))
-
-    async def _rewrite(self, keys: list[bytes]) -> None:
-        if not keys:
-            return
-        self._around.instruments.foreign.inc(len(keys))
-        _log.warning("changelog.repaired", table=self.processor.name, partition=self.partition, keys=len(keys))
-        await self._commit(list(self._rewritten(keys)), [])
-
-    def _rewritten(self, keys: list[bytes]) -> Iterator[Change]:
-        position = self._position(())
-        for key, old in zip(keys, self.store.get_many(keys), strict=True):
-            before = header_of(old) if old is not None else None
-            header = (before or StateHeader(0, 0))._replace(epoch=self.store.epoch, position=position)
-            yield Change(key, before, header, header.pack(), state_of(old))
-
-
-def _epoch(record: Any) -> int:  # noqa: ANN401  aiokafka ships no types
-    packed = dict(record.headers).get(HEADER)
-    return unpack_header(packed).epoch if packed else 0
 
 
 def _origin(record: Record, reason: str, detail: str) -> tuple[tuple[str, bytes], ...]:

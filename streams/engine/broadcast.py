@@ -32,6 +32,7 @@ class Broadcast:
         self.on_change: Callable[[], None] = lambda: None
         self._values: dict[str, dict[bytes, bytes]] = {topic: {} for topic in settings.broadcast_topics}
         self._changed: dict[bytes, int] = {}
+        self._where: dict[bytes, tuple[str, int]] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
         self.version = 0
@@ -51,7 +52,15 @@ class Broadcast:
             found.append(label)
         return found[::-1]
 
-    def put(self, topic: str, key: bytes, value: bytes | None) -> None:
+    def reached(self) -> dict[str, int]:
+        """Return how far each "topic/partition" is read."""
+        return {_name(tp): position for tp, position in self._positions.items()}
+
+    def changed_beyond(self, reached: Mapping[str, int]) -> list[bytes]:
+        """Return the labels whose last change lies at or behind *reached*."""
+        return [label for label, (source, offset) in self._where.items() if offset >= reached.get(source, 0)]
+
+    def put(self, topic: str, key: bytes, value: bytes | None, at: tuple[str, int] = ("", 0)) -> None:
         """Take one record of a broadcast topic; equal values change nothing."""
         values = self._values[topic]
         if values.get(key) == value:
@@ -64,6 +73,7 @@ class Broadcast:
         label = wait_label(topic, key)
         self._changed.pop(label, None)
         self._changed[label] = self.version
+        self._where[label] = at
 
     async def start(self) -> None:
         """Read every topic to its end, then follow it."""
@@ -116,7 +126,11 @@ class Broadcast:
         before = self.version
         for tp, records in polled.items():
             for record in records:
-                self.put(tp.topic, record.key or b"", record.value)
+                self.put(tp.topic, record.key or b"", record.value, (_name(tp), record.offset))
             self._positions[tp] = records[-1].offset + 1
         if self.version != before:
             self.on_change()
+
+
+def _name(tp: TopicPartition) -> str:
+    return f"{tp.topic}/{tp.partition}"

@@ -19,9 +19,9 @@ from streams.engine.store import Store, StoreOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streams.engine.batch_path import Surroundings
     from streams.engine.fold import Processor
     from streams.engine.host import HostApp
+    from streams.engine.surroundings import Surroundings
 
 _log = structlog.get_logger(__name__)
 

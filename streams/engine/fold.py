@@ -44,8 +44,8 @@ class Folded(NamedTuple):
 
     `states` holds changed states, None deletes. `timers` holds when a key wants its next tick, None for never; a
     key left out keeps its time, and a time that was reached is used up. `waits` holds the broadcast entries
-    (`wait_label(topic, key)`) whose changes tick the key; a key left out keeps them, also after a tick. After a
-    takeover every waiting key is ticked once: a change may have been missed.
+    (`wait_label(topic, key)`) whose changes tick the key; a key left out keeps them, also after a tick. A change
+    ticks at least once, whoever owns the partition by then.
     `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome".
     Only a key with a state can have timers and waits.
     """

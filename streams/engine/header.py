@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 HEADER = "o2c-state"
 EPOCH_KEY = b"\x00o2c-epoch"
+SEEN_KEY = b"\x00o2c-seen"
 
 _FIXED = struct.Struct(">IQQ")
 _LENGTH = struct.Struct(">H")

@@ -16,8 +16,8 @@ from streams.engine.recovery import reading
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.engine.batch_path import Surroundings
     from streams.engine.engine import Engine
+    from streams.engine.surroundings import Surroundings
 
 _log = structlog.get_logger(__name__)
 _INTERVAL = 2.0

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, header_of, unpack_header
+from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, StateHeader, header_of, unpack_header
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
     late may have appended an older state behind a newer one. Such keys are kept in `store.outlived`: compaction
     would drop the newer record, so the next owner writes it again.
     """
-    epoch = store.epoch
+    epoch, seen_now = store.epoch, None
     newest: dict[bytes, tuple[StateHeader, bytes, bytes | None]] = {}
     keys = list({record.key for record in records})
     stored = {
@@ -63,7 +63,8 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
         header = unpack_header(packed) if packed else _UNKNOWN
         epoch = max(epoch, header.epoch)
         key = record.key
-        if key == EPOCH_KEY:
+        if key in (EPOCH_KEY, SEEN_KEY):
+            seen_now = record.value if key == SEEN_KEY and header.epoch >= epoch else seen_now
             continue
         known = seen[0] if (seen := newest.get(key)) is not None else stored[key] or _UNKNOWN
         if header[:2] >= known[:2]:
@@ -72,7 +73,7 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
         else:
             store.outlived.add(key)
     changes = [Change(key, stored[key], *entry) for key, entry in newest.items()]
-    store.write(changes, position, epoch, durable=durable)
+    store.write(changes, position, epoch, seen=seen_now, durable=durable)
 
 
 async def restore(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from streams.engine.settings import WorkerSettings
 
-_STATE, _DUE, _WAIT, _META = b"s", b"t", b"w", b"m"
+_STATE, _DUE, _WAIT, _META, _SEEN = b"s", b"t", b"w", b"m", b"b"
 _META_FORMAT = struct.Struct(">QI")
 _DUE_FORMAT = struct.Struct(">Q")
 _LABEL_FORMAT = struct.Struct(">H")
@@ -91,6 +91,7 @@ class Store:
             raise RuntimeError(f"RocksDB opened {self.path.name} with a block cache of {capacity} bytes.")
         meta = self._db.get(_META)
         self.position, self.epoch = _META_FORMAT.unpack(meta) if meta else (0, 0)
+        self.seen: bytes = self._db.get(_SEEN) or b""
         self.next_due = self._first_due(0)
 
     def close(self) -> None:
@@ -107,7 +108,15 @@ class Store:
         """Return stored values (header and state) in the order of *keys*."""
         return cast("list[bytes | None]", self._db.get([_STATE + key for key in keys]))
 
-    def write(self, changes: Iterable[Change], position: int, epoch: int, *, durable: bool = True) -> None:
+    def write(
+        self,
+        changes: Iterable[Change],
+        position: int,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        durable: bool = True,
+    ) -> None:
         """Write *changes*, their index entries and the position as one batch, the position last.
 
         Without *durable* the write-ahead log is skipped: a crash then loses the last writes, never some between.
@@ -119,6 +128,9 @@ class Store:
                 batch.delete(_STATE + change.key)
             else:
                 batch.put(_STATE + change.key, pack_value(change.packed, change.state))
+        if seen is not None:
+            batch.put(_SEEN, seen)
+            self.seen = seen
         batch.put(_META, _META_FORMAT.pack(position, epoch))
         if durable:
             self._db.write(batch)
@@ -180,15 +192,6 @@ class Store:
         prefix = _wait_prefix(label)
         return [raw[len(prefix) :] for raw in self._scan(prefix, prefix)]
 
-    def labels(self) -> list[bytes]:
-        """Return every label that some key waits for."""
-        found, start = [], _WAIT
-        while (raw := next(self._scan(_WAIT, start), None)) is not None:
-            (size,) = _LABEL_FORMAT.unpack_from(raw, 1)
-            found.append(raw[3 : 3 + size])
-            start = _successor(_wait_prefix(found[-1]))
-        return found
-
     def _scan(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
         iterator = self._db.iter()
         iterator.seek(start)
@@ -216,11 +219,6 @@ class Store:
             parts = (key, state_of(value) or b"", _DUE_FORMAT.pack(header.due), waits)
             total ^= int.from_bytes(hashlib.sha256(b"\x00".join(parts)).digest())
         return f"{total:064x}"
-
-
-def _successor(prefix: bytes) -> bytes:
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1])
 
 
 def _due_key(due: int, key: bytes) -> bytes:

@@ -14,13 +14,13 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from app.core.metrics import CONTENT_TYPE, new_metrics
-from streams.engine.batch_path import Surroundings
 from streams.engine.broadcast import Broadcast
 from streams.engine.engine import Engine
 from streams.engine.health import Health, Verdict
 from streams.engine.host import GroupGuard, create_host
 from streams.engine.instruments import Instruments
 from streams.engine.ship import Shipper
+from streams.engine.surroundings import Surroundings
 from streams.engine.topics import require_equal_partitions
 
 if TYPE_CHECKING:

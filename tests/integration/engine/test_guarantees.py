@@ -189,11 +189,11 @@ async def test_d1_a_crash_between_changelog_and_store_leaves_the_store_behind_ne
     await cluster.produce([("in-a", b"k%d" % (n % 20), event(n)) for n in range(500)])
     write = Store.write
 
-    def crash(self: Store, changes: Any, position: int, epoch: int, *, durable: bool = True) -> None:
+    def crash(self: Store, changes: Any, position: int, epoch: int, **how: Any) -> None:
         changes = list(changes)
-        if durable and changes:
+        if how.get("durable", True) and changes:
             raise RuntimeError("killed")
-        write(self, changes, position, epoch, durable=durable)
+        write(self, changes, position, epoch, **how)
 
     monkeypatch.setattr(Store, "write", crash)
     assert await create_worker(cluster.settings(), [set_fold(cluster)]).run(signals=False) == 1

@@ -89,6 +89,21 @@ async def test_a_change_that_nobody_saw_ticks_after_the_takeover(cluster: Cluste
     assert ticks(cluster, "other", b"a") == 1
 
 
+async def test_a_change_that_ticked_does_not_tick_again_at_every_takeover(cluster: Cluster) -> None:
+    facts = (cluster.name("facts"),)
+    await cluster.produce([("facts", b"xero", b"6"), ("in-a", b"a", event(1, wait="xero"))])
+    async with cluster.worker(set_fold(cluster), broadcast_topics=facts):
+        await eventually(cluster.drained)
+        await cluster.produce([("facts", b"xero", b"7")])
+        await eventually(lambda: ticked(cluster))
+    before = len(await cluster.read("out"))
+    for worker in ("w1", "empty"):
+        async with cluster.worker(set_fold(cluster), worker, broadcast_topics=facts) as running:
+            await eventually(lambda running=running: running.ready().ok)  # type: ignore[misc]
+            await asyncio.sleep(0.5)
+    assert len(await cluster.read("out")) == before
+
+
 async def test_folds_see_the_newest_broadcast_values_from_the_first_batch_on(cluster: Cluster) -> None:
     await cluster.produce([("facts", b"mode", b"old"), ("facts", b"mode", b"live"), ("facts", b"gone", b"1")])
     await cluster.produce([("in-a", b"k", event(1, show=True))])

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.core.metrics import new_metrics
-from streams.engine import batch_path
-from streams.engine.batch_path import PartitionPath, Surroundings
+from streams.engine import changelog
+from streams.engine.batch_path import PartitionPath
 from streams.engine.broadcast import Broadcast
 from streams.engine.fold import Fenced, Folded, Out, Record
 from streams.engine.header import EPOCH_KEY, HEADER, state_of, unpack_header
@@ -26,6 +26,7 @@ from streams.engine.recovery import apply
 from streams.engine.settings import WorkerSettings
 from streams.engine.ship import Landed
 from streams.engine.store import Store, StoreOptions
+from streams.engine.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +136,7 @@ class PathMachine(RuleBasedStateMachine):
         self.poisoned: set[bytes] = set()
         self.membership = Membership(self.log)
         self.zombie: PartitionPath | None = None
-        patch = mock.patch.object(batch_path, "read_range", self.read_range)
+        patch = mock.patch.object(changelog, "read_range", self.read_range)
         patch.start()
         self.unpatch = patch.stop
         self.store = Store(self.folder / "0", self.options)
@@ -158,10 +159,10 @@ class PathMachine(RuleBasedStateMachine):
     def take_over(self, intruder: bytes | None = None) -> PartitionPath:
         """Recover, then claim; *intruder* names a key that a late writer appends between the two."""
         self.log.fault = "none"
-        changelog = self.log.setdefault(CHANGELOG, [])
-        if self.store.position > len(changelog):
+        entries = self.log.setdefault(CHANGELOG, [])
+        if self.store.position > len(entries):
             self.store.reset()
-        apply(self.store, changelog[self.store.position :], len(changelog), durable=True)
+        apply(self.store, entries[self.store.position :], len(entries), durable=True)
         highest = self.store.epoch
         if intruder is not None:
             self.append_old(intruder)
@@ -175,9 +176,9 @@ class PathMachine(RuleBasedStateMachine):
             committed=self.committed,
             around=self.around(self.membership),
         )
-        self.loop.run_until_complete(self.path._claim())
+        self.loop.run_until_complete(self.path.log.claim())
         assert self.store.epoch > highest
-        assert self.store.position == len(changelog)
+        assert self.store.position == len(entries)
         self.path.state = "running"
         return self.path
 
@@ -256,7 +257,7 @@ class PathMachine(RuleBasedStateMachine):
         if self.append_old(key):
             log = self.log[CHANGELOG]
             self.path.tail_seen(len(log))
-            self.loop.run_until_complete(self.path._repair(self.store.position, len(log)))
+            self.loop.run_until_complete(self.path.log.repair(self.store.position, len(log)))
 
     @rule(key=st.sampled_from(KEYS))
     def work(self, key: bytes) -> None:
@@ -322,6 +323,6 @@ class PathMachine(RuleBasedStateMachine):
 
 
 PathMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPath = PathMachine.TestCase
