@@ -105,6 +105,15 @@ LINKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Which associations a read asks for."""
+ASSOCIATIONS: Mapping[tuple[str, str], int] = MappingProxyType(
+    {
+        ("deals", "contacts"): 3,
+        ("orders", "contacts"): 507,
+        ("line_items", "deals"): 20,
+        ("notes", "deals"): 214,
+    }
+)
+"""Association types by which a record can be made and associated in one call; all others take a second call."""
 STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "deals": MappingProxyType(

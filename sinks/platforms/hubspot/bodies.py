@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from schemas.connection import Connection
 from schemas.facts import Invoice, Line, Order, Party, Payment
 from schemas.money import ZERO, rounded, text
-from schemas.platforms.hubspot.platform import MARK
+from schemas.platforms.hubspot.platform import ASSOCIATIONS, MARK
 
 Properties = dict[str, str]
 _FINE = Decimal("0.000001")
@@ -147,6 +147,17 @@ def marked(mark: str, properties: Properties) -> dict[str, object]:
     """Return the batch upsert of one record under its mark: sent twice, it is written once."""
     row = {"idProperty": MARK, "id": mark, "objectWriteTraceId": mark, "properties": {MARK: mark, **properties}}
     return {"inputs": [row]}
+
+
+def associations(kind: str, links: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
+    """Return the associations of a new record of *kind* to (type, id) pairs."""
+    return [
+        {
+            "to": {"id": id_},
+            "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": ASSOCIATIONS[kind, to]}],
+        }
+        for to, id_ in links
+    ]
 
 
 def moment(at: datetime) -> str:

@@ -34,7 +34,7 @@ class Split(msgspec.Struct, frozen=True):
 
 
 def error_of(response: Response, *, mutating: bool) -> O2CError | None:
-    """Return the error that a reply means; a batch counts as failed when nothing in it was done."""
+    """Return the error that a reply means; a batch counts as failed when any of it was refused."""
     if response.status < _CLIENT:
         return _inside(response, mutating=mutating)
     body = _body(response)
@@ -66,8 +66,9 @@ def _inside(response: Response, *, mutating: bool) -> O2CError | None:
         return UncertainError(text) if mutating else RetryableError(text)
     if response.status != _MULTI or not mutating:
         return None
-    parts = split(response)
-    return next(iter(parts.refused.values()), None) if not parts.results else None
+    # A remembered reply would be partial for ever: the row must count as not done, so that the batch is sent again.
+    refused = list(split(response).refused.values())
+    return next((one for one in refused if not isinstance(one, DuplicateError)), next(iter(refused), None))
 
 
 def split(response: Response) -> Split:

@@ -45,15 +45,19 @@ class HubspotSink(Talks):
         if command.bound_id:
             return (yield from self._change_order(command, order, word))
         found = None if command.presence == "absent" else (yield from self.find(kind, command.mark, MARK))
-        if found is None:
-            properties = bodies.order(self.connection, kind, order) | (yield from self.stage(word))
-            id_ = yield from self.upsert(kind, command.mark, properties, "order")
-        else:
-            id_ = found.id
-        if order.customer and order.customer.email:
+        id_ = found.id if found else (yield from self._new_order(command, order, word))
+        if found and not found.linked("contacts") and order.customer and order.customer.email:
             yield from self.buyer(kind, None, id_, order.customer)
-        yield from self.lines(kind, id_, order.lines, order.currency)
+        yield from self.lines(kind, id_, order.lines, order.currency, fresh=found is None)
         return (yield from self.shown(kind, id_))
+
+    def _new_order(self, command: Command, order: Order, word: str) -> Talk[str]:
+        kind = self.order_kind
+        properties = bodies.order(self.connection, kind, order) | (yield from self.stage(word))
+        links: list[tuple[str, str]] = []
+        if order.customer and order.customer.email:
+            links.append(("contacts", (yield from self.contact(order.customer))))
+        return (yield from self.made(kind, command.mark, properties, links, "order"))
 
     def _change_order(self, command: Command, order: Order, word: str) -> Talk[Written]:
         kind, id_ = self.order_kind, command.bound_id
@@ -180,8 +184,7 @@ class HubspotSink(Talks):
         if record is None:
             raise RejectedError(f"HubSpot: {kind} {target} is gone, there is nothing to write the note on.")
         properties = {"hs_note_body": body, "hs_timestamp": bodies.moment(time_of(reply, record))}
-        id_ = yield from self.upsert("notes", command.mark, properties, "note")
-        yield from self.link("notes", id_, kind, [target], "link-note")
+        id_ = yield from self.made("notes", command.mark, properties, [(kind, target)], "note")
         return Written(type="notes", id=id_, mark=command.mark)
 
     # -- shipments ----------------------------------------------------------------------------------------------------

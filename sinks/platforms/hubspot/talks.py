@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.core.errors import DecodeError, O2CError, RejectedError, UnsupportedError
+from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError, UnsupportedError
 from app.core.talk import Request, Response, Talk
 from schemas.facts import Line, Party
 from schemas.platforms.hubspot import PLATFORM, facts
 from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
-from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES, STAGES
+from schemas.platforms.hubspot.platform import ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
 from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
 
@@ -29,7 +29,7 @@ class Talks(Sink):
     platform = PLATFORM
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
-        """Return the error that a reply means; a batch counts as failed when nothing in it was done."""
+        """Return the error that a reply means; a batch counts as failed when any of it was refused."""
         return replies.error_of(response, mutating=mutating)
 
     @property
@@ -132,20 +132,41 @@ class Talks(Sink):
         body = bodies.marked(mark, properties)
         return (yield from self._upserted(kind, body, step))[0]
 
+    def made(
+        self, kind: str, mark: str, properties: bodies.Properties, links: Sequence[tuple[str, str]], step: str
+    ) -> Talk[str]:
+        """Make the one record that carries *mark*, associated with *links*, and return its id.
+
+        In one call where the association types are known: a second try then meets its own mark and finds the first.
+        """
+        if any((kind, to) not in ASSOCIATIONS for to, _ in links):
+            id_ = yield from self.upsert(kind, mark, properties, step)
+            for to, other in links:
+                yield from self.link(kind, id_, to, [other], f"{step}-{to}")
+            return id_
+        body = {"properties": {MARK: mark, **properties}, "associations": bodies.associations(kind, links)}
+        try:
+            reply = yield from self._sent(kind, f"/crm/v3/objects/{kind}", body, step)
+        except DuplicateError:
+            found = yield from self.find(kind, mark, MARK)
+            if found is None:
+                raise
+            return found.id
+        return _record(reply.json()).id
+
     def _upserted(self, kind: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[list[str]]:
-        path = f"/crm/v3/objects/{kind}/batch/upsert"
+        return _all((yield from self._sent(kind, f"/crm/v3/objects/{kind}/batch/upsert", body, step, lock)), body, kind)
+
+    def _sent(self, kind: str, path: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[Response]:
+        """Send a write that carries our mark; our property is made when the portal lacks it."""
         reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
         error = replies.error_of(reply, mutating=True)
         if isinstance(error, RejectedError) and (yield from self.lacks(kind, MARK)):
             yield from self.define(kind, MARK, f"{step}-property", unique=True)
-            reply = yield from self.post(f"{step}-again", path, body, lock=lock)
-            error = None
-        parts = replies.split(reply)
-        if error := error or next(iter(parts.refused.values()), None):
+            return (yield from self.post(f"{step}-again", path, body, lock=lock))
+        if error is not None:
             raise error
-        if len(parts.results) != len(body["inputs"]):
-            raise DecodeError(f"HubSpot listed {len(parts.results)} of {len(body['inputs'])} written {kind}.")
-        return [str(row["id"]) for row in parts.results]
+        return reply
 
     def define(self, kind: str, name: str, step: str, *, unique: bool) -> Talk[None]:
         """Make a property of ours beside HubSpot's own; one that exists already is fine."""
@@ -193,18 +214,46 @@ class Talks(Sink):
             path = f"/crm/v4/objects/{kind}/{id_}/associations/contacts/{other}"
             yield from self.ask(Request(method="DELETE", path=path, mutates=True, step=f"unlink-{other}"))
 
-    def lines(self, kind: str, id_: str, lines: Sequence[Line], currency: str) -> Talk[list[str]]:
-        """Write the lines by position under a key of their own, so that a second try makes no second line."""
+    def lines(
+        self, kind: str, id_: str, lines: Sequence[Line], currency: str, *, fresh: bool = False
+    ) -> Talk[list[str]]:
+        """Write the lines by position under a key of their own, so that a second try makes no second line.
+
+        The lines of a *fresh* record are made and associated in one call where that can be said.
+        """
         ids: list[str] = []
         wanted = bodies.positive(lines)
         for start in range(0, len(wanted), _BATCH):
-            rows = []
-            for position, line in enumerate(wanted[start : start + _BATCH], start):
-                key = f"{kind}/{id_}/{position}"
-                properties = {MARK: key, **bodies.line(line, currency, self.connection.taxes)}
-                rows.append({"idProperty": MARK, "id": key, "objectWriteTraceId": key, "properties": properties})
-            ids += yield from self._upserted("line_items", {"inputs": rows}, f"lines-{start}" if start else "lines")
-        yield from self.link(kind, id_, "line_items", ids, "link-lines")
+            step = f"lines-{start}" if start else "lines"
+            rows = [
+                self._line(kind, id_, place, one, currency) for place, one in enumerate(wanted[start:][:_BATCH], start)
+            ]
+            if not fresh or ("line_items", kind) not in ASSOCIATIONS:
+                ids += yield from self._upserted_lines(kind, id_, rows, step)
+                continue
+            try:
+                ids += yield from self._new_lines(kind, id_, rows, step)
+            except DuplicateError:
+                ids += yield from self._upserted_lines(kind, id_, rows, f"{step}-known")
+        return ids
+
+    def _line(self, kind: str, id_: str, position: int, line: Line, currency: str) -> dict[str, Any]:
+        key = f"{kind}/{id_}/{position}"
+        return {
+            "objectWriteTraceId": key,
+            "properties": {MARK: key, **bodies.line(line, currency, self.connection.taxes)},
+        }
+
+    def _new_lines(self, kind: str, id_: str, rows: Sequence[dict[str, Any]], step: str) -> Talk[list[str]]:
+        parents = bodies.associations("line_items", [(kind, id_)])
+        body = {"inputs": [{**row, "associations": parents} for row in rows]}
+        reply = yield from self._sent("line_items", "/crm/v3/objects/line_items/batch/create", body, step)
+        return _all(reply, body, "line_items")
+
+    def _upserted_lines(self, kind: str, id_: str, rows: Sequence[dict[str, Any]], step: str) -> Talk[list[str]]:
+        body = {"inputs": [{**row, "idProperty": MARK, "id": row["properties"][MARK]} for row in rows]}
+        ids = yield from self._upserted("line_items", body, step)
+        yield from self.link(kind, id_, "line_items", ids, f"link-{step}")
         return ids
 
     def replace_lines(self, kind: str, record: Record, lines: Sequence[Line], currency: str) -> Talk[None]:
@@ -261,6 +310,14 @@ def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
         return facts.record_of(value)
     except msgspec.ValidationError as error:
         raise DecodeError(f"HubSpot: a record does not have the documented shape: {error}.") from error
+
+
+def _all(reply: Response, body: dict[str, Any], kind: str) -> list[str]:
+    """Return the ids of a batch of which nothing was refused."""
+    results = replies.split(reply).results
+    if len(results) != len(body["inputs"]):
+        raise DecodeError(f"HubSpot listed {len(results)} of {len(body['inputs'])} written {kind}.")
+    return [str(row["id"]) for row in results]
 
 
 def time_of(reply: Response, record: Record) -> datetime:

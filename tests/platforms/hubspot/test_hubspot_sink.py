@@ -87,14 +87,17 @@ def test_a_partial_batch_is_split_by_trace_id(shared: Path) -> None:
     assert list(parts.refused) == expect["failed_trace_ids"]
     (error,) = parts.refused.values()
     assert isinstance(error, RetryableError) == expect["retryable"]
-    assert SINK.classify(reply, mutating=True) is None
+    assert isinstance(SINK.classify(reply, mutating=True), RejectedError)
 
 
-def test_a_batch_in_which_nothing_was_done_is_an_error() -> None:
-    row = {"category": "VALIDATION_ERROR", "message": "5 already has that value.", "context": {}}
-    reply = _reply({"results": [], "numErrors": 1, "errors": [row]}, 207)
-    assert isinstance(SINK.classify(reply, mutating=True), DuplicateError)
-    assert SINK.classify(reply, mutating=False) is None
+def test_a_partly_refused_batch_is_an_error_and_the_worst_of_it_counts() -> None:
+    taken = {"category": "VALIDATION_ERROR", "message": "5 already has that value.", "context": {}}
+    broken = {"category": "INTERNAL_ERROR", "message": "internal error", "context": {"objectWriteTraceId": ["t"]}}
+    reply = _reply({"results": [{"id": "1"}], "numErrors": 2, "errors": [taken, broken]}, 207)
+    assert isinstance(SINK.classify(reply, mutating=True), RetryableError)
+    only = _reply({"results": [{"id": "1"}], "numErrors": 1, "errors": [taken]}, 207)
+    assert isinstance(SINK.classify(only, mutating=True), DuplicateError)
+    assert SINK.classify(only, mutating=False) is None
 
 
 def test_no_message_of_an_error_holds_the_platforms_text() -> None:
@@ -160,7 +163,7 @@ def test_our_own_property_is_made_at_the_first_write() -> None:
         _reply({}, 404),
         _reply({"name": "hs_object_id", "groupName": "dealinformation"}),
         _reply({"message": "exists"}, 409),
-        _reply({"results": [{"id": "7"}]}),
+        _reply(record, 201),
         _reply(record),
     )
     steps = [request.step for request in requests if request.mutates]
