@@ -203,7 +203,7 @@ async def test_other_documents_and_lists_work(shop: Shop) -> None:
         assert form(CreditMemo, who).save(qb=client).RemainingCredit == 100
         refund = form(RefundReceipt, who)
         refund.DepositToAccountRef = Ref()
-        refund.DepositToAccountRef.value = "6"
+        refund.DepositToAccountRef.value = "35"
         assert refund.save(qb=client).TotalAmt == 100
         assert {item.Name for item in Item.all(qb=client)} >= {"Services"}
         assert Preferences.get(qb=client).CurrencyPrefs.HomeCurrency.value == "USD"

@@ -146,8 +146,8 @@ def _invoice(entity: str, record: Form, home: str) -> facts.Invoice:
         currency=currency,
         customer=_buyer(record),
         lines=_lines(record, currency),
-        net_amount=record.total_amt - record.txn_tax_detail.total_tax,
-        tax_amount=record.txn_tax_detail.total_tax,
+        net_amount=rounded(record.total_amt - record.txn_tax_detail.total_tax, currency),
+        tax_amount=rounded(record.txn_tax_detail.total_tax, currency),
         payable_amount=rounded(record.total_amt, currency),
         paid_amount=rounded(settled - credited, currency),
         credited_amount=credited or None,
@@ -220,7 +220,7 @@ def _line(line: Line, tax: Decimal | None, rate: Decimal | None) -> facts.Line:
     )
 
 
-def cash(payment: Payment) -> tuple[facts.Allocation, ...]:
+def _cash(payment: Payment, currency: str) -> tuple[facts.Allocation, ...]:
     """Return the invoices that the money itself closes: credits in the same payment are taken off first."""
     invoices: list[list[str | Decimal]] = [
         [link.txn_id, line.amount] for line in payment.line for link in line.linked_txn if link.txn_type == "Invoice"
@@ -230,7 +230,7 @@ def cash(payment: Payment) -> tuple[facts.Allocation, ...]:
     )
     _taken(invoices, credited)
     return tuple(
-        facts.Allocation(type="Invoice", id=str(id_), amount=Decimal(left))
+        facts.Allocation(type="Invoice", id=str(id_), amount=rounded(Decimal(left), currency))
         for id_, left in invoices
         if Decimal(left) > 0
     )
@@ -246,7 +246,7 @@ def _payment(record: Payment, home: str) -> facts.Payment:
         date=day(record.txn_date),
         reference=_full_reference(record),
         unapplied_amount=record.unapplied_amt or None,
-        allocations=cash(record),
+        allocations=_cash(record, currency),
         customer=facts.Party(id=record.customer_ref.value, name=record.customer_ref.name),
     )
 
@@ -268,7 +268,7 @@ def _credit(entity: str, record: Form, home: str, applied: Sequence[facts.Alloca
         document=document,
         number=record.doc_number,
         amount=rounded(record.total_amt, currency),
-        tax_amount=record.txn_tax_detail.total_tax,
+        tax_amount=rounded(record.txn_tax_detail.total_tax, currency),
         currency=currency,
         status="void" if is_void(record) else "issued",
         lines=_lines(record, currency),
@@ -276,7 +276,9 @@ def _credit(entity: str, record: Form, home: str, applied: Sequence[facts.Alloca
         date=day(record.txn_date),
         reference=record.payment_ref_num or reference(record),
         remaining_amount=None if document == "refund" or left is None else rounded(left, currency),
-        allocations=tuple(applied),
+        allocations=tuple(
+            facts.Allocation(type=one.type, id=one.id, amount=rounded(one.amount, currency)) for one in applied
+        ),
     )
 
 
@@ -310,8 +312,8 @@ def _order(record: Form, home: str) -> facts.Order:
         currency=currency,
         customer=_buyer(record),
         lines=_lines(record, currency),
-        net_amount=record.total_amt - record.txn_tax_detail.total_tax,
-        tax_amount=record.txn_tax_detail.total_tax,
+        net_amount=rounded(record.total_amt - record.txn_tax_detail.total_tax, currency),
+        tax_amount=rounded(record.txn_tax_detail.total_tax, currency),
         payable_amount=rounded(record.total_amt, currency),
         note=record.customer_memo.value,
         po_number=reference(record),

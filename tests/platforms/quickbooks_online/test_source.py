@@ -201,14 +201,14 @@ def test_a_payment_shares_itself_among_its_invoices() -> None:
     )
     assert isinstance(event.facts, Payment)
     assert event.facts.unapplied_amount == Decimal("9.5")
-    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [("1", "30"), ("2", "20.5")]
+    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [("1", "30.00"), ("2", "20.50")]
 
 
 def test_a_credit_inside_a_payment_is_no_money() -> None:
     links = [("Invoice", "1", 70), ("CreditMemo", "5", 20)]
     lines = [{"Amount": amount, "LinkedTxn": [{"TxnId": id_, "TxnType": kind}]} for kind, id_, amount in links]
     (anchor,) = one("payment", {"Id": "9", "TotalAmt": 50, "Line": lines}).anchors
-    assert (anchor.ref.id, anchor.share) == ("1", "50")
+    assert (anchor.ref.id, anchor.share) == ("1", "50.00")
 
 
 def test_a_payment_of_nothing_is_no_payment_and_a_voided_one_is_reversed() -> None:
@@ -306,7 +306,7 @@ def test_an_applied_credit_is_read_with_where_it_went() -> None:
     assert "Id in ('9')" in requests[1].params["query"]
     assert isinstance(event.facts, Credit)
     assert [(part.id, part.amount) for part in event.facts.allocations] == [("1", 119)]
-    assert [(anchor.ref, anchor.share) for anchor in event.anchors] == [(ref("Invoice", "1"), "119")]
+    assert [(anchor.ref, anchor.share) for anchor in event.anchors] == [(ref("Invoice", "1"), "119.00")]
 
 
 def test_reading_a_set_off_reads_its_credit() -> None:

@@ -30,15 +30,16 @@ _WRITABLE = frozenset(("Customer", "Item", "PaymentMethod", "Account", "Payment"
 _NAME = {"Customer": "DisplayName"}
 _NAME_LIMIT = {"DisplayName": 500, "Name": 100}
 _TAX_RATES = (0, 5, 7, 10, 19, 20, 21, 25)
+# Ids as in the vendor's own sample company, where most examples use them.
 ACCOUNTS = (
-    ("Sales", "Income"),
-    ("Shipping Income", "Income"),
-    ("Discounts given", "Income"),
-    ("Rounding", "Income"),
-    ("Undeposited Funds", "Other Current Asset"),
-    ("Checking", "Bank"),
-    ("Accounts Receivable (A/R)", "Accounts Receivable"),
-    ("Fees", "Expense"),
+    ("1", "Sales", "Income"),
+    ("4", "Undeposited Funds", "Other Current Asset"),
+    ("8", "Fees", "Expense"),
+    ("35", "Checking", "Bank"),
+    ("82", "Shipping Income", "Income"),
+    ("84", "Accounts Receivable (A/R)", "Accounts Receivable"),
+    ("86", "Discounts given", "Income"),
+    ("88", "Rounding", "Income"),
 )
 
 
@@ -54,8 +55,9 @@ class Company:
         self._seed()
 
     def _seed(self) -> None:
-        for name, kind in ACCOUNTS:
-            self.store.add("Account", {"Name": name, "FullyQualifiedName": name, "AccountType": kind, "Active": True})
+        for id_, name, kind in ACCOUNTS:
+            fields = {"Name": name, "FullyQualifiedName": name, "AccountType": kind, "Active": True}
+            self.store.add("Account", fields, id_)
         income = {"value": self.forms.account("Sales"), "name": "Sales"}
         for name in ("Services", "Hours"):
             self.store.add(

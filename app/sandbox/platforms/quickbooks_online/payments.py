@@ -6,7 +6,13 @@ import copy
 from decimal import Decimal
 
 from app.sandbox.platforms.quickbooks_online.refusals import Record, business, deposited, invalid_reference, missing
-from app.sandbox.platforms.quickbooks_online.sales import Settings, check_lengths, check_period, customer_of
+from app.sandbox.platforms.quickbooks_online.sales import (
+    Settings,
+    check_account,
+    check_lengths,
+    check_period,
+    customer_of,
+)
 from app.sandbox.platforms.quickbooks_online.store import Store, number, plain, ref
 
 _KEPT = (
@@ -34,6 +40,7 @@ class Payments:
         if "TotalAmt" not in body:
             raise missing("TotalAmt")
         customer = customer_of(self.store, self.settings, body)
+        check_account(self.store, body)
         made = {name: copy.deepcopy(body[name]) for name in _KEPT if name in body}
         made.setdefault("TxnDate", self.store.clock().date().isoformat())
         check_period(self.settings, made["TxnDate"], *([old["TxnDate"]] if old else []))

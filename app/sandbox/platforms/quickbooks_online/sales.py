@@ -73,6 +73,13 @@ def check_lengths(body: Record) -> None:
             raise too_long(name, limit)
 
 
+def check_account(store: Store, body: Record) -> None:
+    """Refuse 2500 when the money is to go to or come from an account that is not there."""
+    account = ref(body, "DepositToAccountRef")
+    if account and account not in store.rows["Account"]:
+        raise invalid_reference("DepositToAccountRef", account)
+
+
 def customer_of(store: Store, settings: Settings, body: Record) -> Record:
     """Return the customer of a form, whose currency must be the form's."""
     id_ = ref(body, "CustomerRef")
@@ -106,6 +113,7 @@ class Forms:
         if not any(line.get("DetailType") != "SubTotalLineDetail" for line in lines):
             raise missing("Line")
         customer = customer_of(self.store, self.settings, body)
+        check_account(self.store, body)
         if entity == "RefundReceipt" and not ref(body, "DepositToAccountRef"):
             raise missing("DepositToAccountRef")
         form = {name: copy.deepcopy(value) for name, value in body.items() if name not in _COMPUTED}

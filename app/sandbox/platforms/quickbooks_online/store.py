@@ -17,7 +17,7 @@ _INDEXED = ("DisplayName", "Name", "DocNumber", "CustomerRef", "TxnDate", "Sku")
 PACIFIC = timezone(timedelta(hours=-7))
 TRANSACTIONS = ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt", "Payment", "Estimate")
 ENTITIES = (*TRANSACTIONS, *sorted(NAME_LISTS))
-_FIRST = {"transaction": 101, "Customer": 1, "Item": 1, "Account": 1, "TaxCode": 2, "TaxRate": 1, "PaymentMethod": 1}
+_FIRST = {"transaction": 101, "Customer": 1, "Item": 1, "Account": 90, "TaxCode": 2, "TaxRate": 1, "PaymentMethod": 1}
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ class Store:
             raise stale()
         return record
 
-    def add(self, entity: str, fields: Record) -> Record:
+    def add(self, entity: str, fields: Record, id_: str = "") -> Record:
         """Store a new record."""
-        now, id_ = self.clock(), self.new_id(entity)
+        now, id_ = self.clock(), id_ or self.new_id(entity)
         record = {
             **fields,
             "domain": "QBO",

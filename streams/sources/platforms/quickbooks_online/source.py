@@ -15,7 +15,7 @@ import msgspec
 from app.core.errors import DecodeError
 from app.core.talk import Request, Talk
 from schemas.events import Anchor, ChangeEvent, Hint, Version
-from schemas.facts import Allocation, Customer, Party
+from schemas.facts import Allocation, Credit, Customer, Facts, Party, Payment
 from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, SWEPT, translate, wire
 from schemas.platforms.quickbooks_online.faults import read_fault
 from schemas.platforms.quickbooks_online.query import quoted, select
@@ -117,29 +117,24 @@ class QuickBooksSource(Source):
             version=Version(native=native),
             changed_at=changed,
             mirror_of=translate.mark(record),
-            anchors=self._anchors(record, applied),
+            anchors=self._anchors(record, facts),
             origin=origin,
         )
 
     def _home(self) -> str:
         return self.connection.options.get("home_currency", "USD")
 
-    def _anchors(self, record: wire.Record, applied: Sequence[Allocation]) -> tuple[Anchor, ...]:
+    def _anchors(self, record: wire.Record, facts: Facts) -> tuple[Anchor, ...]:
         """Hang a payment on its invoices, a credit on what it was applied to, a stranger on what people typed."""
         if isinstance(record, wire.Customer):
             return ()
-        if isinstance(record, wire.Payment):
-            return self._shares(translate.cash(record))
-        if translate.mark(record) is not None:
-            return self._shares(applied)
+        shares = self._shares(facts.allocations) if isinstance(facts, Payment | Credit) else ()
+        if isinstance(record, wire.Payment) or shares or translate.mark(record) is not None:
+            return shares
         typed = translate.reference(record)
         number = (Anchor("number", ObjectRef("", "", "number", typed)),) if typed else ()
-        linked = [link for link in record.linked_txn if link.txn_type in {"Estimate", "Payment"} and not applied]
-        return (
-            *number,
-            *self._shares(applied),
-            *(Anchor("object", self._ref(link.txn_type, link.txn_id)) for link in linked),
-        )
+        linked = [link for link in record.linked_txn if link.txn_type in {"Estimate", "Payment"}]
+        return (*number, *(Anchor("object", self._ref(link.txn_type, link.txn_id)) for link in linked))
 
     def _shares(self, parts: Sequence[Allocation]) -> tuple[Anchor, ...]:
         return tuple(Anchor("object", self._ref(part.type, part.id), share=f"{part.amount:f}") for part in parts)
