@@ -189,6 +189,11 @@ async def test_the_vendors_library_credits_allocates_and_refunds(running: Runnin
         assert (shown.status, shown.remaining_credit, shown.allocations[0].amount) == ("PAID", 0, 10)
         owed = accounting.get_invoice(TENANT, invoice.invoice_id).invoices[0]
         assert (owed.amount_credited, owed.amount_due) == (10, 110)
+        gone = accounting.delete_credit_note_allocations(
+            TENANT, credit.credit_note_id, shown.allocations[0].allocation_id
+        )
+        assert gone.is_deleted
+        assert accounting.get_invoice(TENANT, invoice.invoice_id).invoices[0].amount_due == 120
 
     await with_client(running.url, work)
 
@@ -626,6 +631,7 @@ async def test_money_is_refused_where_it_does_not_fit(running: Running) -> None:
     for method, path in (
         ("POST", "/Payments/x"), ("PUT", "/CreditNotes/x/Allocations"), ("PUT", "/Invoices/x/History"),
         ("POST", "/Invoices/x/Email"), ("GET", "/Payments/x"),
+        ("DELETE", "/CreditNotes/x/Allocations/y"), ("DELETE", f"/CreditNotes/{credit['id']}/Allocations/y"),
     ):  # fmt: skip
         assert (await running.call(method, path, {"Status": "DELETED"}))[0] == 404
 

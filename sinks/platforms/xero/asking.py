@@ -66,6 +66,12 @@ class Asking(Sink):
         )
         return self._read(reply, mutating=True)
 
+    def delete(self, path: str, step: str) -> Talk[None]:
+        """Take a part away; what is gone already is as good, and Xero takes no key here."""
+        reply = yield Request(method="DELETE", path=path, headers=self._headers, mutates=True, step=step)
+        if reply.status != _MISSING:
+            self._read(reply, mutating=True)
+
     def _read(self, response: Response, *, mutating: bool) -> wire.Reply:
         if (error := self.classify(response, mutating=mutating)) is not None:
             raise error

@@ -11,7 +11,7 @@ from app.core.talk import Talk
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Payment, Shipment
 from schemas.money import ZERO
-from schemas.platforms.xero import facts
+from schemas.platforms.xero import facts, wire
 from sinks.base import Written
 from sinks.platforms.xero import bodies
 from sinks.platforms.xero.asking import beside, customer_key
@@ -182,15 +182,37 @@ class XeroSink(Probing):
         refund = facts_of(command, Credit)
         if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
             return found
-        on = {"CreditNote": {"CreditNoteID": link(command, "credit")}}
-        shown = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
-        left = shown.credit_notes[0].remaining_credit if shown is not None and shown.credit_notes else None
-        if not left:
+        note = yield from self._paid_from(command, refund.amount)
+        if not note.remaining_credit:
             raise RejectedError("Xero: the credit is used up on the invoice, nothing of it was paid back.")
-        amount = min(refund.amount, left)
+        on = {"CreditNote": {"CreditNoteID": note.credit_note_id}}
+        amount = min(refund.amount, note.remaining_credit)
         body = bodies.payment(refund, on, amount, command.mark, self.connection)
         reply = yield from self.put("/Payments", {"Payments": [body]}, "refund", _APART)
         return payment_written(reply.payments[0])
+
+    def _paid_from(self, command: Command, amount: Decimal) -> Talk[wire.CreditNote]:
+        """Return the credit note to pay out of, taken off an invoice that the buyer paid at least as much on.
+
+        What was paid back in cash did not lower what is open: a part-paid invoice owes as much as before.
+        """
+        note = yield from self._credit_note(command)
+        for used in note.allocations:
+            if (note.remaining_credit or ZERO) >= amount or used.invoice is None:
+                break
+            invoice = yield from self.shown(used.invoice.invoice_id)
+            if (invoice.amount_paid or ZERO) < amount:
+                break
+            path = f"/CreditNotes/{note.credit_note_id}/Allocations/{used.allocation_id}"
+            yield from self.delete(path, f"release:{used.allocation_id}")
+            note = yield from self._credit_note(command)
+        return note
+
+    def _credit_note(self, command: Command) -> Talk[wire.CreditNote]:
+        reply = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
+        if reply is None or not reply.credit_notes:
+            raise ConflictError("Xero: the credit note is gone.")
+        return reply.credit_notes[0]
 
     # ------------------------------------------------------------------------------------------------- history
 

@@ -250,15 +250,34 @@ async def test_a_credit_is_used_on_the_invoice_and_the_rest_paid_back(company: C
     probed = await company.talk(company.sink.probe(command("issue_credit", back, n=3, links=links)))
     assert probed is not None
     assert probed.complete
+    company.sandbox.verbs["delete_payment"]({"id": company.books("payment")[0]["id"]})
     refund = msgspec.structs.replace(back, document="refund", amount=Decimal("8.00"))
     paid_out = await company.write("record_refund", refund, n=4, links={**links, "credit": note[0].id})
     assert paid_out.type == "refund"
     assert isinstance(paid_out.facts, Credit)
-    assert paid_out.facts.amount == Decimal("2.47")
+    assert paid_out.facts.amount == Decimal("2.47"), "what was never paid is not paid back"
     seen = (await company.read("refund", paid_out.id))[0]
     assert (seen.object.type, seen.facts, seen.mirror_of) == ("refund", paid_out.facts, paid_out.mark)
     with pytest.raises(RejectedError, match="used up"):
         await company.write("record_refund", refund, n=5, links={"credit": note[0].id})
+
+
+async def test_what_a_part_payer_got_back_in_cash_is_still_owed(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    links = {"invoice": invoice.id}
+    await company.write("record_payment", Payment(amount=Decimal(10), currency="EUR"), n=2, links=links)
+    back = Credit(amount=Decimal(4), currency="EUR")
+    note = await company.write("issue_credit", back, n=3, links=links)
+    assert company.books("invoice")[0]["due"] == "1.53"
+    refund = msgspec.structs.replace(back, document="refund")
+    paid_out = await company.write("record_refund", refund, n=4, links={**links, "credit": note.id})
+    assert isinstance(paid_out.facts, Credit)
+    assert paid_out.facts.amount == 4
+    assert (company.books("invoice")[0]["due"], company.books("credit")[0]["due"]) == ("5.53", "0.00")
+    with pytest.raises(RejectedError, match="used up"):
+        await company.write("record_refund", refund, n=5, links={"credit": note.id})
+    with pytest.raises(ConflictError, match="gone"):
+        await company.write("record_refund", refund, n=6, links={"credit": "gone"})
 
 
 async def test_a_credit_whose_use_was_lost_is_completed(company: Company) -> None:

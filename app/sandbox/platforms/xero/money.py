@@ -109,8 +109,21 @@ class Books(Documents):
         self.open_period(day)
         item: Row = {"AllocationID": self.new_id(), "Amount": amount, "Date": day, "InvoiceID": invoice["InvoiceID"]}
         source["Allocations"].append(item)
-        invoice.setdefault("received", []).append({"Amount": amount, "shown": self._applied(source, item)})
+        invoice.setdefault("received", []).append({**item, "shown": self._applied(source, item)})
         self.note(invoice["InvoiceID"], "Credit Applied", f"{amount}.")
+        self.touch(source, "CREDITNOTE" if "CreditNoteID" in source else "")
+        self.touch(invoice, "INVOICE")
+        return item
+
+    def release(self, source: Row, id_: str) -> Row | None:
+        """Take an allocation back: the invoice owes it again; None for an unknown one."""
+        item: Row | None = next((item for item in source["Allocations"] if item["AllocationID"] == id_), None)
+        if item is None:
+            return None
+        self.open_period(item["Date"])
+        invoice = self.invoices[item["InvoiceID"]]
+        source["Allocations"].remove(item)
+        invoice["received"] = [one for one in invoice["received"] if one["AllocationID"] != id_]
         self.touch(source, "CREDITNOTE" if "CreditNoteID" in source else "")
         self.touch(invoice, "INVOICE")
         return item

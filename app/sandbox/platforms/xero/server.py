@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import InvalidOperation
 from typing import Any, ClassVar, Protocol
 
 from aiohttp import web
 
 from app.sandbox.base import Sandbox
-from app.sandbox.platforms.xero import acts, books, render, settings, thin
+from app.sandbox.platforms.xero import acts, books, render, sent, settings, thin
 from app.sandbox.platforms.xero.gate import Quota, Repeated
 from app.sandbox.platforms.xero.ledger import InvalidError
 from app.sandbox.platforms.xero.lists import Table, modified_since, page, tables
@@ -25,7 +24,6 @@ from app.sandbox.platforms.xero.where import BadFilterError
 
 API = "/api.xro/2.0"
 _NOTHING = "No data has been processed for this endpoint. This endpoint is expecting {} data to be specifed."
-_WRAPPERS = {"Invoices", "Payments", "CreditNotes", "Contacts", "Allocations", "HistoryRecords", "BankTransactions"}
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -103,6 +101,7 @@ class XeroSandbox(Sandbox):
             ("POST", "/Payments", self._batch("Payments", self._pay)),
             ("POST", "/Payments/{id}", self._delete_payment),
             ("PUT", "/CreditNotes/{id}/Allocations", self._allocate(ledger.credits)),
+            ("DELETE", "/CreditNotes/{id}/Allocations/{allocation}", self._release),
             ("PUT", "/Overpayments/{id}/Allocations", self._allocate(ledger.advances)),
             ("PUT", "/BankTransactions", self._batch("BankTransactions", self._receive)),
             ("GET", "/Invoices/{id}/History", self._get_history),
@@ -274,7 +273,7 @@ class XeroSandbox(Sandbox):
         """Take the elements of a body; with summarizeErrors=false each one succeeds or fails for itself."""
 
         async def handler(request: web.Request) -> web.Response:
-            bodies = await _elements(request, name)
+            bodies = await sent.elements(request, name)
             if not bodies:
                 return _json(render.refused(17, "NoDataProcessedException", _NOTHING.format(name)), 400)
             if id_field:
@@ -314,7 +313,7 @@ class XeroSandbox(Sandbox):
         return make(body, places)
 
     async def _delete_payment(self, request: web.Request) -> web.Response:
-        found = await _elements(request, "Payments") or [await _body(request)]
+        found = await sent.elements(request, "Payments") or [await sent.body(request)]
         if found[0].get("Status") != "DELETED":
             return _json(render.validation([{"ValidationErrors": render.messages(["Only DELETED can be set."])}]), 400)
         if request.match_info["id"] not in self.books_of.payments:
@@ -338,6 +337,16 @@ class XeroSandbox(Sandbox):
     def _allocated(self, source: Row, body: Row) -> Row:
         return self.books_of.shown_allocation(self.books_of.allocate(source, body))
 
+    async def _release(self, request: web.Request) -> web.Response:
+        source = self.books_of.credits.get(request.match_info["id"])
+        try:
+            item = self.books_of.release(source, request.match_info["allocation"]) if source is not None else None
+        except InvalidError as error:
+            return _json(render.validation([{"ValidationErrors": render.messages(error.texts)}]), 400)
+        if item is None:
+            return _missing()
+        return _json(render.vendor({**self.books_of.shown_allocation(item), "IsDeleted": True}))
+
     async def _get_history(self, request: web.Request) -> web.Response:
         return self._envelope("HistoryRecords", self.books_of.history[request.match_info["id"]])
 
@@ -345,7 +354,7 @@ class XeroSandbox(Sandbox):
         id_ = request.match_info["id"]
         if id_ not in self.books_of.invoices:
             return _missing()
-        texts = [str(record.get("Details", ""))[:2500] for record in await _elements(request, "HistoryRecords")]
+        texts = [str(record.get("Details", ""))[:2500] for record in await sent.elements(request, "HistoryRecords")]
         rows = [self.books_of.note(id_, "Note", text, "Sandbox App") for text in texts if text]
         return self._envelope("HistoryRecords", rows)
 
@@ -366,19 +375,6 @@ class XeroSandbox(Sandbox):
 def _public(row: Row) -> Row:
     """Return *row* without what is kept for ourselves (names in lower case)."""
     return {name: value for name, value in row.items() if not name[:1].islower()}
-
-
-async def _body(request: web.Request) -> Any:  # noqa: ANN401 - any JSON
-    return json.loads(await request.read() or b"{}", parse_float=Decimal)
-
-
-async def _elements(request: web.Request, name: str) -> list[Row]:
-    """Return the elements of a wrapped body; a single one may come bare, a bare list is no data."""
-    body = await _body(request)
-    if not isinstance(body, dict):
-        return []
-    found = body.get(name, [] if not body or _WRAPPERS & set(body) else [body])
-    return [element for element in found if isinstance(element, dict)]
 
 
 def _missing() -> web.Response:
