@@ -373,28 +373,51 @@ def test_an_applied_credit_in_a_sweep_is_a_hint() -> None:
     assert [found.object for found in page.hints] == [ref("CreditMemo", "5")]
 
 
-def test_a_full_capture_is_asked_per_entity_and_then_by_halved_windows() -> None:
+def test_a_full_capture_is_walked_entity_by_entity_in_windows_that_are_halved() -> None:
     many = [invoice(Id=str(number)) for number in range(1000)]
-    full, one_ = captured(Invoice=many), reply({"QueryResponse": {"Invoice": [invoice(Id="92")]}})
-    window = reply({"QueryResponse": {"Invoice": many}})
-    half = reply({"QueryResponse": {"Invoice": [invoice(Id="93")]}})
-    rest = [captured()] * 5
-    talk = SOURCE_OF.sweep("changes", "2026-05-05T10:00:00+00:00", NOW)
-    requests, page = answer(talk, full, full, window, one_, half, *rest)
-    queries = [request.params["query"] for request in requests if "query" in request.params]
-    assert len(queries) == 3
-    assert "LastUpdatedTime >= '2026-05-05T09:58:00+00:00'" in queries[1]
-    assert "orderby Id" not in " ".join(queries)
-    assert {event.object.id for event in page.events} >= {"0", "999", "92", "93"}
+    gone = {"status": "Deleted", "Id": "31"}
+    start = "2026-05-05T10:00:00+00:00"
+    _, first = answer(SOURCE_OF.sweep("changes", start, NOW), captured(Invoice=many))
+    assert (len(first.events), first.more, first.complete_up_to) == (1000, True, None)
+    full, half = reply({"QueryResponse": {"Invoice": many}}), reply({"QueryResponse": {"Invoice": [invoice(Id="92")]}})
+    requests, second = answer(
+        SOURCE_OF.sweep("changes", first.cursor, NOW), captured(Invoice=[*many[1:], gone]), full, half
+    )
+    assert requests[0].params["entities"] == "Invoice"
+    assert "LastUpdatedTime >= '2026-05-05T09:58:00+00:00'" in requests[1].params["query"]
+    assert [(event.object.id, event.presence) for event in second.events] == [("31", "deleted"), ("92", "present")]
+    requests, third = answer(SOURCE_OF.sweep("changes", second.cursor, NOW), reply({"QueryResponse": {"Invoice": []}}))
+    assert "LastUpdatedTime >= '2026-05-05T10:29:00+00:00'" in requests[0].params["query"]
+    cursor = third.cursor
+    for left in range(5, 0, -1):
+        (request,), page = answer(SOURCE_OF.sweep("changes", cursor, NOW), captured())
+        assert request.path.endswith("/cdc")
+        assert page.more == (left > 1)
+        cursor = page.cursor
+    assert page.complete_up_to == datetime(2026, 5, 5, 11, tzinfo=UTC)
+    assert datetime.fromisoformat(cursor) == page.complete_up_to
+
+
+def test_a_second_with_more_than_a_page_is_paged() -> None:
+    many = [invoice(Id=str(number)) for number in range(1000)]
+    cursor = "2026-05-05T10:00:00+00:00|2026-05-05T10:00:01+00:00|0|2026-05-05T10:00:00+00:00"
+    pages = [
+        captured(Invoice=many),
+        reply({"QueryResponse": {"Invoice": many}}),
+        reply({"QueryResponse": {"Invoice": [invoice(Id="1000")]}}),
+    ]
+    requests, page = answer(SOURCE_OF.sweep("changes", cursor, NOW), *pages)
+    assert "startposition 1001 maxresults 1000" in requests[2].params["query"]
+    assert len(page.events) == 1001
 
 
 def test_a_cursor_older_than_the_look_back_is_queried() -> None:
-    talk = SOURCE_OF.sweep("changes", (NOW - timedelta(days=90)).isoformat(), NOW)
-    empty = reply({"QueryResponse": {}})
-    requests, page = answer(talk, captured(), *[empty] * 6)
-    assert requests[0].params["changedSince"] == (NOW - timedelta(days=29)).isoformat()
-    assert all("MetaData.LastUpdatedTime" in request.params["query"] for request in requests[1:])
-    assert page.events == ()
+    old = NOW - timedelta(days=90)
+    (request,), page = answer(SOURCE_OF.sweep("changes", old.isoformat(), NOW), captured())
+    assert (request.params["changedSince"], page.more) == ((NOW - timedelta(days=29)).isoformat(), True)
+    requests, page = answer(SOURCE_OF.sweep("changes", page.cursor, NOW), captured(), reply({"QueryResponse": {}}))
+    assert "MetaData.LastUpdatedTime >= '2026-02-04T23:58:00+00:00'" in requests[1].params["query"]
+    assert page.more
 
 
 def test_identify_reports_currencies_and_lock_date() -> None:

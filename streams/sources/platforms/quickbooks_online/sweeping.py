@@ -1,0 +1,136 @@
+"""Walk what changed: change data capture, and where it cuts off, queries over windows of time.
+
+Ids are no order to page by, and pages of a changing list slide; a window that is full is halved instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from app.core.talk import Talk
+from schemas.events import ChangeEvent, Hint
+from schemas.platforms.quickbooks_online import PAGE, SWEPT, wire
+from schemas.platforms.quickbooks_online.query import select
+from streams.sources.base import Page
+from streams.sources.platforms.quickbooks_online.reading import Reading
+from streams.sources.platforms.quickbooks_online.replies import (
+    convert,
+    is_deleted,
+    moment,
+    records,
+    success,
+    was_applied,
+)
+
+_OVERLAP = timedelta(minutes=2)
+_LOOK_BACK = timedelta(days=29)
+_SECOND = timedelta(seconds=1)
+_MARK = "|"
+Rows = list[tuple[str, dict[str, Any]]]
+
+
+class Walk(NamedTuple):
+    """Where a walk by windows is: entity after entity, each from *since* to *until*, done up to *at*."""
+
+    since: datetime
+    until: datetime
+    entity: int
+    at: datetime
+
+    def __str__(self) -> str:
+        return _MARK.join((self.since.isoformat(), self.until.isoformat(), str(self.entity), self.at.isoformat()))
+
+    def after(self, moment: datetime) -> Walk:
+        """Return the walk when everything before *moment* was shown."""
+        if moment < self.until:
+            return self._replace(at=moment)
+        return self._replace(entity=self.entity + 1, at=self.since)
+
+
+def walk_of(cursor: str) -> Walk:
+    """Return the walk that a cursor is in the middle of."""
+    since, until, entity, at = cursor.split(_MARK)
+    return Walk(datetime.fromisoformat(since), datetime.fromisoformat(until), int(entity), datetime.fromisoformat(at))
+
+
+class Sweeping(Reading):
+    """One clean pass: a single reply of CDC, or closed windows of the past that nothing new can enter."""
+
+    def sweeps(self) -> tuple[str, ...]:
+        """Return the one walk: all entities."""
+        return ("changes",)
+
+    def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
+        """Return what changed since *cursor* minus an overlap; at most some thousand records a page."""
+        del name
+        if _MARK in cursor:
+            return (yield from self._walked(walk_of(cursor), now))
+        since = datetime.fromisoformat(cursor) - _OVERLAP if cursor else now - _LOOK_BACK
+        rows, until = yield from self._captured(SWEPT, max(since, now - _LOOK_BACK), now)
+        if len(rows) < PAGE and since >= now - _LOOK_BACK:
+            return self._page(rows, until.isoformat(), until)
+        return self._page(rows, str(Walk(since, until, 0, since)))
+
+    def _walked(self, walk: Walk, now: datetime) -> Talk[Page]:
+        entity = SWEPT[walk.entity]
+        rows: Rows = []
+        whole = False
+        if walk.at == walk.since:
+            oldest = now - _LOOK_BACK
+            rows, _ = yield from self._captured((entity,), max(walk.since, oldest), now)
+            whole = len(rows) < PAGE and walk.since >= oldest
+        done = walk.until
+        if not whole:
+            # Only CDC shows what was deleted, in the thousand that it returns; the rest is found by reading by id.
+            found, done = yield from self._window(entity, walk.at, walk.until)
+            rows = [row for row in rows if is_deleted(row[1])] + found
+        following = walk.after(done)
+        if following.entity == len(SWEPT):
+            return self._page(rows, walk.until.isoformat(), walk.until)
+        return self._page(rows, str(following))
+
+    def _captured(self, entities: Sequence[str], since: datetime, now: datetime) -> Talk[tuple[Rows, datetime]]:
+        params = {"entities": ",".join(entities), "changedSince": since.isoformat(timespec="seconds")}
+        request = msgspec.structs.replace(self.asking("cdc", **params), headers={"Content-Type": "text/plain"})
+        reply = yield request
+        body = success(reply)
+        return list(records(body, "")), moment(body.get("time")) or now
+
+    def _window(self, entity: str, since: datetime, until: datetime) -> Talk[tuple[Rows, datetime]]:
+        """Query the records changed in [since, until), halved until they fit; return them and where they end."""
+        while True:
+            clause = (
+                f"MetaData.LastUpdatedTime >= '{since.isoformat(timespec='seconds')}' "
+                f"and MetaData.LastUpdatedTime < '{until.isoformat(timespec='seconds')}'"
+            )
+            if until - since <= _SECOND:
+                found = yield from self.all_of(entity, clause)
+                return [(entity, row) for row in found], until
+            reply = yield self.asking("query", query=select(entity, clause))
+            rows = success(reply)["QueryResponse"].get(entity, [])
+            if len(rows) < PAGE:
+                return [(entity, row) for row in rows], until
+            until = since + timedelta(seconds=max(1, int((until - since).total_seconds()) // 2))
+
+    def _page(self, rows: Iterable[tuple[str, dict[str, Any]]], cursor: str, complete: datetime | None = None) -> Page:
+        """Return the rows as events; of a used credit only a hint, since its row does not say where it went."""
+        events: list[ChangeEvent] = []
+        hints: list[Hint] = []
+        for entity, row in rows:
+            record = None if is_deleted(row) else convert(entity, row)
+            if isinstance(record, wire.Form) and was_applied(entity, record):
+                ref = self.ref(entity, record.id)
+                hints.append(Hint(tenant=self.connection.tenant, object=ref, reason="sweep"))
+            elif (event := self.event(entity, row, "sweep")) is not None:
+                events.append(event)
+        return Page(
+            events=tuple(events),
+            hints=tuple(hints),
+            cursor=cursor,
+            more=complete is None,
+            complete_up_to=complete,
+        )
