@@ -20,6 +20,7 @@ from sinks.delivery.journal import Row, row_key
 
 _ENCODE = msgspec.json.Encoder().encode
 _POLL_MS = 500
+_FETCH = 4 * 1024 * 1024
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -63,14 +64,18 @@ class Bus:
 
     async def read_all(self, topic: str, partition: int) -> dict[bytes, bytes]:
         """Return the newest value per key of one partition, read to its present end."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, **self._security)
+        # "earliest": aiokafka looks up where to begin in the background, which may undo an explicit seek; both agree.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
+            **self._security,
+        )  # fmt: skip
         await consumer.start()
         found: dict[bytes, bytes] = {}
         try:
             place = TopicPartition(self.prefix + topic, partition)
             consumer.assign([place])
             end = (await consumer.end_offsets([place]))[place]
-            await consumer.seek_to_beginning(place)
+            consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
             while await consumer.position(place) < end:
                 for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
                     if record.value is None:

@@ -44,12 +44,15 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.lease = Lease(_SESSION_MS / 1000 - _MARGIN, time.monotonic)
         self.paused: dict[str, bool] = {}
         self.desks: dict[str, Desk] = {}
-        self.ready = False
+        self.ready = asyncio.Event()
+        self.generation = 0
+        """Grows with every rebalance: what was polled before one is polled again."""
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Stop every desk: what comes back starts again with a higher epoch."""
         del revoked
-        self.ready = False
+        self.ready.clear()
+        self.generation += 1
         desks, self.desks = self.desks, {}
         await asyncio.gather(*(desk.stop() for desk in desks.values()))
 
@@ -67,7 +70,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.desks = {desk.name: desk for desk in desks}
         for name in self.desks:
             self.obey(name, paused=self.paused.get(name, False))
-        self.ready = True
+        self.ready.set()
         log.info("connectors.assigned", connections=sorted(self.desks))
 
     def obey(self, name: str, *, paused: bool) -> None:
@@ -95,7 +98,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
-        found = {} if self.ready else {"group": "No partitions are assigned yet."}
+        found = {} if self.ready.is_set() else {"group": "No partitions are assigned yet."}
         for name, desk in self.desks.items():
             if desk.stopped:
                 found[name] = desk.stopped
@@ -134,10 +137,18 @@ async def run(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     consumer.subscribe([prefix + topics.COMMANDS, prefix + topics.HINTS], listener=office)
     facts = asyncio.create_task(_obey_facts(bus, office))
+    stopping = asyncio.create_task(stopped.wait())
     try:
         while not stopped.is_set() and not office.broken():
-            await _take(consumer, office, prefix)
+            taking = asyncio.ensure_future(_take(consumer, office, prefix))
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                taking.result()
+            else:
+                taking.cancel()
+                await asyncio.gather(taking, return_exceptions=True)
     finally:
+        stopping.cancel()
         facts.cancel()
         await asyncio.gather(facts, return_exceptions=True)
         await office.on_partitions_revoked(())
@@ -166,7 +177,13 @@ async def _obey_facts(bus: Bus, office: Office) -> None:
 
 async def _take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
     """Move commands into inboxes and hints to readers, then their offsets; the commit also renews the lease."""
+    generation = office.generation
     polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
+    await office.ready.wait()
+    if office.generation != generation:
+        for place in consumer.assignment() & polled.keys():
+            consumer.seek(place, polled[place][0].offset)
+        return
     records = [(place.topic.removeprefix(prefix), record.value) for place, found in polled.items() for record in found]
     await asyncio.gather(*(_hand_over(office, topic, value) for topic, value in records))
     began = office.lease.now()
@@ -189,8 +206,10 @@ async def _hand_over(office: Office, topic: str, value: bytes | None) -> None:
 
 
 async def _order(office: Office, command: Command) -> None:
-    desk = office.desks.get(command.connection)
-    await (office.unknown(command) if desk is None else desk.accept(command))
+    if (desk := office.desks.get(command.connection)) is not None:
+        await desk.accept(command)
+    else:
+        await office.unknown(command)
 
 
 def _hint(office: Office, hint: Hint) -> None:
