@@ -119,6 +119,8 @@ class Writing:
         request, faithful = same_bytes(row, request)
         run.faithful = run.faithful and faithful
 
+        left = False
+
         async def before() -> None:
             """Make the intent durable, then look at the lease: the last thing before the socket write."""
             nonlocal row, left
@@ -129,7 +131,6 @@ class Writing:
             self._check_lease()
             left = True
 
-        left = False
         key = idempotency_key(run.command, request.step, row.attempt)
         try:
             response = await self._send(request, key, before)

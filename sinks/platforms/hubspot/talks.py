@@ -161,8 +161,10 @@ class Talks(Sink):
         """Send a write that carries our mark; our property is made when the portal lacks it."""
         reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
         error = replies.error_of(reply, mutating=True)
-        if isinstance(error, RejectedError) and (yield from self.lacks(kind, MARK)):
-            yield from self.define(kind, MARK, f"{step}-property", unique=True)
+        if isinstance(error, RejectedError):
+            # Another write may have made the property meanwhile: then it is not lacking any more, and once more suffices.
+            if (yield from self.lacks(kind, MARK)):
+                yield from self.define(kind, MARK, f"{step}-property", unique=True)
             return (yield from self.post(f"{step}-again", path, body, lock=lock))
         if error is not None:
             raise error
