@@ -38,11 +38,13 @@ class Answer(msgspec.Struct, frozen=True, tag="answer", omit_defaults=True, kw_o
     version: int = 0
 
 
-class Place(msgspec.Struct, frozen=True, tag="place", kw_only=True):
+class Place(msgspec.Struct, frozen=True, tag="place", omit_defaults=True, kw_only=True):
     """A look at an object arrives at its home."""
 
     key: str
     event: ChangeEvent
+    alone: str = ""
+    """The order that the object makes by itself when no anchor knows one (an accounting entry without an order)."""
 
 
 LinkMessage = Bind | Ask | Answer | Place
@@ -64,6 +66,7 @@ class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     share_version: int = 0
     waiting_since: Instant | None = None
     asked_source: bool = False
+    alone: str = ""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,14 @@ def route(event: ChangeEvent, world: World) -> str:
     return mark.order if mark is not None and canonical not in _MOVES else ""
 
 
+def place(event: ChangeEvent, world: World) -> Place:
+    """Return the message that brings *event* to its home."""
+    flow = world.orphan_flow(event.tenant, event.object)
+    return Place(
+        key=event.object.key, event=event, alone="" if flow is None else order_key(event.tenant, event.object)
+    )
+
+
 def anchor_key(tenant: str, anchor: Anchor) -> str:
     """Return the row of an anchor."""
     return f"number/{tenant}/{anchor.ref.id}" if anchor.kind == "number" else anchor.ref.key
@@ -100,8 +108,10 @@ def _answer(row: LinkRow, asker: str) -> Answer:
     return Answer(key=asker, anchor=row.key, order=row.order, version=row.version)
 
 
-def _placed(row: LinkRow, place: Place, now: datetime) -> Linked:
-    event = place.event
+def _placed(row: LinkRow, arrival: Place, now: datetime) -> Linked:
+    event = arrival.event
+    if arrival.alone != row.alone:
+        row = msgspec.structs.replace(row, alone=arrival.alone)
     if row.event is not None:
         known, seen = observation(row.event), observation(event)
         if join(known, seen) == known and row.event.anchors == event.anchors:
@@ -128,7 +138,7 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     event = row.event
     if event is None or any(anchor_key(event.tenant, anchor) not in row.answers for anchor in event.anchors):
         return Linked(row=row, messages=questions, due_at=_due(row))
-    shares = _shares(row, event)
+    shares = _shares(row, event) or _alone(row, event)
     mark = read_mark(event.mirror_of)
     left = {*row.shares, *((mark.order,) if mark is not None and shares else ())}
     gone = dict.fromkeys(sorted(left - shares.keys()), "0")
@@ -146,6 +156,12 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     if shares:
         after = msgspec.structs.replace(after, waiting_since=None, asked_source=False)
     return Linked(row=after, messages=questions, placed=placed, due_at=_due(after))
+
+
+def _alone(row: LinkRow, event: ChangeEvent) -> dict[str, str]:
+    """Return the order that the object makes by itself: at once without anchors, else after they had their time."""
+    patient = bool(event.anchors) and row.alone not in row.shares and not row.asked_source
+    return {} if not row.alone or patient else {row.alone: ""}
 
 
 def _shares(row: LinkRow, event: ChangeEvent) -> dict[str, str]:
@@ -175,6 +191,8 @@ def on_tick(row: LinkRow, now: datetime) -> Linked:
     if event is None or since is None or now < since + PATIENCE:
         return Linked(row=row, due_at=_due(row))
     anchors = tuple(anchor_key(event.tenant, anchor) for anchor in event.anchors)
+    if row.alone:
+        return _settled(msgspec.structs.replace(row, asked_source=True), ())
     if not row.asked_source:
         parents = [anchor.ref for anchor in event.anchors if anchor.kind != "number"]
         hints = tuple(Hint(tenant=event.tenant, object=ref, reason="parent") for ref in parents)

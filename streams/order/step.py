@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -11,7 +12,7 @@ from schemas.commands import Command, Result
 from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
-from schemas.state import OrderState
+from schemas.state import OrderState, WriteRecord
 from streams.order.derive import derive
 from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, with_writes
 from streams.order.plan import plan
@@ -30,7 +31,15 @@ class Tick(msgspec.Struct, frozen=True):
     """The order's time has come, or a fact of the world changed: look again."""
 
 
-Input = Seen | Result | Tick
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word about one write (or, without one, about all of the order); each id counts once."""
+
+    id: str
+    kind: Literal["retry", "recreate"]
+    write: str = ""
+
+
+Input = Seen | Result | Tick | Decision
 
 
 class Stepped(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,4 +90,32 @@ def _merged(state: OrderState, one: Input) -> OrderState:
         return merge(state, one.event, one.share, one.share_version) or state
     if isinstance(one, Result):
         return merge_result(state, one) or state
-    return state
+    return _decided(state, one) if isinstance(one, Decision) else state
+
+
+def _decided(state: OrderState, decision: Decision) -> OrderState:
+    """Plan refused writes afresh, or make a deleted document once more under the next generation."""
+    if decision.id in state.decisions:
+        return state
+    chosen = {key: record for key, record in state.writes.items() if decision.write in ("", key)}
+    if decision.kind == "retry":
+        writes = {
+            key: msgspec.structs.replace(record, stopped="", reverted=(), asked_at=None)
+            for key, record in chosen.items()
+            if record.outcome != "confirmed" or record.reverted
+        }
+    else:
+        writes = {key: _anew(record) for key, record in chosen.items() if key == decision.write}
+    return msgspec.structs.replace(with_writes(state, writes), decisions=(*state.decisions, decision.id))
+
+
+def _anew(record: WriteRecord) -> WriteRecord:
+    return WriteRecord(
+        key=record.key,
+        connection=record.connection,
+        account=record.account,
+        capability=record.capability,
+        canonical=record.canonical,
+        generation=record.generation + 1,
+        outcome="superseded",
+    )

@@ -49,6 +49,17 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         """Return the flow of an order and the object that gave it its key, once it was seen."""
         for look in state.objects.values():
             flow = self.flow_of(state.tenant, look.object)
+            flow = flow or self.orphan_flow(state.tenant, look.object)
             if flow is not None and order_key(state.tenant, look.object) == state.key:
                 return flow, look
+        return None
+
+    def orphan_flow(self, tenant: str, ref: ObjectRef) -> Flow | None:
+        """Return the flow in which an accounting entry like *ref* becomes an order when it has none."""
+        if self.canonical(ref) != "invoice":
+            return None
+        for flow in self.facts.flows:
+            heard = any(target.connection == ref.connection for target in flow.targets)
+            if flow.tenant == tenant and flow.orphan == "create_order" and heard:
+                return flow
         return None

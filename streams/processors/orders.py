@@ -12,10 +12,10 @@ from schemas.cloudevents import decode
 from schemas.commands import Command, Result
 from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
-from schemas.links import LinkMessage, Place, Placed
+from schemas.links import LinkMessage, Placed
 from schemas.state import FORMAT, OrderState
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, wait_label
-from streams.order.link import binds, route
+from streams.order.link import binds, place, route
 from streams.order.step import Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.world import Worlds
@@ -131,7 +131,7 @@ class Orders:
         if key:
             placed = Placed(order=key, event=msgspec.structs.replace(event, order=key))
             return Out(self._prefix + topics.ORDER_FACTS, key.encode(), _ENCODE(placed))
-        return self._link(Place(key=event.object.key, event=event))
+        return self._link(place(event, self._configured))
 
     def _link(self, message: LinkMessage) -> Out:
         return Out(self._prefix + topics.LINKS, message.key.encode(), _ENCODE(message))

@@ -11,7 +11,7 @@ from typing import Literal
 from schemas.commands import Command, Outcome, Pair, Result
 from schemas.events import ChangeEvent
 from schemas.projection import project
-from tests.simulator.platform import Doc, FakePlatform
+from tests.simulator.fakes import Doc, FakePlatform
 
 SETTLE = timedelta(seconds=180)
 Fault = Literal["", "before", "after", "slow", "crash"]

@@ -11,16 +11,16 @@ from typing import Any
 from schemas.commands import Command, Result
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Line, Order, Party, Payment
-from schemas.links import LinkMessage, LinkRow, Parked, Place
+from schemas.links import LinkMessage, LinkRow, Parked
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, order_key
 from schemas.state import OrderState
-from streams.order.link import Linked, binds, on_message, on_tick, route
+from streams.order.link import Linked, binds, on_message, on_tick, place, route
 from streams.order.step import Input, Seen, Tick, step
 from streams.order.world import World
 from tests.simulator import company
 from tests.simulator.delivery import Delivery
-from tests.simulator.platform import Doc, FakePlatform
+from tests.simulator.fakes import Doc, FakePlatform
 
 _LONGEST = 4_000
 
@@ -123,7 +123,7 @@ class Simulation:
             if key:
                 self.fold(key, Seen(item))
             else:
-                self._tell(Place(key=item.object.key, event=item))
+                self._tell(place(item, self.world))
         else:
             self._linked(on_message(self.rows.get(item.key) or LinkRow(key=item.key), item, self.now))
         return True

@@ -13,7 +13,7 @@ from schemas.facts import Credit, Invoice, Order
 from schemas.flow import Target
 from schemas.refs import ObjectRef, order_key
 from schemas.state import OrderState
-from streams.order.step import Seen, Tick, step
+from streams.order.step import Decision, Seen, Tick, step
 from tests.simulator import company
 from tests.simulator.simulation import Simulation
 
@@ -471,3 +471,48 @@ def test_the_order_key_of_a_document_is_the_published_one() -> None:
     key, order = play.order()
     assert key == order_key("acme", ObjectRef("shop", "s", "order", order.id))
     assert replace(order).id == order.id
+
+
+@SEEDS
+def test_a_voided_invoice_is_made_again_when_a_person_says_so(seed: int) -> None:
+    play = Simulation(seed)
+    key, order = play.order()
+    play.settle()
+    play.edit("books", play.live("books", "invoice")[0], status="void")
+    play.settle()
+    for _ in range(2):
+        play.fold(key, Decision(id="d1", kind="recreate", write="books|document"))
+    play.pay("shop", "100.00", order=order.id)
+    play.settle()
+    assert (play.sum("books", "invoice"), play.sum("books", "payment")) == (Decimal(100), Decimal(100))
+    assert len(play.live("books", "invoice")) == 1
+
+
+@SEEDS
+def test_a_refused_write_is_planned_again_when_a_person_says_retry(seed: int) -> None:
+    play = Simulation(seed)
+    play.systems["books"].refuses = {"upsert_invoice"}
+    key, _ = play.order()
+    play.settle()
+    assert play.live("books", "invoice") == []
+    play.systems["books"].refuses = set()
+    play.settle()
+    assert play.live("books", "invoice") == []
+    play.fold(key, Decision(id="d1", kind="retry"))
+    play.settle()
+    assert len(play.live("books", "invoice")) == 1
+
+
+@SEEDS
+def test_an_invoice_typed_without_an_order_reaches_the_others_where_the_flow_says_so(seed: int) -> None:
+    play = Simulation(seed, company.world(orphan="create_order"))
+    bill = Invoice(number="RE-7", currency="EUR", payable_amount=Decimal(70), reference="typed")
+    doc = play.systems["books"].add("invoice", bill, play.now)
+    play.look("books", doc)
+    play.settle()
+    assert (play.sum("crm", "order"), play.sum("second", "invoice")) == (Decimal(70), Decimal(70))
+    play.pay("books", "70.00", invoice=doc.id)
+    play.settle()
+    assert play.sum("second", "payment") == Decimal(70)
+    assert [one.facts.headline for one in play.live("crm", "order")] == ["paid"]  # type: ignore[union-attr]
+    assert play.systems["books"].writes == []

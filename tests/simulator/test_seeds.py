@@ -9,7 +9,7 @@ import pytest
 
 from schemas.facts import Credit, Order
 from streams.order.step import Tick
-from tests.simulator.platform import Doc
+from tests.simulator.fakes import Doc
 from tests.simulator.simulation import Simulation
 
 _FAULTS = ("", "", "", "before", "after", "slow", "crash")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import msgspec
 
-from schemas.facts import Credit, Invoice, Order, Payment, Shipment
+from schemas.facts import Credit, Invoice, LifeCycle, Order, Payment, Shipment
 from schemas.flow import Flow
 from schemas.money import ZERO
 from schemas.order_state import PublicOrder, Shown, Waiting
@@ -48,10 +49,11 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
 def derive(state: OrderState, world: World) -> Derived | None:
     """Return what *state* means, or None while the order itself was not seen (its parts wait)."""
     found = world.key_giver(state)
-    if found is None or not isinstance(found[1].facts, Order):
+    facts = None if found is None or found[1].share == "0" else found[1].facts
+    if found is None or not isinstance(facts, (Order, Invoice)):
         return None
     flow, giver = found
-    order = found[1].facts
+    order = facts if isinstance(facts, Order) else as_order(facts)
     agreed, conflicts = agree(state, flow, giver, world)
     order = _with_agreed(order, agreed)
     paid, credited = money.payments(state, flow), money.credited(state, flow)
@@ -68,6 +70,26 @@ def derive(state: OrderState, world: World) -> Derived | None:
         shipments=tuple(parcels),
         agreed=agreed,
         public=msgspec.structs.replace(public, findings=tuple(sorted(findings))),
+    )
+
+
+def as_order(bill: Invoice) -> Order:
+    """Return the order that an accounting entry without an order stands for."""
+    life: LifeCycle = "draft" if bill.status == "draft" else "open"
+    return Order(
+        number=bill.number or bill.reference,
+        status="cancelled" if bill.status in {"void", "cancelled"} else life,
+        currency=bill.currency,
+        customer=bill.customer,
+        lines=bill.lines,
+        net_amount=bill.net_amount,
+        tax_amount=bill.tax_amount,
+        payable_amount=bill.payable_amount,
+        prices_include_tax=bill.prices_include_tax,
+        placed_at=None if bill.issue_date is None else datetime.combine(bill.issue_date, time(12), UTC),
+        due_date=bill.due_date,
+        note=bill.note,
+        po_number=bill.po_number,
     )
 
 

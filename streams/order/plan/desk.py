@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.commands import Pair
 from schemas.connection import Connection
-from schemas.facts import Invoice
+from schemas.facts import Invoice, Order
 from schemas.flow import Target
 from schemas.platform import Effect, Platform
 from schemas.projection import project
@@ -53,9 +53,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         return None if record is None else record.bound
 
     @property
+    def own(self) -> bool:
+        """Tell whether this system gave the order its key."""
+        giver = self.derived.giver
+        return giver.object.connection == self.name and isinstance(giver.facts, Order)
+
+    @property
     def order_ref(self) -> ObjectRef | None:
         """Return the order's object in this system: the key-giver's own, or our copy."""
-        if self.derived.giver.object.connection == self.name:
+        if self.own:
             return self.derived.giver.object
         return self.bound(write_key(self.name, "order"))
 

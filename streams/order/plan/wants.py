@@ -38,7 +38,7 @@ def _canonical(desk: Desk) -> str:
 
 
 def _order(desk: Desk) -> Iterator[Want]:
-    own = desk.derived.giver.object.connection == desk.name
+    own = desk.own
     if not (desk.can("upsert_order") and (desk.target.order or own)):
         return
     if not own and desk.derived.cancelled and desk.order_ref is None:
@@ -76,7 +76,7 @@ def _parent(desk: Desk) -> tuple[tuple[str, ...], dict[str, str]] | None:
         document = desk.document
         return (() if desk.adopted else (desk.document_key,)), {"invoice": document.id} if document else {}
     order = desk.order_ref
-    waits = () if desk.derived.giver.object.connection == desk.name else (write_key(desk.name, "order"),)
+    waits = () if desk.own else (write_key(desk.name, "order"),)
     if order is None and not desk.target.order:
         return None
     return waits, {"order": order.id} if order else {}
