@@ -202,6 +202,21 @@ async def test_a_deal_of_a_known_buyer_takes_two_writes_and_its_note_one(open_de
     ]
 
 
+@KINDS
+async def test_first_writes_at_the_same_time_all_get_through(kind: str, open_desk: Any) -> None:
+    desk = await open_desk(order_object=kind)
+    commands = [_command("upsert_order", ORDER, mark) for mark in range(6)]
+    made = await asyncio.gather(*(desk.write(command) for command in commands))
+    assert len({one.id for one in made}) == len(desk.books("order")) == 6
+    parcels = [
+        _command("record_shipment", Shipment(tracking_numbers=(f"1Z{n}",)), 8, links={"order": one.id})
+        for n, one in enumerate(made)
+    ]
+    await asyncio.gather(*(desk.write(command) for command in parcels))
+    tracked = [row for row in desk.books("shipment") if row.get("tracking")]
+    assert len(tracked) == (6 if kind == "orders" else 0)
+
+
 async def test_a_probe_finds_nothing_before_and_the_whole_order_after(open_desk: Any) -> None:
     desk = await open_desk()
     command = _command("upsert_order", ORDER)

@@ -209,9 +209,9 @@ class HubspotSink(Talks):
         try:
             yield from self.patch("shipment", "orders", order.id, properties)
         except RejectedError:
-            if not (yield from self.lacks("orders", PARCELS)):
-                raise
-            yield from self.define("orders", PARCELS, "shipment-property", unique=False)
+            # Another write may have made the property meanwhile: then once more suffices.
+            if (yield from self.lacks("orders", PARCELS)):
+                yield from self.define("orders", PARCELS, "shipment-property", unique=False)
             yield from self.patch("shipment-again", "orders", order.id, properties)
 
     # -- earlier tries ------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ class Talks(Sink):
         reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step, lock=lock)
         error = replies.error_of(reply, mutating=True)
         if isinstance(error, RejectedError):
-            # Another write may have made the property meanwhile: then it is not lacking any more, and once more suffices.
+            # Another write may have made the property meanwhile: then it is no longer lacking, and once more suffices.
             if (yield from self.lacks(kind, MARK)):
                 yield from self.define(kind, MARK, f"{step}-property", unique=True)
             return (yield from self.post(f"{step}-again", path, body, lock=lock))
