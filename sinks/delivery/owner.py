@@ -198,7 +198,9 @@ class Owner:
         self._wake.clear()
         pause = None if at is None or self._paused else max(0.02, min(1.0, at - self._now()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause)
+            # Not wait_for: that of Python 3.11 loses a cancellation that comes together with the wake-up.
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
 
     # -- one command, or one batch ------------------------------------------------------------------------------------
 

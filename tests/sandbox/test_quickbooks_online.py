@@ -45,6 +45,7 @@ from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox, Set
 pytestmark = pytest.mark.sandbox
 T = TypeVar("T")
 ACCOUNT = "310687"
+LINES = [{"sku": "A-1", "title": "thing", "quantity": 2, "price": "10.00", "tax_rate": "19"}]
 TOKEN = {"Authorization": "Bearer sandbox-access-token"}
 
 
@@ -246,6 +247,40 @@ async def test_request_id_repeats_the_first_answer_even_of_a_deleted_record(shop
     await shop.run(work)
 
 
+async def test_a_delete_needs_the_sync_token(shop: Shop) -> None:
+    made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES)
+    status, body = await shop.post("/invoice", {"Id": made["id"]}, operation="delete")
+    assert (status, body["Fault"]["Error"][0]["code"]) == (400, "2020")
+
+
+async def test_only_the_flag_in_the_body_makes_an_update_sparse(shop: Shop) -> None:
+    made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES, note="hello")
+    head = {"Id": made["id"], "SyncToken": "0"}
+    status, body = await shop.post("/invoice", {**head, "PrivateNote": "x"}, sparse="true")
+    assert (status, body["Fault"]["Error"][0]["code"]) == (400, "2020")
+    status, body = await shop.post("/invoice", {**head, "sparse": True, "PrivateNote": "x"})
+    row = body["Invoice"]
+    assert (row["PrivateNote"], row["CustomerMemo"], row["SyncToken"]) == ("x", {"value": "hello"}, "1")
+    whole = {**head, "SyncToken": "1", "CustomerRef": row["CustomerRef"], "Line": row["Line"]}
+    status, body = await shop.post("/invoice", whole)
+    assert status == 200
+    assert {"CustomerMemo", "PrivateNote"} & set(body["Invoice"]) == set()
+
+
+async def test_an_inactive_customer_is_610(shop: Shop) -> None:
+    made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES)
+    who = shop.sandbox.company.store.get("Invoice", made["id"])["CustomerRef"]["value"]
+    await shop.act("archive_customer", id=who)
+    status, body = await shop.post(
+        "/invoice",
+        {
+            "CustomerRef": {"value": who},
+            "Line": [{"DetailType": "SalesItemLineDetail", "Amount": 1, "SalesItemLineDetail": {}}],
+        },
+    )
+    assert (status, body["Fault"]["Error"][0]["code"]) == (400, "610")
+
+
 async def test_batch_items_stand_alone(shop: Shop) -> None:
     def work(client: QuickBooks) -> None:
         who = customer(client)
@@ -422,9 +457,6 @@ async def received(shop: Shop, work: Callable[[], Any], count: int) -> list[tupl
 
 def genuine(signature: str, body: bytes) -> bool:
     return signature == base64.b64encode(hmac.new(b"verifier", body, hashlib.sha256).digest()).decode()
-
-
-LINES = [{"sku": "A-1", "title": "thing", "quantity": 2, "price": "10.00", "tax_rate": "19"}]
 
 
 async def test_typed_invoice_tells_in_the_legacy_form(shop: Shop) -> None:
