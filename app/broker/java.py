@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import msgspec
 
 from app.broker.artifacts import cache_dir, class_path
 from app.broker.properties import Node, bootstrap, properties
-from app.broker.ready import answers, wait_until_ready
+from app.broker.ready import wait_until_ready
 from app.core.errors import ConfigError
 
 _STATE = "kafka.json"
@@ -48,6 +49,10 @@ async def start(data_dir: Path, environment: Mapping[str, str], *, port: int = 0
 
     The first start fetches the jars. ConfigError says what failed and the next step.
     """
+    if port and not _is_free(port):
+        raise ConfigError(
+            f"Port {port} is taken; choose another with --port, or set O2C_KAFKA to use what listens there."
+        )
     jars = await asyncio.to_thread(class_path, cache_dir(environment))
     await asyncio.to_thread(data_dir.mkdir, parents=True, exist_ok=True)
     cluster = _nodes(nodes, port)
@@ -58,15 +63,32 @@ async def start(data_dir: Path, environment: Mapping[str, str], *, port: int = 0
     try:
         await wait_until_ready(running.bootstrap, _READY_SECONDS, alive=lambda: all(map(_alive, running.pids)))
     except ConfigError as error:
-        await stop(data_dir)
+        await _end(running.pids)
         raise ConfigError(f"{error} Its log is {data_dir / 'node-1.log'}.") from error
+    except asyncio.CancelledError:
+        await _end(running.pids)
+        raise
     return running
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _nodes(count: int, port: int) -> tuple[Node, ...]:
     ports = _free_ports(2 * count)
     return tuple(
-        Node(id=number + 1, port=port or ports[2 * number], controller_port=ports[2 * number + 1])
+        Node(
+            id=number + 1,
+            port=port + number if port else ports[2 * number],
+            controller_port=ports[2 * number + 1],
+        )
         for number in range(count)
     )
 
@@ -116,30 +138,36 @@ def state(data_dir: Path) -> Running | None:
         running = msgspec.json.decode((data_dir / _STATE).read_bytes(), type=Running)
     except (OSError, msgspec.MsgspecError):
         return None
-    return running if any(map(_alive, running.pids)) else None
+    return running if any(_locked(data_dir / f"node-{number + 1}") for number in range(len(running.pids))) else None
 
 
-async def healthy(data_dir: Path) -> bool:
-    """Tell whether the broker of *data_dir* answers."""
-    running = state(data_dir)
-    return running is not None and await answers(running.bootstrap)
+def _locked(log_dir: Path) -> bool:
+    """Tell whether a broker holds its data; unlike a process id, a lock is never somebody else's after a restart."""
+    try:
+        with (log_dir / ".lock").open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 async def stop(data_dir: Path, *, forget: bool = False) -> bool:
     """Stop what runs from *data_dir*; False when nothing did. *forget* removes the data as well."""
     running = state(data_dir)
     if running is not None:
-        for pid in running.pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        await _ended(running.pids)
+        await _end(running.pids)
         (data_dir / _STATE).unlink(missing_ok=True)
     if forget:
         await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
     return running is not None
 
 
-async def _ended(pids: Sequence[int]) -> None:
+async def _end(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _STOP_SECONDS
     while any(map(_alive, pids)):

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from app.broker import java, provide
+from app.broker import found, java, provide, stop
 
 EXAMPLE = "o2c kafka start"
 _FOLDER = Path(".o2c-kafka")
@@ -38,14 +38,12 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "start":
         return _start(args)
     if args.action == "stop":
-        stopped = asyncio.run(java.stop(args.data.absolute()))
+        stopped = asyncio.run(stop(args.data.absolute()))
         _print(args, {"stopped": stopped}, "Stopped." if stopped else "Nothing was running.")
         return 0
-    running = java.state(args.data.absolute())
-    healthy = asyncio.run(java.healthy(args.data.absolute()))
-    where = running.bootstrap if running else ""
+    where, healthy = asyncio.run(found(args.data.absolute(), os.environ))
     text = f"Kafka answers at {where}." if healthy else f"Kafka does not answer; run `{EXAMPLE}`."
-    _print(args, {"running": running is not None, "healthy": healthy, "bootstrap": where}, text)
+    _print(args, {"running": bool(where), "healthy": healthy, "bootstrap": where}, text)
     return 0 if healthy else 1
 
 
