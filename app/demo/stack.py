@@ -25,6 +25,7 @@ class System:
     secrets: Mapping[str, str]
     accounts: Mapping[str, str] = field(default_factory=dict)
     taxes: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     """What follows the host in the vendor's base URL."""
     topics: tuple[str, ...] = ()
@@ -37,7 +38,9 @@ SYSTEMS = (
         "shop", "shopify", "demo.myshopify.com", {"token": "shpat_sandbox", "webhook_secret": "shop-hook"},
         topics=("orders/create", "orders/updated", "orders/delete", "order_transactions/create"),
     ),
-    System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"}),
+    System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"},
+        stages={"partially_refunded": "closedwon", "refunded": "closedwon", "returned": "closedwon"},
+),
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
         {**_CLIENT, "refresh_token": "sandbox-refresh", "webhook_secret": "books-hook"},

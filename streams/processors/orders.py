@@ -114,6 +114,8 @@ class Orders:
             stepped = step(state, found, world, now)
             outcome = "applied" if stepped.changed else "duplicate"
             counts[outcome] = counts.get(outcome, 0) + len(found)
+            if not stepped.changed and Tick() in found:
+                timers[key.encode()] = stepped.state.due_at
             if stepped.changed:
                 changed[key.encode()] = _ENCODE(stepped.state)
                 timers[key.encode()] = stepped.state.due_at
