@@ -1,0 +1,213 @@
+"""The connectors role as a process, on a real Kafka, against a simulated QuickBooks that ignores idempotency keys."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.core import topics
+from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
+from schemas.broadcast import Fact
+from schemas.commands import Command, Result
+from schemas.events import Hint
+from schemas.refs import find_mark
+from tests.platforms.quickbooks_online.rig import ACCOUNT, command, invoice
+
+pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
+ENCODE = msgspec.json.Encoder().encode
+CONFIG = """
+data_dir = "data"
+key = "a long random text for tests"
+[kafka]
+bootstrap = "{bootstrap}"
+partitions = 2
+[topics]
+prefix = "{prefix}"
+[connectors]
+port = 0
+[[tenant]]
+name = "acme"
+[tenant.connections.books]
+platform = "quickbooks_online"
+account = "{account}"
+base_url = "{url}"
+quota_share = 100.0
+allow_private = true
+sweep_seconds = 2
+secrets = {{ token = "sandbox-access-token", webhook_secret = "w" }}
+options = {{ settle_seconds = "3" }}
+accounts = {{ sales = "1", payments = "35", rounding = "1" }}
+taxes = {{ "19" = "TAX", "0" = "NON" }}
+"""
+
+
+class Stand:
+    """One Kafka with topics of its own, one sandbox, and the connectors process that is killed and started."""
+
+    def __init__(self, bootstrap: str, folder: Path, sandbox: QuickbooksOnlineSandbox, account: str = ACCOUNT) -> None:
+        self.bootstrap, self.folder, self.sandbox, self.account = bootstrap, folder, sandbox, account
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.config = folder / "o2c.toml"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def open(self, url: str) -> None:
+        values = {"bootstrap": self.bootstrap, "prefix": self.prefix, "account": self.account, "url": url}
+        self.config.write_text(CONFIG.format(**values), encoding="utf-8")
+        await apply_topics(load(self.config, {}))
+        self.producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
+        await self.producer.start()
+
+    async def start(self) -> None:
+        words = ["-m", "app", "run", "connectors", "--config", str(self.config), "--worker", "w1", "--json"]
+        with (self.folder / "connectors.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log)
+
+    async def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+            await self.process.wait()
+
+    async def close(self) -> None:
+        await self.end(signal.SIGKILL)
+        await self.producer.stop()
+
+    async def send(self, topic: str, value: bytes) -> None:
+        await self.producer.send_and_wait(self.prefix + topic, value, key=b"books")
+
+    async def order(self, *commands: Command) -> None:
+        for one in commands:
+            await self.send(topics.COMMANDS, ENCODE(one))
+
+    async def records(self, topic: str, count: int, seconds: float = 60.0) -> list[ConsumerRecord]:
+        """Return everything on *topic* once there are *count* records."""
+        name = self.prefix + topic
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
+        await consumer.start()
+        found: list[ConsumerRecord] = []
+        try:
+            consumer.assign(
+                [TopicPartition(name, number) for number in sorted(await self.producer.partitions_for(name))]
+            )
+            deadline = time.monotonic() + seconds
+            while len(found) < count:
+                assert time.monotonic() < deadline, f"{len(found)} of {count} records on {topic}"
+                for records in (await consumer.getmany(timeout_ms=300)).values():
+                    found += records
+        finally:
+            await consumer.stop()
+        return found
+
+    async def results(self, count: int) -> list[Result]:
+        return [msgspec.json.decode(record.value, type=Result) for record in await self.records(topics.RESULTS, count)]
+
+    def invoices(self) -> list[str]:
+        return [find_mark(row["mark"]) or "" for row in self.sandbox.books() if row["kind"] == "invoice"]
+
+
+@pytest.fixture
+async def stand(kafka: str, tmp_path: Path) -> AsyncIterator[Stand]:
+    sandbox = QuickbooksOnlineSandbox(ACCOUNT, quota_scale=100)
+    sandbox.injector.faults = sandbox.faults.changed({"idempotency_off": 1})
+    stand = Stand(kafka, tmp_path, sandbox)
+    await stand.open(await sandbox.start(0))
+    try:
+        yield stand
+    finally:
+        await stand.close()
+        await sandbox.stop()
+
+
+def orders(count: int) -> list[Command]:
+    return [
+        msgspec.structs.replace(command("upsert_invoice", invoice(reference=f"{n}"), order=f"{n}"), presence="unknown")
+        for n in range(count)
+    ]
+
+
+async def test_a_killed_owner_leaves_each_document_once(stand: Stand) -> None:
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"idempotency_off": 1, "latency_s": 0.3})
+    await stand.start()
+    commands = orders(12)
+    await stand.order(*commands)
+    for _ in range(3):
+        before = len(stand.invoices())
+        deadline = time.monotonic() + 40
+        while len(stand.invoices()) == before < len(commands) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # another process writes them
+        await stand.end(signal.SIGKILL)
+        await stand.start()
+    results = await stand.results(len(commands))
+    assert {result.command for result in results} == {one.id for one in commands}
+    assert {result.outcome for result in results} == {"confirmed"}
+    assert sorted(stand.invoices()) == sorted(one.mark for one in commands)
+    await stand.end()
+    assert stand.process is not None
+    assert stand.process.returncode == 0
+
+
+async def test_what_is_unreadable_or_for_nobody_is_answered_and_the_rest_goes_on(stand: Stand) -> None:
+    await stand.start()
+    (good,) = orders(1)
+    await stand.send(topics.COMMANDS, b"{not json")
+    await stand.order(msgspec.structs.replace(good, id="nobody", connection="gone"))
+    await stand.order(msgspec.structs.replace(good, id="stranger", account="999"))
+    await stand.order(good)
+    found = {result.command: result.outcome for result in await stand.results(3)}
+    assert found == {"nobody": "rejected", "stranger": "rejected", good.id: "confirmed"}
+    (dead,) = await stand.records(topics.DEAD_LETTERS, 1)
+    assert dead.value == b"{not json"
+
+
+async def test_a_hint_is_read_and_a_sweep_finds_what_nobody_told(stand: Stand) -> None:
+    await stand.start()
+    await stand.order(*orders(1))
+    (result,) = await stand.results(1)
+    assert result.bound is not None
+    await stand.send(topics.HINTS, ENCODE(Hint(tenant="acme", object=result.bound)))
+    origins = [msgspec.json.decode(r.value).get("origin") for r in await stand.records(topics.ACCOUNTING_CHANGES, 2)]
+    assert {"write", "read"} <= set(origins) | {"sweep"}
+    assert await stand.records(topics.CURSORS, 1)
+
+
+async def test_another_account_behind_the_connection_is_never_written_to(kafka: str, tmp_path: Path) -> None:
+    sandbox = QuickbooksOnlineSandbox("111", quota_scale=100)
+    stand = Stand(kafka, tmp_path, sandbox, account=ACCOUNT)
+    await stand.open(await sandbox.start(0))
+    try:
+        await stand.start()
+        await stand.order(*orders(2))
+        results = await stand.results(2)
+        assert {result.outcome for result in results} == {"deferred"}
+        assert all(result.reason for result in results)
+        assert stand.invoices() == []
+        facts = [msgspec.json.decode(r.value, type=Fact) for r in await stand.records(topics.BROADCAST, 0, 5)]
+        assert not [fact for fact in facts if fact.kind == "up"]
+    finally:
+        await stand.close()
+        await sandbox.stop()
+
+
+async def test_a_connection_that_comes_back_says_up_with_the_number_of_its_outage(stand: Stand) -> None:
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"expired_token": 1})
+    await stand.start()
+    await stand.order(*orders(1))
+    (result,) = await stand.results(1)
+    assert (result.outcome, result.outage > 0) == ("deferred", True)
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"expired_token": 0})
+    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 1)]
+    assert facts[-1].kind == "up"
+    assert facts[-1].number >= result.outage
+    await stand.order(*orders(1))
+    assert (await stand.results(2))[-1].outcome == "confirmed"
