@@ -10,6 +10,8 @@ from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
 FORMAT = 1
+NEVER: tuple[int, int] = (0, 0)
+"""One object for "no look yet": a default is left out of the JSON only when it is this very object."""
 
 
 class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -24,9 +26,9 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     changed_at: Instant | None = None
     digest: str = ""
     """Of the content; breaks ties of equal versions and shows that the object must be read again."""
-    last_read: tuple[int, int] = (0, 0)
+    last_read: tuple[int, int] = NEVER
     """Greatest (epoch, seq) of a read that found the object."""
-    gone: tuple[int, int] = (0, 0)
+    gone: tuple[int, int] = NEVER
     """Greatest (epoch, seq) of a read that did not find it: deleted while greater than `last_read`."""
     share: str | None = None
     """Part of the amount that belongs to this order; None = all, "0" = moved away."""
@@ -62,9 +64,9 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     outage: int = 0
     stale: dict[str, str] = {}
     """What the system showed instead of the base; asked again once an observation shows the same."""
-    look: tuple[int, int] = (0, 0)
+    look: tuple[int, int] = NEVER
     """(epoch, seq) of the look that ended the last write: an older observation shows the time before it."""
-    result: tuple[int, int] = (0, 0)
+    result: tuple[int, int] = NEVER
     """(owner epoch, journal offset) of the newest result."""
 
 

@@ -56,9 +56,7 @@ def route(event: ChangeEvent, world: World) -> str:
 def place(event: ChangeEvent, world: World) -> Place:
     """Return the message that brings *event* to its home."""
     flow = world.orphan_flow(event.tenant, event.object)
-    return Place(
-        key=event.object.key, event=event, alone="" if flow is None else order_key(event.tenant, event.object)
-    )
+    return Place(key=event.object.key, event=event, alone="" if flow is None else order_key(event.tenant, event.object))
 
 
 def anchor_key(tenant: str, anchor: Anchor) -> str:

@@ -16,7 +16,7 @@ from schemas.commands import Pair, Result
 from schemas.events import ChangeEvent
 from schemas.projection import project
 from schemas.refs import read_mark
-from schemas.state import Observation, OrderState, WriteRecord
+from schemas.state import NEVER, Observation, OrderState, WriteRecord
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _STOPS = frozenset(("rejected", "unsupported"))
@@ -39,6 +39,7 @@ def merge(state: OrderState, event: ChangeEvent, share: str | None = None, share
 def observation(event: ChangeEvent, share: str | None = None, share_version: int = 0) -> Observation:
     """Return *event* as a first look at its object."""
     look = (event.version.epoch, event.version.seq)
+    look = NEVER if look == NEVER else look
     missing = event.presence == "deleted" and event.version.read
     if missing:
         return Observation(object=event.object, presence="deleted", gone=look, share=share, share_version=share_version)
@@ -51,7 +52,7 @@ def observation(event: ChangeEvent, share: str | None = None, share_version: int
         anchors=event.anchors,
         changed_at=event.changed_at,
         digest=content_digest(event),
-        last_read=look if event.version.read else (0, 0),
+        last_read=look if event.version.read else NEVER,
         share=share,
         share_version=share_version,
     )

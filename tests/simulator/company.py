@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.commands import Capability
 from schemas.connection import Connection
 from schemas.flow import Facts, Flow, Target
 from schemas.platform import Auth, Consistency, Effect, Limits, Platform
@@ -22,7 +23,7 @@ _WORDS = (
 )  # fmt: skip
 
 
-def platform(slug: str, capabilities: tuple[str, ...]) -> Platform:
+def platform(slug: str, capabilities: tuple[Capability, ...]) -> Platform:
     """Return a platform that stores every field and knows every word."""
     return Platform(
         slug=slug,
@@ -36,12 +37,18 @@ def platform(slug: str, capabilities: tuple[str, ...]) -> Platform:
         objects={kind: kind for kind in ("order", "invoice", "payment", "credit", "shipment")},
         statuses={f"{kind}:{word}": word for kind in ("order", "invoice") for word in _WORDS},
         stages={word: word for word in _WORDS},
-        capabilities=dict.fromkeys(capabilities, Effect.RECORDS),  # type: ignore[misc]  # any capability
+        capabilities=dict.fromkeys(capabilities, Effect.RECORDS),
         shows={"upsert_order": _ORDER, "upsert_invoice": _INVOICE},
     )
 
 
-_LEDGER = ("upsert_invoice", "record_payment", "reverse_payment", "issue_credit", "void_invoice")
+_LEDGER: tuple[Capability, ...] = (
+    "upsert_invoice",
+    "record_payment",
+    "reverse_payment",
+    "issue_credit",
+    "void_invoice",
+)
 PLATFORMS = {
     "shopp": platform("shopp", ("upsert_order", "record_payment")),
     "crmm": platform("crmm", ("upsert_order", "set_status")),

@@ -164,12 +164,12 @@ class Simulation:
     def _wait(self, until: datetime) -> bool:
         dues = {key: state.due_at for key, state in self.states.items() if state.due_at is not None}
         times = [*dues.values(), *self.row_due.values(), *(at for one in self.owners.values() for at in one.next_at())]
-        nearest = min((at for at in times if at is not None), default=None)
+        nearest = min(times, default=None)
         if nearest is None or nearest > until or len(self.parked) > 3:
             return False
         self.now = max(self.now, nearest)
         for key, at in dues.items():
-            if at is not None and at <= self.now:
+            if at <= self.now:
                 self.fold(key, Tick())
         for key, at in list(self.row_due.items()):
             if at <= self.now:

@@ -142,7 +142,7 @@ def test_30_two_people_edit_two_systems_and_one_conflict_is_kept(seed: int) -> N
 def test_30_two_systems_that_normalise_each_others_value_fall_silent(seed: int) -> None:
     play = Simulation(seed)
     _, order = play.order(note="Ring Twice")
-    play.systems["crm"].normalise = lambda facts: msgspec.structs.replace(facts, note=facts.note.upper())  # type: ignore[union-attr,type-var]
+    play.systems["crm"].normalise = lambda facts: msgspec.structs.replace(facts, note=facts.note.upper())  # type: ignore[union-attr]
     play.systems["books"].normalise = lambda facts: (
         msgspec.structs.replace(facts, note=facts.note.lower()) if isinstance(facts, Invoice) else facts
     )
@@ -181,9 +181,9 @@ def test_31_looks_of_one_version_with_two_contents_are_read_again(seed: int) -> 
     play.settle()
     shop = play.systems["shop"]
     order.revision += 1
-    order.facts = msgspec.structs.replace(order.facts, note="one")  # type: ignore[type-var]  # an Order
+    order.facts = msgspec.structs.replace(order.facts, note="one")
     first = shop.event(order, (0, 0), hook=True)
-    order.facts = msgspec.structs.replace(order.facts, note="two")  # type: ignore[type-var]  # an Order
+    order.facts = msgspec.structs.replace(order.facts, note="two")
     second = shop.event(order, (0, 0), hook=True)
     pair = [first, second]
     play.dice.shuffle(pair)

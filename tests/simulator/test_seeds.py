@@ -9,10 +9,11 @@ import pytest
 
 from schemas.facts import Credit, Order
 from streams.order.step import Tick
+from tests.simulator.delivery import Fault
 from tests.simulator.fakes import Doc
 from tests.simulator.simulation import Simulation
 
-_FAULTS = ("", "", "", "before", "after", "slow", "crash")
+_FAULTS: tuple[Fault, ...] = ("", "", "", "before", "after", "slow", "crash")
 
 
 def _history(play: Simulation) -> dict[str, tuple[Doc, Decimal, Decimal]]:
