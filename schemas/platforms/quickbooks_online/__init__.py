@@ -29,7 +29,10 @@ PLATFORM = Platform(
         rotates=True,
     ),
     headers=MappingProxyType({"Accept": "application/json"}),
-    limits=Limits(windows=(Limit(10, 1.0), Limit(500, 60.0)), concurrent=10, timeout_seconds=120.0),
+    # Points count batch calls alone, of which 40 a minute are allowed: a full bucket of 20 and 20 a minute on top.
+    limits=Limits(
+        windows=(Limit(10, 1.0), Limit(500, 60.0)), points=Limit(20, 60.0), concurrent=10, timeout_seconds=120.0
+    ),
     consistency=Consistency(
         search_lag_seconds=5.0,
         settle_seconds=125.0,

@@ -52,12 +52,13 @@ class Asking(Sink):
     # ----------------------------------------------------------------------------------------- requests
 
     def request(self, method: str, path: str, params: Mapping[str, str] | None = None) -> Request:
-        """Return a call of this realm."""
+        """Return a call of this realm; only batches cost points."""
         account = self.connection.account
         return Request(
             method=method,
             path=f"/v3/company/{account}/{path}",
             params={**(params or {}), "minorversion": MINOR_VERSION},
+            cost=int(path == "batch"),
         )
 
     def posting(

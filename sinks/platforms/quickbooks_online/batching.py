@@ -20,6 +20,7 @@ from sinks.platforms.quickbooks_online import bodies
 from sinks.platforms.quickbooks_online.asking import Row, item_error
 from sinks.platforms.quickbooks_online.probing import ENTITIES, Probing, facts_of
 
+_WORTHWHILE = 5
 T = TypeVar("T")
 Outcomes = dict[str, Written | O2CError]
 Bodies = dict[str, Row]
@@ -39,8 +40,12 @@ class Batching(Probing):
         return body
 
     def write_many(self, commands: Sequence[Command]) -> Talk[list[Written | O2CError]]:
-        """Make creates that need no look in one batch; everything else goes one by one."""
+        """Make creates that need no look in one batch; a few, and everything else, go one by one.
+
+        Batches are rarer than other calls: 40 a minute. They are kept for when they carry something.
+        """
         plain = [command for command in commands if command.presence == "absent" and not command.bound_id]
+        plain = plain if len(plain) >= _WORTHWHILE else []
         entity = ENTITIES.get(commands[0].capability, "Invoice") if commands else ""
         made: Bodies = {}
         results: Outcomes = {}

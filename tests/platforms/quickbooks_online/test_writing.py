@@ -21,6 +21,7 @@ from app.core.errors import (
     UncertainError,
     UnsupportedError,
 )
+from app.core.limits import Limiter
 from app.core.talk import Response
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox, Settings
 from schemas.commands import Command
@@ -519,25 +520,47 @@ async def test_thirty_invoices_go_in_one_batch_and_the_bad_one_falls_alone(rig: 
     assert [result.mark for result in results if isinstance(result, Written)] == [
         one.mark for one in commands if one is not commands[4]
     ]
-    assert len([request for request in rig.requests if request.path.endswith("/batch")]) == 1
+    batches = [request for request in rig.requests if request.path.endswith("/batch")]
+    assert [request.cost for request in batches] == [1]
+    assert sum(request.cost for request in rig.requests) == 1
     assert len(rig.requests) < 20
+
+
+def test_batches_stay_below_forty_a_minute() -> None:
+    limiter = Limiter(PLATFORM.limits, lambda: 0.0)
+    points = PLATFORM.limits.points
+    assert points is not None
+    assert points.requests + points.requests / points.per_seconds * 60 <= 40
+    assert limiter.wait(0) == 0
+
+
+def paying(invoice_id: str, amount: str, count: int) -> list[Command]:
+    links = {"invoice": invoice_id}
+    return [command("record_payment", payment(amount), links=links, what=str(n)) for n in range(count)]
 
 
 async def test_payments_of_one_invoice_in_one_batch_share_its_balance(rig: Rig) -> None:
     first = await billed(rig)
-    commands = [command("record_payment", payment("10"), links={"invoice": first.id}, what=str(n)) for n in range(2)]
-    results = await rig.run(rig.sink.write_many(commands), "batch-1")
+    results = await rig.run(rig.sink.write_many(paying(first.id, "4", 5)), "batch-1")
     assert all(isinstance(result, Written) for result in results)
-    assert (rig.books("invoice")[0]["due"], len(rig.books("payment"))) == ("0.00", 2)
+    assert (rig.books("invoice")[0]["due"], len(rig.books("payment"))) == ("0.00", 5)
+    assert rig.writes[-1].path.endswith("/batch")
+
+
+async def test_a_few_are_not_worth_a_batch(rig: Rig) -> None:
+    first = await billed(rig)
+    await rig.run(rig.sink.write_many(paying(first.id, "1", 2)), "batch-1")
+    assert len(rig.books("payment")) == 2
+    assert not any(request.path.endswith("/batch") for request in rig.writes)
 
 
 async def test_a_list_that_lags_does_not_refuse_a_payment(rig: Rig) -> None:
     first = await billed(rig)
     rig.sandbox.injector.faults = rig.sandbox.faults.changed({"visibility_lag_s": 60})
-    commands = [command("record_payment", payment("10"), links={"invoice": first.id}, what=str(n)) for n in range(2)]
+    commands = paying(first.id, "2", 10)
     results = [
-        *(await rig.run(rig.sink.write_many(commands[:1]), "b1")),
-        *(await rig.run(rig.sink.write_many(commands[1:]), "b2")),
+        *(await rig.run(rig.sink.write_many(commands[:5]), "b1")),
+        *(await rig.run(rig.sink.write_many(commands[5:]), "b2")),
     ]
     assert all(isinstance(result, Written) for result in results)
     assert rig.books("invoice")[0]["due"] == "0.00"

@@ -109,7 +109,7 @@ class Reading(Source):
     def asking(self, path: str, **params: str) -> Request:
         """Return a question to this realm."""
         params["minorversion"] = MINOR_VERSION
-        return Request(method="GET", path=f"/v3/company/{self.connection.account}/{path}", params=params)
+        return Request(method="GET", path=f"/v3/company/{self.connection.account}/{path}", params=params, cost=0)
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one record; for a credit also where it went, for a payment also the credits that it set off."""
