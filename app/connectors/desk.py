@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
 _EPOCH = "@epoch"
 _WATCH = 1.0
+_DRAIN = 3.0
+"""Seconds; below the lease, which is not renewed meanwhile."""
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 
 
@@ -262,7 +264,9 @@ class Desk:
             self.reader.want(hint)
 
     async def stop(self) -> None:
-        """Cancel calls in flight; what was sent and not answered is settled by the next owner."""
+        """Let calls in flight end, cancel the rest; what was sent and not answered is settled by the next owner."""
+        if self.owner is not None:
+            await self.owner.drain(_DRAIN)
         self._owned = False
         for task in self._tasks:
             task.cancel()

@@ -32,6 +32,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     access: str
     refresh: str = ""
     expires_at: float = 0.0
+    refresh_expires_at: float = 0.0
+    """When the refresh token itself expires, 0 when the platform does not say."""
     origin: str = ""
     """Digest of the configured refresh token that these descend from: a new one in the configuration wins."""
 
@@ -92,8 +94,9 @@ class Credential:
 
     @property
     def expires_in(self) -> float | None:
-        """Return the seconds until the access token expires, None when it does not."""
-        return self._tokens.expires_at - self._clock() if self._tokens.expires_at else None
+        """Return the seconds until a person must connect again, None when the platform names no end."""
+        end = self._tokens.refresh_expires_at
+        return end - self._clock() if end else None
 
     async def headers(self) -> dict[str, str]:
         """Return the headers that prove who we are, refreshed when they are about to expire."""
@@ -160,6 +163,7 @@ class Credential:
             access=answer.access_token,
             refresh=answer.refresh_token or self._tokens.refresh,
             expires_at=self._clock() + answer.expires_in,
+            refresh_expires_at=self._clock() + left if (left := answer.x_refresh_token_expires_in) else 0.0,
             origin=self._tokens.origin,
         )
 
@@ -175,6 +179,8 @@ class _Answer(msgspec.Struct):
     access_token: str
     refresh_token: str = ""
     expires_in: float = 1800.0
+    x_refresh_token_expires_in: float = 0.0
+    """QuickBooks says when the refresh token ends."""
 
 
 class _Refusal(msgspec.Struct):

@@ -123,6 +123,12 @@ class Owner:
         self._wake.set()
         return number
 
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and give what is under way *seconds* to end: its intents then need no asking."""
+        self._lost = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     def pause(self, *, paused: bool) -> None:
         """Hold every write, or let them go again; people pause connections."""
         self._paused = paused

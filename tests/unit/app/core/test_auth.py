@@ -130,3 +130,12 @@ async def test_a_missing_secret_is_named() -> None:
     )
     with pytest.raises(ConfigError, match="token"):
         await credential.headers()
+
+
+async def test_the_end_of_the_refresh_token_is_told_where_the_platform_names_it() -> None:
+    body = b'{"access_token": "a", "expires_in": 3600, "x_refresh_token_expires_in": 8640000}'
+    desk = Desk(Response(status=200, body=body))
+    assert desk.credential.expires_in is None
+    await desk.credential.headers()
+    desk.now += 1_000
+    assert desk.credential.expires_in == 8_639_000

@@ -336,3 +336,14 @@ async def test_a_paused_connection_sends_nothing_until_it_goes_on() -> None:
     bench.owner.pause(paused=False)
     await bench.work(2)
     assert bench.log.outcomes() == {"c1": "confirmed"}
+
+
+async def test_a_drained_owner_ends_what_is_under_way_and_begins_nothing() -> None:
+    bench = Bench(Vendor())
+    await bench.owner.accept(single(1))
+    bench.owner._start_what_is_ready()
+    await bench.owner.accept(single(2))
+    await bench.owner.drain(5.0)
+    bench.owner._start_what_is_ready()
+    assert bench.log.outcomes() == {"c1": "confirmed"}
+    assert list(bench.log.inbox) == ["c2"]
