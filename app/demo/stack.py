@@ -177,7 +177,7 @@ def _section(system: System, url: str, quota_share: float) -> str:
     ]
     lines += [
         f"{name} = {_inline(table)}"
-        for name, table in (("accounts", system.accounts), ("taxes", system.taxes))
+        for name, table in (("accounts", system.accounts), ("taxes", system.taxes), ("stages", system.stages))
         if table
     ]
     return "\n".join(lines) + "\n"
