@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import aiohttp
 import pytest
@@ -21,6 +21,7 @@ from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Invoice, Line, Order, Party, Payment, Shipment
+from schemas.platform import Words
 from schemas.platforms.hubspot import PLATFORM
 from schemas.refs import ObjectRef
 from sinks.platforms.hubspot import HubspotSink
@@ -279,10 +280,23 @@ async def test_a_status_moves_the_order_to_its_stage(
     assert desk.books("order")[0]["vendor_status"] == stage
 
 
+WORDS = (*get_args(Words), "unheard of")
+
+
+@KINDS
+@pytest.mark.parametrize("word", WORDS)
+async def test_no_status_keeps_an_order_out(kind: str, word: str, open_desk: Any) -> None:
+    desk = await open_desk(order_object=kind)
+    order = Order(**{**_fields(ORDER), "headline": word})
+    written = await desk.write(_command("upsert_order", order))
+    assert written.facts.stage
+    assert len(desk.books("order")) == 1
+
+
 async def test_a_word_without_a_stage_is_a_task_for_a_person(open_desk: Any) -> None:
     desk = await open_desk()
     with pytest.raises(UnsupportedError, match="map it under stages"):
-        await desk.write(_command("set_status", ORDER, kind="set", bound_id="1", status="returned"))
+        await desk.write(_command("set_status", ORDER, kind="set", bound_id="1", status="on_hold"))
 
 
 async def test_a_stage_of_the_companys_own_is_read_by_what_it_means(open_desk: Any) -> None:

@@ -120,7 +120,8 @@ STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             {
                 "draft": "appointmentscheduled",
                 **dict.fromkeys(("open", "invoiced", "partially_paid", "paid", "overpaid", "closed"), "closedwon"),
-                **dict.fromkeys(("partially_fulfilled", "fulfilled", "delivered"), "closedwon"),
+                **dict.fromkeys(("partially_fulfilled", "fulfilled", "delivered", "returned"), "closedwon"),
+                "partially_refunded": "closedwon",
                 **dict.fromkeys(("cancelled", "void", "refunded"), "closedlost"),
             }
         ),
@@ -132,7 +133,7 @@ STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 **dict.fromkeys(("fulfilled", "closed"), "Shipped"),
                 "delivered": "Delivered",
                 **dict.fromkeys(("cancelled", "void"), "Cancelled"),
-                "refunded": "Refunded",
+                **dict.fromkeys(("returned", "refunded"), "Refunded"),
             }
         ),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TypeVar
 
 import msgspec
 
-from app.core.errors import ConflictError, RejectedError
+from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Request, Talk
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
@@ -53,7 +54,10 @@ class HubspotSink(Talks):
 
     def _new_order(self, command: Command, order: Order, word: str) -> Talk[str]:
         kind = self.order_kind
-        properties = bodies.order(self.connection, kind, order) | (yield from self.stage(word))
+        properties = bodies.order(self.connection, kind, order)
+        # A word without a stage must not keep the order out: it starts where the portal lets new ones start.
+        with contextlib.suppress(UnsupportedError):
+            properties |= yield from self.stage(word)
         links: list[tuple[str, str]] = []
         if order.customer and order.customer.email:
             links.append(("contacts", (yield from self.contact(order.customer))))

@@ -272,6 +272,8 @@ class Talks(Sink):
         """Return the properties that show a canonical word; the stage's id is looked up where portals differ."""
         kind = self.order_kind
         own = self.connection.stages.get(word, "")
+        if kind == "orders" and word == "partially_refunded" and not own:
+            return {"hs_payment_status": "Partially refunded"}
         wanted = own or STAGES[kind].get(word, "")
         if not wanted:
             raise UnsupportedError(f"HubSpot has no stage for {word}: map it under stages.")
