@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from schemas.commands import Command, Outcome, Pair, Result
 from schemas.events import ChangeEvent, Version
@@ -44,29 +44,34 @@ class Answers:
 
         *asked*: a probe found it; not *faithful*: the bytes were those of an earlier try. Neither says what was sent.
         """
-        look = await self.publish_shown(command, written)
+        events = self._events(command, written)
         made = _made(command, written, sent=faithful and not asked)
-        await self.give(command, "confirmed", "", written=written, made=made, look=look)
+        look = (self._epoch, self.seq)
+        await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events)
 
-    async def publish_shown(self, command: Command, written: Written) -> tuple[int, int]:
-        """Publish the objects that a write or a re-read showed; return the (epoch, seq) of that look."""
+    async def publish_shown(self, command: Command, written: Written) -> None:
+        """Publish the objects that a re-read showed."""
+        for event in self._events(command, written):
+            await self._ledger.publish_event(event)
+
+    def _events(self, command: Command, written: Written) -> list[ChangeEvent]:
+        events = []
         for shown in (written, *written.also):
             self.next_look()
             if shown.facts is None:
                 continue
-            await self._ledger.publish_event(
-                ChangeEvent(
-                    tenant=command.tenant,
-                    object=self._ref(shown),
-                    facts=shown.facts,
-                    version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
-                    mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
-                    origin="write",
-                    order=command.order,
-                    trace=command.trace,
-                )
+            event = ChangeEvent(
+                tenant=command.tenant,
+                object=self._ref(shown),
+                facts=shown.facts,
+                version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
+                mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
+                origin="write",
+                order=command.order,
+                trace=command.trace,
             )
-        return (self._epoch, self.seq)
+            events.append(event)
+        return events
 
     def _ref(self, written: Written) -> ObjectRef:
         return ObjectRef(self._sink.connection.name, self._sink.connection.account, written.type, written.id)
@@ -82,8 +87,12 @@ class Answers:
         look: tuple[int, int] = (0, 0),
         shown: Mapping[str, str] | None = None,
         keep_rows: bool = False,
+        events: Sequence[ChangeEvent] = (),
     ) -> None:
-        """Publish the one result of *command*, then forget it."""
+        """Publish the one result of *command*, then what the system shows (*events*), then forget the command.
+
+        The result goes first: whoever sees what the system made of a value must know by then what was sent.
+        """
         result = Result(
             command=command.id,
             order=command.order,
@@ -106,6 +115,8 @@ class Answers:
             trace=command.trace,
         )
         await self._ledger.publish_result(result)
+        for event in events:
+            await self._ledger.publish_event(event)
         self._inbox.remove(command.id)
         await self._ledger.drop_command(command.id)
         if command.kind == "set" and not keep_rows:
