@@ -6,6 +6,7 @@ Minor units are those of ISO 4217 table A.1; every currency that is not listed h
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 
 ZERO = Decimal(0)
 
@@ -40,6 +41,7 @@ def minor_units(currency: str) -> int:
     return 3 if currency in _THREE else 2
 
 
+@cache
 def minor(currency: str) -> Decimal:
     """Return the smallest amount of *currency* (EUR 0.01)."""
     return Decimal(1).scaleb(-minor_units(currency))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -31,6 +32,7 @@ class ObjectRef(msgspec.Struct, frozen=True, order=True):
         return f"{self.connection}@{self.account}/{self.type}/{self.id}"
 
 
+@lru_cache(maxsize=8192)
 def order_key(tenant: str, ref: ObjectRef) -> str:
     """Return the key of the order whose first key-giver is *ref*: deterministic, 32 hex digits."""
     return uuid5(NAMESPACE, f"order|{tenant}|{ref.key}").hex
@@ -75,6 +77,7 @@ def find_mark(text: str | None) -> str | None:
     return candidate if read_mark(candidate) else None
 
 
+@lru_cache(maxsize=8192)
 def read_mark(text: str | None) -> Mark | None:
     """Return the parts of a mark, or None when *text* is not exactly one."""
     if not text or not text.startswith(_MARK):

@@ -7,13 +7,14 @@ value; of several the ranking picks one and the others are kept in a finding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from schemas.findings import Finding
 from schemas.flow import Flow
-from schemas.projection import project
+from schemas.projection import Fields, project
+from schemas.refs import ObjectRef
 from schemas.state import Agreed, Observation, OrderState, WriteRecord
 from streams.order.merge import is_gone
 from streams.order.world import World
@@ -41,8 +42,9 @@ def agree(
     """Return the agreed value of each shared field, and a finding per field that two people edited."""
     found: dict[str, Agreed] = {}
     findings: list[Finding] = []
+    sides = list(_sides(state, giver))
     for name in SHARED:
-        there = participants(state, flow, giver, world, name)
+        there = _participants(sides, flow, giver, world, name)
         if not there:
             continue
         agreed, finding = _agree(name, there, state.agreed.get(name), flow, giver)
@@ -51,24 +53,38 @@ def agree(
     return found, tuple(findings)
 
 
-def participants(state: OrderState, flow: Flow, giver: Observation, world: World, name: str) -> list[Participant]:
-    """Return the living objects that show field *name* and take part: the key-giver and the flow's targets."""
+def _sides(state: OrderState, giver: Observation) -> Iterator[tuple[Observation, WriteRecord | None, Fields]]:
+    """Yield the key-giver's object and those of our writes that show shared fields, with what they show."""
     records = {
         record.bound.key: record
         for record in state.writes.values()
         if record.bound is not None and record.capability in _SHOWING
     }
+    for look in sorted((state.objects[key] for key in {*records, giver.object.key} & state.objects.keys()), key=_name):
+        if not is_gone(look):
+            yield look, records.get(look.object.key), project(look.facts)
+
+
+def _name(look: Observation) -> ObjectRef:
+    return look.object
+
+
+def _participants(
+    sides: Sequence[tuple[Observation, WriteRecord | None, Fields]],
+    flow: Flow,
+    giver: Observation,
+    world: World,
+    name: str,
+) -> list[Participant]:
+    """Return the living objects that show field *name* and take part: the key-giver and the flow's targets."""
     wanted = {target.connection for target in flow.targets if name in target.fields}
-    found = []
-    for look in sorted(state.objects.values(), key=lambda one: one.object):
-        record = records.get(look.object.key)
-        takes_part = look.object == giver.object or (record is not None and look.object.connection in wanted)
-        if not takes_part or is_gone(look) or not _shows(world, look, name):
-            continue
-        value = project(look.facts).get(name)
-        if value is not None:
-            found.append(Participant(look, record, _shown(value, record, look, name)))
-    return found
+    return [
+        Participant(look, record, _shown(fields[name], record, look, name))
+        for look, record, fields in sides
+        if name in fields
+        and (look.object == giver.object or look.object.connection in wanted)
+        and _shows(world, look, name)
+    ]
 
 
 def _shows(world: World, look: Observation, name: str) -> bool:

@@ -32,6 +32,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     connection: Connection
     platform: Platform
+    replaced: int = 0
+    """How many documents were replaced by a later one."""
 
     @property
     def name(self) -> str:
@@ -72,15 +74,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     def document_at(self, number: int) -> str:
         """Return the write record of the document that replaced *number* others."""
-        return write_key(self.name, "document", str(number) if number else "")
-
-    @property
-    def replaced(self) -> int:
-        """Return how many documents were replaced by a later one."""
-        number = 0
-        while self.bound(self.document_at(number + 1)) is not None:
-            number += 1
-        return number
+        return _document_at(self.name, number)
 
     @property
     def document(self) -> ObjectRef | None:
@@ -120,6 +114,18 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)
         return look is not None and isinstance(look.facts, Invoice) and bool(look.facts.paid_amount)
+
+
+def _document_at(connection: str, number: int) -> str:
+    return write_key(connection, "document", str(number) if number else "")
+
+
+def replaced(state: OrderState, connection: str) -> int:
+    """Return how many of our documents in a system were replaced by a later one."""
+    number = 0
+    while (record := state.writes.get(_document_at(connection, number + 1))) is not None and record.bound is not None:
+        number += 1
+    return number
 
 
 def shown(state: OrderState, ref: ObjectRef | None, record: WriteRecord | None) -> Mapping[str, str] | None:

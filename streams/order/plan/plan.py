@@ -20,7 +20,7 @@ from schemas.state import OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.plan import documents
-from streams.order.plan.desk import Desk, equal, shown
+from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import held, in_open_period
 from streams.order.plan.want import Want
 from streams.order.plan.wants import wants
@@ -75,7 +75,14 @@ def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
     for target in derived.flow.targets:
         connection, platform = world.connection(target.connection), world.platform(target.connection)
         if connection is not None and platform is not None:
-            yield Desk(state=state, derived=derived, target=target, connection=connection, platform=platform)
+            yield Desk(
+                state=state,
+                derived=derived,
+                target=target,
+                connection=connection,
+                platform=platform,
+                replaced=replaced(state, target.connection),
+            )
 
 
 def _target(desk: Desk, world: World, now: datetime) -> Iterator[Move]:
