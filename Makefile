@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+RUNTIME := .venv/.runtime
 ORDERS ?=
 EXPORT ?=
 TAMPER ?=
@@ -10,15 +11,20 @@ TAMPER ?=
 
 setup: $(STAMP)
 
-$(STAMP): requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o2c needs Python 3.11 or newer: make setup PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+$(STAMP): $(RUNTIME) requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
+# What running needs; the demo installs no more than this.
+$(RUNTIME): requirements/runtime.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o2c needs Python 3.11 or newer: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(RUNTIME)
+
 # make demo ORDERS=file plays a history, EXPORT=dir leaves what every system holds, TAMPER=1 falsifies one cent.
-demo: setup
+demo: $(RUNTIME)
 	$(BIN)/o2c demo $(if $(ORDERS),--file "$(ORDERS)") $(if $(EXPORT),--export "$(EXPORT)") $(if $(TAMPER),--tamper cent)
 
 test: setup
