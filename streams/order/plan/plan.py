@@ -193,8 +193,10 @@ def _set(
     desk: Desk, want: Want, record: WriteRecord | None, missing: dict[str, str], world: World, now: datetime
 ) -> Move:
     wish = digest(missing)
-    if record is not None and not _again(record, wish, desk, world, now):
-        return Move(due_at=_patience(record, desk, wish))
+    # What a create sent is known only from its result: an echo that overtakes it looks like a difference.
+    unanswered = record is not None and record.outcome is None and record.result == (0, 0)
+    if record is not None and not _again(record, record.digest if unanswered else wish, desk, world, now):
+        return Move(due_at=_patience(record, desk, record.digest if unanswered else wish))
     if record is not None and _took_back(record, wish):
         return Move(finding=_reverted(desk, record))
     bound = want.bound or (record.bound if record else None)
