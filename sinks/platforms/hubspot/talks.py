@@ -73,7 +73,12 @@ class Talks(Sink):
             params["idProperty"] = by
         path = f"/crm/v3/objects/{kind}/{quote(id_, safe='')}"
         reply = yield Request(method="GET", path=path, params=params)
-        if reply.status == _MISSING or (by == MARK and reply.status == _BAD and (yield from self.lacks(kind, MARK))):
+        if by == MARK and reply.status == _BAD:
+            if (yield from self.lacks(kind, MARK)):
+                return reply, None
+            # Another write made our property between the two questions: now the portal can answer.
+            reply = yield Request(method="GET", path=path, params=params)
+        if reply.status == _MISSING:
             return reply, None
         if (error := replies.error_of(reply, mutating=False)) is not None:
             raise error
