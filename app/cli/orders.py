@@ -134,7 +134,9 @@ async def _states(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[st
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         if not follow:
-            await consumer.seek_to_beginning(*places)
+            # seek_to_beginning() is only asked for in the background: the position would still be the end.
+            for place, begin in (await consumer.beginning_offsets(places)).items():
+                consumer.seek(place, begin)
         while follow or any([await consumer.position(place) < ends[place] for place in places]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
