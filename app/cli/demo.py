@@ -139,7 +139,7 @@ async def _type_payments(session: aiohttp.ClientSession, stack: Stack, player: P
 
 
 async def _ready(session: aiohttp.ClientSession, gateway: str) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             async with session.get(f"{gateway}/health/ready") as reply:
                 if reply.status == 200:  # noqa: PLR2004 - ready
@@ -147,7 +147,7 @@ async def _ready(session: aiohttp.ClientSession, gateway: str) -> None:
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.1)
-    raise TimeoutError("The gateway did not become ready within 30 s.")
+    raise TimeoutError("The gateway did not become ready within 90 s.")
 
 
 def _verdict(args: argparse.Namespace, found: list[str], seconds: float, counts: Mapping[str, int]) -> int:

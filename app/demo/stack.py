@@ -84,7 +84,7 @@ class Stack:
         if process.stdout is None:
             raise ConfigError(f"The sandbox {system.connection} has no output to read.")
         try:
-            line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+            line = (await asyncio.wait_for(process.stdout.readline(), 90)).decode()
         except TimeoutError:
             line = ""
         url = next((word for word in line.split() if word.startswith("http://")), "")
