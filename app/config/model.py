@@ -78,6 +78,7 @@ class ConnectionConfig(_Section):
     quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
     start_at: str = ""
     legacy_signatures: bool = False
+    """The same as the option `legacy_signatures = "yes"`."""
 
 
 class TargetConfig(_Section):
@@ -153,7 +154,6 @@ class ResolvedConnection(BaseModel):
     sweep_seconds: float
     quota_share: float
     start_at: str
-    legacy_signatures: bool
 
 
 class Settings(_Section):
@@ -194,16 +194,17 @@ class Settings(_Section):
 
 
 def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConnection:
+    legacy = {"legacy_signatures": "yes"} if config.legacy_signatures else {}
     connection = Connection(
         name=name,
         tenant=tenant,
+        options={**config.options, **legacy},
         **{
             field: getattr(config, field)
             for field in (
                 "platform",
                 "account",
                 "base_url",
-                "options",
                 "statuses",
                 "stages",
                 "accounts",
@@ -220,7 +221,6 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
         sweep_seconds=config.sweep_seconds,
         quota_share=config.quota_share,
         start_at=config.start_at,
-        legacy_signatures=config.legacy_signatures,
     )
 
 

@@ -32,13 +32,18 @@ ORDERS_CHANGELOG = "orders-changelog"
 LINKS_CHANGELOG = "links-changelog"
 
 _WEEK = 7 * 24 * 3600 * 1000
+_MIB = 1024 * 1024
+LARGEST_LETTER = 5 * _MIB
+"""Bytes of the largest dead letter: any body that the gateway takes or record of another topic, and its headers."""
 _COMPACT = MappingProxyType(
     {
         "min.cleanable.dirty.ratio": "0.2",
         "max.compaction.lag.ms": str(6 * 3600 * 1000),
-        "segment.bytes": str(64 * 1024 * 1024),
+        "segment.bytes": str(64 * _MIB),
     }
 )
+_CHANGELOG = MappingProxyType({**_COMPACT, "min.compaction.lag.ms": str(5 * 60 * 1000)})
+"""Compaction waits longer than a worker needs to repair what a late writer appended."""
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +56,18 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """One partition: read whole by everybody."""
     public: bool = False
     """Part of the published contract."""
+    changelog: bool = False
+    """What a worker restores its state from."""
+    largest: int = 0
+    """Bytes of the largest record; 0 = the broker's default."""
 
     @property
     def config(self) -> dict[str, str]:
         """Return the topic configuration to apply."""
+        size = {"max.message.bytes": str(self.largest)} if self.largest else {}
         if self.cleanup == "compact":
-            return {"cleanup.policy": "compact", **_COMPACT}
-        return {"cleanup.policy": "delete", "retention.ms": str(_WEEK)}
+            return {"cleanup.policy": "compact", **(_CHANGELOG if self.changelog else _COMPACT), **size}
+        return {"cleanup.policy": "delete", "retention.ms": str(_WEEK), **size}
 
 
 TOPICS = (
@@ -69,7 +79,7 @@ TOPICS = (
     Topic(name=HINTS, key="connection"),
     Topic(name=RESULTS, key="order key"),
     Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
-    Topic(name=DEAD_LETTERS, key="origin", public=True),
+    Topic(name=DEAD_LETTERS, key="origin", public=True, largest=LARGEST_LETTER),
     Topic(name=NOTIFICATIONS, key="order key", public=True),
     Topic(name=PARKED, key="object", cleanup="compact"),
     Topic(name=INBOX, key="connection and command", cleanup="compact"),
@@ -77,8 +87,8 @@ TOPICS = (
     Topic(name=CURSORS, key="connection and sweep", cleanup="compact"),
     Topic(name=TOKENS, key="connection", cleanup="compact"),
     Topic(name=BROADCAST, key="kind and subject", cleanup="compact", single=True),
-    Topic(name=ORDERS_CHANGELOG, key="order key", cleanup="compact"),
-    Topic(name=LINKS_CHANGELOG, key="object or anchor", cleanup="compact"),
+    Topic(name=ORDERS_CHANGELOG, key="order key", cleanup="compact", changelog=True),
+    Topic(name=LINKS_CHANGELOG, key="object or anchor", cleanup="compact", changelog=True),
 )
 
 

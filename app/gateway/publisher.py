@@ -32,6 +32,7 @@ class KafkaPublisher:
             "compression_type": "lz4",
             "linger_ms": 5,
             "max_batch_size": 256 * 1024,
+            "max_request_size": topics.LARGEST_LETTER,  # a body too large for any topic but dead-letters must get there
             "request_timeout_ms": 30_000,
             **(security or {}),
         }

@@ -96,6 +96,8 @@ class Sandbox:
         self.hooks = Hooks(self.sign, self.injector, clock)
         self.log: deque[Entry] = deque(maxlen=LOGGED)
         self.counters: Counter[str] = Counter(total=0, mutating=0)
+        self.history: list[bytes] = []
+        self._writes_in_flight = 0
         self.verbs: dict[str, Verb] = {}
         self._runner: web.AppRunner | None = None
         self._late: set[asyncio.Task[web.StreamResponse]] = set()
@@ -142,6 +144,10 @@ class Sandbox:
         """Send a webhook to everybody who asked for *topic*; webhooks of one *key* keep their order."""
         self.hooks.push(body, topic=topic, headers=headers, key=key)
 
+    def remember(self, row: Mapping[str, Any]) -> None:
+        """Add *row*, a document as the books show it after a change, to the history."""
+        self.history.append(dumps({"at": self.clock(), **row}))
+
     def visible(self, changed_at: datetime) -> bool:
         """Return whether searches and lists already show a change made at *changed_at*."""
         return (self.clock() - changed_at).total_seconds() >= self.faults.visibility_lag_s
@@ -160,6 +166,7 @@ class Sandbox:
                 web.post("/_sandbox/webhooks", self._post_webhooks),
                 web.post("/_sandbox/act/{verb}", self._post_act),
                 web.get("/_sandbox/books", self._get_books),
+                web.get("/_sandbox/history", self._get_remembered),
                 web.get("/_sandbox/requests", self._get_requests),
                 *self.routes(),
             ]
@@ -197,9 +204,14 @@ class Sandbox:
         operation = self.operation(request, await request.read())
         is_token = request.path.startswith(self.token_paths)
         fault = self._pick(operation, is_token=is_token)
-        if self.faults.latency_s:
-            await asyncio.sleep(self.faults.latency_s)
-        reply, status = await self._answer(request, handler, fault)
+        writes = operation.mutating and not is_token
+        self._writes_in_flight += writes
+        try:
+            if self.faults.latency_s:
+                await asyncio.sleep(self.faults.latency_s)
+            reply, status = await self._answer(request, handler, fault)
+        finally:
+            self._writes_in_flight -= writes
         self._note(request, operation, status, fault)
         return reply
 
@@ -297,18 +309,24 @@ class Sandbox:
         rows = sorted(self.books(), key=lambda row: (row["kind"], str(row["id"])))
         return web.Response(body=b"".join(dumps(row) + b"\n" for row in rows), content_type="application/jsonl")
 
+    async def _get_remembered(self, request: web.Request) -> web.Response:
+        after = int(request.query.get("after", 0))
+        lines = b"".join(line + b"\n" for line in self.history[after:])
+        return web.Response(body=lines, content_type="application/jsonl")
+
     async def _get_requests(self, request: web.Request) -> web.Response:
         last = int(request.query.get("last", LOGGED))
         rows = [asdict(entry) for entry in self.log][-last:] if last else []
         counters = {**self.counters, "429": self.counters["429"]}
-        return _json({"counters": counters, "requests": rows})
+        return _json({"counters": counters, "in_flight": self._writes_in_flight, "requests": rows})
 
 
 async def _handled(handler: Handler, request: web.Request) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPException as reply:
-        return reply
+    except web.HTTPException as raised:
+        # A raised reply that is returned is deprecated: under `-W error` the connection would drop.
+        return web.Response(status=raised.status, body=raised.body, headers=raised.headers)
 
 
 def _json(value: object, status: int = 200) -> web.Response:

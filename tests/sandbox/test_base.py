@@ -28,6 +28,7 @@ class Counting(Sandbox):
 
     def add(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.value += asked["by"]
+        self.remember({"kind": "order", "id": "1", "total": str(self.value)})
         self.emit(json.dumps({"value": self.value}).encode(), topic="added")
         return {"value": self.value}
 
@@ -125,9 +126,37 @@ async def test_webhooks_are_signed_and_keep_their_order_over_a_refusal(sandbox: 
     assert got[0][1] == "s:12"
 
 
+async def test_an_unknown_route_is_answered_404_where_warnings_are_errors(sandbox: Counting) -> None:
+    async with aiohttp.ClientSession() as client, client.get(f"{sandbox.url}/nowhere") as reply:
+        assert reply.status == 404
+        assert "404" in await reply.text()
+
+
 async def test_books_are_json_lines(sandbox: Counting) -> None:
     async with aiohttp.ClientSession() as client, client.get(f"{sandbox.url}/_sandbox/books") as reply:
         assert json.loads(await reply.text()) == {"kind": "order", "id": "1", "total": "0"}
+
+
+async def test_the_history_tells_every_change_once_in_order(sandbox: Counting) -> None:
+    async with aiohttp.ClientSession() as client:
+        for _ in range(3):
+            await client.post(f"{sandbox.url}/_sandbox/act/add", json={"by": 1})
+        async with client.get(f"{sandbox.url}/_sandbox/history", params={"after": "1"}) as reply:
+            assert [json.loads(line)["total"] for line in (await reply.text()).splitlines()] == ["2", "3"]
+
+
+async def test_a_write_counts_as_in_flight_from_its_arrival_to_its_answer(sandbox: Counting) -> None:
+    async def in_flight(client: aiohttp.ClientSession) -> int:
+        async with client.get(f"{sandbox.url}/_sandbox/requests", params={"last": "0"}) as reply:
+            return int((await reply.json())["in_flight"])
+
+    async with aiohttp.ClientSession() as client:
+        await faults(client, sandbox, latency_s=0.3)
+        calls = [asyncio.create_task(client.request(method, f"{sandbox.url}/value")) for method in ("POST", "GET")]
+        await asyncio.sleep(0.1)
+        assert await in_flight(client) == 1
+        await asyncio.gather(*calls)
+        assert await in_flight(client) == 0
 
 
 async def test_a_platform_runs_as_a_process_and_names_its_address_first() -> None:

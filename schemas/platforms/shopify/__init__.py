@@ -140,4 +140,9 @@ TOPICS = (
     "CUSTOMERS_MERGE",
     "APP_UNINSTALLED",
 )
-"""What a connection subscribes to, each with `metafieldNamespaces: ["o2c"]`."""
+"""What a connection subscribes to."""
+
+
+def subscription(topic: str, uri: str) -> dict[str, object]:
+    """Return the variables of `webhookSubscriptionCreate` that send *topic* to *uri*, our claims in each body."""
+    return {"topic": topic, "subscription": {"uri": uri, "format": "JSON", "metafieldNamespaces": [NAMESPACE]}}

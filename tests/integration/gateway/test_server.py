@@ -52,7 +52,6 @@ async def served() -> AsyncIterator[tuple[str, Memory]]:
         sweep_seconds=1,
         quota_share=1,
         start_at="",
-        legacy_signatures=False,
     )
     gateway = Gateway(
         addresses([resolved], {"stripe": StripeSource}),

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLSchema, build_client_schema, parse, validate
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLSchema,
+    build_client_schema,
+    coerce_input_value,
+    parse,
+    validate,
+)
 
 from app.core.errors import (
     AuthError,
@@ -24,7 +32,7 @@ from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Order, Payment, Shipment
-from schemas.platforms.shopify import TOPICS, graph, writes
+from schemas.platforms.shopify import TOPICS, graph, subscription, writes
 from schemas.refs import ObjectRef
 from sinks.platforms.shopify import ShopifySink
 from streams.sources.base import Hook
@@ -305,6 +313,15 @@ def test_every_topic_we_subscribe_to_is_published_and_understood(published: Grap
             del body["fulfillment_order"]
         hook = _hook(topic, body)
         assert SOURCE.hints(hook) or SOURCE.to_events(hook), topic
+
+
+def test_every_subscription_asks_for_our_claims_and_fits_the_published_input(published: GraphQLSchema) -> None:
+    shape = published.type_map["WebhookSubscriptionInput"]
+    assert isinstance(shape, GraphQLInputObjectType)
+    for topic in TOPICS:
+        variables = subscription(topic, "https://hooks.example.com/shopify")
+        asked = coerce_input_value(variables["subscription"], shape)
+        assert (variables["topic"], asked["metafieldNamespaces"]) == (topic, ["o2c"])
 
 
 @pytest.mark.parametrize(

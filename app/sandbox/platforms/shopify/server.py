@@ -291,6 +291,7 @@ class ShopifySandbox(Sandbox):
             "callbackUrl": uri,
             "format": asked.get("format") or "JSON",
             "includeFields": asked.get("includeFields") or [],
+            "metafieldNamespaces": asked.get("metafieldNamespaces") or [],
             "createdAt": now,
             "updatedAt": now,
             "apiVersion": {"handle": VERSION, "displayName": VERSION, "supported": True},

@@ -32,6 +32,14 @@ def test_secrets_come_from_the_environment_and_stay_out_of_repr(tmp_path: Path) 
     assert "very-secret" not in repr(settings.connections)
 
 
+def test_legacy_signatures_reach_the_connection_as_its_option(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD.replace("secrets =", "legacy_signatures = true\nsecrets ="))
+    assert load(path, {"SHOP_TOKEN": "x"}).connections[0].connection.options == {"legacy_signatures": "yes"}
+    assert (
+        "legacy_signatures" not in load(_write(tmp_path, GOOD), {"SHOP_TOKEN": "x"}).connections[0].connection.options
+    )
+
+
 def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="SHOP_TOKEN is not set"):
         load(_write(tmp_path, GOOD), {})
