@@ -19,6 +19,17 @@ def books(company: Company) -> list[Record]:
     return rows + list(_payments(company))
 
 
+def shown(company: Company, entity: str, id_: str) -> Record | None:
+    """Return one record as the books show it; a deleted one by its id alone, None for what is no document."""
+    kind = {**_KINDS, "Payment": "payment", "Customer": "customer"}.get(entity)
+    record = company.store.rows[entity].get(id_)
+    if kind is None or record is None:
+        return None if kind is None else {"kind": kind, "id": id_, "status": "deleted"}
+    if entity == "Customer":
+        return _customer(record)
+    return _payment(record) if entity == "Payment" else _form(company, entity, record)
+
+
 def _form(company: Company, entity: str, record: Record) -> Record:
     total, balance = Decimal(record["TotalAmt"]), Decimal(record.get("Balance") or 0)
     row = {
@@ -89,25 +100,25 @@ def _applied(company: Company, document: Record) -> list[Record]:
 
 def _payments(company: Company) -> Iterator[Record]:
     for record in company.store.rows["Payment"].values():
-        void = _voided(record)
-        if not record["TotalAmt"] and not void:
-            continue
-        links = [
-            line["LinkedTxn"][0]["TxnId"] for line in record["Line"] if line["LinkedTxn"][0]["TxnType"] == "Invoice"
-        ]
-        yield {
-            "kind": "payment",
-            "id": record["Id"],
-            "mark": record.get("PrivateNote", ""),
-            "order_ref": record.get("PaymentRefNum", ""),
-            "invoice_id": links[0] if links else "",
-            "currency": ref(record, "CurrencyRef"),
-            "amount": text(Decimal(record["TotalAmt"])),
-            "due": text(Decimal(record["UnappliedAmt"])),
-            "status": "void" if void else "paid",
-            "date": record["TxnDate"],
-            "customer": record["CustomerRef"]["name"],
-        }
+        if record["TotalAmt"] or _voided(record):
+            yield _payment(record)
+
+
+def _payment(record: Record) -> Record:
+    links = [line["LinkedTxn"][0]["TxnId"] for line in record["Line"] if line["LinkedTxn"][0]["TxnType"] == "Invoice"]
+    return {
+        "kind": "payment",
+        "id": record["Id"],
+        "mark": record.get("PrivateNote", ""),
+        "order_ref": record.get("PaymentRefNum", ""),
+        "invoice_id": links[0] if links else "",
+        "currency": ref(record, "CurrencyRef"),
+        "amount": text(Decimal(record["TotalAmt"])),
+        "due": text(Decimal(record["UnappliedAmt"])),
+        "status": "void" if _voided(record) else "paid",
+        "date": record["TxnDate"],
+        "customer": record["CustomerRef"]["name"],
+    }
 
 
 def _customer(record: Record) -> Record:

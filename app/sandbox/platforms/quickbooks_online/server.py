@@ -20,7 +20,7 @@ from aiohttp import web
 from app.sandbox.base import Operation, Sandbox, Verb, Window, real_time
 from app.sandbox.faults import Faults
 from app.sandbox.platforms.quickbooks_online.acts import Acts, tamper
-from app.sandbox.platforms.quickbooks_online.books import books
+from app.sandbox.platforms.quickbooks_online.books import books, shown
 from app.sandbox.platforms.quickbooks_online.company import Company
 from app.sandbox.platforms.quickbooks_online.oauth import OAuth
 from app.sandbox.platforms.quickbooks_online.refusals import (
@@ -240,6 +240,8 @@ class QuickbooksOnlineSandbox(Sandbox):
     def _tell(self) -> None:
         changes, self.company.store.changes = self.company.store.changes, []
         for change in changes:
+            if (row := shown(self.company, change.entity, change.id)) is not None:
+                self.remember(row)
             if change.entity in {"TaxCode", "TaxRate"}:
                 continue
             body = self._cloud_event(change) if self.cloud_events else self._legacy(change)

@@ -23,6 +23,17 @@ def books(held: Books) -> list[dict[str, Any]]:
     ]
 
 
+def shown(held: Books, row: Row) -> Row | None:
+    """Return one record as the books show it; None for a bill and what else is no document of a sale."""
+    if "PaymentID" in row:
+        return _payment(held, row)
+    if "InvoiceID" in row:
+        return _invoice(held, row) if row["Type"] == "ACCREC" else None
+    if "CreditNoteID" in row:
+        return _credit(held, row) if row["Type"] == "ACCRECCREDIT" else None
+    return _advance(held, row) if "OverpaymentID" in row else _customer(row)
+
+
 def _invoice(held: Books, row: Row) -> Row:
     paid, credited, word = held.paid(row), held.credited(row), held.status(row)
     if word in _WORDS:

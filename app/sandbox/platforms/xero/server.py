@@ -59,6 +59,8 @@ class XeroSandbox(Sandbox):
         return {"x-xero-signature": base64.b64encode(digest).decode()}
 
     def _changed(self, category: str, kind: str, row: Row) -> None:
+        if (shown := books.shown(self.books_of, row)) is not None:
+            self.remember(shown)
         if not category:
             return
         status = self.books_of.status(row) if category == "CREDITNOTE" else ""
