@@ -72,6 +72,10 @@ class _Walk(msgspec.Struct, frozen=True, omit_defaults=True):
     page: int = 0
     """0: between two passes."""
     started: str = ""
+    seen: int = 0
+    """Rows of exactly that second on the pages before this one."""
+    before: int = -1
+    """How many an earlier round over the same pages showed: a row that changed meanwhile lets another slide back."""
 
 
 class XeroSource(Source):
@@ -256,8 +260,8 @@ class XeroSource(Source):
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Walk by modification time, not by page number: a row that changes meanwhile would shift the pages.
 
-        Each step asks from the newest time it has seen; only rows of one and the same second are paged. A pass begins
-        five minutes before the last one began, by Xero's clock.
+        Each step asks from the newest time it has seen; only rows of one and the same second are paged, again and again
+        until two rounds agree. A pass begins five minutes before the last one began, by Xero's clock.
         """
         walk = msgspec.json.decode(cursor, type=_Walk) if cursor else _Walk(since=self._since())
         if walk.page == 0:
@@ -318,12 +322,15 @@ def _next(walk: _Walk, reply: wire.Reply, started: str) -> _Walk | None:
         *reply.contacts,
     ]
     pages = reply.pagination.page_count if reply.pagination else 0
-    if len(rows) < _PAGE and walk.page >= pages:
-        return None
-    newest = max((time for row in rows if (time := facts.instant(row.updated_date_utc))), default=None)
-    if newest is None or _second(newest) <= walk.since:
-        return _Walk(since=walk.since, page=walk.page + 1, started=started)
-    return _Walk(since=_second(newest), page=1, started=started)
+    last = len(rows) < _PAGE and walk.page >= pages
+    times = [_second(time) for row in rows if (time := facts.instant(row.updated_date_utc))]
+    newest = max(times, default="")
+    seen = walk.seen + times.count(walk.since)
+    if not last and newest <= walk.since:
+        return msgspec.structs.replace(walk, page=walk.page + 1, started=started, seen=seen)
+    if walk.page > 1 and seen != walk.before:
+        return _Walk(since=walk.since, page=1, started=started, before=seen)
+    return None if last else _Walk(since=newest, page=1, started=started)
 
 
 def _number(typed: str) -> tuple[Anchor, ...]:

@@ -663,6 +663,9 @@ def test_rows_of_one_second_are_paged_and_later_ones_are_asked_by_time() -> None
     assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00", "1")
     requests, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full[:9]}))
     assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00", "2")
+    assert page.more, "a row that changed meanwhile may have let another slide to a page that was read"
+    _, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full, "pagination": stand}))
+    _, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full[:9]}))
     assert not page.more
 
 
