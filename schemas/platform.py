@@ -114,6 +114,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """What the sink can do, and what that does in the world."""
     shows: Mapping[str, frozenset[str]] = _NO_FIELDS
     """Capability -> fields of the projection that this platform stores and shows again."""
+    shows_by_option: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({})
+    """Connection option -> capability -> fields that it shows as well once the option is set."""
     signature_headers: tuple[str, ...] = ()
     hook_secret: str = "webhook_secret"
     body_limit: int = 1_048_576
@@ -125,3 +127,9 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """What the platform cannot do, in plain words: becomes a task for a person."""
     headers: Mapping[str, str] = _EMPTY
     """Sent with every request."""
+
+    def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
+        """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""
+        fields = self.shows.get(capability)
+        more = (added.get(capability, ()) for option, added in self.shows_by_option.items() if options.get(option))
+        return None if fields is None else fields.union(*more)

@@ -92,6 +92,16 @@ def test_shown_fields_are_fields_of_the_projection(loaded: platforms.Loaded) -> 
         assert fields <= FIELDS, capability
 
 
+def test_what_an_option_adds_belongs_to_a_declared_option_and_a_shown_capability(loaded: platforms.Loaded) -> None:
+    platform = loaded.platform
+    for option, added in platform.shows_by_option.items():
+        assert option in platform.options
+        for capability, fields in added.items():
+            assert not platform.shown(capability, {option: ""}) & fields  # type: ignore[operator]
+            assert platform.shown(capability, {option: "x"}) == platform.shows[capability] | fields
+            assert fields <= FIELDS
+
+
 def test_settle_time_covers_the_longest_request(loaded: platforms.Loaded) -> None:
     platform = loaded.platform
     assert platform.consistency.settle_seconds >= platform.limits.timeout_seconds

@@ -229,6 +229,7 @@ PLATFORM = Platform(
             "record_shipment": frozenset(("tracking", "status")),
         }
     ),
+    shows_by_option=MappingProxyType({"po_property": MappingProxyType({"upsert_order": frozenset(("po_number",))})}),
     signature_headers=("x-hubspot-signature-v3", "x-hubspot-request-timestamp", "x-hubspot-signature"),
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(

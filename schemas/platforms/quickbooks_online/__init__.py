@@ -87,6 +87,13 @@ PLATFORM = Platform(
             "record_shipment": frozenset(("carrier", "tracking")),
         }
     ),
+    shows_by_option=MappingProxyType(
+        {
+            "reference_field": MappingProxyType(
+                dict.fromkeys(("upsert_invoice", "upsert_sales_receipt"), frozenset(("po_number",)))
+            )
+        }
+    ),
     signature_headers=("intuit-signature",),
     body_limit=4 * 1_048_576,
     secrets=("client_id", "client_secret", "refresh_token", "webhook_secret"),

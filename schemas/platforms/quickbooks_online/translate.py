@@ -27,11 +27,12 @@ Applied = Mapping[str, tuple[facts.Allocation, ...]]
 
 
 def to_facts(
-    entity: str, record: Record, home: str = "USD", applied: Sequence[facts.Allocation] = ()
+    entity: str, record: Record, home: str = "USD", applied: Sequence[facts.Allocation] = (), field: str = ""
 ) -> facts.Facts | None:
     """Return the facts of *record*, None for what is no object of its own.
 
-    *home* is the currency of records that name none; *applied* says where a credit went, which its record does not.
+    *home* is the currency of records that name none; *applied* says where a credit went, which its record does not;
+    *field* is the id of the custom field that shows the customer's own reference.
     """
     if isinstance(record, Customer):
         return _customer(record)
@@ -39,7 +40,9 @@ def to_facts(
         return None if is_set_off(record) else _payment(record, home)
     if entity in {"CreditMemo", "RefundReceipt"}:
         return _credit(entity, record, home, applied)
-    return _order(record, home) if entity == "Estimate" else _invoice(entity, record, home)
+    if entity == "Estimate":
+        return _order(record, home, field)
+    return _invoice(entity, record, home, field)
 
 
 def day(text: str) -> date | None:
@@ -112,10 +115,13 @@ def _currency(record: Form | Payment, home: str) -> str:
     return record.currency_ref.value or home
 
 
-def reference(record: Form) -> str:
-    """Return the reference that people typed into a custom field."""
-    fields = [field for field in record.custom_field if field.string_value]
-    return next((field.string_value for field in fields if field.name.lower() in _REFERENCE_NAMES), "")
+def reference(record: Form, definition: str = "") -> str:
+    """Return the reference that people typed into the custom field *definition*; without one into any named like it."""
+    for field in record.custom_field:
+        wanted = field.definition_id == definition if definition else field.name.lower() in _REFERENCE_NAMES
+        if wanted and field.string_value:
+            return field.string_value
+    return ""
 
 
 def _status(record: Form) -> DocumentStatus:
@@ -134,7 +140,7 @@ def _only_credited(record: Form) -> bool:
     return bool(links) and set(links) == {"CreditMemo"}
 
 
-def _invoice(entity: str, record: Form, home: str) -> facts.Invoice:
+def _invoice(entity: str, record: Form, home: str, field: str) -> facts.Invoice:
     currency, status = _currency(record, home), _status(record)
     due = ZERO if entity == "SalesReceipt" or record.balance is None else record.balance
     settled = record.total_amt - due
@@ -157,6 +163,7 @@ def _invoice(entity: str, record: Form, home: str) -> facts.Invoice:
         due_date=day(record.due_date),
         reference=reference(record),
         note=record.customer_memo.value,
+        po_number=reference(record, field),
     )
 
 
@@ -299,7 +306,7 @@ def _customer(record: Customer) -> facts.Customer:
     return facts.Customer(party=party, status="active" if record.active else "archived")
 
 
-def _order(record: Form, home: str) -> facts.Order:
+def _order(record: Form, home: str, field: str) -> facts.Order:
     """Return an estimate as the order it stands for."""
     currency, stage = _currency(record, home), record.txn_status or "Pending"
     word = PLATFORM.statuses.get(f"Estimate:{stage}", "on_hold")
@@ -316,5 +323,5 @@ def _order(record: Form, home: str) -> facts.Order:
         tax_amount=rounded(record.txn_tax_detail.total_tax, currency),
         payable_amount=rounded(record.total_amt, currency),
         note=record.customer_memo.value,
-        po_number=reference(record),
+        po_number=reference(record, field),
     )

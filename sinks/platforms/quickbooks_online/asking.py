@@ -123,7 +123,9 @@ class Asking(Sink):
     def written(self, entity: str, row: Row, *, complete: bool = True) -> Written:
         """Return what QuickBooks made of a write, by the same rules as a read."""
         record = msgspec.convert(row, wire.KINDS[entity], strict=False)
-        facts = translate.to_facts(entity, record, self.connection.options.get("home_currency", "USD"))
+        options = self.connection.options
+        home, field = options.get("home_currency", "USD"), options.get("reference_field", "")
+        facts = translate.to_facts(entity, record, home, field=field)
         return Written(
             type=entity,
             id=record.id,

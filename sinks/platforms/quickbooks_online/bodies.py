@@ -63,10 +63,15 @@ def _numbers(connection: Connection, invoice: Invoice) -> Row:
     wanted = invoice.number or invoice.reference
     if connection.options.get("numbers") == "order" and wanted:
         body["DocNumber"] = wanted[:NUMBER_LENGTH]
+    return {**body, **own_reference(connection, invoice)}
+
+
+def own_reference(connection: Connection, invoice: Invoice) -> Row:
+    """Return the customer's own number in the field that the connection names for it; without one the order's."""
     definition, shown = connection.options.get("reference_field"), invoice.po_number or invoice.reference
-    if definition and shown:
-        body["CustomField"] = [{"DefinitionId": definition, "Type": "StringType", "StringValue": shown[:31]}]
-    return body
+    if not definition:
+        return {}
+    return {"CustomField": [{"DefinitionId": definition, "Type": "StringType", "StringValue": shown[:31]}]}
 
 
 def lines_and_tax(connection: Connection, invoice: Invoice, items: Mapping[str, str]) -> Row:

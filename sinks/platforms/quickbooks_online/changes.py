@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from decimal import Decimal
 
+from schemas.connection import Connection
 from schemas.facts import Invoice, Party, Payment
 from schemas.platforms.quickbooks_online.translate import REFERENCE_LINE
 from sinks.platforms.quickbooks_online.asking import Row
-from sinks.platforms.quickbooks_online.bodies import MEMO_LENGTH, NUMBER_LENGTH, dates, noted
+from sinks.platforms.quickbooks_online.bodies import MEMO_LENGTH, NUMBER_LENGTH, dates, noted, own_reference
 
 _DATES = {"issue_date": "TxnDate", "due_date": "DueDate"}
 _CUSTOMER = {"name": "DisplayName", "email": "PrimaryEmailAddr", "phone": "PrimaryPhone", "address": "BillAddr"}
 
 
-def form_changes(invoice: Invoice, changes: Collection[str]) -> Row:
+def form_changes(connection: Connection, invoice: Invoice, changes: Collection[str]) -> Row:
     """Return the changed heads of a form; lines and tax are built apart."""
     told = dates(invoice)
     body: Row = {field: told[field] for name, field in _DATES.items() if name in changes and field in told}
@@ -22,6 +23,8 @@ def form_changes(invoice: Invoice, changes: Collection[str]) -> Row:
         body["CustomerMemo"] = {"value": invoice.note[:MEMO_LENGTH]}
     if "email" in changes:
         body["BillEmail"] = {"Address": (invoice.customer or Party()).email}
+    if "po_number" in changes:
+        body.update(own_reference(connection, invoice))
     return body
 
 

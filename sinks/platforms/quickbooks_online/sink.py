@@ -66,7 +66,7 @@ class QuickBooksSink(Batching):
         row = yield from self.existing(entity, command.bound_id)
         if "currency" in command.changes and invoice.currency != (row.get("CurrencyRef") or {}).get("value"):
             raise RejectedError(f"QuickBooks cannot change the currency of {entity} {command.bound_id}.")
-        body = form_changes(invoice, command.changes)
+        body = form_changes(self.connection, invoice, command.changes)
         if {"lines", "payable_amount"} & set(command.changes):
             items = yield from self.items(invoice.lines)
             body.update(bodies.lines_and_tax(self.connection, invoice, items))

@@ -88,10 +88,11 @@ def _participants(
 
 
 def _shows(world: World, look: Observation, name: str) -> bool:
-    platform = world.platform(look.object.connection)
-    if platform is None:
+    name_of = look.object.connection
+    platform, connection = world.platform(name_of), world.connection(name_of)
+    if platform is None or connection is None:
         return False
-    return any(name in platform.shows.get(capability, ()) for capability in _SHOWING)
+    return any(name in (platform.shown(capability, connection.options) or ()) for capability in _SHOWING)
 
 
 def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:

@@ -117,7 +117,7 @@ def _satisfied(record: WriteRecord | None) -> Move:
 
 
 def _fields(desk: Desk, want: Want) -> dict[str, str]:
-    shows = desk.platform.shows.get(want.capability)
+    shows = desk.platform.shown(want.capability, desk.connection.options)
     wanted = project(want.facts)
     agreed = {name: agreed.value for name, agreed in desk.derived.agreed.items() if name in wanted}
     return {name: value for name, value in {**wanted, **agreed}.items() if shows is None or name in shows}

@@ -249,6 +249,24 @@ async def test_own_numbers_are_used_when_asked_for_and_a_strangers_number_is_a_d
         await sandbox.stop()
 
 
+async def test_the_customers_own_number_is_kept_in_the_field_that_the_connection_names() -> None:
+    sandbox = QuickbooksOnlineSandbox("310687", quota_scale=100)
+    url = await sandbox.start()
+    try:
+        rig = Rig(sandbox, url, options={"reference_field": "1"})
+        made = await billed(rig, po_number="PO-7")
+        changed = await rig.write(
+            command("upsert_invoice", invoice(po_number="PO-8"), bound_id=made.id, changes=("po_number",))
+        )
+        assert project(changed.facts)["po_number"] == "PO-8"
+        sandbox.verbs["edit_invoice"]({"id": made.id, "reference": "PO-9"})
+        event = await rig.read("Invoice", made.id)
+        assert project(event.facts)["po_number"] == "PO-9"
+        assert rig.row("Invoice", made.id)["TotalAmt"] == Decimal("15.41")
+    finally:
+        await sandbox.stop()
+
+
 # -------------------------------------------------------------------------------------------------- customers
 
 

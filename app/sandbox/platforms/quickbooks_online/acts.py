@@ -136,7 +136,7 @@ class Acts:
         return _answer(self.company.write("Payment", body))
 
     def edit_invoice(self, asked: Asked) -> Record:
-        """Change what is named: note, email, due_date, date, lines, number, private_note."""
+        """Change what is named: note, email, reference, due_date, date, lines, number, private_note."""
         record = self.company.store.get("Invoice", str(asked["id"]))
         body: Record = {"Id": record["Id"], "SyncToken": record["SyncToken"], "sparse": True}
         for name, field in (
@@ -151,6 +151,8 @@ class Acts:
             body["CustomerMemo"] = {"value": str(asked["note"])}
         if "email" in asked:
             body["BillEmail"] = {"Address": str(asked["email"])}
+        if "reference" in asked:
+            body["CustomField"] = [{**REFERENCE_FIELD, "StringValue": str(asked["reference"])}]
         if "lines" in asked:
             body["Line"] = [self._line(line) for line in asked["lines"]]
             body["TxnTaxDetail"] = {"TotalTax": rounded(sum((_tax(line) for line in asked["lines"]), Decimal(0)))}

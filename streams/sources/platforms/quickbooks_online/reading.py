@@ -67,9 +67,9 @@ class Reading(Source):
             return ChangeEvent(
                 tenant=tenant, object=ref, facts=None, presence="deleted", changed_at=changed, origin=origin
             )
-        record = convert(entity, row)
+        record, field = convert(entity, row), self.connection.options.get("reference_field", "")
         try:
-            facts = translate.to_facts(entity, record, self._home(), applied)
+            facts = translate.to_facts(entity, record, self._home(), applied, field)
             native = int(record.sync_token)
         except (ValueError, ArithmeticError) as error:
             raise DecodeError(f"QuickBooks: a {entity} does not have the documented shape.") from error
