@@ -71,10 +71,12 @@ def find_mark(text: str | None) -> str | None:
     if not text:
         return None
     start = text.find(_MARK)
-    if start < 0:
-        return None
-    candidate = text[start : start + len(_MARK) + _ORDER_DIGITS + 1 + _WRITE_DIGITS]
-    return candidate if read_mark(candidate) else None
+    while start >= 0:
+        candidate = text[start : start + len(_MARK) + _ORDER_DIGITS + 1 + _WRITE_DIGITS]
+        if read_mark(candidate):
+            return candidate
+        start = text.find(_MARK, start + 1)
+    return None
 
 
 @lru_cache(maxsize=8192)

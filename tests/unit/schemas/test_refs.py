@@ -29,3 +29,8 @@ def test_a_mark_is_found_whatever_people_type_around_it(before: str, after: str)
 def test_what_only_looks_like_a_mark_is_none() -> None:
     assert find_mark("o2c1:abc:def") is None
     assert find_mark(None) is None
+
+
+def test_a_mark_is_found_behind_something_that_only_begins_like_one() -> None:
+    mark = mark_of(order_key("acme", ORDER), write_id("x", "a", "upsert_invoice", "o", 0))
+    assert find_mark(f"[o2c1:] {mark}") == mark
