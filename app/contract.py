@@ -116,7 +116,7 @@ def _changed(name: str) -> dict[str, Any]:
                 "ce_id": {"type": "string", "minLength": 1, "description": "the same for every redelivery"},
                 "ce_time": {"type": "string", "format": "date-time"},
                 "content-type": {"const": "application/json"},
-                "traceparent": {"type": "string"},
+                "traceparent": {"type": "string", "description": "W3C trace context"},
             },
         },
         "payload": {"$ref": "#/components/schemas/ChangeEvent"},

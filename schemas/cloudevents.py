@@ -15,6 +15,7 @@ import msgspec
 from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
 from schemas.facts import type_names
+from schemas.trace import HEADER, accepted
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
@@ -39,14 +40,20 @@ def encode(event: ChangeEvent, canonical: str) -> tuple[bytes, Headers, bytes]:
         ("ce_type", f"o2c.{canonical}.changed.v1".encode()),
         ("ce_source", source.encode()),
         ("ce_subject", ref.id.encode()),
-        ("ce_id", (event.event_id or hashlib.blake2b(value, digest_size=16).hexdigest()).encode()),
+        ("ce_id", (event.event_id or _content_id(event)).encode()),
         ("content-type", JSON.encode()),
     ]
     if event.changed_at is not None:
         headers.append(("ce_time", event.changed_at.isoformat().encode()))
     if event.trace:
-        headers.append(("traceparent", event.trace.encode()))
+        headers.append((HEADER, event.trace.encode()))
     return key_of(event).encode(), tuple(headers), value
+
+
+def _content_id(event: ChangeEvent) -> str:
+    """Return a hash of what *event* says, whenever and on whichever way it came."""
+    content = _ENCODER.encode(msgspec.structs.replace(event, trace="", told_at=None))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def key_of(event: ChangeEvent) -> str:
@@ -62,7 +69,7 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> ChangeE
     if value is None:
         raise DecodeError("A change event has no value.")
     if named.get("content-type", "").startswith(STRUCTURED):
-        return _structured(value)
+        return _structured(value, named.get(HEADER, ""))
     _specversion(named.get("ce_specversion", ""))
     return _event(_type(named.get("ce_type", "")), value, named)
 
@@ -74,7 +81,7 @@ def decode_http(headers: Mapping[str, str], body: bytes) -> list[ChangeEvent]:
         return [_structured(bytes(item)) for item in _raw_list(body)]
     if content_type.startswith(STRUCTURED):
         return [_structured(body)]
-    named = {name.replace("ce-", "ce_", 1): value for name, value in headers.items() if name.startswith("ce-")}
+    named = {"ce_" + name[3:] if name.startswith("ce-") else name: value for name, value in headers.items()}
     _specversion(named.get("ce_specversion", ""))
     return [_event(_type(named.get("ce_type", "")), body, named)]
 
@@ -88,12 +95,12 @@ class _Envelope(msgspec.Struct):
     traceparent: str = ""
 
 
-def _structured(value: bytes) -> ChangeEvent:
+def _structured(value: bytes, traceparent: str = "") -> ChangeEvent:
     try:
         envelope = msgspec.json.decode(value, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"Not a structured CloudEvent: {error}.") from error
-    named = {"ce_id": envelope.id, "traceparent": envelope.traceparent}
+    named = {"ce_id": envelope.id, HEADER: envelope.traceparent or traceparent}
     _specversion(envelope.specversion)
     return _event(_type(envelope.type), bytes(envelope.data), named)
 
@@ -127,9 +134,8 @@ def _event(name: str, value: bytes, named: Mapping[str, Any]) -> ChangeEvent:
         raise DecodeError(f"A change of a {name} carries no facts and is not a deletion.")
     if event.facts is not None and type(event.facts).__name__.lower() != name:
         raise DecodeError(f"The type says {name}, the facts are those of a {type(event.facts).__name__.lower()}.")
-    changes = {
-        field: named[header]
-        for field, header in (("event_id", "ce_id"), ("trace", "traceparent"))
-        if not getattr(event, field) and named.get(header)
-    }
-    return msgspec.structs.replace(event, **changes) if changes else event
+    event_id = event.event_id or named.get("ce_id", "")
+    trace = accepted(event.trace) or accepted(named.get(HEADER) or named.get("ce_traceparent") or "")
+    if (event_id, trace) == (event.event_id, event.trace):
+        return event
+    return msgspec.structs.replace(event, event_id=event_id, trace=trace)

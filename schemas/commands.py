@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.facts import Facts
+from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
 Capability = Literal[
@@ -76,6 +76,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """For add_note and void reasons."""
     priority: int = LIVE
     trace: str = ""
+    told_at: Instant | None = None
+    """When o2c was told of the oldest change that this write answers; None when only time passed."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -104,3 +106,5 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     epoch: int = 0
     offset: int = 0
     trace: str = ""
+    told_at: Instant | None = None
+    """The command's: the next step of a chain answers the same change."""

@@ -57,6 +57,12 @@ class ChangeEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     order: str = ""
     """The order key once it is known."""
     trace: str = ""
+    """W3C traceparent: one trace id over all hops."""
+    told_at: Instant | None = None
+    """When o2c was told of the change, by its own clock: receipt of the webhook, or start of the sweep that found it.
+
+    Other services leave it out: the time stamp of their record counts.
+    """
 
 
 class Hint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -68,3 +74,5 @@ class Hint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     hinted_at: Instant | None = None
     priority: int = 1
     trace: str = ""
+    told_at: Instant | None = None
+    """When o2c was told, by its own clock."""

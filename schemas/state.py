@@ -52,6 +52,10 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Names of the fields asked for last: until the answer, what they show is no edit."""
     policy: str = ""
     asked_at: Instant | None = None
+    trace: str = ""
+    """Of the last command asked for."""
+    told_at: Instant | None = None
+    """When o2c was told of the oldest change that the last command answers."""
     outcome: Outcome | None = None
     """None: asked for, no result yet."""
     bound: ObjectRef | None = None

@@ -26,6 +26,7 @@ from app.core.talk import Request, Response
 from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
 from schemas.events import Hint
+from schemas.trace import trace_id
 from sinks.delivery.circuit import Circuit
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
@@ -164,7 +165,12 @@ class Desk:
             self.owner.stop_writing(str(error))
 
     def _count(self, command: Command, outcome: Outcome) -> None:
+        """Count a result that Kafka acknowledged, and how long its change was under way."""
         self._metrics.writes.labels(self._connection.platform, self.name, command.capability, outcome).inc()
+        if outcome == "confirmed" and command.told_at is not None:
+            self._metrics.end_to_end.observe(max(0.0, time.time() - command.told_at.timestamp()))
+        what = {"connection": self.name, "capability": command.capability, "outcome": outcome}
+        log.info("write", **what, command=command.id, order=command.order, trace_id=trace_id(command.trace))
 
     async def _work(self, sending: Sending, owner: Owner, reader: Reader) -> None:
         """Verify the account first; then write, read and watch until cancelled."""

@@ -16,6 +16,7 @@ from app.core.errors import AuthError, O2CError, RetryableError
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
+from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,22 @@ def _digest(event: ChangeEvent) -> bytes:
     return hashlib.blake2b(_ENCODE(content), digest_size=12).digest()
 
 
+def _told(event: ChangeEvent, trace: str, told_at: datetime) -> ChangeEvent:
+    """Return *event* with the trace that led to it, or a new one where nobody told, and when o2c learned of it."""
+    return msgspec.structs.replace(event, trace=event.trace or trace or new_trace(), told_at=event.told_at or told_at)
+
+
+def _hinted(hint: Hint, told_at: datetime) -> Hint:
+    return msgspec.structs.replace(hint, trace=hint.trace or new_trace(), told_at=hint.told_at or told_at)
+
+
+def _since(hint: Hint, first: Hint | None) -> Hint:
+    """Return *hint* as answering what *first* told."""
+    if first is None or first.told_at is None:
+        return hint
+    return msgspec.structs.replace(hint, trace=first.trace, told_at=first.told_at)
+
+
 class Reader:
     """Reads hinted objects, coalesced, and walks what changed.
 
@@ -97,8 +114,8 @@ class Reader:
         self.healed_by_sweep = 0
 
     def want(self, hint: Hint) -> None:
-        """Read the hinted object soon; a second hint for it costs no second read."""
-        self._wanted[hint.object.key] = hint
+        """Read the hinted object soon; a second hint for it costs no second read, and the first was told first."""
+        self._wanted[hint.object.key] = _since(hint, self._wanted.get(hint.object.key))
         self._wake.set()
 
     async def run(self) -> None:
@@ -115,7 +132,7 @@ class Reader:
                 pause = _FIRST_PAUSE
                 continue
             for hint in rest:
-                self._wanted.setdefault(hint.object.key, hint)
+                self._wanted[hint.object.key] = _since(self._wanted.get(hint.object.key, hint), hint)
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
             self._wake.set()
@@ -157,18 +174,24 @@ class Reader:
         return found
 
     async def _read(self, hints: Sequence[Hint]) -> None:
-        number = self._number()
+        number, began = self._number(), datetime.now(UTC)
         talk = self._source.read(hints[0]) if len(hints) == 1 else self._source.read_many(hints)
-        await self._publish_all(await self._talk(talk), number, hints[0].trace)
+        events = await self._talk(talk)
+        asked = {hint.object.key: hint for hint in hints}
+        told = [asked.get(event.object.key, hints[0]) for event in events]
+        stamped = [_told(event, hint.trace, hint.told_at or began) for event, hint in zip(events, told, strict=True)]
+        await self._publish_all(stamped, number)
+        for hint in hints:
+            log.info("read", connection=hint.object.connection, type=hint.object.type, trace_id=trace_id(hint.trace))
 
-    async def _publish_all(self, events: Sequence[ChangeEvent], number: int, trace: str = "") -> None:
-        await asyncio.gather(*(self._publish(self._numbered(event, number, trace)) for event in events))
+    async def _publish_all(self, events: Sequence[ChangeEvent], number: int) -> None:
+        await asyncio.gather(*(self._publish(self._numbered(event, number)) for event in events))
         for event in events:
             self._known.note(event)
 
-    def _numbered(self, event: ChangeEvent, number: int, trace: str) -> ChangeEvent:
+    def _numbered(self, event: ChangeEvent, number: int) -> ChangeEvent:
         version = Version(native=event.version.native, read=True, epoch=self._epoch, seq=number)
-        return msgspec.structs.replace(event, version=version, trace=event.trace or trace)
+        return msgspec.structs.replace(event, version=version)
 
     async def _talk(self, talk: Talk[T]) -> T:
         try:
@@ -209,13 +232,13 @@ class Reader:
         before = self._cursors.get(name, Cursor(""))
         cursor, more = before.value, True
         while more:
-            number = self._number()
+            number, began = self._number(), datetime.now(UTC)
             page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)))
             fresh = [event for event in page.events if self._known.is_new(event)]
             if before.complete_up_to is not None:
                 self._count_healed(fresh, before.complete_up_to)
-            await self._publish_all(fresh, number)
-            if await self._read_all(page.hints):
+            await self._publish_all([_told(event, "", began) for event in fresh], number)
+            if await self._read_all([_hinted(hint, began) for hint in page.hints]):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:

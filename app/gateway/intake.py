@@ -1,4 +1,4 @@
-"""What one delivery of a webhook becomes, without any I/O."""
+"""What one delivery of a webhook becomes, without any I/O; only its trace id is chance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from app.core.errors import DecodeError
 from schemas.events import ChangeEvent, Hint
+from schemas.trace import HEADER, accepted, new_trace
 from streams.sources.base import Hook, Reply, Source
 
 OK = Reply(status=200)
@@ -28,6 +29,8 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     events: tuple[ChangeEvent, ...] = ()
     hints: tuple[Hint, ...] = ()
+    trace: str = ""
+    """W3C traceparent of everything that came with this delivery."""
     unreadable: str = ""
     """Why the bytes go to dead letters; the reply is still 200, since a refusal would only be retried."""
 
@@ -48,6 +51,14 @@ def receive(endpoints: Sequence[Endpoint], hook: Hook, now: datetime) -> Intake:
         return _translate(_addressed(endpoints, hook), hook)
     except DecodeError as error:
         return Intake(reply=OK, outcome="unreadable", unreadable=str(error))
+
+
+def stamped(intake: Intake, hook: Hook, now: datetime) -> Intake:
+    """Return *intake* with the trace of the delivery, its sender's or a new one, and when it came."""
+    trace = accepted(hook.headers.get(HEADER, "")) or new_trace()
+    events = tuple(msgspec.structs.replace(event, trace=trace, told_at=now) for event in intake.events)
+    hints = tuple(msgspec.structs.replace(hint, trace=trace, told_at=now) for hint in intake.hints)
+    return msgspec.structs.replace(intake, events=events, hints=hints, trace=trace)
 
 
 def _addressed(endpoints: Sequence[Endpoint], hook: Hook) -> list[Source]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from app.core.errors import DecodeError
 from app.core.metrics import Metrics
 from app.gateway.addresses import Address
-from app.gateway.intake import Intake, receive
+from app.gateway.intake import Intake, receive, stamped
 from schemas.cloudevents import decode_http
 from schemas.events import ChangeEvent, Hint
+from schemas.trace import HEADER, accepted, new_trace, trace_id
 from streams.sources.base import Hook
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _LARGEST_EVENT = 1_048_576
 _LARGEST_HOOK = 8 * 1_048_576
 _RETRY = {"Retry-After": "5"}
@@ -90,9 +92,13 @@ class Gateway:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
         )
-        intake = receive(address.endpoints, hook, self._clock())
+        now = self._clock()
+        intake = stamped(receive(address.endpoints, hook, now), hook, now)
         answer = await self._acknowledged(self._publish(intake, body, slug))
-        self._metrics.hooks.labels(slug, intake.outcome if answer is None else "unavailable").inc()
+        outcome = intake.outcome if answer is None else "unavailable"
+        self._metrics.hooks.labels(slug, outcome).inc()
+        counts = {"events": len(intake.events), "hints": len(intake.hints)}
+        log.info("hook", platform=slug, outcome=outcome, trace_id=trace_id(intake.trace), **counts)
         reply = intake.reply
         return answer or web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body or None)
 
@@ -107,7 +113,7 @@ class Gateway:
             await publishing
         except KafkaError as error:
             self._unacknowledged = True
-            log.warning("Kafka did not acknowledge: %s.", type(error).__name__)
+            log.warning("kafka.unacknowledged", error=type(error).__name__)
             return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
         self._unacknowledged = False
         return None
@@ -122,7 +128,11 @@ class Gateway:
             events = decode_http({name.lower(): value for name, value in request.headers.items()}, body)
         except DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
+        now, trace = self._clock(), accepted(request.headers.get(HEADER, "")) or new_trace()
+        events = [msgspec.structs.replace(event, trace=event.trace or trace, told_at=now) for event in events]
         answer = await self._acknowledged(self._publisher.publish(events, ()))
+        for event in events:
+            log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
         return answer or web.json_response({"accepted": len(events)}, status=202)
 
     def _authorised(self, header: str) -> bool:

@@ -69,6 +69,7 @@ class Answers:
                 origin="write",
                 order=command.order,
                 trace=command.trace,
+                told_at=command.told_at,
             )
             events.append(event)
         return events
@@ -113,6 +114,7 @@ class Answers:
             epoch=self._epoch,
             offset=self._writing.next_offset(),
             trace=command.trace,
+            told_at=command.told_at,
         )
         await self._ledger.publish_result(result)
         for event in events:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiokafka import TopicPartition
 
+from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
 from streams.engine.fold import TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
@@ -265,6 +266,15 @@ class PartitionPath:
         addressed.extend(self._dead_letters(gathered, dead))
         await self.log.commit(changes, addressed)
         self._count(gathered)
+        self._tell(gathered)
+
+    def _tell(self, gathered: Gathered) -> None:
+        """Log one line per batch with the traces of what it wrote: a line per record would cost more than the fold."""
+        traces = {value for out in gathered.outs for name, value in out.headers if name == HEADER}
+        if traces:
+            ids = sorted(trace_id(value.decode("ascii", "replace")) for value in traces)
+            where = {"table": self.processor.name, "partition": self.partition}
+            _log.info("batch", **where, written=len(gathered.outs), trace_ids=ids)
 
     def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
         for record, reason, detail in gathered.dead:

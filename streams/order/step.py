@@ -13,6 +13,7 @@ from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
 from schemas.state import OrderState, WriteRecord
+from streams.order.cause import Cause, caused, oldest
 from streams.order.derive import derive
 from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, with_writes
 from streams.order.plan import plan
@@ -51,6 +52,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
     hints: tuple[Hint, ...] = ()
     shadow: bool = False
+    trace: str = ""
+    """Of the oldest of the inputs that changed something."""
 
 
 def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime) -> Stepped:
@@ -58,31 +61,44 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
 
     The observations after it depend only on which inputs were seen; an input that changes nothing plans nothing new.
     """
-    merged, again = state, set[ObjectRef]()
+    merged, again, causes = state, dict[ObjectRef, ChangeEvent](), list[Cause]()
     for one in inputs:
         if isinstance(one, Seen) and tied(merged, one.event):
-            again.add(one.event.object)
-        merged = _merged(merged, one)
-    merged = bind_marks(merged)
-    hints = tuple(Hint(tenant=state.tenant, object=ref, reason="tie") for ref in sorted(again))
+            again[one.event.object] = one.event
+        before, merged = merged, _merged(merged, one)
+        if merged is not before:
+            causes.append(_cause(one))
+    cause, merged = oldest(causes), bind_marks(merged)
+    hints = tuple(
+        Hint(tenant=state.tenant, object=ref, reason="tie", trace=event.trace, told_at=event.told_at)
+        for ref, event in sorted(again.items(), key=lambda pair: pair[0])
+    )
     if merged == state and not any(isinstance(one, Tick) for one in inputs):
         return Stepped(state=state, changed=False, hints=hints)
     derived = derive(merged, world)
     if derived is None:
-        return Stepped(state=merged, changed=merged != state, hints=hints)
+        return Stepped(state=merged, changed=merged != state, hints=hints, trace=cause.trace)
     merged = advance_bases(msgspec.structs.replace(merged, agreed=derived.agreed))
     planned = plan(merged, derived, world, now)
-    after = with_writes(merged, planned.writes) if planned.writes else merged
+    commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
+    after = with_writes(merged, writes) if writes else merged
     after = msgspec.structs.replace(after, due_at=planned.due_at)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,
         changed=after != state,
         public=msgspec.structs.replace(derived.public, findings=found),
-        commands=planned.commands,
+        commands=commands,
         hints=hints,
         shadow=planned.shadow,
+        trace=cause.trace,
     )
+
+
+def _cause(one: Input) -> Cause:
+    if isinstance(one, Seen):
+        return Cause(one.event.trace, one.event.told_at)
+    return Cause(one.trace, one.told_at) if isinstance(one, Result) else Cause()
 
 
 def _merged(state: OrderState, one: Input) -> OrderState:

@@ -9,6 +9,7 @@ import msgspec
 
 from app.core import topics
 from schemas.links import LinkMessage, LinkRow
+from schemas.trace import trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record
 from streams.order.link import Linked, on_message, on_tick
 
@@ -70,7 +71,10 @@ class Links:
     def _outs(self, linked: Linked) -> list[Out]:
         prefix = self._prefix
         outs = [Out(prefix + topics.LINKS, message.key.encode(), _ENCODE(message)) for message in linked.messages]
-        outs += [Out(prefix + topics.ORDER_FACTS, placed.order.encode(), _ENCODE(placed)) for placed in linked.placed]
+        outs += [
+            Out(prefix + topics.ORDER_FACTS, one.order.encode(), _ENCODE(one), trace_headers(one.event.trace))
+            for one in linked.placed
+        ]
         outs += [Out(prefix + topics.HINTS, hint.object.connection.encode(), _ENCODE(hint)) for hint in linked.hints]
         if linked.parked is not None:
             key = linked.parked.object.key.encode()

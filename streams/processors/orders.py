@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -14,6 +14,7 @@ from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
 from schemas.links import LinkMessage, Placed
 from schemas.state import FORMAT, OrderState
+from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, wait_label
 from streams.order.link import binds, place, route
 from streams.order.step import Input, Seen, Stepped, Tick, step
@@ -78,7 +79,7 @@ class Orders:
         if name == topics.RESULTS:
             result = _RESULT.decode(record.value)
             return result.order, result
-        event = decode(record.headers, record.value)
+        event = _told(decode(record.headers, record.value), record)
         key = route(event, self._configured)
         return (key, Seen(event)) if key and key.encode() == record.key else event
 
@@ -132,11 +133,11 @@ class Orders:
         key = route(event, self._configured)
         if key:
             placed = Placed(order=key, event=msgspec.structs.replace(event, order=key))
-            return Out(self._prefix + topics.ORDER_FACTS, key.encode(), _ENCODE(placed))
-        return self._link(place(event, self._configured))
+            return Out(self._prefix + topics.ORDER_FACTS, key.encode(), _ENCODE(placed), trace_headers(event.trace))
+        return self._link(place(event, self._configured), event.trace)
 
-    def _link(self, message: LinkMessage) -> Out:
-        return Out(self._prefix + topics.LINKS, message.key.encode(), _ENCODE(message))
+    def _link(self, message: LinkMessage, trace: str = "") -> Out:
+        return Out(self._prefix + topics.LINKS, message.key.encode(), _ENCODE(message), trace_headers(trace))
 
     def _outs(self, before: OrderState, stepped: Stepped, world: World) -> list[Out]:
         outs = [self._command(command) for command in stepped.commands] if not stepped.shadow else []
@@ -148,11 +149,13 @@ class Orders:
         outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]
         if stepped.public is not None:
             key = stepped.state.key.encode()
-            outs.append(Out(self._prefix + topics.ORDER_STATES, key, _ENCODE(stepped.public)))
+            headers = trace_headers(stepped.trace)
+            outs.append(Out(self._prefix + topics.ORDER_STATES, key, _ENCODE(stepped.public), headers))
         return outs
 
     def _command(self, command: Command) -> Out:
-        return Out(self._prefix + topics.COMMANDS, command.connection.encode(), _ENCODE(command))
+        key, headers = command.connection.encode(), trace_headers(command.trace)
+        return Out(self._prefix + topics.COMMANDS, key, _ENCODE(command), headers)
 
     def _waits(self, state: OrderState, stepped: Stepped) -> list[bytes]:
         """Wait for the end of an outage, and for a change of the flow's mode."""
@@ -162,6 +165,15 @@ class Orders:
         if stepped.public is not None:
             labels.append(wait_label(topic, f"mode/{stepped.public.flow}".encode()))
         return labels
+
+
+def _told(event: ChangeEvent, record: Record) -> ChangeEvent:
+    """Return *event* with a trace and the time at which it was told; another service's record has its time stamp."""
+    if event.told_at is not None and event.trace:
+        return event
+    trace = event.trace or derived_trace(f"{record.topic}/{record.partition}/{record.offset}")
+    stamped = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp > 0 else None
+    return msgspec.structs.replace(event, trace=trace, told_at=event.told_at or stamped)
 
 
 def _state(key: str, inputs: Sequence[Input], stored: bytes | None) -> OrderState:

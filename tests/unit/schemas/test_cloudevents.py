@@ -2,6 +2,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from schemas.events import Anchor, ChangeEvent
 from schemas.facts import Invoice, Order
 from schemas.projection import digest, project
 from schemas.refs import ObjectRef
+from schemas.trace import new_trace, trace_id
 
 REF = ObjectRef("shop", "acme", "order", "1001")
 EVENT = ChangeEvent(
@@ -83,3 +85,27 @@ def test_equal_facts_have_equal_projections_whatever_the_number_format() -> None
     assert project(left) == project(right)
     assert digest(project(left)) == digest(project(right))
     assert "payable_amount" not in project(Order(currency="EUR"))
+
+
+def test_a_redelivery_on_another_way_repeats_the_id() -> None:
+    told = msgspec.structs.replace(INVOICE, trace=new_trace(), told_at=datetime(2026, 3, 2, tzinfo=UTC))
+    assert dict(encode(told, "invoice")[1])["ce_id"] == dict(encode(INVOICE, "invoice")[1])["ce_id"]
+
+
+@pytest.mark.parametrize("name", ["traceparent", "ce_traceparent"])
+def test_a_trace_comes_from_the_headers_of_the_record(name: str) -> None:
+    _, headers, value = encode(EVENT, "order")
+    trace = new_trace()
+    assert decode((*headers, (name, trace.encode())), value).trace == trace
+    assert decode((*headers, (name, b"x\nforged=1")), value).trace == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01"]
+)
+def test_no_trace_id_comes_from_what_is_no_trace(text: str) -> None:
+    assert trace_id(text) == ""
+
+
+def test_a_new_trace_has_a_trace_id_of_its_own() -> None:
+    assert len({trace_id(new_trace()) for _ in range(100)} - {""}) == 100

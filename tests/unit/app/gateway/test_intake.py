@@ -3,8 +3,9 @@ import hmac
 import json
 from datetime import UTC, datetime
 
-from app.gateway.intake import Endpoint, receive, secrets_of
+from app.gateway.intake import Endpoint, receive, secrets_of, stamped
 from schemas.connection import Connection
+from schemas.trace import new_trace, trace_id
 from streams.sources.base import Hook
 from streams.sources.platforms.stripe import StripeSource
 
@@ -49,3 +50,13 @@ def test_the_previous_secret_still_verifies_during_rotation() -> None:
         "new",
         "old",
     )
+
+
+def test_what_comes_with_one_delivery_has_one_trace_and_the_time_of_receipt() -> None:
+    hook = _signed(_event({"object": "invoice", "id": "in_1", "currency": "eur", "status": "paid"}))
+    intake = stamped(receive([ENDPOINT], hook, NOW), hook, NOW)
+    assert trace_id(intake.trace)
+    assert {(hint.trace, hint.told_at) for hint in intake.hints} == {(intake.trace, NOW)}
+    theirs = new_trace()
+    traced = Hook(body=hook.body, headers={**hook.headers, "traceparent": theirs})
+    assert stamped(receive([ENDPOINT], traced, NOW), traced, NOW).trace == theirs
