@@ -40,10 +40,19 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     home_currency: str = ""
     lock_date: str = ""
     time_zone: str = ""
-    words: Mapping[str, str] = {}
-    """Status words the account uses -> their label, for `check`."""
     missing: tuple[str, ...] = ()
     """Settings or scopes that are missing, one sentence each."""
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection's mappings meet in the account, for `o2c check`."""
+
+    words: Mapping[str, str] = {}
+    """The account's own status words, "<object type>:<word>" -> their label; empty = only the vendor's fixed list."""
+    unshown: Mapping[str, str] = {}
+    """Canonical word -> why no stage of the account can show it."""
+    missing: tuple[str, ...] = ()
+    """What the mappings name and the account does not have, one sentence each."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,3 +134,8 @@ class Source:
     def identify(self) -> Talk[Identity]:
         """Make one harmless call and say whose account this is."""
         raise NotImplementedError
+
+    def setup(self) -> Talk[Setup]:
+        """Hold the connection's mappings against the account, by reading only; nothing to hold here by default."""
+        yield from ()
+        return Setup()

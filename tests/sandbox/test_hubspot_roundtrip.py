@@ -310,8 +310,10 @@ async def test_a_stage_of_the_companys_own_is_read_by_what_it_means(open_desk: A
     assert (event.facts.stage, event.facts.headline) == ("won", "open")
     who = await desk.converse(desk.source.identify())
     assert who.account == desk.sandbox.account
-    assert who.words["won"] == "Signed"
-    assert {f"deals:{word}" for word in who.words} <= set(PLATFORM.statuses)
+    setup = await desk.converse(desk.source.setup())
+    assert setup.words["deals:won"] == "Signed"
+    assert set(setup.words) <= set(PLATFORM.statuses)
+    assert setup.unshown == {}
     assert stage.isdigit()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, cast
@@ -116,6 +116,18 @@ class Parts(msgspec.Struct, frozen=True):
 def pipelines(reply: Any) -> tuple[Pipeline, ...]:  # noqa: ANN401 - any JSON
     """Return the pipelines of a reply of GET /crm/v3/pipelines/{type}; msgspec.ValidationError when it is none."""
     return msgspec.convert(reply["results"], tuple[Pipeline, ...], strict=False)
+
+
+def chosen(pipelines: Sequence[Pipeline], pipeline: str, wanted: str) -> Stage | None:
+    """Return the stage by id, by label, or as the won, lost or first one of a pipeline with stages of its own."""
+    stages = [stage for one in pipelines if not pipeline or one.id == pipeline for stage in one.stages]
+    named = [stage for stage in stages if wanted == stage.id or wanted.lower() == stage.label.lower()]
+    meant = {
+        "closedwon": [stage for stage in stages if stage.won],
+        "closedlost": [stage for stage in stages if stage.closed and not stage.won],
+        "appointmentscheduled": [stage for stage in stages if not stage.closed],
+    }
+    return next(iter(named or meant.get(wanted, [])), None)
 
 
 def record_of(value: Any) -> Record:  # noqa: ANN401 - any JSON

@@ -173,6 +173,14 @@ class Account(_Record, frozen=True, kw_only=True):
     enable_payments_to_account: bool = False
 
 
+class TaxRate(_Record, frozen=True, kw_only=True):
+    """A tax rate that lines may have."""
+
+    tax_type: str = ""
+    status: str = ""
+    effective_rate: Decimal | None = None
+
+
 class Pagination(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where a page stands; absent where the list was not paged."""
 
@@ -198,6 +206,7 @@ class Reply(_Record, frozen=True, kw_only=True):
     organisations: tuple[Organisation, ...] = ()
     currencies: tuple[Currency, ...] = ()
     accounts: tuple[Account, ...] = ()
+    tax_rates: tuple[TaxRate, ...] = ()
     bank_transactions: tuple[BankTransaction, ...] = ()
 
 

@@ -14,7 +14,7 @@ from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Response, Talk
 from schemas.facts import Line, Party
 from schemas.platforms.hubspot import PLATFORM, facts
-from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
+from schemas.platforms.hubspot.facts import Parts, Pipeline, Record
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
 from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
@@ -284,9 +284,11 @@ class Talks(Sink):
             raise UnsupportedError(f"HubSpot has no stage for {word}: map it under stages.")
         if kind == "deals" and not own and not self.connection.options.get("pipeline"):
             return {"dealstage": wanted}
-        chosen = _chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), wanted)
+        chosen = facts.chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), wanted)
         if chosen is None and word == "delivered":
-            chosen = _chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), "Shipped")
+            chosen = facts.chosen(
+                (yield from self._pipelines()), self.connection.options.get("pipeline", ""), "Shipped"
+            )
         if chosen is None:
             raise UnsupportedError(f"HubSpot has no stage {wanted} for {word}: map {word} under stages.")
         if kind == "deals":
@@ -300,18 +302,6 @@ class Talks(Sink):
             return facts.pipelines(reply.json())
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
-
-
-def _chosen(pipelines: Sequence[Pipeline], pipeline: str, wanted: str) -> Stage | None:
-    """Return the stage by id, by label, or as the won, lost or first one of a pipeline with stages of its own."""
-    stages = [stage for one in pipelines if not pipeline or one.id == pipeline for stage in one.stages]
-    named = [stage for stage in stages if wanted == stage.id or wanted.lower() == stage.label.lower()]
-    meant = {
-        "closedwon": [stage for stage in stages if stage.won],
-        "closedlost": [stage for stage in stages if stage.closed and not stage.won],
-        "appointmentscheduled": [stage for stage in stages if not stage.closed],
-    }
-    return next(iter(named or meant.get(wanted, [])), None)
 
 
 def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON

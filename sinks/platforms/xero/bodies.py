@@ -13,16 +13,16 @@ from schemas.connection import Connection
 from schemas.facts import Credit, Invoice, Line, Party, Payment
 from schemas.money import ZERO
 from schemas.platforms.xero.facts import SALE, SALE_CREDIT, Reference
+from schemas.platforms.xero.setup import ACCOUNTS
 
 Row = dict[str, Any]
 _CENT, _UNIT = Decimal("0.01"), Decimal("0.0001")
-_ACCOUNTS = {"sales": "200", "payments": "090"}
 _LONGEST_NAME, _LONGEST_LINE = 255, 4_000
 
 
 def account(connection: Connection, use: str) -> str:
     """Return the account code for a use; what is not configured is booked as sales."""
-    fallback = _ACCOUNTS.get(use) or account(connection, "sales")
+    fallback = ACCOUNTS.get(use) or account(connection, "sales")
     return connection.accounts.get(use, fallback)
 
 

@@ -18,8 +18,9 @@ from app.core.talk import Request, Response, Talk
 from schemas.events import Anchor, ChangeEvent, Hint
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
+from schemas.platforms.xero.setup import missing_accounts, missing_taxes
 from schemas.refs import ObjectRef, find_mark
-from streams.sources.base import Hook, Identity, Page, Reply, Source
+from streams.sources.base import Hook, Identity, Page, Reply, Setup, Source
 
 _CATEGORIES = {"INVOICE": "invoice", "CREDITNOTE": "credit_note", "CONTACT": "contact"}
 _PATHS = {
@@ -281,13 +282,12 @@ class XeroSource(Source):
         return _second(facts.instant(start) or datetime.now(UTC)) if start else ""
 
     def identify(self) -> Talk[Identity]:
-        """Ask for the organisation, its lock dates, currencies and the accounts that writing needs."""
+        """Ask for the organisation, its lock dates and currencies."""
         found = _decoded((yield self._get("/Organisation", {}))).organisations
         if not found:
             raise DecodeError("Xero: the organisation is missing in the reply.")
         organisation = found[0]
         currencies = _decoded((yield self._get("/Currencies", {}))).currencies
-        accounts = _decoded((yield self._get("/Accounts", {}))).accounts
         locks = [facts.day(text) for text in (organisation.period_lock_date, organisation.end_of_year_lock_date)]
         return Identity(
             account=organisation.organisation_id,
@@ -296,19 +296,14 @@ class XeroSource(Source):
             home_currency=organisation.base_currency,
             lock_date=max((lock.isoformat() for lock in locks if lock), default=""),
             time_zone=_ZONES.get(organisation.timezone.upper(), ""),
-            missing=self._missing(accounts),
         )
 
-    def _missing(self, accounts: Iterable[wire.Account]) -> tuple[str, ...]:
-        active = {account.code: account for account in accounts if account.status == "ACTIVE"}
-        wanted = {"sales": "200", "payments": "090", **self.connection.accounts}
-        lost = [
-            f"Xero has no active account {code} (accounts.{use})." for use, code in wanted.items() if code not in active
-        ]
-        bank = active.get(wanted["payments"])
-        if bank is not None and bank.type != "BANK" and not bank.enable_payments_to_account:
-            lost.append(f"Account {bank.code} is no bank account and has payments switched off (accounts.payments).")
-        return tuple(lost)
+    def setup(self) -> Talk[Setup]:
+        """Look whether the accounts and tax types in use exist."""
+        accounts = _decoded((yield self._get("/Accounts", {}))).accounts
+        rates = _decoded((yield self._get("/TaxRates", {}))).tax_rates
+        missing = (*missing_accounts(self.connection, accounts), *missing_taxes(self.connection, rates))
+        return Setup(missing=missing)
 
 
 def _next(walk: _Walk, reply: wire.Reply, started: str) -> _Walk | None:

@@ -430,3 +430,23 @@ def test_identify_reports_currencies_and_lock_date() -> None:
     )
     assert (found.account, found.home_currency, found.lock_date) == ("310687", "USD", "2026-04-30")
     assert len(found.missing) == 1
+
+
+def test_mappings_are_held_against_the_accounts_and_tax_codes_of_the_company() -> None:
+    accounts = [{"Id": "1", "AccountType": "Income"}, {"Id": "35", "AccountType": "Bank"}]
+    info = {"CompanyInfo": {"Country": "DE"}}
+    mapped = {"accounts": {"sales": "1", "payments": "1", "refunds": "7"}, "taxes": {"19": "5", "7": "6"}}
+    held = SOURCE(Connection(name="books", tenant="acme", platform="quickbooks_online", account="310687", **mapped))
+    _, found = answer(
+        held.setup(),
+        reply(info),
+        reply({"QueryResponse": {"Account": accounts}}),
+        reply({"QueryResponse": {"TaxCode": [{"Id": "5"}]}}),
+    )
+    assert [sentence.rpartition(" ")[2] for sentence in found.missing] == [
+        "accounts.payments.",
+        "accounts.refunds.",
+        "taxes.7.",
+    ]
+    _, bare = answer(SOURCE_OF.setup(), reply(info), reply({"QueryResponse": {}}), reply({"QueryResponse": {}}))
+    assert len(bare.missing) == 2

@@ -494,9 +494,20 @@ async def test_the_company_says_who_it_is_and_what_is_missing(company: Company) 
     )
     assert "BRL" in identity.currencies
     assert identity.missing == ()
-    lacking = XeroSource(msgspec.structs.replace(CONNECTION, accounts={"sales": "999", "payments": "404"}))
-    missing = (await company.talk(lacking.identify())).missing
-    assert len(missing) == 2
+
+
+async def test_the_mappings_are_held_against_the_chart_and_the_tax_rates(company: Company) -> None:
+    assert (await company.talk(company.source.setup())).missing == ()
+    accounts = {"sales": "999", "payments": "200", "rounding": "860"}
+    taxes = {"20": "OUTPUT2", "19": "OUTPUT2", "5": "GONE", "reduced": "RROUTPUT"}
+    lacking = XeroSource(msgspec.structs.replace(CONNECTION, accounts=accounts, taxes=taxes))
+    missing = (await company.talk(lacking.setup())).missing
+    assert [sentence.rpartition(" ")[2] for sentence in missing] == [
+        "accounts.sales.",
+        "accounts.payments.",
+        "taxes.19.",
+        "taxes.5.",
+    ]
 
 
 async def test_a_taken_number_is_a_duplicate(company: Company) -> None:

@@ -16,10 +16,10 @@ from app.core.talk import Request, Response, Talk
 from schemas.events import Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts
-from schemas.platforms.hubspot.facts import Link, Links, Parts, Record, Stage
-from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES
+from schemas.platforms.hubspot.facts import Link, Links, Parts, Pipeline, Record, Stage
+from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES, STAGES
 from schemas.refs import ObjectRef
-from streams.sources.base import Hook, Identity, Page, Source
+from streams.sources.base import Hook, Identity, Page, Setup, Source
 from streams.sources.platforms.hubspot import hooks
 
 _BATCH, _PAGE, _MISSING = 100, 200, 404
@@ -241,12 +241,15 @@ class HubspotSource(Source):
         return bool(id_) and not facts.word(self.connection, kind, id_)
 
     def _stages(self, kind: str) -> Talk[dict[str, Stage]]:
+        found = yield from self._pipelines(kind)
+        return {stage.id: stage for pipeline in found for stage in pipeline.stages}
+
+    def _pipelines(self, kind: str) -> Talk[tuple[Pipeline, ...]]:
         reply = yield Request(method="GET", path=f"/crm/v3/pipelines/{kind}")
         try:
-            found = facts.pipelines(_success(reply))
+            return facts.pipelines(_success(reply))
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
-        return {stage.id: stage for pipeline in found for stage in pipeline.stages}
 
     # -- what changed since -------------------------------------------------------------------------------------------
 
@@ -280,18 +283,34 @@ class HubspotSource(Source):
         )
 
     def identify(self) -> Talk[Identity]:
-        """Ask whose token this is, and which stages its orders go through."""
+        """Ask whose token this is."""
         account = _success((yield Request(method="GET", path="/account-info/v3/details")))
-        stages = yield from self._stages(self._order)
-        words = dict(self._word(stage) for stage in stages.values())
         home = str(account.get("companyCurrency") or "")
         return Identity(
             account=str(account["portalId"]),
             currencies=tuple(sorted({home, *account.get("additionalCurrencies", ())} - {""})),
             home_currency=home,
             time_zone=str(account.get("timeZone") or ""),
-            words=words,
         )
+
+    def setup(self) -> Talk[Setup]:
+        """Look which stages the orders go through, and which words they cannot show."""
+        pipelines = yield from self._pipelines(self._order)
+        words = (self._word(stage) for pipeline in pipelines for stage in pipeline.stages)
+        unshown = {
+            word: f"HubSpot has no stage {stage!r} to show {word!r} with"
+            for word, stage in {**STAGES[self._order], **self.connection.stages}.items()
+            if not self._shows(pipelines, word, stage)
+        }
+        return Setup(words={f"{self._order}:{word}": label for word, label in words}, unshown=unshown)
+
+    def _shows(self, pipelines: Sequence[Pipeline], word: str, stage: str) -> bool:
+        """Tell whether the sink finds the stage; HubSpot's own deal stages are written by id, unlooked."""
+        pipeline = self.connection.options.get("pipeline", "")
+        if self._order == "deals" and word not in self.connection.stages and not pipeline:
+            return any(one.id == stage for each in pipelines for one in each.stages)
+        names = (stage, "Shipped") if word == "delivered" else (stage,)
+        return any(facts.chosen(pipelines, pipeline, name) for name in names)
 
     def _word(self, stage: Stage) -> tuple[str, str]:
         won, lost = str(stage.won).lower(), str(stage.closed and not stage.won).lower()

@@ -7,10 +7,14 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from app.core.talk import Talk
 from schemas.events import Hint
-from streams.sources.base import Hook, Identity
+from schemas.platforms.quickbooks_online import PAGE
+from schemas.platforms.quickbooks_online.query import select
+from streams.sources.base import Hook, Identity, Setup
+from streams.sources.platforms.quickbooks_online.holding import missing_accounts, missing_taxes, wrong_home
 from streams.sources.platforms.quickbooks_online.notices import notices
 from streams.sources.platforms.quickbooks_online.replies import success
 from streams.sources.platforms.quickbooks_online.sweeping import Sweeping
@@ -67,7 +71,27 @@ class QuickBooksSource(Sweeping):
             account=account,
             name=info.get("CompanyName", ""),
             home_currency=home,
+            currencies=() if currency.get("MultiCurrencyEnabled") else (home,),
             lock_date=preferences.get("AccountingInfoPrefs", {}).get("BookCloseDate", ""),
             time_zone=info.get("DefaultTimeZone", ""),
-            missing=tuple(missing),
+            missing=(*missing, *wrong_home(self.connection, home)),
         )
+
+    def setup(self) -> Talk[Setup]:
+        """Look whether the accounts and tax codes in use exist."""
+        reply = yield self.asking(f"companyinfo/{self.connection.account}")
+        country = str(success(reply)["CompanyInfo"].get("Country") or "US")
+        accounts = yield from self._active("Account")
+        codes = yield from self._active("TaxCode")
+        missing = missing_accounts(self.connection, accounts), missing_taxes(self.connection, country, codes)
+        return Setup(missing=tuple(sentence for sentences in missing for sentence in sentences))
+
+    def _active(self, entity: str) -> Talk[list[dict[str, Any]]]:
+        rows: list[dict[str, Any]] = []
+        while len(rows) % PAGE == 0:
+            reply = yield self.asking("query", query=select(entity, "Active = true", len(rows) + 1))
+            page = success(reply)["QueryResponse"].get(entity, [])
+            if not page:
+                break
+            rows += page
+        return rows
