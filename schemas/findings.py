@@ -6,6 +6,27 @@ from typing import Literal
 
 import msgspec
 
+CODES = (
+    "adopted_differs",
+    "closed_period",
+    "conflict",
+    "copy",
+    "currency_differs",
+    "document_edited",
+    "document_ended",
+    "drift",
+    "not_allowed",
+    "order_deleted",
+    "paid_edit",
+    "rejected",
+    "reverted",
+    "rounding",
+    "totals_differ",
+    "unmapped_status",
+    "unsupported",
+)
+"""Every code a check or a refused write can have: their number is bounded, and each has a series from the start."""
+
 
 class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """One finding; `block` stops planning of the order, `warn` only shows it."""

@@ -66,6 +66,8 @@ class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     share_version: int = 0
     waiting_since: Instant | None = None
     asked_source: bool = False
+    listed: bool = False
+    """On the list of what waits for a person."""
     alone: str = ""
 
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from schemas.findings import CODES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 _ACKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_UNUSABLE = ("oversize", "quarantined", "rejected", "unreadable")
+_WAITS = ("parent", "person")
 _JOURNEYS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 
 
@@ -45,10 +49,17 @@ class Metrics:
         self.healed_by_sweep = self._counter(
             "o2c_healed_by_sweep", "Changes that a sweep found and no webhook told of.", ("connection",)
         )
-        self.parked = self._gauge("o2c_parked", "What waits for a person or a parent.", ("reason",))
+        self.parked = self._gauge("o2c_parked", "Objects that wait for their order or for a person.", ("reason",))
         self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
         self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))
-        self.findings = self._gauge("o2c_findings", "Open findings.", ("code",))
+        self.findings = self._gauge("o2c_findings", "Orders that have a finding now.", ("code",))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin at 0 where labels are known: `increase` sees nothing in a series that begins with its first count."""
+        for metric, names in ((self.dead_letters, _UNUSABLE), (self.parked, _WAITS), (self.findings, CODES)):
+            for name in names:
+                metric.labels(name)
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes, of type CONTENT_TYPE."""

@@ -45,7 +45,8 @@ class Folded(NamedTuple):
     `states` holds changed states, None deletes. `timers` holds when a key wants its next tick, None for never; a
     key left out keeps its time, and a time that was reached is used up. `waits` holds the broadcast entries
     (`wait_label(topic, key)`) whose changes tick the key; a key left out keeps them, also after a tick. A change
-    ticks at least once, whoever owns the partition by then.
+    ticks at least once, whoever owns the partition by then. Waits may also name what the key is counted as
+    (`count_label`): the counts of a partition move with it.
     `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome".
     Only a key with a state can have timers and waits.
     """
@@ -95,6 +96,14 @@ class Fenced(Exception):
 
 class Unwritable(Exception):
     """One record or state cannot be stored, whatever is tried: it is bigger than the topic allows."""
+
+
+COUNTED = b"@"
+
+
+def count_label(metric: str, name: str) -> bytes:
+    """Return the label under which a state counts as *name* of *metric* while it waits for it: no tick ever comes."""
+    return COUNTED + metric.encode() + b"/" + name.encode()
 
 
 def wait_label(topic: str, key: bytes) -> bytes:

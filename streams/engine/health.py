@@ -113,6 +113,7 @@ class Health:
     def _measure(self) -> None:
         instruments = self._around.instruments
         instruments.commit_age.set(time.monotonic() - self._engine.committed_at)
+        instruments.show_counted(path.store.counted for path in self._engine.paths)
         states = [path.state for path in self._engine.paths]
         for state in ("starting", "running", "stopped", "fenced"):
             instruments.partitions.labels(state).set(states.count(state))

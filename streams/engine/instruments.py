@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streams.engine.fold import COUNTED
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from app.core.metrics import Metrics
 
 _SLICES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
@@ -41,3 +46,16 @@ class Instruments:
             "o2c_fold_seconds", "CPU slice between two turns of the loop.", registry=registry, buckets=_SLICES
         )
         self.store_bytes = Gauge("o2c_store_cache_bytes", "RocksDB block cache in use.", registry=registry)
+        self._gauges = {b"parked": metrics.parked, b"findings": metrics.findings}
+        self._shown: set[bytes] = set()
+
+    def show_counted(self, counts: Iterable[Mapping[bytes, int]]) -> None:
+        """Show what the states of this worker's partitions are counted as; what moved away or ended counts 0 here."""
+        total: Tally[bytes] = Tally()
+        for one in counts:
+            total.update(one)
+        self._shown |= total.keys()
+        for label in self._shown:
+            metric, _, name = label.removeprefix(COUNTED).partition(b"/")
+            if (gauge := self._gauges.get(metric)) is not None:
+                gauge.labels(name.decode()).set(total[label])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rocksdict import (
@@ -18,6 +19,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from streams.engine.fold import COUNTED
 from streams.engine.header import StateHeader, header_of, pack_value, state_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from streams.engine.settings import WorkerSettings
 
-_STATE, _DUE, _WAIT, _META, _SEEN = b"s", b"t", b"w", b"m", b"b"
+_STATE, _DUE, _WAIT, _META, _SEEN, _COUNT = b"s", b"t", b"w", b"m", b"b", b"c"
 _META_FORMAT = struct.Struct(">QI")
 _DUE_FORMAT = struct.Struct(">Q")
 _LABEL_FORMAT = struct.Struct(">H")
@@ -93,6 +95,8 @@ class Store:
         self.position, self.epoch = _META_FORMAT.unpack(meta) if meta else (0, 0)
         self.seen: bytes = self._db.get(_SEEN) or b""
         self.next_due = self._first_due(0)
+        self.counted = Counter(_label(raw) for raw in self._scan(_COUNT, _COUNT))
+        """How many keys are counted under each label."""
 
     def close(self) -> None:
         """Release the database; a second call does nothing."""
@@ -148,7 +152,7 @@ class Store:
             return
         if old.due != due or old.waits != waits:
             self._remove(batch, key, old, due, waits)
-            self._add(batch, key, due if due != old.due else 0, waits)
+            self._add(batch, key, due if due != old.due else 0, [label for label in waits if label not in old.waits])
 
     def _remove(self, batch: WriteBatch, key: bytes, old: StateHeader, due: int, waits: tuple[bytes, ...]) -> None:
         if old.due and old.due != due:
@@ -156,13 +160,19 @@ class Store:
         for label in old.waits:
             if label not in waits:
                 batch.delete(_wait_prefix(label) + key)
+                self._count(label, -1)
 
-    def _add(self, batch: WriteBatch, key: bytes, due: int, waits: tuple[bytes, ...]) -> None:
+    def _add(self, batch: WriteBatch, key: bytes, due: int, waits: Sequence[bytes]) -> None:
         if due:
             batch.put(_due_key(due, key), b"")
             self.next_due = min(self.next_due, due)
         for label in waits:
             batch.put(_wait_prefix(label) + key, b"")
+            self._count(label, 1)
+
+    def _count(self, label: bytes, more: int) -> None:
+        if label.startswith(COUNTED):
+            self.counted[label] += more
 
     def flush(self) -> None:
         """Make writes that skipped the log durable."""
@@ -226,4 +236,9 @@ def _due_key(due: int, key: bytes) -> bytes:
 
 
 def _wait_prefix(label: bytes) -> bytes:
-    return _WAIT + _LABEL_FORMAT.pack(len(label)) + label
+    return (_COUNT if label.startswith(COUNTED) else _WAIT) + _LABEL_FORMAT.pack(len(label)) + label
+
+
+def _label(raw: bytes) -> bytes:
+    (size,) = _LABEL_FORMAT.unpack_from(raw, 1)
+    return raw[3 : 3 + size]

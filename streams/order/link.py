@@ -152,7 +152,7 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
         for order, share in sorted(after.shares.items())
     )
     if shares:
-        after = msgspec.structs.replace(after, waiting_since=None, asked_source=False)
+        after = msgspec.structs.replace(after, waiting_since=None, asked_source=False, listed=False)
     return Linked(row=after, messages=questions, placed=placed, due_at=_due(after))
 
 
@@ -197,4 +197,4 @@ def on_tick(row: LinkRow, now: datetime) -> Linked:
         after = msgspec.structs.replace(row, asked_source=True, waiting_since=now)
         return Linked(row=after, hints=hints, due_at=now + PATIENCE)
     parked = Parked(object=event.object, tenant=event.tenant, anchors=anchors, since=since)
-    return Linked(row=row, parked=parked, due_at=now + PATIENCE)
+    return Linked(row=msgspec.structs.replace(row, listed=True), parked=parked, due_at=now + PATIENCE)

@@ -10,7 +10,7 @@ import msgspec
 from app.core import topics
 from schemas.links import LinkMessage, LinkRow
 from schemas.trace import trace_headers
-from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record
+from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label
 from streams.order.link import Linked, on_message, on_tick
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
@@ -48,6 +48,7 @@ class Links:
         outs: list[Out] = []
         dead: list[tuple[Record, str, str]] = []
         timers: dict[bytes, datetime | None] = {}
+        waits: dict[bytes, Sequence[bytes]] = {}
         counts = {"applied": 0, "duplicate": 0}
         for record in records:
             row = rows.get(record.key) or _row(record.key, states.get(record.key))
@@ -59,9 +60,12 @@ class Links:
             counts["duplicate" if linked.row == row else "applied"] += 1
             rows[record.key] = linked.row
             timers[record.key] = linked.due_at
+            waits[record.key] = _counted(linked.row)
             outs += self._outs(linked)
+            if row.listed and not linked.row.listed:
+                outs.append(Out(self._prefix + topics.PARKED, record.key, None))
         changed = {key: _ENCODE(row) for key, row in rows.items()}
-        return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers)
+        return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
 
     def _linked(self, row: LinkRow, record: Record, now: datetime) -> Linked:
         if record.topic == TICK_TOPIC:
@@ -80,6 +84,12 @@ class Links:
             key = linked.parked.object.key.encode()
             outs.append(Out(prefix + topics.PARKED, key, _ENCODE(linked.parked)))
         return outs
+
+
+def _counted(row: LinkRow) -> Sequence[bytes]:
+    if row.waiting_since is None:
+        return ()
+    return (count_label("parked", "person" if row.listed else "parent"),)
 
 
 def _row(key: bytes, stored: bytes | None) -> LinkRow:

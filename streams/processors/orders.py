@@ -15,7 +15,7 @@ from schemas.events import ChangeEvent
 from schemas.links import LinkMessage, Placed
 from schemas.state import FORMAT, OrderState
 from schemas.trace import derived_trace, trace_headers
-from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, wait_label
+from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
 from streams.order.link import binds, place, route
 from streams.order.step import Input, Seen, Stepped, Tick, step
 from streams.order.world import World
@@ -158,12 +158,13 @@ class Orders:
         return Out(self._prefix + topics.COMMANDS, key, _ENCODE(command), headers)
 
     def _waits(self, state: OrderState, stepped: Stepped) -> list[bytes]:
-        """Wait for the end of an outage, and for a change of the flow's mode."""
+        """Wait for the end of an outage and for a change of the flow's mode; be counted under every finding."""
         topic = self._prefix + topics.BROADCAST
         down = {record.connection for record in state.writes.values() if record.outcome == "deferred"}
         labels = [wait_label(topic, f"up/{name}".encode()) for name in sorted(down)]
         if stepped.public is not None:
             labels.append(wait_label(topic, f"mode/{stepped.public.flow}".encode()))
+            labels += [count_label("findings", code) for code in sorted({one.code for one in stepped.public.findings})]
         return labels
 
 

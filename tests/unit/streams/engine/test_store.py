@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.engine.fold import count_label
 from streams.engine.header import StateHeader, header_of, split_value
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Change, Store, StoreOptions
@@ -128,3 +129,20 @@ def test_reset_forgets_everything(store: Store) -> None:
     put(store, b"k", b"s", 10)
     store.reset()
     assert (store.position, store.epoch, store.get_many([b"k"]), store.due(99, 1)) == (0, 0, [None], [])
+
+
+def test_counted_states_are_counted_until_they_change_or_go(tmp_path: Path, options: StoreOptions) -> None:
+    store, late, odd = Store(tmp_path / "db", options), count_label("parked", "late"), count_label("parked", "odd")
+    put(store, b"k1", b"s", 0, (late, b"topic/x"))
+    put(store, b"k2", b"s", 0, (late, odd))
+    put(store, b"k2", b"t", 5, (late, odd))
+    assert store.counted == {late: 2, odd: 1}
+    store.close()
+    again = Store(tmp_path / "db", options)
+    assert again.counted == {late: 2, odd: 1}
+    put(again, b"k2", b"t", 5, (odd,))
+    put(again, b"k1", None)
+    assert +again.counted == {odd: 1}
+    again.reset()
+    assert again.counted == {}
+    again.close()
