@@ -28,7 +28,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         _tenant(path, text, entry, environment, ("tenant", position))
         for position, entry in enumerate(table.pop("tenant", []))
     ]
-    tenants = own + [_tenant_file(file, environment) for file in _files(path, patterns)]
+    tenants = own + [_tenant_file(file, environment) for file in tenant_files(path, patterns)]
     table.setdefault("data_dir", "data")
     table["data_dir"] = str((path.parent / table["data_dir"]).resolve())
     table["tenants"] = tenants
@@ -48,7 +48,8 @@ def _table(path: Path) -> tuple[dict[str, Any], str]:
         raise ConfigError(message) from error
 
 
-def _files(path: Path, patterns: list[str]) -> Iterator[Path]:
+def tenant_files(path: Path, patterns: list[str]) -> Iterator[Path]:
+    """Yield the files that *patterns* of the main file at *path* name; ConfigError when one names none."""
     for pattern in patterns:
         found = sorted(path.parent.glob(pattern))
         if not found:

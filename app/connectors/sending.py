@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+import aiohttp
 import msgspec
 
+from app.config.model import ResolvedConnection
 from app.core.auth import Credential
 from app.core.errors import AuthError, RateLimited, RetryableError, UncertainError
 from app.core.http import HttpClient
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
 from app.core.status import retry_after
-from app.core.talk import Request, Response
+from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
 from schemas.platform import Platform
 
 _UNAUTHORISED = 401
 _TOO_MANY = 429
 _SERVER = 500
+T = TypeVar("T")
 Before = Callable[[], Awaitable[None]]
 _DEFAULT_PAUSE = 30.0
+
+
+def http_of(resolved: ResolvedConnection, platform: Platform, session: aiohttp.ClientSession) -> HttpClient:
+    """Return the client of a connection: where its platform lives, unless the configuration moved it."""
+    connection = resolved.connection
+    base = (connection.base_url or platform.base_url).format(account=connection.account, **connection.options)
+    return HttpClient(
+        session,
+        base,
+        allow_private=resolved.allow_private,
+        moved=bool(connection.base_url),
+        also=(platform.auth.token_url,),
+    )
+
+
+async def conversed(talk: Talk[T], send: Callable[[Request], Awaitable[Response]]) -> T:
+    """Return what *talk* ends with, its requests sent by *send*; errors of *send* are not told to it."""
+    try:
+        request = next(talk)
+        while True:
+            request = talk.send(await send(request))
+    except StopIteration as done:
+        found: T = done.value
+        return found
 
 
 class Sending:
