@@ -15,11 +15,11 @@ from app.config.model import ResolvedConnection
 from app.connectors.bus import Bus, ConnectionLedger, partition_of
 from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
-from app.connectors.sending import Sending
+from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
 from app.core.errors import AuthError, O2CError
-from app.core.http import HttpClient, new_session
+from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response
@@ -112,13 +112,7 @@ class Desk:
     def _sending(self, stored: dict[str, bytes]) -> Sending:
         platform, resolved = self._loaded.platform, self._resolved
         self._session = new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds)
-        base = (self._connection.base_url or platform.base_url).format(
-            account=self._connection.account, **self._connection.options
-        )
-        moved = bool(self._connection.base_url)
-        http = HttpClient(
-            self._session, base, allow_private=resolved.allow_private, moved=moved, also=(platform.auth.token_url,)
-        )
+        http = http_of(resolved, platform, self._session)
         tokens = self._vault.open(stored["oauth"]) if "oauth" in stored else None
         credential = Credential(
             platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens
@@ -235,14 +229,7 @@ class Desk:
         return ""
 
     async def _whose(self, sending: Sending) -> Identity:
-        talk = self._loaded.source(self._connection).identify()
-        try:
-            request = next(talk)
-            while True:
-                request = talk.send(await sending(request))
-        except StopIteration as done:
-            identity: Identity = done.value
-            return identity
+        return await conversed(self._loaded.source(self._connection).identify(), sending)
 
     async def accept(self, command: Command) -> None:
         """Take a command from the topic; durable when this returns."""
