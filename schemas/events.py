@@ -9,6 +9,9 @@ import msgspec
 from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
+ASKED_FOR = frozenset(("tie", "parent"))
+"""Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
+
 Presence = Literal["present", "deleted"]
 
 
@@ -73,6 +76,8 @@ class Hint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reason: str = ""
     hinted_at: Instant | None = None
     priority: int = 1
+    native: int = 0
+    """The object's version as a search showed it, in the unit of `Version.native`; 0 = unknown."""
     trace: str = ""
     told_at: Instant | None = None
     """When o2c was told, by its own clock."""

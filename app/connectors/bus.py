@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -108,8 +108,9 @@ def canonical_type(event: ChangeEvent, platform: Platform) -> str:
 class ConnectionLedger:
     """The durable side of one connection's owner: inbox, journal, results, events and dead letters."""
 
-    def __init__(self, bus: Bus, connection: str, platform: Platform) -> None:
-        """Keep every row in the connection's own partition."""
+    def __init__(self, bus: Bus, connection: str, platform: Platform, published: Callable[[ChangeEvent], None]) -> None:
+        """Keep every row in the connection's own partition; *published* hears of each acknowledged event."""
+        self._published = published
         self._bus, self._connection, self._platform = bus, connection, platform
         self._partition = partition_of(connection, bus.partitions)
 
@@ -141,6 +142,7 @@ class ConnectionLedger:
     async def publish_event(self, event: ChangeEvent) -> None:
         """Publish what a system shows after a write."""
         await self._bus.publish_event(event, self._platform)
+        self._published(event)
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         """Publish a command that was refused for good; personal data stays out of the headers."""

@@ -13,6 +13,7 @@ import structlog
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.bus import Bus, ConnectionLedger, partition_of
+from app.connectors.known import Known
 from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
 from app.connectors.sending import Sending, conversed, http_of
@@ -62,6 +63,7 @@ class Desk:
         self.owner: Owner | None = None
         self.reader: Reader | None = None
         self.identified = asyncio.Event()
+        self._known = Known()
 
     @property
     def name(self) -> str:
@@ -75,7 +77,7 @@ class Desk:
         await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
         self._epoch, self._circuit = epoch, Circuit(epoch)
         sending = self._sending(await self._rows(topics.TOKENS))
-        ledger = ConnectionLedger(self._bus, self.name, self._loaded.platform)
+        ledger = ConnectionLedger(self._bus, self.name, self._loaded.platform, self._known.note)
         owner = Owner(
             self._loaded.sink(self._connection),
             sending,
@@ -88,6 +90,7 @@ class Desk:
             concurrency=self._loaded.platform.limits.concurrent,
             settle=self._settle(),
             count=self._count,
+            unseen=self._known.forget,
         )
         self.owner = owner
         for value in (await self._rows(topics.INBOX)).values():
@@ -152,6 +155,7 @@ class Desk:
             metrics=self._metrics,
             failed=self._auth_failed,
             well=self.well,
+            known=self._known,
         )
 
     def _auth_failed(self, error: AuthError) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,16 +10,15 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from app.connectors.known import Known
 from app.core.errors import AuthError, O2CError, RetryableError
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response, Talk
-from schemas.events import ChangeEvent, Hint, Version
+from schemas.events import ASKED_FOR, ChangeEvent, Hint, Version
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
 log = structlog.get_logger(__name__)
-_ENCODE = msgspec.json.Encoder().encode
-_REMEMBERED = 50_000
 _BATCH_PAUSE = 0.02
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
@@ -35,32 +32,6 @@ class Cursor(msgspec.Struct, frozen=True):
 
     value: str
     complete_up_to: datetime | None = None
-
-
-class Known:
-    """The digests of the newest looks that were published, so that a sweep tells only news."""
-
-    def __init__(self, size: int = _REMEMBERED) -> None:
-        """Remember *size* objects."""
-        self._digests: OrderedDict[str, bytes] = OrderedDict()
-        self._size = size
-
-    def is_new(self, event: ChangeEvent) -> bool:
-        """Tell whether *event* differs from what was published last of its object."""
-        return self._digests.get(event.object.key) != _digest(event)
-
-    def note(self, event: ChangeEvent) -> None:
-        """Remember that *event* is being published."""
-        key = event.object.key
-        self._digests[key] = _digest(event)
-        self._digests.move_to_end(key)
-        if len(self._digests) > self._size:
-            self._digests.popitem(last=False)
-
-
-def _digest(event: ChangeEvent) -> bytes:
-    content = (event.facts, event.presence, event.mirror_of, event.anchors, event.version.native)
-    return hashlib.blake2b(_ENCODE(content), digest_size=12).digest()
 
 
 def _told(event: ChangeEvent, trace: str, told_at: datetime) -> ChangeEvent:
@@ -98,8 +69,12 @@ class Reader:
         metrics: Metrics,
         failed: Callable[[AuthError], None],
         well: asyncio.Event | None = None,
+        known: Known | None = None,
     ) -> None:
-        """Take *number* for numbering looks; *cursors* are those an earlier owner stored."""
+        """Take *number* for numbering looks; *cursors* are those an earlier owner stored.
+
+        *known* must hear of what writes published as well.
+        """
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
@@ -109,7 +84,7 @@ class Reader:
             self._well.set()
         self._wanted: dict[str, Hint] = {}
         self._wake = asyncio.Event()
-        self._known = Known()
+        self._known = Known() if known is None else known
         self.read_by_hint = 0
         self.healed_by_sweep = 0
 
@@ -180,13 +155,16 @@ class Reader:
         asked = {hint.object.key: hint for hint in hints}
         told = [asked.get(event.object.key, hints[0]) for event in events]
         stamped = [_told(event, hint.trace, hint.told_at or began) for event, hint in zip(events, told, strict=True)]
+        if not any(hint.reason in ASKED_FOR for hint in hints):
+            stamped = [event for event in stamped if self._known.is_new(event)]
         await self._publish_all(stamped, number)
         for hint in hints:
             log.info("read", connection=hint.object.connection, type=hint.object.type, trace_id=trace_id(hint.trace))
 
     async def _publish_all(self, events: Sequence[ChangeEvent], number: int) -> None:
-        await asyncio.gather(*(self._publish(self._numbered(event, number)) for event in events))
-        for event in events:
+        numbered = [self._numbered(event, number) for event in events]
+        await asyncio.gather(*(self._publish(event) for event in numbered))
+        for event in numbered:
             self._known.note(event)
 
     def _numbered(self, event: ChangeEvent, number: int) -> ChangeEvent:
@@ -238,7 +216,7 @@ class Reader:
             if before.complete_up_to is not None:
                 self._count_healed(fresh, before.complete_up_to)
             await self._publish_all([_told(event, "", began) for event in fresh], number)
-            if await self._read_all([_hinted(hint, began) for hint in page.hints]):
+            if await self._read_all([_hinted(hint, began) for hint in page.hints if self._known.is_newer(hint)]):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:

@@ -28,8 +28,13 @@ class Answers:
         *,
         epoch: int,
         count: Callable[[Command, Outcome], None],
+        unseen: Callable[[ObjectRef], None],
     ) -> None:
-        """Begin to number looks at 1 within *epoch*; *count* hears of every result."""
+        """Begin to number looks at 1 within *epoch*; *count* hears of every result.
+
+        *unseen* hears of each object that was written without the platform showing it.
+        """
+        self._unseen = unseen
         self._sink, self._ledger, self._writing, self._inbox = sink, ledger, writing, inbox
         self._circuit, self._epoch, self._count = circuit, epoch, count
         self.seq = 0
@@ -59,6 +64,7 @@ class Answers:
         for shown in (written, *written.also):
             self.next_look()
             if shown.facts is None:
+                self._unseen(self._ref(shown))
                 continue
             event = ChangeEvent(
                 tenant=command.tenant,

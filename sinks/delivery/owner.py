@@ -31,6 +31,7 @@ from app.core.errors import (
 )
 from schemas.commands import Command, Outcome
 from schemas.projection import project
+from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers
 from sinks.delivery.circuit import Circuit
@@ -65,8 +66,12 @@ class Owner:
         concurrency: int = 8,
         settle: float | None = None,
         count: Callable[[Command, Outcome], None] = lambda _command, _outcome: None,
+        unseen: Callable[[ObjectRef], None] = lambda _ref: None,
     ) -> None:
-        """*journal* is what earlier owners left; *settle* overrides the platform's settle time (seconds)."""
+        """*journal* is what earlier owners left; *settle* overrides the platform's settle time (seconds).
+
+        *count* hears of every result, *unseen* of each object that was written without being shown.
+        """
         self._sink, self._ledger, self._now = sink, ledger, now
         self._settle = sink.platform.consistency.settle_seconds if settle is None else settle
         self.circuit = circuit or Circuit(epoch)
@@ -82,7 +87,9 @@ class Owner:
             owns=owns,
             barred=self._barred,
         )
-        self.answers = Answers(sink, ledger, self._writing, self.inbox, self.circuit, epoch=epoch, count=count)
+        self.answers = Answers(
+            sink, ledger, self._writing, self.inbox, self.circuit, epoch=epoch, count=count, unseen=unseen
+        )
         self._slots = concurrency
         self._locked: set[str] = set()
         self._busy: set[str] = set()

@@ -1,0 +1,67 @@
+"""A look that shows nothing new is not told again, unless the stream asked for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.connectors.reading import Reader
+from app.core.metrics import Metrics
+from app.core.talk import Request, Response
+from schemas.connection import Connection
+from schemas.events import ChangeEvent, Hint
+from schemas.refs import ObjectRef
+from streams.sources.platforms.xero import XeroSource
+
+ACCOUNT = "00000000-0000-4000-8000-000000000001"
+REF = ObjectRef("books", ACCOUNT, "invoice", "00000000-0000-4000-8000-000000000009")
+
+
+class Ledger:
+    """Answers the read of one invoice; people change its reference."""
+
+    def __init__(self) -> None:
+        self.reference = "R-1"
+
+    async def __call__(self, _request: Request) -> Response:
+        invoice: dict[str, Any] = {
+            "Type": "ACCREC", "InvoiceID": REF.id, "InvoiceNumber": "INV-9", "Status": "AUTHORISED", "Total": 1,
+            "AmountDue": 1, "CurrencyCode": "EUR", "Reference": self.reference,
+            "UpdatedDateUTC": "/Date(1772442000000+0000)/",
+        }  # fmt: skip
+        return Response(status=200, body=msgspec.json.encode({"Invoices": [invoice]}))
+
+
+@pytest.mark.parametrize(("reason", "told"), [("INVOICE.UPDATE", 1), ("tie", 2), ("parent", 2)])
+async def test_an_unchanged_object_is_told_again_only_when_asked_for(reason: str, told: int) -> None:
+    events, ledger = list[ChangeEvent](), Ledger()
+    reader = _reader(ledger, events)
+    for _ in range(2):
+        await reader._read([Hint(tenant="acme", object=REF, reason=reason)])
+    assert len(events) == told
+    ledger.reference = "R-2"
+    await reader._read([Hint(tenant="acme", object=REF, reason="INVOICE.UPDATE")])
+    assert len(events) == told + 1
+
+
+def _reader(send: Ledger, events: list[ChangeEvent]) -> Reader:
+    async def publish(event: ChangeEvent) -> None:
+        events.append(event)
+
+    async def keep(_name: str, _cursor: object) -> None:
+        return None
+
+    return Reader(
+        XeroSource(Connection(name="books", tenant="acme", platform="xero", account=ACCOUNT)),
+        send,
+        publish,
+        epoch=1,
+        number=lambda: len(events) + 1,
+        keep_cursor=keep,
+        cursors={},
+        metrics=Metrics(CollectorRegistry()),
+        failed=lambda _error: None,
+    )
