@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from app.core import topics
 from app.core.topics import side_topic
@@ -17,6 +18,7 @@ from schemas.refs import ObjectRef
 
 _ENCODE = msgspec.json.Encoder().encode
 _FOREIGN_REASON = 500
+_PATIENCE = 3.0
 
 
 class KafkaPublisher:
@@ -47,6 +49,15 @@ class KafkaPublisher:
         """Send what waits and disconnect."""
         if self._producer is not None:
             await self._producer.stop()
+
+    async def answers(self) -> bool:
+        """Ask Kafka who leads our topics; False when nobody says so within a few seconds."""
+        if self._producer is None:
+            return False
+        try:
+            return bool(await asyncio.wait_for(self._producer.client.force_metadata_update(), _PATIENCE))
+        except (KafkaError, TimeoutError):
+            return False
 
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
         """Publish to the topics of each object's side, hints keyed by connection."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import itertools
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -25,6 +29,10 @@ log = structlog.get_logger(__name__)
 _LARGEST_EVENT = 1_048_576
 _LARGEST_HOOK = 8 * 1_048_576
 _RETRY = {"Retry-After": "5"}
+_OUTCOMES = ("accepted", "handshake", "ignored", "refused", "too_large", "unavailable", "unreadable")
+_PAUSE = 2.0
+_DOUBT = 10.0
+"""Seconds for which a refused acknowledgement counts although Kafka answers: a write is what we need."""
 
 
 class Publisher(Protocol):
@@ -35,6 +43,9 @@ class Publisher(Protocol):
 
     async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
         """Publish bytes that nobody can read."""
+
+    async def answers(self) -> bool:
+        """Tell whether Kafka is there now."""
 
 
 class Gateway:
@@ -53,15 +64,33 @@ class Gateway:
         """Serve *addresses*; *public_url* is what platforms call, since some signatures cover it."""
         self._addresses = addresses
         self._publisher = publisher
-        self._metrics = metrics
+        self.metrics = metrics
         self._public_url = public_url.rstrip("/")
         self._api_keys = [key.encode() for key in api_keys]
         self._clock = clock
-        self._unacknowledged = False
+        self._failed_at = -math.inf
+        self._silent = False
+        slugs = {address.platform.slug for address in addresses.values()}
+        for slug, outcome in itertools.product(slugs, _OUTCOMES):
+            metrics.hooks.labels(slug, outcome)  # at 0: an alert sees no increase in what begins with its first count
 
     def wrong(self) -> dict[str, str]:
-        """Return why the gateway is not ready: the last publication was not acknowledged."""
-        return {"kafka": "The last delivery was not acknowledged by Kafka."} if self._unacknowledged else {}
+        """Return why the gateway is not ready: Kafka does not answer, or did not acknowledge a moment ago."""
+        if self._silent:
+            return {"kafka": "Kafka does not answer."}
+        if time.monotonic() - self._failed_at < _DOUBT:
+            return {"kafka": "The last delivery was not acknowledged by Kafka."}
+        return {}
+
+    async def ask(self) -> None:
+        """Ask whether Kafka is there: without a delivery nothing else would tell."""
+        self._silent = not await self._publisher.answers()
+
+    async def watch(self) -> None:
+        """Ask again and again until cancelled."""
+        while True:
+            await self.ask()
+            await asyncio.sleep(_PAUSE)
 
     def app(self) -> web.Application:
         """Return the web application (no health routes: the role adds them)."""
@@ -84,7 +113,7 @@ class Gateway:
         slug = address.platform.slug
         body = await _body(request, address.platform.body_limit)
         if body is None:
-            self._metrics.hooks.labels(slug, "too_large").inc()
+            self.metrics.hooks.labels(slug, "too_large").inc()
             return web.Response(status=413)
         hook = Hook(
             method=request.method,
@@ -96,7 +125,7 @@ class Gateway:
         intake = stamped(receive(address.endpoints, hook, now), hook, now)
         answer = await self._acknowledged(self._publish(intake, body, slug))
         outcome = intake.outcome if answer is None else "unavailable"
-        self._metrics.hooks.labels(slug, outcome).inc()
+        self.metrics.hooks.labels(slug, outcome).inc()
         counts = {"events": len(intake.events), "hints": len(intake.hints)}
         log.info("hook", platform=slug, outcome=outcome, trace_id=trace_id(intake.trace), **counts)
         reply = intake.reply
@@ -104,18 +133,24 @@ class Gateway:
 
     async def _publish(self, intake: Intake, body: bytes, slug: str) -> None:
         if intake.unreadable:
-            await self._publisher.dead_letter(body, intake.unreadable, f"hook:{slug}")
+            await self._timed(self._publisher.dead_letter(body, intake.unreadable, f"hook:{slug}"))
+            self.metrics.dead_letters.labels("unreadable").inc()
         if intake.events or intake.hints:
-            await self._publisher.publish(intake.events, intake.hints)
+            await self._timed(self._publisher.publish(intake.events, intake.hints))
+
+    async def _timed(self, publishing: Awaitable[None]) -> None:
+        began = time.perf_counter()
+        await publishing
+        self.metrics.ack.observe(time.perf_counter() - began)
+        self._failed_at = -math.inf
 
     async def _acknowledged(self, publishing: Awaitable[None]) -> web.Response | None:
         try:
             await publishing
         except KafkaError as error:
-            self._unacknowledged = True
+            self._failed_at = time.monotonic()
             log.warning("kafka.unacknowledged", error=type(error).__name__)
             return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
-        self._unacknowledged = False
         return None
 
     async def _events(self, request: web.Request) -> web.Response:
@@ -130,7 +165,7 @@ class Gateway:
             return web.json_response({"error": str(error)}, status=400)
         now, trace = self._clock(), accepted(request.headers.get(HEADER, "")) or new_trace()
         events = [msgspec.structs.replace(event, trace=event.trace or trace, told_at=now) for event in events]
-        answer = await self._acknowledged(self._publisher.publish(events, ()))
+        answer = await self._acknowledged(self._timed(self._publisher.publish(events, ())))
         for event in events:
             log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
         return answer or web.json_response({"accepted": len(events)}, status=202)

@@ -58,7 +58,10 @@ async def run(settings: Settings) -> int:
     runner, _ = await serve(app, settings.gateway.host, settings.gateway.port)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    watching = asyncio.create_task(gateway.watch())
     await stopped.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     await runner.cleanup()
     await publisher.stop()
     return 0

@@ -41,10 +41,11 @@ class Memory:
     async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
         self.dead.append(body)
 
+    async def answers(self) -> bool:
+        return not self.down
 
-@pytest.fixture
-async def served() -> AsyncIterator[tuple[str, Memory]]:
-    memory = Memory()
+
+def _gateway(memory: Memory) -> Gateway:
     resolved = ResolvedConnection(
         connection=Connection(name="pay", tenant="acme", platform="stripe", account="acct_1"),
         secrets={"webhook_secret": "whsec_x"},
@@ -53,7 +54,7 @@ async def served() -> AsyncIterator[tuple[str, Memory]]:
         quota_share=1,
         start_at="",
     )
-    gateway = Gateway(
+    return Gateway(
         addresses([resolved], {"stripe": StripeSource}),
         memory,
         new_metrics(),
@@ -61,8 +62,14 @@ async def served() -> AsyncIterator[tuple[str, Memory]]:
         api_keys=["key-1"],
         clock=lambda: NOW,
     )
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[str, Memory]]:
+    memory = Memory()
+    gateway = _gateway(memory)
     app = gateway.app()
-    add_status_routes(app, new_metrics(), live=dict, ready=gateway.wrong)
+    add_status_routes(app, gateway.metrics, live=dict, ready=gateway.wrong)
     runner, port = await serve(app, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{port}", memory
     await runner.cleanup()
@@ -111,6 +118,17 @@ async def test_while_kafka_is_down_the_answer_is_503_and_not_ready(served: tuple
         assert (await session.get(served[0] + "/health/ready")).status == 200
 
 
+async def test_without_any_delivery_readiness_follows_kafka() -> None:
+    memory = Memory()
+    gateway = _gateway(memory)
+    memory.down = True
+    await gateway.ask()
+    assert gateway.wrong() == {"kafka": "Kafka does not answer."}
+    memory.down = False
+    await gateway.ask()
+    assert gateway.wrong() == {}
+
+
 async def test_too_large_a_body_is_413(served: tuple[str, Memory]) -> None:
     body = b" " * (StripeSource.platform.body_limit + 1)
     assert await _post(served[0] + "/hooks/acme/pay", body, _headers(body)) == 413
@@ -119,6 +137,11 @@ async def test_too_large_a_body_is_413(served: tuple[str, Memory]) -> None:
 async def test_signed_rubbish_is_kept_as_dead_letter(served: tuple[str, Memory]) -> None:
     assert await _post(served[0] + "/hooks/acme/pay", b"rubbish", _headers(b"rubbish")) == 200
     assert served[1].dead == [b"rubbish"]
+    async with ClientSession() as session:
+        page = await (await session.get(served[0] + "/metrics")).text()
+    assert 'o2c_dead_letters_total{reason="unreadable"} 1.0' in page
+    assert 'o2c_hooks_total{outcome="unreadable",platform="stripe"} 1.0' in page
+    assert 'o2c_hooks_total{outcome="unavailable",platform="stripe"} 0.0' in page
 
 
 def _structured(**changes: Any) -> bytes:
