@@ -38,7 +38,7 @@ def platform(slug: str, capabilities: tuple[Capability, ...]) -> Platform:
         statuses={f"{kind}:{word}": word for kind in ("order", "invoice") for word in _WORDS},
         stages={word: word for word in _WORDS},
         capabilities=dict.fromkeys(capabilities, Effect.RECORDS),
-        shows={"upsert_order": _ORDER, "upsert_invoice": _INVOICE},
+        shows={"upsert_order": _ORDER, "upsert_invoice": _INVOICE, "upsert_sales_receipt": _INVOICE},
     )
 
 
@@ -54,11 +54,13 @@ PLATFORMS = {
     "crmm": platform("crmm", ("upsert_order", "set_status")),
     "ledgerr": platform("ledgerr", _LEDGER),
     "processor": platform("processor", ()),
+    "tilll": platform("tilll", ("upsert_sales_receipt", "record_payment", "issue_credit", "record_refund")),
 }
 CONNECTIONS = {
     name: Connection(name=name, tenant=TENANT, platform=slug, account=name[0])
     for name, slug in (
         ("shop", "shopp"), ("crm", "crmm"), ("books", "ledgerr"), ("second", "ledgerr"), ("pay", "processor"),
+        ("till", "tilll"),
     )
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from tests.simulator.company import TENANT
 
 _KINDS = {
     "upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit",
-    "record_shipment": "shipment",
+    "record_shipment": "shipment", "upsert_sales_receipt": "invoice", "record_refund": "credit",
 }  # fmt: skip
 
 

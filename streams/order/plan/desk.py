@@ -94,6 +94,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         return here and isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
 
     @property
+    def paid_by_itself(self) -> bool:
+        """Tell whether the document here is a sales receipt: it is its own payment, and none may be put on it."""
+        ref = self.document
+        look = None if ref is None else self.state.objects.get(ref.key)
+        if look is not None and isinstance(look.facts, Invoice):
+            return look.facts.document == "sales_receipt"
+        return self.target.document == "sales_receipt"
+
+    @property
     def ended(self) -> bool:
         """Tell whether the document was deleted or voided there: then nothing is hung on it, nor is it made anew."""
         ref = self.document

@@ -9,6 +9,7 @@ import msgspec
 from schemas.facts import Credit, Order, Payment, Shipment
 from schemas.money import ZERO
 from schemas.projection import digest
+from schemas.refs import ObjectRef
 from schemas.state import Observation, WriteRecord
 from streams.order.derive.money import Counted
 from streams.order.derive.status import HEADLINES
@@ -62,7 +63,7 @@ def _payments(desk: Desk) -> Iterator[Want]:
         return
     counted = {one.key: one for one in desk.derived.payments if one.look.object.connection != desk.name}
     parent = _parent(desk)
-    if parent is not None:
+    if parent is not None and not (desk.target.document != "none" and desk.paid_by_itself):
         for one in counted.values():
             yield _payment(desk, one, parent)
     yield from _reversals(desk, counted)
@@ -142,13 +143,22 @@ def _credits(desk: Desk) -> Iterator[Want]:
     before = paid if desk.adopted else (desk.document_key, *paid)
     cancelled = desk.record(write_key(desk.name, "cancellation")) is not None
     foreign = [one for one in desk.derived.credits if one.look.object.connection != desk.name]
+    straight = [one for one in foreign if desk.paid_by_itself and _is_refund(one) and desk.can("record_refund")]
     noted = [one for one in foreign if not cancelled or desk.record(write_key(desk.name, "credit", one.key))]
+    noted = [one for one in noted if one not in straight]
     for one in noted:
         yield from _credit(desk, one, before, links)
-    yield from _cancellation(desk, noted, before, links)
+    yield from _cancellation(desk, [*noted, *straight], before, links)
+    for one in straight:
+        yield from _refund(desk, one, before, links)
     for one in foreign:
-        note = write_key(desk.name, "credit" if one in noted else "cancellation", one.key if one in noted else "")
-        yield from _refund(desk, one, (*before, note), links)
+        if one not in straight:
+            note = write_key(desk.name, "credit" if one in noted else "cancellation", one.key if one in noted else "")
+            yield from _refund(desk, one, (*before, note), links, note=desk.bound(note))
+
+
+def _is_refund(one: Counted) -> bool:
+    return isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"
 
 
 def _note(one: Counted, facts: Credit) -> Credit:
@@ -170,9 +180,11 @@ def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, 
         )
 
 
-def _refund(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
-    """Pay out of the credit note what the source paid back; `before` ends with the note."""
-    facts, note = one.look.facts, desk.bound(before[-1])
+def _refund(
+    desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, str], note: ObjectRef | None = None
+) -> Iterator[Want]:
+    """Pay back what the source paid back: out of the credit note, or straight from a sales receipt."""
+    facts = one.look.facts
     if isinstance(facts, Credit) and facts.document == "refund" and desk.can("record_refund"):
         yield Want(
             write=write_key(desk.name, "refund", one.key),

@@ -174,7 +174,7 @@ HISTORY = [
 ]  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_order_and_repeats_do_not_matter(data: st.DataObject) -> None:
     again = data.draw(st.permutations(HISTORY + data.draw(st.lists(st.sampled_from(HISTORY), max_size=4))))
