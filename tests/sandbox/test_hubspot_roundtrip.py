@@ -3,154 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from app.core.errors import ConflictError, O2CError, RejectedError, UnsupportedError
-from app.core.talk import Talk
-from app.sandbox.platforms.hubspot import HubspotSandbox
 from app.sandbox.platforms.hubspot.portal import Portal
-from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.events import ChangeEvent, Hint
-from schemas.facts import Credit, Customer, Invoice, Line, Order, Party, Payment, Shipment
+from schemas.facts import Credit, Customer, Invoice, Line, Order, Party, Shipment
 from schemas.platform import Words
 from schemas.platforms.hubspot import PLATFORM
 from schemas.refs import ObjectRef
 from sinks.platforms.hubspot import HubspotSink
 from streams.sources.base import Hook
-from streams.sources.platforms.hubspot import HubspotSource
 from tests.platforms.conversation import send
-from tests.platforms.hubspot.spec import Spec
+from tests.platforms.hubspot.desk import (
+    ADA,
+    AUTH,
+    INVOICE,
+    LINES,
+    MARKS,
+    ORDER,
+    PAYMENT,
+    Desk,
+    command_of,
+    desks,
+)
 
 pytestmark = pytest.mark.sandbox
-T = TypeVar("T")
-AUTH = {"Authorization": "Bearer pat-made-up"}
-MARKS = tuple(f"o2c1:{'a' * 32}:{n:012x}" for n in range(9))
-ADA = Party(name="Ada Lovelace", email="ada@example.com")
-LINES = (
-    Line(sku="M1", name="Mug", quantity=Decimal(3), unit_price=Decimal("3.50"), net_amount=Decimal("10.00")),
-    Line(kind="shipping", name="Shipping", unit_price=Decimal("2.00"), net_amount=Decimal("2.00")),
-)
-ORDER = Order(
-    number="SO-1001",
-    headline="open",
-    currency="EUR",
-    customer=ADA,
-    lines=LINES,
-    payable_amount=Decimal("12.00"),
-    placed_at=datetime(2026, 11, 1, 9, tzinfo=UTC),
-    note="gift",
-)
-INVOICE = Invoice(
-    currency="EUR",
-    customer=ADA,
-    lines=(
-        Line(
-            name="Mug",
-            quantity=Decimal(2),
-            unit_price=Decimal(5),
-            net_amount=Decimal(10),
-            tax_amount=Decimal("1.90"),
-            tax_rate=Decimal(19),
-        ),
-    ),
-    payable_amount=Decimal("11.90"),
-    issue_date=date(2026, 11, 2),
-    due_date=date(2026, 12, 2),
-)
-PAYMENT = Payment(amount=Decimal("11.90"), currency="EUR", date=date(2026, 11, 3), reference="BANK 77")
-
-
-class Desk:
-    """A sandbox, our source and sink on it, and the vendor's files as a witness where they are present."""
-
-    def __init__(self, sandbox: HubspotSandbox, url: str, spec: Spec | None, **options: str) -> None:
-        self.sandbox, self.url, self.spec = sandbox, url, spec
-        self.connection = Connection(
-            name="crm",
-            tenant="acme",
-            platform="hubspot",
-            account=sandbox.account,
-            options={"commerce": "yes", **options},
-        )
-        self.source, self.sink = HubspotSource(self.connection), HubspotSink(self.connection)
-        self.calls: list[str] = []
-
-    async def converse(self, talk: Talk[T], after: Mapping[str, Callable[[Portal], None]] | None = None) -> T:
-        """Run *talk*; *after* says what somebody does in the portal once a step was made."""
-        async with aiohttp.ClientSession() as session:
-            try:
-                request = next(talk)
-                while True:
-                    self.calls.append(f"{request.method} {request.path}")
-                    body, _ = request.content()
-                    reply = await send(session, self.url, request, AUTH)
-                    if self.spec:
-                        self.spec.check_request(request.method, request.path, body, dict(request.params))
-                        self.spec.check_reply(request.method, request.path, reply.status, reply.body)
-                    if after and request.step in after:
-                        after[request.step](self.sandbox.portal)
-                    request = talk.send(reply)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]  # StopIteration carries Any
-
-    async def write(self, command: Command, after: Mapping[str, Callable[[Portal], None]] | None = None) -> Any:
-        return await self.converse(self.sink.write(command), after)
-
-    async def read(self, kind: str, id_: str) -> list[ChangeEvent]:
-        return await self.converse(self.source.read(self.hint(kind, id_)))
-
-    def hint(self, kind: str, id_: str) -> Hint:
-        return Hint(tenant="acme", object=ObjectRef("crm", self.sandbox.account, kind, id_))
-
-    def books(self, kind: str) -> list[dict[str, Any]]:
-        return [row for row in self.sandbox.books() if row["kind"] == kind]
-
-
-def _command(capability: str, facts: Any, mark: int = 0, **changes: Any) -> Command:
-    values: dict[str, Any] = {
-        "id": "f" * 32,
-        "kind": "create",
-        "tenant": "acme",
-        "connection": "crm",
-        "account": "48975575",
-        "capability": capability,
-        "order": "a" * 32,
-        "entity": "e",
-        "write": "w",
-        "canonical": "c",
-        "mark": MARKS[mark],
-        "facts": facts,
-    }
-    return Command(**{**values, **changes})
 
 
 @pytest.fixture
-def spec(root: Path) -> Spec | None:
-    folder = root.parent / "shared" / "specs" / "hubspot"
-    return Spec(folder) if folder.is_dir() else None
-
-
-@pytest.fixture
-async def open_desk(spec: Spec | None) -> AsyncIterator[Callable[..., Any]]:
-    running: list[HubspotSandbox] = []
-
-    async def start(**options: str) -> Desk:
-        sandbox = HubspotSandbox(quota_scale=100)
-        running.append(sandbox)
-        return Desk(sandbox, await sandbox.start(), spec, **options)
-
-    yield start
-    for sandbox in running:
-        await sandbox.stop()
+async def open_desk(root: Path) -> AsyncIterator[Callable[..., Any]]:
+    async with desks(root) as start:
+        yield start
 
 
 KINDS = pytest.mark.parametrize("kind", ["deals", "orders"])
@@ -159,7 +51,7 @@ KINDS = pytest.mark.parametrize("kind", ["deals", "orders"])
 @KINDS
 async def test_an_order_is_written_and_read_back_as_it_was(kind: str, open_desk: Any) -> None:
     desk = await open_desk(order_object=kind)
-    written = await desk.write(_command("upsert_order", ORDER))
+    written = await desk.write(command_of("upsert_order", ORDER))
     (event,) = await desk.read(kind, written.id)
     assert event.facts == written.facts
     assert event.mirror_of == written.mark == MARKS[0]
@@ -178,10 +70,10 @@ async def test_an_order_is_written_and_read_back_as_it_was(kind: str, open_desk:
 @KINDS
 async def test_the_same_order_twice_is_one_order(kind: str, open_desk: Any) -> None:
     desk = await open_desk(order_object=kind)
-    command = _command("upsert_order", ORDER)
+    command = command_of("upsert_order", ORDER)
     first = await desk.write(command)
     again = await desk.write(command)
-    asked = await desk.write(_command("upsert_order", ORDER, presence="unknown"))
+    asked = await desk.write(command_of("upsert_order", ORDER, presence="unknown"))
     assert first.id == again.id == asked.id
     assert len(desk.books("order")) == 1
     assert len(desk.sandbox.portal.records["line_items"]) == 2
@@ -190,11 +82,11 @@ async def test_the_same_order_twice_is_one_order(kind: str, open_desk: Any) -> N
 
 async def test_a_deal_of_a_known_buyer_takes_two_writes_and_its_note_one(open_desk: Any) -> None:
     desk = await open_desk()
-    first = await desk.write(_command("upsert_order", ORDER))
-    await desk.write(_command("add_note", ORDER, 1, links={"order": first.id}, text="Paid"))
+    first = await desk.write(command_of("upsert_order", ORDER))
+    await desk.write(command_of("add_note", ORDER, 1, links={"order": first.id}, text="Paid"))
     desk.calls.clear()
-    second = await desk.write(_command("upsert_order", ORDER, 2))
-    await desk.write(_command("add_note", ORDER, 3, links={"order": second.id}, text="Paid"))
+    second = await desk.write(command_of("upsert_order", ORDER, 2))
+    await desk.write(command_of("add_note", ORDER, 3, links={"order": second.id}, text="Paid"))
     writes = [call for call in desk.calls if call.startswith("POST") and not call.endswith("/batch/read")]
     assert writes == [
         "POST /crm/v3/objects/deals",
@@ -206,11 +98,11 @@ async def test_a_deal_of_a_known_buyer_takes_two_writes_and_its_note_one(open_de
 @KINDS
 async def test_first_writes_at_the_same_time_all_get_through(kind: str, open_desk: Any) -> None:
     desk = await open_desk(order_object=kind)
-    commands = [_command("upsert_order", ORDER, mark) for mark in range(6)]
+    commands = [command_of("upsert_order", ORDER, mark) for mark in range(6)]
     made = await asyncio.gather(*(desk.write(command) for command in commands))
     assert len({one.id for one in made}) == len(desk.books("order")) == 6
     parcels = [
-        _command("record_shipment", Shipment(tracking_numbers=(f"1Z{n}",)), 8, links={"order": one.id})
+        command_of("record_shipment", Shipment(tracking_numbers=(f"1Z{n}",)), 8, links={"order": one.id})
         for n, one in enumerate(made)
     ]
     await asyncio.gather(*(desk.write(command) for command in parcels))
@@ -220,7 +112,7 @@ async def test_first_writes_at_the_same_time_all_get_through(kind: str, open_des
 
 async def test_a_probe_finds_nothing_before_and_the_whole_order_after(open_desk: Any) -> None:
     desk = await open_desk()
-    command = _command("upsert_order", ORDER)
+    command = command_of("upsert_order", ORDER)
     assert await desk.converse(desk.sink.probe(command)) is None
     written = await desk.write(command)
     found = await desk.converse(desk.sink.probe(command))
@@ -229,7 +121,7 @@ async def test_a_probe_finds_nothing_before_and_the_whole_order_after(open_desk:
 
 async def test_a_try_that_died_half_way_is_found_incomplete_and_completed(open_desk: Any) -> None:
     desk = await open_desk()
-    command = _command("upsert_order", ORDER, presence="unknown")
+    command = command_of("upsert_order", ORDER, presence="unknown")
     talk = desk.sink.write(command)
     async with aiohttp.ClientSession() as session:
         request = next(talk)
@@ -245,10 +137,10 @@ async def test_a_try_that_died_half_way_is_found_incomplete_and_completed(open_d
 
 async def test_a_set_sends_only_what_changed(open_desk: Any) -> None:
     desk = await open_desk()
-    made = await desk.write(_command("upsert_order", ORDER))
+    made = await desk.write(command_of("upsert_order", ORDER))
     desk.sandbox.verbs["edit_deal"]({"id": made.id, "name": "Renamed by Sales"})
     order = Order(**{**_fields(ORDER), "note": "", "customer": Party(email="eve@example.com"), "lines": LINES[:1]})
-    command = _command("upsert_order", order, kind="set", bound_id=made.id, changes=("note", "email", "lines"))
+    command = command_of("upsert_order", order, kind="set", bound_id=made.id, changes=("note", "email", "lines"))
     changed = await desk.write(command)
     facts = changed.facts
     assert (facts.number, facts.note, facts.customer.email) == ("Renamed by Sales", "", "eve@example.com")
@@ -274,8 +166,8 @@ async def test_a_status_moves_the_order_to_its_stage(
     kind: str, word: str, stage: str, headline: str, open_desk: Any
 ) -> None:
     desk = await open_desk(order_object=kind)
-    made = await desk.write(_command("upsert_order", ORDER))
-    done = await desk.write(_command("set_status", ORDER, kind="set", bound_id=made.id, status=word))
+    made = await desk.write(command_of("upsert_order", ORDER))
+    done = await desk.write(command_of("set_status", ORDER, kind="set", bound_id=made.id, status=word))
     assert (done.facts.stage, done.facts.headline) == (stage, headline)
     assert desk.books("order")[0]["vendor_status"] == stage
 
@@ -288,7 +180,7 @@ WORDS = (*get_args(Words), "unheard of")
 async def test_no_status_keeps_an_order_out(kind: str, word: str, open_desk: Any) -> None:
     desk = await open_desk(order_object=kind)
     order = Order(**{**_fields(ORDER), "headline": word})
-    written = await desk.write(_command("upsert_order", order))
+    written = await desk.write(command_of("upsert_order", order))
     assert written.facts.stage
     assert len(desk.books("order")) == 1
 
@@ -296,7 +188,7 @@ async def test_no_status_keeps_an_order_out(kind: str, word: str, open_desk: Any
 async def test_a_word_without_a_stage_is_a_task_for_a_person(open_desk: Any) -> None:
     desk = await open_desk()
     with pytest.raises(UnsupportedError, match="map it under stages"):
-        await desk.write(_command("set_status", ORDER, kind="set", bound_id="1", status="on_hold"))
+        await desk.write(command_of("set_status", ORDER, kind="set", bound_id="1", status="on_hold"))
 
 
 async def test_a_stage_of_the_companys_own_is_read_by_what_it_means(open_desk: Any) -> None:
@@ -319,19 +211,21 @@ async def test_a_stage_of_the_companys_own_is_read_by_what_it_means(open_desk: A
 
 async def test_customers_are_found_by_email_and_never_overwritten(open_desk: Any) -> None:
     desk = await open_desk()
-    first = await desk.write(_command("upsert_customer", Customer(party=ADA)))
-    second = await desk.write(_command("upsert_customer", Customer(party=Party(name="Typo", email="ADA@example.com"))))
+    first = await desk.write(command_of("upsert_customer", Customer(party=ADA)))
+    second = await desk.write(
+        command_of("upsert_customer", Customer(party=Party(name="Typo", email="ADA@example.com")))
+    )
     assert first.id == second.id
     assert desk.books("customer")[0]["number"] == "Ada Lovelace"
-    nameless = await desk.write(_command("upsert_customer", Customer(party=Party(name="Till Customer"))))
-    again = await desk.write(_command("upsert_customer", Customer(party=Party(name="Till Customer"))))
+    nameless = await desk.write(command_of("upsert_customer", Customer(party=Party(name="Till Customer"))))
+    again = await desk.write(command_of("upsert_customer", Customer(party=Party(name="Till Customer"))))
     assert nameless.id == again.id != first.id
-    assert (await desk.converse(desk.sink.probe(_command("upsert_customer", Customer(party=ADA))))).id == first.id
+    assert (await desk.converse(desk.sink.probe(command_of("upsert_customer", Customer(party=ADA))))).id == first.id
 
 
 async def _billed(desk: Desk) -> tuple[str, str]:
-    order = await desk.write(_command("upsert_order", ORDER))
-    invoice = await desk.write(_command("upsert_invoice", INVOICE, 1, links={"order": order.id}))
+    order = await desk.write(command_of("upsert_order", ORDER))
+    invoice = await desk.write(command_of("upsert_invoice", INVOICE, 1, links={"order": order.id}))
     return order.id, invoice.id
 
 
@@ -351,7 +245,7 @@ async def test_an_invoice_comes_out_to_the_cent_and_hangs_on_its_order(open_desk
 async def test_an_invoice_that_would_not_come_out_stays_a_draft(open_desk: Any) -> None:
     desk = await open_desk()
     with pytest.raises(RejectedError, match="stays a draft"):
-        await desk.write(_command("upsert_invoice", INVOICE, 1), after={"link-lines": _dearer})
+        await desk.write(command_of("upsert_invoice", INVOICE, 1), after={"link-lines": _dearer})
     assert desk.books("invoice")[0]["status"] == "draft"
 
 
@@ -365,18 +259,18 @@ async def test_an_invoice_is_edited_and_voided(open_desk: Any) -> None:
     _, invoice = await _billed(desk)
     edited = Invoice(**{**_fields(INVOICE), "note": "PO 7", "due_date": date(2027, 1, 2)})
     done = await desk.write(
-        _command("upsert_invoice", edited, 1, kind="set", bound_id=invoice, changes=("note", "due_date"))
+        command_of("upsert_invoice", edited, 1, kind="set", bound_id=invoice, changes=("note", "due_date"))
     )
     assert (done.facts.note, done.facts.due_date) == ("PO 7", date(2027, 1, 2))
-    voided = await desk.write(_command("void_invoice", INVOICE, 1, kind="set", bound_id=invoice))
+    voided = await desk.write(command_of("void_invoice", INVOICE, 1, kind="set", bound_id=invoice))
     assert voided.facts.status == "void"
-    assert (await desk.converse(desk.sink.reread(_command("void_invoice", INVOICE, bound_id=invoice)))).id == invoice
+    assert (await desk.converse(desk.sink.reread(command_of("void_invoice", INVOICE, bound_id=invoice)))).id == invoice
 
 
 async def test_payments_pay_the_invoice_once_and_are_taken_back(open_desk: Any) -> None:
     desk = await open_desk()
     order, invoice = await _billed(desk)
-    command = _command("record_payment", PAYMENT, 2, kind="append", links={"order": order, "invoice": invoice})
+    command = command_of("record_payment", PAYMENT, 2, kind="append", links={"order": order, "invoice": invoice})
     written = await desk.write(command)
     await desk.write(command)
     assert (await desk.converse(desk.sink.probe(command))).id == written.id
@@ -390,7 +284,7 @@ async def test_payments_pay_the_invoice_once_and_are_taken_back(open_desk: Any) 
         date(2026, 11, 3),
     )
     assert {(anchor.kind, anchor.ref.id) for anchor in event.anchors} == {("order", order), ("object", invoice)}
-    taken = _command("reverse_payment", PAYMENT, 3, kind="append", links={"payment": written.id})
+    taken = command_of("reverse_payment", PAYMENT, 3, kind="append", links={"payment": written.id})
     assert await desk.converse(desk.sink.probe(taken)) is None
     await desk.write(taken)
     assert desk.books("payment") == []
@@ -401,13 +295,13 @@ async def test_payments_pay_the_invoice_once_and_are_taken_back(open_desk: Any) 
 @KINDS
 async def test_notes_credits_and_refunds_are_written_once_each(kind: str, open_desk: Any) -> None:
     desk = await open_desk(order_object=kind)
-    order = await desk.write(_command("upsert_order", ORDER))
+    order = await desk.write(command_of("upsert_order", ORDER))
     credit = Credit(number="CN-1", amount=Decimal("2.00"), currency="EUR", reference="re_1")
     links = {"order": order.id}
     commands = [
-        _command("add_note", ORDER, 4, kind="append", links=links, text="Invoice INV-1 is paid."),
-        _command("issue_credit", credit, 5, kind="append", links=links),
-        _command("record_refund", credit, 6, kind="append", links=links),
+        command_of("add_note", ORDER, 4, kind="append", links=links, text="Invoice INV-1 is paid."),
+        command_of("issue_credit", credit, 5, kind="append", links=links),
+        command_of("record_refund", credit, 6, kind="append", links=links),
     ]
     for command in [*commands, *commands]:
         written = await desk.write(command)
@@ -418,10 +312,10 @@ async def test_notes_credits_and_refunds_are_written_once_each(kind: str, open_d
 
 async def test_parcels_share_the_orders_fields_and_keep_their_marks(open_desk: Any) -> None:
     desk = await open_desk(order_object="orders")
-    order = await desk.write(_command("upsert_order", ORDER))
+    order = await desk.write(command_of("upsert_order", ORDER))
     links = {"order": order.id}
-    first = _command("record_shipment", Shipment(tracking_numbers=("1Z1",)), 7, kind="append", links=links)
-    second = _command(
+    first = command_of("record_shipment", Shipment(tracking_numbers=("1Z1",)), 7, kind="append", links=links)
+    second = command_of(
         "record_shipment", Shipment(tracking_numbers=("1Z2",), status="delivered"), 8, kind="append", links=links
     )
     assert await desk.converse(desk.sink.probe(first)) is None
@@ -437,9 +331,9 @@ async def test_parcels_share_the_orders_fields_and_keep_their_marks(open_desk: A
 
 async def test_a_deals_shipment_is_a_note(open_desk: Any) -> None:
     desk = await open_desk()
-    order = await desk.write(_command("upsert_order", ORDER))
+    order = await desk.write(command_of("upsert_order", ORDER))
     parcel = Shipment(carrier="UPS", tracking_numbers=("1Z1",))
-    command = _command("record_shipment", parcel, 7, kind="append", links={"order": order.id})
+    command = command_of("record_shipment", parcel, 7, kind="append", links={"order": order.id})
     await desk.write(command)
     assert desk.books("order")[0]["notes"] == "Shipped: UPS 1Z1"
     assert await desk.converse(desk.sink.probe(command))
@@ -447,9 +341,9 @@ async def test_a_deals_shipment_is_a_note(open_desk: Any) -> None:
 
 async def test_writing_to_a_deleted_deal_is_stale(open_desk: Any) -> None:
     desk = await open_desk()
-    made = await desk.write(_command("upsert_order", ORDER))
+    made = await desk.write(command_of("upsert_order", ORDER))
     desk.sandbox.verbs["delete_deal"]({"id": made.id})
-    command = _command("upsert_order", ORDER, kind="set", bound_id=made.id, changes=("note",))
+    command = command_of("upsert_order", ORDER, kind="set", bound_id=made.id, changes=("note",))
     assert await desk.converse(desk.sink.reread(command)) is None
     with pytest.raises(ConflictError):
         await desk.write(command)
@@ -494,7 +388,7 @@ async def test_the_portals_own_tax_rates_are_used_where_they_are_mapped(open_des
         name="crm", tenant="acme", platform="hubspot", account=desk.sandbox.account, taxes={"19": "115989001"}
     )
     desk.sink = HubspotSink(desk.connection)
-    written = await desk.write(_command("upsert_invoice", INVOICE, 1))
+    written = await desk.write(command_of("upsert_invoice", INVOICE, 1))
     assert (written.facts.payable_amount, written.facts.lines[0].tax_amount) == (Decimal("11.90"), Decimal("1.90"))
 
 
@@ -502,7 +396,7 @@ async def test_a_discount_line_comes_out_in_the_total(open_desk: Any) -> None:
     desk = await open_desk()
     coupon = Line(kind="discount", name="Coupon", unit_price=Decimal(-1), net_amount=Decimal("-1.00"))
     invoice = Invoice(**{**_fields(INVOICE), "lines": (*INVOICE.lines, coupon), "payable_amount": Decimal("10.90")})
-    written = await desk.write(_command("upsert_invoice", invoice, 1))
+    written = await desk.write(command_of("upsert_invoice", invoice, 1))
     assert written.facts.payable_amount == Decimal("10.90")
 
 
@@ -538,7 +432,7 @@ async def test_a_merge_ends_both_deals_and_shows_the_third(open_desk: Any) -> No
 
 async def test_a_changed_line_leads_to_its_deal(open_desk: Any) -> None:
     desk = await open_desk()
-    made = await desk.write(_command("upsert_order", ORDER))
+    made = await desk.write(command_of("upsert_order", ORDER))
     line = made.facts.lines[0].id
     events = await desk.read("line_items", line)
     assert [event.object.id for event in events] == [made.id]
@@ -549,7 +443,7 @@ async def test_a_lost_reply_never_makes_a_second_order(fault: str, open_desk: An
     desk = await open_desk()
     desk.spec = None
     desk.sandbox.injector.faults = desk.sandbox.faults.changed({fault: 0.4})
-    command = _command("upsert_order", ORDER, presence="unknown")
+    command = command_of("upsert_order", ORDER, presence="unknown")
     done = None
     for _ in range(60):
         try:

@@ -34,7 +34,7 @@ class HubspotSource(Source):
     """An order is a deal, or an order object where `order_object` says so."""
 
     platform = PLATFORM
-    read_batch = dict.fromkeys(("deals", "orders", "invoices", "commerce_payments", "contacts"), _BATCH)
+    read_batch = dict.fromkeys(("deals", "orders", "invoices", "commerce_payments", "contacts", "line_items"), _BATCH)
 
     @property
     def _order(self) -> str:
@@ -63,8 +63,6 @@ class HubspotSource(Source):
                 if kind in self.read_batch and (kind not in {"deals", "orders"} or kind == self._order):
                     hint = self._hint(kind, id_, event)
                     found.setdefault(hint.object, hint)
-                elif kind == "line_items":
-                    found.setdefault(self._ref(kind, id_), self._hint(kind, id_, event))
         return list(found.values())
 
     def _hint(self, kind: str, id_: str, event: Mapping[str, Any]) -> Hint:
@@ -144,9 +142,9 @@ class HubspotSource(Source):
         ref = hint.object
         kind = _PARTS_OF.get(ref.type, ref.type)
         id_ = ref.id.partition("-")[0] if ref.type == "shipments" else ref.id
-        reply = yield self._get(kind, id_)
         if kind == "line_items":
-            return (yield from self._parents(reply))
+            return (yield from self._parents([id_]))
+        reply = yield self._get(kind, id_)
         if reply.status == _MISSING:
             return [self._gone(ref)]
         record = _record(_success(reply))
@@ -165,20 +163,22 @@ class HubspotSource(Source):
         extra = own if kind == self._order else []
         return list(dict.fromkeys([*PROPERTIES[kind], MARK, *filter(None, extra)]))
 
-    def _parents(self, reply: Response) -> Talk[list[ChangeEvent]]:
-        """Read the orders and invoices that a line item hangs on; a deleted line's parents are found by the sweep."""
-        if reply.status == _MISSING:
-            return []
-        record = _record(_success(reply))
+    def _parents(self, ids: Sequence[str]) -> Talk[list[ChangeEvent]]:
+        """Read each order and invoice that line items hang on once; those of a deleted line are found by the sweep."""
         events: list[ChangeEvent] = []
-        for kind in (self._order, "invoices"):
-            for id_ in record.linked(kind):
-                events += yield from self.read(Hint(tenant=self.connection.tenant, object=self._ref(kind, id_)))
+        for kind in (self._order, *(("invoices",) if "invoices" in self.sweeps() else ())):
+            found = yield from self._ends("line_items", ids, kind)
+            parents = dict.fromkeys(link.id for ends in found.values() for link in ends.results)
+            hints = [Hint(tenant=self.connection.tenant, object=self._ref(kind, id_)) for id_ in parents]
+            for start in range(0, len(hints), _BATCH):
+                events += yield from self.read_many(hints[start : start + _BATCH])
         return events
 
     def read_many(self, hints: Sequence[Hint]) -> Talk[list[ChangeEvent]]:
         """Read up to a hundred records of one type in one call, and their parts in a few more."""
         kind = hints[0].object.type
+        if kind == "line_items":
+            return (yield from self._parents([hint.object.id for hint in hints]))
         if kind not in self.read_batch or len(hints) == 1:
             return (yield from super().read_many(hints))
         found = yield from self._batch(kind, [hint.object.id for hint in hints])
@@ -202,18 +202,24 @@ class HubspotSource(Source):
 
     def _linked(self, kind: str, records: dict[str, Record], to: str) -> Talk[dict[str, Record]]:
         """Return *records* with their associations to *to* filled in."""
-        if not records:
-            return records
-        body = {"inputs": [{"id": id_} for id_ in records]}
-        reply = yield Request(method="POST", path=f"/crm/v4/associations/{kind}/{to}/batch/read", json=body)
-        ends = {
-            str(row["from"]["id"]): Links(tuple(Link(str(end["toObjectId"])) for end in row["to"]))
-            for row in _rows(reply)
-        }
+        ends = yield from self._ends(kind, list(records), to)
         return {
             id_: msgspec.structs.replace(record, associations={**record.associations, to: ends.get(id_, Links())})
             for id_, record in records.items()
         }
+
+    def _ends(self, kind: str, ids: Sequence[str], to: str) -> Talk[dict[str, Links]]:
+        """Return what records of *kind* are associated with; those without an association to *to* are left out."""
+        found: dict[str, Links] = {}
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), _BATCH):
+            body = {"inputs": [{"id": id_} for id_ in wanted[start : start + _BATCH]]}
+            reply = yield Request(method="POST", path=f"/crm/v4/associations/{kind}/{to}/batch/read", json=body)
+            found |= {
+                str(row["from"]["id"]): Links(tuple(Link(str(end["toObjectId"])) for end in row["to"]))
+                for row in _rows(reply)
+            }
+        return found
 
     def _parts(self, kind: str, records: Sequence[Record]) -> Talk[dict[str, Parts]]:
         """Read contacts, lines and, where a stage is unknown, the pipelines."""
@@ -267,10 +273,7 @@ class HubspotSource(Source):
         changed = "lastmodifieddate" if name == "contacts" else "hs_lastmodifieddate"
         reply = yield _search(name, changed, since, last_id)
         rows = [_record(row) for row in _rows(reply)]
-        hints = tuple(
-            Hint(tenant=self.connection.tenant, object=self._ref(name, row.id), reason="sweep", priority=_ECHO)
-            for row in rows
-        )
+        hints = tuple(self._swept(name, row) for row in rows)
         if len(rows) < _PAGE and not last_id:
             done = datetime.fromtimestamp(started / 1000, UTC) - _LAG
             return Page(hints=hints, cursor=str(started - _OVERLAP_MS), complete_up_to=done)
@@ -281,6 +284,10 @@ class HubspotSource(Source):
         return Page(
             hints=hints, cursor=f"{newest}||{started}" if newest > since and not last_id else at_once, more=True
         )
+
+    def _swept(self, name: str, row: Record) -> Hint:
+        ref = self._ref(name, row.id)
+        return Hint(tenant=self.connection.tenant, object=ref, reason="sweep", priority=_ECHO, native=facts.native(row))
 
     def identify(self) -> Talk[Identity]:
         """Ask whose token this is."""
