@@ -26,6 +26,7 @@ class System:
     accounts: Mapping[str, str] = field(default_factory=dict)
     taxes: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     """What follows the host in the vendor's base URL."""
     topics: tuple[str, ...] = ()
@@ -40,7 +41,8 @@ SYSTEMS = (
     ),
     System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"},
         stages={"partially_refunded": "closedwon", "refunded": "closedwon", "returned": "closedwon"},
-),
+        options={"po_property": "reference"},
+    ),
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
         {**_CLIENT, "refresh_token": "sandbox-refresh", "webhook_secret": "books-hook"},
@@ -49,7 +51,7 @@ SYSTEMS = (
     System(
         "qbo", "quickbooks_online", "9130000000000001",
         {**_CLIENT, "refresh_token": "sandbox-refresh-token", "webhook_secret": "qbo-hook"},
-        {"sales": "1", "payments": "35", "rounding": "1"}, {"20": "TAX", "0": "NON"},
+        {"sales": "1", "payments": "35", "rounding": "1"}, {"20": "TAX", "0": "NON"}, options={"reference_field": "1"},
     ),
     System("pay", "stripe", "acct_demo", {"token": "sk_test_demo", "webhook_secret": "whsec_demo"}),
 )  # fmt: skip
@@ -177,7 +179,12 @@ def _section(system: System, url: str, quota_share: float) -> str:
     ]
     lines += [
         f"{name} = {_inline(table)}"
-        for name, table in (("accounts", system.accounts), ("taxes", system.taxes), ("stages", system.stages))
+        for name, table in (
+            ("accounts", system.accounts),
+            ("taxes", system.taxes),
+            ("stages", system.stages),
+            ("options", system.options),
+        )
         if table
     ]
     return "\n".join(lines) + "\n"
