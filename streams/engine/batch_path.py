@@ -286,7 +286,8 @@ class PartitionPath:
         for name, count in gathered.counts.items():
             topic, _, outcome = name.rpartition("/")
             shared.events.labels(topic or self.processor.name, outcome).inc(count)
-        for _, reason, _ in gathered.dead:
+        for record, reason, _ in gathered.dead:
+            shared.events.labels(record.topic, reason).inc()
             shared.dead_letters.labels(reason).inc()
 
 

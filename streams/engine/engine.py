@@ -65,6 +65,11 @@ class Engine:
         """Whether some owned partition is still being recovered."""
         return self._activation is not None and not self._activation.done()
 
+    @property
+    def cache_bytes(self) -> int:
+        """Return how much of the shared block cache is in use."""
+        return int(self._options.cache.get_usage())
+
     def store(self, changelog: str, partition: int) -> Store | None:
         """Return the open store of a table partition, if this worker has it."""
         return self._stores.get(TopicPartition(changelog, partition))

@@ -16,6 +16,8 @@ from streams.engine.recovery import reading
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiokafka import AIOKafkaConsumer
+
     from streams.engine.engine import Engine
     from streams.engine.surroundings import Surroundings
 
@@ -46,6 +48,7 @@ class Health:
         self._around = around
         self._settings = around.settings
         self._progress: dict[TopicPartition, _Progress] = {}
+        self._lagging: set[TopicPartition] = set()
         self._broker_seen = time.monotonic()
         self._tail_checked = time.monotonic()
 
@@ -71,47 +74,67 @@ class Health:
             for path in self._engine.paths
             if path.state != "running"
         ]
-        if time.monotonic() - self._broker_seen > self._settings.stuck_after:
-            reasons.append("the broker has not answered")
+        if (silent := time.monotonic() - self._broker_seen) > self._settings.broker_patience:
+            reasons.append(f"the broker has not answered for {silent:.0f} s")
         return Verdict(not reasons, tuple(reasons))
 
     async def watch(self) -> None:
-        """Measure until cancelled."""
-        async with reading(self._settings, "health") as consumer:
-            while True:
-                await asyncio.sleep(_INTERVAL)
-                tps = [tp for path in self._engine.paths for tp in (*_sources(path), path.changelog)]
-                try:
-                    ends = await consumer.end_offsets(tps) if tps else {}
-                except KafkaError as error:
-                    _log.warning("health.broker", error=type(error).__name__)
-                    continue
-                self._broker_seen = time.monotonic()
-                self._compare(ends)
+        """Measure until cancelled, also while the broker is away."""
+        while True:
+            try:
+                async with reading(self._settings, "health") as consumer:
+                    await self._ask(consumer)
+            except (KafkaError, TimeoutError) as error:
+                _log.warning("health.broker", error=type(error).__name__)
                 self._measure()
+                await asyncio.sleep(_INTERVAL)
+
+    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            self._measure()
+            tps = [tp for path in self._engine.paths for tp in (*_sources(path), path.changelog)]
+            async with asyncio.timeout(self._settings.broker_patience / 2):
+                ends = await consumer.end_offsets(tps) if tps else await consumer.topics() and {}
+            self._broker_seen = time.monotonic()
+            self._compare(ends)
+            await asyncio.sleep(_INTERVAL)
 
     def _compare(self, ends: Mapping[TopicPartition, int]) -> None:
         now = time.monotonic()
         check_tail = now - self._tail_checked > self._settings.tail_check_interval
         seen: dict[TopicPartition, _Progress] = {}
+        lags: dict[TopicPartition, int] = {}
         for path in self._engine.paths:
             if check_tail and path.changelog in ends:
                 path.tail_seen(ends[path.changelog])
             for tp in _sources(path):
-                if tp not in ends or path.state in ("stopped", "fenced"):
+                if tp not in ends:
                     continue
                 at = path.done[tp.topic]
                 lag = max(0, ends[tp] - at)
+                lags[tp] = lag
+                if path.state in ("stopped", "fenced"):
+                    continue
                 before = self._progress.get(tp)
                 moved = before.moved if before is not None and before.position == at and lag else now
                 seen[tp] = _Progress(at, lag, moved)
-                self._around.instruments.shared.lag.labels(tp.topic, str(tp.partition)).set(lag)
         self._progress = seen
+        self._show(lags)
         if check_tail:
             self._tail_checked = now
 
+    def _show(self, lags: Mapping[TopicPartition, int]) -> None:
+        """Show what waits; of what moved away its new owner tells."""
+        gauge = self._around.instruments.shared.lag
+        for tp in self._lagging - lags.keys():
+            gauge.remove(tp.topic, str(tp.partition))
+        for tp, lag in lags.items():
+            gauge.labels(tp.topic, str(tp.partition)).set(lag)
+        self._lagging = set(lags)
+
     def _measure(self) -> None:
         instruments = self._around.instruments
+        instruments.store_bytes.set(self._engine.cache_bytes)
         instruments.commit_age.set(time.monotonic() - self._engine.committed_at)
         instruments.show_counted(path.store.counted for path in self._engine.paths)
         states = [path.state for path in self._engine.paths]

@@ -105,6 +105,7 @@ async def _begin(
             instruments.persisted_above_end.inc()
             store.reset()
         consumer.seek(tp, max(store.position, begins[tp]))
+        _show(instruments, tp, ends[tp] - store.position)
     return dict(ends)
 
 
@@ -122,12 +123,16 @@ async def _advance(
     done = []
     for tp, end in list(remaining.items()):
         position = await consumer.position(tp)  # compaction leaves holes: the last record may lie before the end
-        instruments.recovery_remaining.labels(tp.topic, str(tp.partition)).set(max(0, end - position))
+        _show(instruments, tp, end - position)
         if position >= end:
             stores[tp].write([], position, stores[tp].epoch, durable=False)
             del remaining[tp]
             done.append(tp)
     return done
+
+
+def _show(instruments: Instruments, tp: TopicPartition, remaining: int) -> None:
+    instruments.recovery_remaining.labels(tp.topic, str(tp.partition)).set(max(0, remaining))
 
 
 class Standby:

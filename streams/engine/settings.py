@@ -58,6 +58,8 @@ class WorkerSettings:
     tick_batch: int = 500
     tail_check_interval: float = 10.0
     stuck_after: float = 60.0
+    broker_patience: float = 10.0
+    """How long the broker may be silent before the worker says that it is not ready."""
 
     block_cache: int = 64 * MIB
     write_buffer: int = 16 * MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -49,7 +50,7 @@ class Links:
         dead: list[tuple[Record, str, str]] = []
         timers: dict[bytes, datetime | None] = {}
         waits: dict[bytes, Sequence[bytes]] = {}
-        counts = {"applied": 0, "duplicate": 0}
+        counts: Counter[str] = Counter()
         for record in records:
             row = rows.get(record.key) or _row(record.key, states.get(record.key))
             try:
@@ -57,7 +58,7 @@ class Links:
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 dead.append((record, "unreadable", str(error)))
                 continue
-            counts["duplicate" if linked.row == row else "applied"] += 1
+            counts[f"{record.topic}/{'duplicate' if linked.row == row else 'applied'}"] += 1
             rows[record.key] = linked.row
             timers[record.key] = linked.due_at
             waits[record.key] = _counted(linked.row)

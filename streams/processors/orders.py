@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -25,7 +26,7 @@ _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _PLACED = msgspec.json.Decoder(Placed)
 _RESULT = msgspec.json.Decoder(Result)
 _STATE = msgspec.json.Decoder(OrderState)
-_FORWARDED = "forwarded"
+_FORWARDED = "placed"
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -97,16 +98,18 @@ class Orders:
         inputs: dict[str, list[Input]] = {}
         outs: list[Out] = []
         dead: list[tuple[Record, str, str]] = []
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        origins: dict[str, Counter[str]] = {}
         for record in records:
             decoded = self._known(record)
             if isinstance(decoded, Unreadable):
                 dead.append((record, "unreadable", decoded.reason))
             elif isinstance(decoded, tuple):
                 inputs.setdefault(decoded[0], []).append(decoded[1])
+                origins.setdefault(decoded[0], Counter())[record.topic] += 1
             else:
                 outs.append(self._elsewhere(decoded))
-                counts[_FORWARDED] = counts.get(_FORWARDED, 0) + 1
+                counts[f"{record.topic}/{_FORWARDED}"] += 1
         changed: dict[bytes, bytes | None] = {}
         timers: dict[bytes, datetime | None] = {}
         waits: dict[bytes, Sequence[bytes]] = {}
@@ -114,7 +117,7 @@ class Orders:
             state = _state(key, found, states.get(key.encode()))
             stepped = step(state, found, world, now)
             outcome = "applied" if stepped.changed else "duplicate"
-            counts[outcome] = counts.get(outcome, 0) + len(found)
+            counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
             if not stepped.changed and Tick() in found:
                 timers[key.encode()] = stepped.state.due_at
             if stepped.changed:

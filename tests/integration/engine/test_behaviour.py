@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streams.engine import recovery
 from streams.engine.batch_path import FORWARDED
 from streams.engine.fold import Folded, Out
 from streams.engine.partitioner import partition_of
@@ -20,6 +21,8 @@ from tests.integration.engine.worker_main import SetFold
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from streams.engine.worker import Worker
 
 pytestmark = pytest.mark.kafka
 
@@ -120,6 +123,48 @@ async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
         await cluster.produce([("in-a", b"k", event(1))])
         await eventually(lambda: not worker.live().ok, 20)
         assert "in-a" in worker.live().reasons[0]
+
+
+async def test_a_worker_that_recovers_is_not_ready_and_says_why(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster.worker(set_fold(cluster)) as first:
+        await eventually(lambda: first.ready().ok)
+        await cluster.produce([("in-a", b"k%d" % n, event(n)) for n in range(40)])
+        await eventually(cluster.drained)
+    advance, go_on = recovery._advance, asyncio.Event()
+
+    async def held(*given: Any) -> Any:
+        await go_on.wait()
+        return await advance(*given)
+
+    monkeypatch.setattr(recovery, "_advance", held)
+    names = [{"topic": cluster.name("sets-changelog"), "partition": str(n)} for n in range(PARTITIONS)]
+    async with cluster.worker(set_fold(cluster), "w2") as worker:
+
+        def remaining() -> float:
+            value = worker._metrics.registry.get_sample_value
+            return sum(value("o2c_recovery_remaining", name) or 0 for name in names)
+
+        await eventually(lambda: remaining() > 0)
+        assert "partitions are being recovered" in worker.ready().reasons
+        assert worker.live().ok
+        go_on.set()
+        await eventually(lambda: worker.ready().ok)
+        assert remaining() == 0
+
+
+async def test_lag_is_shown_by_the_owner_alone(cluster: Cluster) -> None:
+    def shown(worker: Worker) -> set[int]:
+        mine = worker._metrics.registry.get_sample_value
+        name = cluster.name("in-a")
+        return {n for n in range(PARTITIONS) if mine("o2c_lag", {"topic": name, "partition": str(n)}) is not None}
+
+    async with cluster.worker(set_fold(cluster)) as first:
+        await eventually(lambda: shown(first) == set(range(PARTITIONS)))
+        async with cluster.worker(set_fold(cluster), "w2") as second:
+            await eventually(lambda: len(shown(second)) == PARTITIONS // 2)
+            await eventually(lambda: shown(first) == set(range(PARTITIONS)) - shown(second))
 
 
 class Slow(SetFold):
