@@ -63,13 +63,9 @@ class StripeSource(Source):
         return [_renamed(found, str(event["id"]), deleted=deleted) for found in events]
 
     def hints(self, hook: Hook) -> list[Hint]:
-        """Return the object of the event, and the payment behind a charge."""
+        """Return the object of the event, and the payment behind a refund or dispute."""
         event = _event(hook.body)
-        record = event["data"]["object"]
-        types = [(str(record.get("object")), str(record.get("id", "")))]
-        if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
-            types.append(("payment_intent", facts.ident(record["payment_intent"])))
-        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in types if type_ in _PATHS and id_]
+        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in _told(event["data"]["object"])]
 
     def _hint(self, type_: str, id_: str, reason: str) -> Hint:
         return Hint(tenant=self.connection.tenant, object=self._ref(type_, id_), reason=reason)
@@ -85,7 +81,7 @@ class StripeSource(Source):
             found = facts.to_facts(record)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise DecodeError(f"Stripe: a {record.get('object')} does not have the documented shape.") from error
-        if found is None:
+        if found is None or _is_part(record):
             return []
         return [
             ChangeEvent(
@@ -140,14 +136,8 @@ class StripeSource(Source):
         del name
         since = datetime.fromisoformat(cursor) - _OVERLAP if cursor else now - timedelta(days=29)
         rows = yield from self._list("/v1/events", {"created[gte]": str(int(since.timestamp()))})
-        objects = {
-            (str(record.get("object")), str(record.get("id", ""))): str(row["type"])
-            for row in reversed(rows)
-            if (record := row["data"]["object"])
-        }
-        hints = tuple(
-            self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items() if type_ in _PATHS
-        )
+        objects = {where: str(row["type"]) for row in reversed(rows) for where in _told(row["data"]["object"])}
+        hints = tuple(self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items())
         return Page(hints=hints, cursor=now.isoformat(), complete_up_to=now)
 
     def identify(self) -> Talk[Identity]:
@@ -156,6 +146,19 @@ class StripeSource(Source):
         record = _success(reply)
         currency = str(record.get("default_currency") or "").upper()
         return Identity(account=str(record["id"]), name=facts.ident(record.get("email")), home_currency=currency)
+
+
+def _is_part(record: dict[str, Any]) -> bool:
+    """Tell whether a charge belongs to a payment intent: that is the payment, and money counts once."""
+    return record.get("object") == "charge" and bool(record.get("payment_intent"))
+
+
+def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (type, id) of what an event's object says has changed."""
+    found = [] if _is_part(record) else [(str(record.get("object")), str(record.get("id", "")))]
+    if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
+        found.append(("payment_intent", facts.ident(record["payment_intent"])))
+    return [(type_, id_) for type_, id_ in found if type_ in _PATHS and id_]
 
 
 def _success(reply: Response) -> dict[str, Any]:

@@ -105,6 +105,19 @@ def test_a_sweep_hints_at_each_object_once() -> None:
     assert page.complete_up_to == NOW
 
 
+def test_the_charge_of_a_payment_is_no_second_payment() -> None:
+    charge = {"object": "charge", "id": "ch_1", "amount": 2400, "currency": "eur", "status": "succeeded"}
+    paired = {**charge, "payment_intent": "pi_1"}
+    event = {"id": "evt_1", "object": "event", "type": "charge.refunded", "data": {"object": paired}}
+    hook = _hook(json.dumps(event).encode())
+    assert SOURCE.to_events(hook) == []
+    assert [(hint.object.type, hint.object.id) for hint in SOURCE.hints(hook)] == [("payment_intent", "pi_1")]
+    _, page = answer(SOURCE.sweep("events", "", NOW), _reply({"data": [event], "has_more": False}))
+    assert [(hint.object.type, hint.object.id) for hint in page.hints] == [("payment_intent", "pi_1")]
+    assert SOURCE.parse("", paired) == []
+    assert [event.object.id for event in SOURCE.parse("", charge)] == ["ch_1"]
+
+
 def _command(**changes: Any) -> Command:
     invoice = Invoice(
         currency="EUR",

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -279,8 +280,7 @@ class StripeSandbox(Sandbox):
         draft = {"customer": customer["id"], "currency": currency, "metadata": metadata}
         invoice = self.ledger.create_invoice({**draft, "collection_method": "send_invoice", "days_until_due": "30"})
         lines = [
-            {"description": line.get("title"), "amount": books.units(line["price"] * line.get("quantity", 1), currency)}
-            for line in asked["lines"]
+            {"description": line.get("title"), "amount": books.units(_gross(line), currency)} for line in asked["lines"]
         ]
         self.ledger.add_lines(invoice, lines)
         return self.ledger.finalize(invoice)
@@ -307,6 +307,12 @@ class StripeSandbox(Sandbox):
             name = "total" if record["object"] == "invoice" else "amount_received"
             record[name] += 1
         return {"id": record["id"]}
+
+
+def _gross(line: Record) -> Decimal:
+    """Return what a typed line comes to with its tax; this account computes none itself."""
+    net = Decimal(str(line["price"])) * Decimal(str(line.get("quantity", 1)))
+    return (net * (100 + Decimal(str(line.get("tax_rate") or 0))) / 100).quantize(Decimal("0.01"))
 
 
 def _fits(record: Record, query: Mapping[str, str]) -> bool:
