@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
 
 from app.core import topics
+from app.core.metrics import Metrics, new_metrics
 from schemas.broadcast import Fact
 from schemas.cloudevents import encode
 from schemas.commands import Command, Result
@@ -32,8 +34,11 @@ def partition_of(connection: str, partitions: int) -> int:
 class Bus:
     """One idempotent producer, and readers of whole partitions."""
 
-    def __init__(self, bootstrap: str, prefix: str, partitions: int, security: dict[str, Any]) -> None:
+    def __init__(
+        self, bootstrap: str, prefix: str, partitions: int, security: dict[str, Any], metrics: Metrics | None = None
+    ) -> None:
         """*partitions* is the count of every topic keyed by connection."""
+        self._metrics = metrics or new_metrics()
         self.prefix, self.partitions = prefix, partitions
         self._bootstrap, self._security = bootstrap, security
         self._producer: AIOKafkaProducer | None = None
@@ -57,10 +62,18 @@ class Bus:
         """Write one record and return its offset once every in-sync replica has it."""
         if self._producer is None:
             raise RuntimeError("start() comes first")
+        began = time.perf_counter()
         sent = await self._producer.send_and_wait(
             self.prefix + topic, value, key=key, partition=partition, headers=list(headers)
         )
+        self._metrics.ack.observe(time.perf_counter() - began)
         return int(sent.offset)
+
+    async def dead_letter(self, key: bytes, value: bytes | None, *, reason: str, detail: str, origin: str) -> None:
+        """Put aside what nobody can use, with its reason and the topic it came from."""
+        headers = (("reason", reason.encode()), ("detail", detail.encode()), ("origin_topic", origin.encode()))
+        await self.send(topics.DEAD_LETTERS, key, value, headers=headers)
+        self._metrics.dead_letters.labels(reason).inc()
 
     async def read_all(self, topic: str, partition: int) -> dict[bytes, bytes]:
         """Return the newest value per key of one partition, read to its present end."""
@@ -146,5 +159,5 @@ class ConnectionLedger:
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         """Publish a command that was refused for good; personal data stays out of the headers."""
-        headers = (("reason", b"rejected"), ("detail", reason.encode()), ("origin_topic", topics.COMMANDS.encode()))
-        await self._bus.send(topics.DEAD_LETTERS, self._connection.encode(), _ENCODE(command), headers=headers)
+        key, value = self._connection.encode(), _ENCODE(command)
+        await self._bus.dead_letter(key, value, reason="rejected", detail=reason, origin=topics.COMMANDS)

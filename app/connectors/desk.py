@@ -13,6 +13,7 @@ import structlog
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.bus import Bus, ConnectionLedger, partition_of
+from app.connectors.gauges import ConnectionGauges
 from app.connectors.known import Known
 from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
@@ -64,11 +65,22 @@ class Desk:
         self.reader: Reader | None = None
         self.identified = asyncio.Event()
         self._known = Known()
+        self._gauges = ConnectionGauges(metrics, self._loaded.platform, self._connection.name)
 
     @property
     def name(self) -> str:
         """Return the connection's name."""
         return self._connection.name
+
+    @property
+    def partition(self) -> int:
+        """Return the partition that makes its owner ours."""
+        return self._partition
+
+    @property
+    def waiting(self) -> int:
+        """Return how many commands are in the inbox."""
+        return 0 if self.owner is None else len(self.owner.inbox)
 
     async def start(self) -> None:
         """Read what the last owner left, take the next epoch, and begin to work."""
@@ -96,6 +108,8 @@ class Desk:
         for value in (await self._rows(topics.INBOX)).values():
             owner.restore(msgspec.json.decode(value, type=Command))
         self.reader = self._new_reader(sending, owner, epoch, await self._rows(topics.CURSORS))
+        if self.reader.sweeps:
+            self._gauges.show("complete_up_to_age", self.reader.age)
         self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader))]
 
     def _settle(self) -> float | None:
@@ -122,7 +136,9 @@ class Desk:
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         self._credential = credential
-        return Sending(self._connection, platform, http, credential, limiter, self._metrics, heard=self._heard)
+        if limiter.left() >= 0:
+            self._gauges.show("quota_left", limiter.left)
+        return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
 
     def _heard(self, failure: str) -> None:
         """Count an answer of the platform, or a call that got none."""
@@ -216,7 +232,8 @@ class Desk:
 
     def _show_expiry(self) -> None:
         if (seconds := self._credential.expires_in) is not None:
-            self._metrics.token_expiry.labels(self.name).set(seconds)
+            end = time.time() + seconds
+            self._gauges.show("token_expiry", lambda: end - time.time())
 
     async def _verify(self, sending: Sending) -> str:
         """Ask whose account this is; return what is wrong in plain words, "" when it is the configured one."""
@@ -265,6 +282,7 @@ class Desk:
         if self.owner is not None:
             await self.owner.drain(_DRAIN)
         self._owned = False
+        self._gauges.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -85,6 +85,7 @@ class Reader:
         self._wanted: dict[str, Hint] = {}
         self._wake = asyncio.Event()
         self._known = Known() if known is None else known
+        self._began = datetime.now(UTC)
         self.read_by_hint = 0
         self.healed_by_sweep = 0
 
@@ -193,7 +194,6 @@ class Reader:
             for name in self._source.sweeps():
                 await self._well.wait()
                 await self._guarded_sweep(name)
-            self._show_age()
             await asyncio.sleep(seconds)
 
     async def _guarded_sweep(self, name: str) -> None:
@@ -233,8 +233,13 @@ class Reader:
         self.healed_by_sweep += len(healed)
         self._metrics.healed_by_sweep.labels(self._source.connection.name).inc(len(healed))
 
-    def _show_age(self) -> None:
-        marks = [cursor.complete_up_to for cursor in self._cursors.values() if cursor.complete_up_to]
-        if marks:
-            age = (datetime.now(UTC) - min(marks)).total_seconds()
-            self._metrics.complete_up_to_age.labels(self._source.connection.name).set(age)
+    @property
+    def sweeps(self) -> bool:
+        """Tell whether the platform can be walked at all."""
+        return bool(self._source.sweeps())
+
+    def age(self) -> float:
+        """Return the seconds since everything was seen; a sweep that never ended counts from when this owner began."""
+        cursors = (self._cursors.get(name) for name in self._source.sweeps())
+        marks = [(cursor and cursor.complete_up_to) or self._began for cursor in cursors]
+        return (datetime.now(UTC) - min(marks, default=self._began)).total_seconds()

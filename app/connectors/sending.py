@@ -13,7 +13,6 @@ from app.core.auth import Credential
 from app.core.errors import AuthError, RateLimited, RetryableError, UncertainError
 from app.core.http import HttpClient
 from app.core.limits import Limiter
-from app.core.metrics import Metrics
 from app.core.status import retry_after
 from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
@@ -61,14 +60,13 @@ class Sending:
         http: HttpClient,
         credential: Credential,
         limiter: Limiter,
-        metrics: Metrics,
         *,
         heard: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         """Everything belongs to the connection's owner alone; *heard* is told "" for an answer, else what failed."""
         self._heard = heard
         self._connection, self._platform = connection, platform
-        self._http, self._credential, self._limiter, self._metrics = http, credential, limiter, metrics
+        self._http, self._credential, self._limiter = http, credential, limiter
 
     async def __call__(self, request: Request, key: str = "", before: Before | None = None) -> Response:
         """Return the reply; AuthError when the credential is refused twice, RateLimited on 429.
@@ -83,7 +81,6 @@ class Sending:
             raise
         self._heard(f"{self._platform.title} answers {response.status}." if response.status >= _SERVER else "")
         self._limiter.heard(response.body)
-        self._metrics.quota_left.labels(self._connection.name).set(self._limiter.left())
         if response.status == _TOO_MANY:
             pause = retry_after(response)
             self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)

@@ -88,8 +88,12 @@ class Limiter:
         return max(waits)
 
     def left(self) -> int:
-        """Return how many requests the tightest window allows now, or how many points are left; -1 without limits."""
-        self.wait()
+        """Return how many requests the tightest window allows now, or how many points are left; -1 without limits.
+
+        0 while nothing may go, also because the platform asked to wait.
+        """
+        if self.wait() > 0:
+            return 0
         if self._points is not None and not self._windows:
             return int(self._points.there())
         return min((allowed - len(sent) for allowed, _, sent in self._windows), default=-1)

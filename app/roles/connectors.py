@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 import structlog
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError
 from app.config.model import Settings
 from app.connectors.bus import Bus, partition_of
 from app.connectors.desk import Desk
+from app.connectors.gauges import Lag
 from app.connectors.lease import Lease
 from app.core import topics
 from app.core.auth import Vault
@@ -35,6 +37,11 @@ _MARGIN = 3.0
 _FACTS_SECONDS = 5.0
 
 
+def group_of(settings: Settings) -> str:
+    """Return the consumer group of the connectors."""
+    return f"{settings.topics.prefix}o2c-connectors"
+
+
 class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """The desks of the partitions that this process owns."""
 
@@ -44,6 +51,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.lease = Lease(_SESSION_MS / 1000 - _MARGIN, time.monotonic)
         self.paused: dict[str, bool] = {}
         self.desks: dict[str, Desk] = {}
+        self.lag = Lag(metrics)
         self.ready = asyncio.Event()
         self.generation = 0
         """Grows with every rebalance: what was polled before one is polled again."""
@@ -54,6 +62,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.ready.clear()
         self.generation += 1
         desks, self.desks = self.desks, {}
+        self.lag.close()
         await asyncio.gather(*(desk.stop() for desk in desks.values()))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -68,10 +77,15 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         ]
         await asyncio.gather(*(desk.start() for desk in desks))
         self.desks = {desk.name: desk for desk in desks}
+        for partition in mine:
+            self.lag.show(self._bus.prefix + topics.INBOX, partition, partial(self._waiting, partition))
         for name in self.desks:
             self.obey(name, paused=self.paused.get(name, False))
         self.ready.set()
         log.info("connectors.assigned", connections=sorted(self.desks))
+
+    def _waiting(self, partition: int) -> int:
+        return sum(desk.waiting for desk in self.desks.values() if desk.partition == partition)
 
     def obey(self, name: str, *, paused: bool) -> None:
         """Pause a connection, or let it go on, as people decided."""
@@ -92,13 +106,13 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def unreadable(self, topic: str, value: bytes | None, error: Exception) -> None:
         """Put what is no command or hint aside, with its reason."""
-        self._metrics.dead_letters.labels("unreadable").inc()
-        headers = (("reason", b"unreadable"), ("detail", str(error).encode()), ("origin_topic", topic.encode()))
-        await self._bus.send(topics.DEAD_LETTERS, topic.encode(), value, headers=headers)
+        await self._bus.dead_letter(topic.encode(), value, reason="unreadable", detail=str(error), origin=topic)
 
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
         found = {} if self.ready.is_set() else {"group": "No partitions are assigned yet."}
+        if not self.lease.held():
+            found["kafka"] = "Kafka has not confirmed the membership lately: nothing is written."
         for name, desk in self.desks.items():
             if desk.stopped:
                 found[name] = desk.stopped
@@ -115,11 +129,11 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 async def run(settings: Settings) -> int:
     """Work until SIGTERM; 1 when a connection's work failed in a way that only a restart mends."""
     kafka, prefix = settings.kafka, settings.topics.prefix
-    bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka))
     metrics = new_metrics()
+    bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka), metrics)
     office = Office(settings, bus, metrics)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, group_id=f"{prefix}o2c-connectors", enable_auto_commit=False,
+        bootstrap_servers=kafka.bootstrap, group_id=group_of(settings), enable_auto_commit=False,
         auto_offset_reset="earliest", partition_assignment_strategy=(RangePartitionAssignor,),
         group_instance_id=settings.worker, session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
         **security(kafka),
@@ -193,6 +207,18 @@ async def _take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None
         log.info("commit.failed", why=type(error).__name__)
     else:
         office.lease.renew(began)
+        await _show_lag(consumer, office)
+
+
+async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:
+    """Show what was not polled yet, as of the last fetch."""
+    ends = {place: end for place in consumer.assignment() if (end := consumer.highwater(place)) is not None}
+    for place, end in ends.items():
+        try:
+            waiting = max(0, end - await consumer.position(place))
+        except KafkaError:  # moved away meanwhile
+            return
+        office.lag.show(place.topic, place.partition, partial(float, waiting))
 
 
 async def _hand_over(office: Office, topic: str, value: bytes | None) -> None:

@@ -4,13 +4,11 @@ import asyncio
 import time
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from app.connectors.sending import Sending
 from app.core.auth import Credential, Tokens
 from app.core.http import HttpClient, new_session
 from app.core.limits import Limiter
-from app.core.metrics import Metrics
 from app.sandbox.platforms.shopify import ShopifySandbox
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
@@ -37,7 +35,7 @@ async def test_reads_at_once_stay_within_the_points_and_get_a_token_first() -> N
     http = HttpClient(session, url, allow_private=True, moved=True)
     credential = Credential(PLATFORM.auth, SECRETS, http, clock=time.time, store=_stored)
     limiter = Limiter(PLATFORM.limits, time.monotonic)
-    sending = Sending(CONNECTION, PLATFORM, http, credential, limiter, Metrics(CollectorRegistry()))
+    sending = Sending(CONNECTION, PLATFORM, http, credential, limiter)
 
     async def read(id_: str) -> list[ChangeEvent]:
         hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", id_))
