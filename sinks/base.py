@@ -43,6 +43,8 @@ class Sink:
     platform: ClassVar[Platform]
     batch: ClassVar[Mapping[str, int]] = {}
     """Capability -> how many commands `write_many` takes in one request."""
+    mappings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Capability -> "accounts.<use>" or "taxes" of the connection that it looks up; without one a default is used."""
 
     def __init__(self, connection: Connection) -> None:
         """Remember the connection that is written to."""

@@ -26,6 +26,16 @@ _VOID_OTHER = MappingProxyType({"operation": "update", "include": "void"})
 class QuickBooksSink(Batching):
     """Creates carry a request id; what is changed is read first, so that its SyncToken is the newest."""
 
+    mappings = MappingProxyType(
+        {
+            "upsert_invoice": ("accounts.sales", "accounts.rounding"),
+            "upsert_sales_receipt": ("accounts.sales", "accounts.rounding", "accounts.payments"),
+            "issue_credit": ("accounts.sales",),
+            "record_payment": ("accounts.payments",),
+            "record_refund": ("accounts.payments",),
+        }
+    )
+
     # -------------------------------------------------------------------------------------------- customers
 
     def upsert_customer(self, command: Command) -> Talk[Written]:

@@ -42,6 +42,15 @@ class XeroSink(Probing):
     """PUT creates, POST changes by id only: a POST with a number would overwrite a stranger's invoice."""
 
     batch = MappingProxyType({"upsert_invoice": 50, "record_payment": 50})
+    mappings = MappingProxyType(
+        {
+            "upsert_invoice": ("accounts.sales", "accounts.rounding", "taxes"),
+            "request_payment": ("accounts.sales", "accounts.rounding", "taxes"),
+            "issue_credit": ("accounts.sales", "taxes"),
+            "record_payment": ("accounts.payments",),
+            "record_refund": ("accounts.payments",),
+        }
+    )
 
     # --------------------------------------------------------------------------------------------- customers
 

@@ -1,0 +1,152 @@
+"""Ask every account who it is, by harmless calls, without taking anything from the process that owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, NotCoordinatorForGroupError
+
+from app import platforms
+from app.check.accounts import Account
+from app.config.model import ResolvedConnection, Settings
+from app.connectors.bus import Bus, partition_of
+from app.connectors.sending import Sending, conversed, http_of
+from app.core import topics
+from app.core.auth import Credential, Tokens, Vault
+from app.core.errors import AuthError, ConfigError, O2CError, RetryableError
+from app.core.http import new_session
+from app.core.limits import Limiter
+from app.roles.connectors import group_of
+from app.roles.gateway import security
+from streams.sources.base import Setup
+
+_FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
+_NOBODY = frozenset(("Empty", "Dead"))
+_TRIES, _PAUSE = 60, 0.5
+Store = Callable[[Tokens], Awaitable[None]]
+
+
+async def ask_accounts(
+    settings: Settings, resolved: list[ResolvedConnection]
+) -> tuple[dict[str, Account], dict[str, str]]:
+    """Return the accounts that answered and, for the others, why not: by connection name, in one sentence each."""
+    answers = await asyncio.gather(*(_asked(settings, one) for one in resolved))
+    names = [one.connection.name for one in resolved]
+    accounts = {name: answer for name, answer in zip(names, answers, strict=True) if isinstance(answer, Account)}
+    return accounts, {name: answer for name, answer in zip(names, answers, strict=True) if isinstance(answer, str)}
+
+
+async def _asked(settings: Settings, resolved: ResolvedConnection) -> Account | str:
+    name = resolved.connection.name
+    try:
+        return await _account(settings, resolved)
+    except ConfigError as error:
+        return str(error)
+    except AuthError as error:
+        return f"{_plain(error)}; renew the secrets of {name} or connect it again."
+    except RetryableError as error:
+        return f"{_plain(error)}; try again, or correct base_url of {name} if it stays so."
+    except (O2CError, *_FAULTS) as error:
+        why = _plain(error) if isinstance(error, O2CError) else "It answered with something that it should not say"
+        return f"{why}; compare base_url and account of {name} with the vendor's console."
+
+
+def _plain(error: O2CError) -> str:
+    return str(error).rstrip(".")
+
+
+async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
+    connection = resolved.connection
+    loaded = platforms.load(connection.platform)
+    platform = loaded.platform
+    async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
+        http = http_of(resolved, platform, session)
+        tokens, store = await _tokens(settings, resolved, rotates=platform.auth.kind == "oauth2")
+        credential = Credential(platform.auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
+        limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
+        sending = Sending(connection, platform, http, credential, limiter)
+        source = loaded.source(connection)
+        identity = await conversed(source.identify(), sending)
+        # Somebody else's books are not looked into any further.
+        mine = identity.account == connection.account
+        setup = await conversed(source.setup(), sending) if mine else Setup()
+    return Account(connection, platform, identity, setup)
+
+
+# ------------------------------------------------------------------------------------------------------------ tokens
+
+
+async def _tokens(settings: Settings, resolved: ResolvedConnection, *, rotates: bool) -> tuple[Tokens | None, Store]:
+    """Return the stored tokens, and where a fresh one goes.
+
+    A refresh token may be good for one use, and only the owner of a connection refreshes: while connectors run, what
+    they stored is used as it is; otherwise a fresh token is stored for them before it is used.
+    """
+    if not rotates or resolved.secrets.get("token"):
+        return None, _forget
+    try:
+        return await _stored(settings, resolved)
+    except KafkaError as error:
+        where = settings.kafka.bootstrap
+        raise ConfigError(
+            f"The tokens of {resolved.connection.name} are in Kafka, which does not answer at {where}; "
+            "run `o2c kafka status`."
+        ) from error
+
+
+async def _forget(tokens: Tokens) -> None:
+    """Keep nothing: such a token is asked for again at any time."""
+    del tokens
+
+
+async def _stored(settings: Settings, resolved: ResolvedConnection) -> tuple[Tokens | None, Store]:
+    kafka, name = settings.kafka, resolved.connection.name
+    vault = Vault(settings.key.get_secret_value())
+    owned = await _owned(settings)
+    bus = Bus(kafka.bootstrap, settings.topics.prefix, kafka.partitions, security(kafka))
+    partition = partition_of(name, kafka.partitions)
+    sealed = (await bus.read_all(topics.TOKENS, partition)).get(f"{name}|oauth".encode())
+
+    async def store(tokens: Tokens) -> None:
+        await bus.start()
+        try:
+            await bus.send(topics.TOKENS, f"{name}|oauth".encode(), vault.seal(tokens), partition=partition)
+        finally:
+            await bus.stop()
+
+    tokens = vault.open(sealed) if sealed else None
+    if owned and (tokens is None or (tokens.expires_at and tokens.expires_at < time.time())):
+        raise ConfigError(
+            f"The running connectors have no valid token of {name} yet, and only they may ask for one; check again "
+            "after their next sweep."
+        )
+    return tokens, store
+
+
+async def _owned(settings: Settings) -> bool:
+    """Tell whether connectors run; ConfigError when there are no topics yet."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, **security(settings.kafka))
+    await admin.start()
+    try:
+        if settings.topics.prefix + topics.TOKENS not in await admin.list_topics():
+            raise ConfigError("The topic of tokens does not exist; run `o2c topics apply`.")
+        return await _state(admin, group_of(settings)) not in _NOBODY
+    finally:
+        await admin.close()
+
+
+async def _state(admin: AIOKafkaAdminClient, group: str) -> str:
+    """Return the state of a consumer group; a broker that never had one needs a moment to name its coordinator."""
+    for left in reversed(range(_TRIES)):
+        try:
+            (reply,) = await admin.describe_consumer_groups([group])
+            return {name: str(state) for _, name, state, *_ in reply.groups}.get(group, "Dead")
+        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+            if not left:
+                raise
+            await asyncio.sleep(_PAUSE)
+    return "Dead"

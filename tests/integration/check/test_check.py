@@ -1,0 +1,196 @@
+"""`o2c check` against running sandboxes, with the tokens in a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from app.cli import main
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.demo.stack import SYSTEMS
+from app.roles.connectors import group_of
+from app.sandbox.__main__ import find
+from app.sandbox.base import Sandbox
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.kafka]
+FLOW = """
+[[tenant.flows]]
+name = "orders"
+key_giver = "shop"
+[[tenant.flows.targets]]
+connection = "crm"
+order = true
+[[tenant.flows.targets]]
+connection = "books"
+document = "invoice"
+[[tenant.flows.targets]]
+connection = "qbo"
+document = "sales_receipt"
+"""
+
+
+class Company:
+    """The five systems of the demo in this process, and a configuration for them."""
+
+    def __init__(self, kafka: str, folder: Path) -> None:
+        self.kafka, self.folder, self.prefix = kafka, folder, f"t{uuid4().hex[:12]}."
+        self.sandboxes: dict[str, Sandbox] = {
+            system.connection: find(system.platform)(system.account) for system in SYSTEMS
+        }
+        self.urls: dict[str, str] = {}
+
+    async def start(self) -> None:
+        for name, sandbox in self.sandboxes.items():
+            self.urls[name] = await sandbox.start()
+
+    async def stop(self) -> None:
+        for sandbox in self.sandboxes.values():
+            await sandbox.stop()
+
+    def write(self, **changes: dict[str, Any]) -> Path:
+        """Write the configuration; *changes* replace keys of a connection's section."""
+        head = [
+            'key = "any long random text"',
+            f'[kafka]\nbootstrap = "{self.kafka}"\npartitions = 2',
+            f'[topics]\nprefix = "{self.prefix}"',
+            '[[tenant]]\nname = "acme"',
+        ]
+        for system in SYSTEMS:
+            section: dict[str, Any] = {
+                "platform": system.platform, "account": system.account, "allow_private": True,
+                "base_url": self.urls[system.connection] + system.path, "secrets": dict(system.secrets),
+                "accounts": dict(system.accounts), "taxes": dict(system.taxes), "stages": dict(system.stages),
+                **({"time_zone": "Europe/Berlin"} if system.connection in {"crm", "shop"} else {}), **changes.get(system.connection, {}),
+            }  # fmt: skip
+            head += [
+                f"[tenant.connections.{system.connection}]",
+                *(f"{key} = {_toml(value)}" for key, value in section.items()),
+            ]
+        path = self.folder / "o2c.toml"
+        path.write_text("\n".join(head) + FLOW)
+        return path
+
+    async def check(self, capsys: pytest.CaptureFixture[str], **changes: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Run the command as a person does and return its exit code and what it printed."""
+        path = self.write(**changes)
+        code = await asyncio.to_thread(main, ["check", "--config", str(path), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{key}" = {_toml(item)}' for key, item in value.items()) + " }"
+    return json.dumps(value)
+
+
+@pytest.fixture
+async def company(kafka: str, tmp_path: Path) -> AsyncIterator[Company]:
+    company = Company(kafka, tmp_path)
+    await company.start()
+    await apply_topics(load(company.write(), {}))
+    yield company
+    await company.stop()
+
+
+def _of(printed: dict[str, Any], code: str) -> list[str]:
+    return [problem["message"] for problem in printed["problems"] if problem["code"] == code]
+
+
+async def test_a_good_configuration_has_no_problem_and_nothing_is_changed_anywhere(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.sandboxes["books"].verbs["set_lock_date"]({"date": "2026-04-30"})
+    code, printed = await company.check(capsys)
+    assert printed["problems"] == []
+    assert code == 0
+    accounts = {row["connection"]: row for row in printed["accounts"]}
+    assert {name: row["account"] for name, row in accounts.items()} == {one.connection: one.account for one in SYSTEMS}
+    assert accounts["books"]["lock_date"] == "2026-04-30"
+    assert "EUR" in accounts["books"]["currencies"]
+    changed = {
+        entry.operation
+        for sandbox in company.sandboxes.values()
+        for entry in sandbox.log
+        if entry.mutating and not entry.path.startswith(sandbox.token_paths)
+    }
+    assert changed == set()
+
+
+async def test_what_every_account_lacks_is_told_with_its_line_and_the_next_step(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, printed = await company.check(
+        capsys,
+        shop={"account": "other.myshopify.com"},
+        crm={"options": {"order_object": "orders"}, "stages": {"paid": "Handed over"}},
+        books={"accounts": {"sales": "999", "payments": "090", "rounding": "860"}, "taxes": {"20": "GONE"}},
+        qbo={"accounts": {"sales": "1", "payments": "1", "rounding": "1"}},
+        pay={"secrets": {"token": "revoked", "webhook_secret": "whsec_demo"}},
+    )
+    (silent,) = _of(printed, "no_answer")
+    assert "renew the secrets of pay" in silent
+    assert code == 1
+    assert [account["connection"] for account in printed["accounts"]] == ["books", "crm", "qbo", "shop"]
+    (other,) = _of(printed, "other_account")
+    assert "instead of other.myshopify.com" in other
+    assert len(_of(printed, "mapping")) == 3
+    assert any("Handed over" in message for message in _of(printed, "unshown_status"))
+    assert _of(printed, "unmapped_status") == []
+    lines = (company.folder / "o2c.toml").read_text().splitlines()
+    for problem in printed["problems"]:
+        file, _, line = problem["where"].rpartition(":")
+        assert file.endswith("o2c.toml")
+        assert 1 <= int(line) <= len(lines)
+        assert "; " in problem["message"]
+        assert problem["message"].endswith(".")
+    (sales,) = (problem for problem in printed["problems"] if "accounts.sales" in problem["message"])
+    assert lines[int(sales["where"].rpartition(":")[2]) - 1].startswith("accounts = ")
+
+
+async def test_a_fresh_token_is_stored_for_the_owner_and_not_asked_for_again(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await company.check(capsys)
+    asked = [entry for entry in company.sandboxes["books"].log if entry.path.startswith("/connect/token")]
+    code, printed = await company.check(capsys)
+    again = [entry for entry in company.sandboxes["books"].log if entry.path.startswith("/connect/token")]
+    assert (code, printed["problems"], len(asked), len(again)) == (0, [], 1, 1)
+
+
+async def test_while_connectors_run_only_they_ask_for_tokens(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load(company.write(), {})
+    consumer = AIOKafkaConsumer(
+        f"{company.prefix}commands", bootstrap_servers=company.kafka, group_id=group_of(settings)
+    )
+    await consumer.start()
+    await consumer.getmany(timeout_ms=100)
+    code, printed = await company.check(capsys)
+    await consumer.stop()
+    assert code == 1
+    assert sorted(message.partition(" of ")[2].partition(" ")[0] for message in _of(printed, "no_answer")) == [
+        "books",
+        "qbo",
+    ]
+    assert not [entry for entry in company.sandboxes["books"].log if entry.path.startswith("/connect/token")]
+
+
+async def test_a_ledger_without_the_shops_currency_is_found_before_the_first_sale(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    books: Any = company.sandboxes["qbo"]
+    books.company.settings = replace(books.company.settings, multi_currency=False)
+    code, printed = await company.check(capsys)
+    assert code == 1
+    assert len(_of(printed, "currency")) == 1
+    assert _of(printed, "account_setting")

@@ -1,0 +1,122 @@
+"""What is wrong with a configuration before anybody is asked: each with its line and the next step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.check.configuration import check_configuration
+from app.check.problems import Places, Problem
+from app.cli import main
+from app.config.load import load
+
+GOOD = """\
+key = "any long random text"
+[[tenant]]
+name = "acme"
+[tenant.connections.shop]
+platform = "shopify"
+account = "acme.myshopify.com"
+secrets = { token = "t", webhook_secret = "w" }
+[tenant.connections.books]
+platform = "xero"
+account = "org-1"
+secrets = { client_id = "i", client_secret = "s", refresh_token = "r", webhook_secret = "w" }
+accounts = { sales = "200", payments = "090", rounding = "860" }
+taxes = { "20" = "OUTPUT" }
+[[tenant.flows]]
+name = "orders"
+key_giver = "shop"
+[[tenant.flows.targets]]
+connection = "books"
+document = "invoice"
+"""
+
+
+def _problems(folder: Path, text: str) -> list[Problem]:
+    path = folder / "o2c.toml"
+    path.write_text(text)
+    return check_configuration(load(path, {}), Places(path))
+
+
+def test_a_good_configuration_has_no_problem(tmp_path: Path) -> None:
+    assert _problems(tmp_path, GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line", "said"),
+    [
+        ('platform = "xero"', 'platform = "xerro"', "unknown_platform", 9, "there are external"),
+        ('key = "any long random text"', 'data_dir = "d"', "no_key", 1, "o2c init"),
+        (', refresh_token = "r"', "", "no_secret", 11, "refresh_token"),
+        ('token = "t", webhook_secret = "w"', 'token = "t"', "no_hook_secret", 7, "refuses every webhook"),
+        ('account = "acme.myshopify.com"', 'account = "a"\noptions = { hold = "yes" }', "unknown_option", 7, "'hold'"),
+        ('account = "org-1"', 'account = "o"\nstatuses = { "PAID" = "payed" }', "unknown_word", 11, "'payed'"),
+        ('account = "org-1"', 'account = "o"\nstages = { payed = "x" }', "unknown_word", 11, "'payed'"),
+        ('account = "org-1"', 'account = "o"\ntime_zone = "Berlin"', "unknown_zone", 11, "Europe/Berlin"),
+        ('key_giver = "shop"', 'key_giver = "books"', "no_orders", 16, "has no orders"),
+        ('key_giver = "shop"', 'key_giver = "shop"\norder_type = "deals"', "no_orders", 17, "'deals'"),
+        ('document = "invoice"', 'document = "sales_receipt"', "unsupported", 19, "cannot upsert sales receipt"),
+        ('document = "invoice"', 'document = "payment_request"', "not_allowed", 19, "add 'request_payment' to allow"),
+        ('document = "invoice"', 'document = "invoice"\norder = true', "unsupported", 20, "cannot upsert order"),
+        ('document = "invoice"', 'document = "invoice"\nallow = ["pay"]', "unsupported", 20, "'pay'"),
+        ('document = "invoice"', 'document = "invoice"\nwhen = ["opened"]', "unknown_word", 20, "'opened'"),
+        ('document = "invoice"', 'document = "invoice"\nwhen = ["stage:crm:won"]', "unknown_word", 20, "stage:crm:won"),
+        ('document = "invoice"', 'document = "invoice"\nfields = ["colour"]', "unknown_field", 20, "'colour'"),
+        (', rounding = "860"', "", "default_mapping", 12, "accounts.rounding"),
+        ('taxes = { "20" = "OUTPUT" }', "", "default_mapping", 8, "without taxes"),
+    ],
+)
+def test_each_mistake_is_told_once_with_its_line(
+    tmp_path: Path, old: str, new: str, code: str, line: int, said: str
+) -> None:
+    assert GOOD.count(old) == 1
+    (problem,) = _problems(tmp_path, GOOD.replace(old, new))
+    assert (problem.code, problem.where) == (code, f"{tmp_path / 'o2c.toml'}:{line}")
+    assert said in problem.message
+    assert "; " in problem.message
+    assert problem.message.endswith(".")
+
+
+def test_an_account_may_not_have_connections_of_two_tenants(tmp_path: Path) -> None:
+    other = '[[tenant]]\nname = "beta"\n[tenant.connections.other]\nplatform = "xero"\naccount = "org-1"\n'
+    secrets = 'secrets = { token = "t", webhook_secret = "w" }\n'
+    (problem,) = _problems(tmp_path, GOOD + other + secrets)
+    assert (problem.code, problem.where.rpartition(":")[2]) == ("same_account", "24")
+
+
+def test_a_tenant_in_a_file_of_its_own_is_found_there(tmp_path: Path) -> None:
+    _, _, tenant = GOOD.partition("[[tenant]]\n")
+    own = tenant.replace("[tenant.", "[").replace("[[tenant.", "[[").replace('"xero"', '"xerro"')
+    (tmp_path / "acme.toml").write_text(own.replace('name = "acme"', 'tenant = "acme"', 1))
+    (problem,) = _problems(tmp_path, 'key = "k"\ntenant_files = ["acme.toml"]\n')
+    assert problem.where == f"{tmp_path / 'acme.toml'}:7"
+
+
+def _checked(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = main(["check", "--offline", "--json", "--config", str(path)])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_the_exit_code_tells_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "o2c.toml"
+    path.write_text(GOOD)
+    assert _checked(path, capsys) == (0, {"accounts": [], "problems": []})
+    path.write_text(GOOD.replace(', rounding = "860"', ""))
+    code, printed = _checked(path, capsys)
+    assert (code, [problem["severity"] for problem in printed["problems"]]) == (0, ["warning"])
+    path.write_text(GOOD.replace('"xero"', '"xerro"'))
+    assert _checked(path, capsys)[0] == 2
+
+
+def test_what_cannot_be_loaded_is_a_problem_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "o2c.toml"
+    path.write_text(GOOD.replace("key_giver", "keygiver").replace("document", "dokument"))
+    code, printed = _checked(path, capsys)
+    assert code == 2
+    assert [problem["where"].rpartition(":")[2] for problem in printed["problems"]] == ["14", "16", "19"]
+    assert main(["check", "--config", str(tmp_path / "none.toml")]) == 2
+    assert "o2c init" in capsys.readouterr().out
