@@ -217,7 +217,7 @@ class XeroSource(Source):
     def _get(self, path: str, params: Mapping[str, str], since: str = "") -> Request:
         headers = {"Accept": "application/json", "xero-tenant-id": self.connection.account}
         if since:
-            headers["If-Modified-Since"] = since
+            headers["If-Modified-Since"] = f"{since}Z"
         return Request(method="GET", path=path, params=params, headers=headers)
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:

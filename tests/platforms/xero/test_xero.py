@@ -644,14 +644,14 @@ def test_a_pass_moves_the_cursor_to_xeros_own_time_not_ours() -> None:
     assert "If-Modified-Since" not in requests[0].headers
     assert (page.more, page.complete_up_to) == (False, datetime(2026, 4, 24, tzinfo=UTC))
     requests, _ = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": []}))
-    assert requests[0].headers["If-Modified-Since"] == "2026-04-23T23:55:00"
+    assert requests[0].headers["If-Modified-Since"] == "2026-04-23T23:55:00Z"
     assert dict(requests[0].params)["order"] == "UpdatedDateUTC ASC"
 
 
 def test_a_new_connection_begins_where_its_option_says() -> None:
     source = XeroSource(msgspec.structs.replace(CONNECTION, options={"since": "2026-01-01"}))
     requests, _ = answer(source.sweep("payments", "", NOW), _reply({"Payments": []}))
-    assert requests[0].headers["If-Modified-Since"] == "2025-12-31T23:55:00"
+    assert requests[0].headers["If-Modified-Since"] == "2025-12-31T23:55:00Z"
 
 
 def test_rows_of_one_second_are_paged_and_later_ones_are_asked_by_time() -> None:
@@ -660,9 +660,9 @@ def test_rows_of_one_second_are_paged_and_later_ones_are_asked_by_time() -> None
     stand = {"page": 1, "pageSize": 500, "pageCount": 3, "itemCount": 1250}
     _, page = answer(SOURCE.sweep("invoices", "", NOW), _reply({"Invoices": full, "pagination": stand}))
     requests, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full, "pagination": stand}))
-    assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00", "1")
+    assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00Z", "1")
     requests, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full[:9]}))
-    assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00", "2")
+    assert (requests[0].headers["If-Modified-Since"], requests[0].params["page"]) == ("2026-04-24T00:00:00Z", "2")
     assert page.more, "a row that changed meanwhile may have let another slide to a page that was read"
     _, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full, "pagination": stand}))
     _, page = answer(SOURCE.sweep("invoices", page.cursor, NOW), _reply({"Invoices": full[:9]}))

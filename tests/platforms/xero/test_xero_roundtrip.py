@@ -22,6 +22,7 @@ from streams.sources.platforms.xero import XeroSource
 from tests.platforms.xero.company import ADA, CONNECTION, INVOICE, LINES, TENANT, Company, command, opened
 
 pytestmark = pytest.mark.sandbox
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ async def test_what_a_part_payer_got_back_in_cash_is_still_owed(company: Company
     with pytest.raises(RejectedError, match="used up"):
         await company.write("record_refund", refund, n=5, links={"credit": note.id})
     with pytest.raises(ConflictError, match="gone"):
-        await company.write("record_refund", refund, n=6, links={"credit": "gone"})
+        await company.write("record_refund", refund, n=6, links={"credit": NOBODY})
 
 
 async def test_a_credit_whose_use_was_lost_is_completed(company: Company) -> None:
@@ -363,7 +364,7 @@ async def test_a_batch_of_payments_splits_off_what_is_too_much(company: Company)
     commands = [
         command("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=3, links={"invoice": first.id}),
         command("record_payment", Payment(amount=Decimal(16), currency="EUR"), n=4, links={"invoice": second.id}),
-        command("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=5, links={"invoice": "unknown"}),
+        command("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=5, links={"invoice": NOBODY}),
     ]
     results = await company.talk(company.sink.write_many(commands))
     assert [type(result).__name__ for result in results] == ["Written", "Written", "RejectedError"]
@@ -476,7 +477,7 @@ async def test_every_list_can_be_swept_and_many_are_read_in_one_call(company: Co
     for name in company.source.sweeps():
         await _swept(company, name, "")
     company.requests.clear()
-    hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "invoice", id_)) for id_ in [*ids, "gone"]]
+    hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "invoice", id_)) for id_ in [*ids, NOBODY]]
     events = await company.talk(company.source.read_many(hints))
     assert [event.presence for event in events] == ["present", "present", "present", "deleted"]
     assert len(company.requests) == 2
