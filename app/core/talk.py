@@ -42,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """"header:Idempotency-Key", "param:requestid" or "" when the platform has no keys."""
     lock: str = ""
     """A natural key to lock besides the command's entity, for example "customer:a@example.com"."""
+    shared: bool = True
+    """What is made under the lock serves every command that needs the key (find-or-create); False: this one alone."""
     cost: int = 1
 
     def content(self) -> tuple[bytes, str]:

@@ -113,7 +113,7 @@ class Writing:
         known = self.journal.get(run.command, request.step)
         if known is not None and known.state == "confirmed":
             return remembered(known)
-        if request.lock and (made := self._made_by_another(run, request)) is not None:
+        if request.lock and request.shared and (made := self._made_by_another(run, request)) is not None:
             return made
         row = intent(run.command, request, self._epoch, self._now(), known, run.members)
         request, faithful = same_bytes(row, request)

@@ -62,6 +62,7 @@ class ShopifySink(Sink):
             writes.ORDER_CREATE,
             {"order": inputs.new_order(command, order)},
             lock=f"customer:{email}" if email else "",
+            shared=False,
         )
         return self._written(graph.order(data["orderCreate"]["order"]))
 
@@ -360,9 +361,18 @@ class ShopifySink(Sink):
     def _ask(self, query: str, variables: Mapping[str, Any], cost: int = 10) -> Talk[dict[str, Any]]:
         return (yield from self._send(Request(method="POST", path=PATH, json=inputs.body(query, variables), cost=cost)))
 
-    def _write(self, step: str, query: str, variables: Mapping[str, Any], lock: str = "") -> Talk[dict[str, Any]]:
+    def _write(
+        self, step: str, query: str, variables: Mapping[str, Any], lock: str = "", *, shared: bool = True
+    ) -> Talk[dict[str, Any]]:
         request = Request(
-            method="POST", path=PATH, json=inputs.body(query, variables), mutates=True, step=step, lock=lock, cost=10
+            method="POST",
+            path=PATH,
+            json=inputs.body(query, variables),
+            mutates=True,
+            step=step,
+            lock=lock,
+            shared=shared,
+            cost=10,
         )
         return (yield from self._send(request))
 

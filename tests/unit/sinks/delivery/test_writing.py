@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import msgspec
+
 from app.core.errors import O2CError, RejectedError, UncertainError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
@@ -39,9 +41,9 @@ class Books(Sink):
             body["customer"] = yield from self._customer(email)
         if command.text == "poison":
             raise KeyError("a mistake in the mapper")
-        reply = yield from self._ask(
-            Request(method="POST", path="/invoices", json=[body], mutates=True, step="invoice")
-        )
+        lock = command.links.get("behind", "")
+        request = Request(method="POST", path="/invoices", json=[body], mutates=True, step="invoice", lock=lock)
+        reply = yield from self._ask(msgspec.structs.replace(request, shared=False))
         return _written(reply.json()[0])
 
     def write_many(self, commands: Sequence[Command]) -> Talk[list[Written | O2CError]]:
@@ -195,6 +197,14 @@ def command(number: int, **changes: Any) -> Command:
 def single(number: int, **changes: Any) -> Command:
     """Return a command that goes by itself: nobody knows whether it was made before."""
     return command(number, presence="unknown", **changes)
+
+
+async def test_orders_that_wait_for_one_customer_are_made_each() -> None:
+    bench = Bench(Vendor())
+    behind = {"behind": "customer:ada@example.com"}
+    await bench.work(5, single(1, links=behind), single(2, links=behind))
+    assert [row["mark"] for row in bench.vendor.invoices] == ["m1", "m2"]
+    assert [result.bound.id for result in bench.log.results if result.bound] == ["1", "2"]
 
 
 async def test_many_creates_go_in_one_call_and_each_gets_its_result() -> None:
