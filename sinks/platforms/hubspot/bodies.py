@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.facts import Invoice, Line, Order, Party, Payment
+from schemas.facts import Credit, Invoice, Line, Order, Party, Payment, Shipment
 from schemas.money import ZERO, rounded, text
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, MARK
 
@@ -83,6 +84,20 @@ def payment(facts: Payment) -> Properties:
     return {name: value for name, value in values.items() if value}
 
 
+def note(command: Command) -> str:
+    """Return the text of the note that stands for what HubSpot has no object for."""
+    asked = command.facts
+    if command.capability == "add_note" or not isinstance(asked, Credit | Shipment):
+        return command.text
+    if isinstance(asked, Shipment):
+        what = " ".join(part for part in (asked.carrier, ", ".join(asked.tracking_numbers)) if part)
+        return f"{asked.status.capitalize()}: {what or 'without tracking'}"
+    money = f"{text(asked.amount, asked.currency)} {asked.currency}"
+    if command.capability == "issue_credit":
+        return f"Credit note {asked.number or asked.reference}: {money}"
+    return f"Refund {asked.reference or asked.number}: {money}"
+
+
 def contact(party: Party) -> Properties:
     """Return the properties of a new contact."""
     first, _, last = party.name.partition(" ")
@@ -144,9 +159,14 @@ def positive(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 
 def marked(mark: str, properties: Properties) -> dict[str, object]:
-    """Return the batch upsert of one record under its mark: sent twice, it is written once."""
-    row = {"idProperty": MARK, "id": mark, "objectWriteTraceId": mark, "properties": {MARK: mark, **properties}}
-    return {"inputs": [row]}
+    """Return one record of a batch upsert under its mark: sent twice, it is written once."""
+    return {"idProperty": MARK, "id": mark, "objectWriteTraceId": mark, "properties": {MARK: mark, **properties}}
+
+
+def made(mark: str, properties: Properties, kind: str, links: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """Return one record of a batch create under its mark, associated with (type, id) pairs."""
+    held = {MARK: mark, **properties}
+    return {"objectWriteTraceId": mark, "properties": held, "associations": associations(kind, links)}
 
 
 def associations(kind: str, links: Sequence[tuple[str, str]]) -> list[dict[str, object]]:

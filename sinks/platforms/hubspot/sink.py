@@ -11,13 +11,13 @@ from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Request, Talk
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
-from schemas.money import text
 from schemas.platforms.hubspot import facts as shown_facts
 from schemas.platforms.hubspot.facts import Record
 from schemas.platforms.hubspot.platform import MARK, PARCELS
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
-from sinks.platforms.hubspot.talks import Talks, time_of
+from sinks.platforms.hubspot.batching import Batching
+from sinks.platforms.hubspot.talks import time_of
 
 F = TypeVar("F", bound=Facts)
 _KINDS = {
@@ -34,7 +34,7 @@ _NO_MARK = "-"
 """Stands in the list of marks for a tracking number that a person typed."""
 
 
-class HubspotSink(Talks):
+class HubspotSink(Batching):
     """An order is a deal, or an order object where `order_object` says so."""
 
     # -- orders and customers -----------------------------------------------------------------------------------------
@@ -97,8 +97,9 @@ class HubspotSink(Talks):
         party = _facts(command, Customer).party
         if command.bound_id:
             yield from self.patch("customer", "contacts", command.bound_id, bodies.contact(party))
-        id_ = command.bound_id or (yield from self.contact(party))
-        return (yield from self.shown("contacts", id_))
+        elif found := (yield from self.known_contact(party)):
+            return (yield from self.written("contacts", found))
+        return (yield from self.shown("contacts", command.bound_id or (yield from self.new_contact(party))))
 
     # -- invoices and payments ----------------------------------------------------------------------------------------
 
@@ -167,27 +168,25 @@ class HubspotSink(Talks):
 
     def add_note(self, command: Command) -> Talk[Written]:
         """Write a note on the order."""
-        return (yield from self._note(command, command.text))
+        return (yield from self._note(command))
 
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Note the credit: HubSpot has no credit notes."""
-        credit = _facts(command, Credit)
-        money = f"{text(credit.amount, credit.currency)} {credit.currency}"
-        return (yield from self._note(command, f"Credit note {credit.number or credit.reference}: {money}"))
+        _facts(command, Credit)
+        return (yield from self._note(command))
 
     def record_refund(self, command: Command) -> Talk[Written]:
         """Note the refund that happened elsewhere; no money moves."""
-        credit = _facts(command, Credit)
-        money = f"{text(credit.amount, credit.currency)} {credit.currency}"
-        return (yield from self._note(command, f"Refund {credit.reference or credit.number}: {money}"))
+        _facts(command, Credit)
+        return (yield from self._note(command))
 
-    def _note(self, command: Command, body: str) -> Talk[Written]:
+    def _note(self, command: Command) -> Talk[Written]:
         name, kind = ("order", self.order_kind) if "order" in command.links else ("invoice", "invoices")
         target = _link(command, name)
         reply, record = yield from self.look(kind, target)
         if record is None:
             raise RejectedError(f"HubSpot: {kind} {target} is gone, there is nothing to write the note on.")
-        properties = {"hs_note_body": body, "hs_timestamp": bodies.moment(time_of(reply, record))}
+        properties = {"hs_note_body": bodies.note(command), "hs_timestamp": bodies.moment(time_of(reply, record))}
         id_ = yield from self.made("notes", command.mark, properties, [(kind, target)], "note")
         return Written(type="notes", id=id_, mark=command.mark)
 
@@ -196,10 +195,8 @@ class HubspotSink(Talks):
     def record_shipment(self, command: Command) -> Talk[Written]:
         """Add the tracking number to the order object; a deal gets a note."""
         parcel = _facts(command, Shipment)
-        numbers = ", ".join(parcel.tracking_numbers)
         if self.order_kind != "orders":
-            what = " ".join(part for part in (parcel.carrier, numbers) if part)
-            return (yield from self._note(command, f"{parcel.status.capitalize()}: {what or 'without tracking'}"))
+            return (yield from self._note(command))
         id_ = command.links.get("order") or command.bound_id.partition("-")[0]
         record = yield from self.find("orders", id_)
         if record is None:
@@ -241,7 +238,20 @@ class HubspotSink(Talks):
         if record is None or kind == "notes":
             return Written(type=kind, id=record.id, mark=command.mark) if record else None
         found = yield from self.written(kind, record)
-        return msgspec.structs.replace(found, complete=_complete(kind, record, command.facts))
+        return msgspec.structs.replace(found, complete=self._complete(kind, record, command))
+
+    def _complete(self, kind: str, record: Record, command: Command) -> bool:
+        """Tell whether an earlier try got to its end: buyer and lines there, invoice opened, payment hung on both."""
+        wanted = command.facts
+        if kind == "invoices" and record.value("hs_invoice_status") == "draft":
+            return isinstance(wanted, Invoice) and wanted.status == "draft"
+        if kind == "commerce_payments":
+            ends = {"invoices": command.links.get("invoice"), self.order_kind: command.links.get("order")}
+            return all(id_ in record.linked(to) for to, id_ in ends.items() if id_)
+        if not isinstance(wanted, Order):
+            return True
+        has_buyer = bool(record.linked("contacts")) or not (wanted.customer and wanted.customer.email)
+        return has_buyer and len(record.linked("line_items")) >= len(bodies.positive(wanted.lines))
 
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the bound object as it is now."""
@@ -263,16 +273,6 @@ def _link(command: Command, name: str) -> str:
     if not command.links.get(name):
         raise RejectedError(f"HubSpot: {command.capability} needs the {name} it belongs to.")
     return command.links[name]
-
-
-def _complete(kind: str, record: Record, wanted: Facts) -> bool:
-    """Tell whether an earlier try got to its end: buyer and lines there, invoice opened."""
-    if kind == "invoices" and record.value("hs_invoice_status") == "draft":
-        return isinstance(wanted, Invoice) and wanted.status == "draft"
-    if not isinstance(wanted, Order):
-        return True
-    has_buyer = bool(record.linked("contacts")) or not (wanted.customer and wanted.customer.email)
-    return has_buyer and len(record.linked("line_items")) >= len(bodies.positive(wanted.lines))
 
 
 def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.Properties:

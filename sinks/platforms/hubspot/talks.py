@@ -14,12 +14,12 @@ from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Response, Talk
 from schemas.facts import Line, Party
 from schemas.platforms.hubspot import PLATFORM, facts
-from schemas.platforms.hubspot.facts import Parts, Pipeline, Record
+from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
 from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
 
-_BATCH, _MISSING, _BAD, _CONFLICT = 100, 404, 400, 409
+BATCH, _MISSING, _BAD, _CONFLICT = 100, 404, 400, 409
 _DELIVERED = {"delivered": "Delivered", "fulfilled": "Shipped", "partially_fulfilled": "Partially shipped"}
 
 
@@ -96,12 +96,14 @@ class Talks(Sink):
             raise error
         return reply.status == _MISSING
 
-    def batch_read(self, kind: str, ids: Sequence[str]) -> Talk[list[Record]]:
-        """Read records by id, a hundred at a time."""
+    def batch_read(self, kind: str, ids: Sequence[str], by: str = "", also: str = "") -> Talk[list[Record]]:
+        """Read records by id or by a unique property, a hundred at a time; *also* is one more property to show."""
         found: list[Record] = []
-        for start in range(0, len(ids), _BATCH):
-            inputs = [{"id": id_} for id_ in ids[start : start + _BATCH]]
-            body = {"inputs": inputs, "properties": self._properties(kind), "propertiesWithHistory": []}
+        for start in range(0, len(ids), BATCH):
+            inputs = [{"id": id_} for id_ in ids[start : start + BATCH]]
+            names = [*self._properties(kind), *filter(None, [also])]
+            body: dict[str, Any] = {"inputs": inputs, "properties": names, "propertiesWithHistory": []}
+            body |= {"idProperty": by} if by else {}
             reply = yield from self.ask(Request(method="POST", path=f"/crm/v3/objects/{kind}/batch/read", json=body))
             found += [_record(row) for row in replies.split(reply).results]
         return found
@@ -113,10 +115,17 @@ class Talks(Sink):
             contacts = yield from self.batch_read("contacts", record.linked("contacts")[:1])
             lines = yield from self.batch_read("line_items", record.linked("line_items"))
             parts = Parts(contact=contacts[0] if contacts else None, lines=tuple(lines))
+        if self.has_unknown_stage(kind, record):
+            parts = msgspec.structs.replace(parts, stages=stages_in((yield from self.pipelines())))
+        return self.seen(kind, record, parts)
+
+    def has_unknown_stage(self, kind: str, record: Record) -> bool:
+        """Tell whether the pipelines must be looked at to know what the record's stage means."""
         stage = record.value("dealstage" if kind == "deals" else "hs_pipeline_stage")
-        if kind == self.order_kind and stage and not facts.word(self.connection, kind, stage):
-            stages = [stage for pipeline in (yield from self._pipelines()) for stage in pipeline.stages]
-            parts = msgspec.structs.replace(parts, stages={one.id: one for one in stages})
+        return kind == self.order_kind and bool(stage) and not facts.word(self.connection, kind, stage)
+
+    def seen(self, kind: str, record: Record, parts: Parts) -> Written:
+        """Return what *record* shows together with what lives apart from it; DecodeError when it cannot be read."""
         try:
             shown = facts.to_facts(self.connection, kind, record, parts)
         except (ValueError, ArithmeticError) as error:
@@ -134,7 +143,7 @@ class Talks(Sink):
 
     def upsert(self, kind: str, mark: str, properties: bodies.Properties, step: str) -> Talk[str]:
         """Write the one record that carries *mark* and return its id; the property is made when it is missing."""
-        body = bodies.marked(mark, properties)
+        body = {"inputs": [bodies.marked(mark, properties)]}
         return (yield from self._upserted(kind, body, step))[0]
 
     def made(
@@ -196,17 +205,28 @@ class Talks(Sink):
 
     def link(self, kind: str, id_: str, to: str, ids: Sequence[str], step: str) -> Talk[None]:
         """Associate a record with others by the default type; saying it twice changes nothing."""
-        for start in range(0, len(ids), _BATCH):
-            inputs = [{"from": {"id": id_}, "to": {"id": other}} for other in ids[start : start + _BATCH]]
+        yield from self.link_pairs(kind, to, [(id_, other) for other in ids], step)
+
+    def link_pairs(self, kind: str, to: str, pairs: Sequence[tuple[str, str]], step: str) -> Talk[None]:
+        """Associate the two records of every pair by the default type."""
+        for start in range(0, len(pairs), BATCH):
+            inputs = [{"from": {"id": one}, "to": {"id": other}} for one, other in pairs[start : start + BATCH]]
             path = f"/crm/v4/associations/{kind}/{to}/batch/associate/default"
             yield from self.post(f"{step}-{start}" if start else step, path, {"inputs": inputs})
 
     def contact(self, party: Party) -> Talk[str]:
         """Return the contact with that e-mail, made when there is none; its own data is never overwritten."""
-        by, key = ("email", party.email) if party.email else (MARK, f"customer/{party.name.strip().lower()}")
-        found = yield from self.find("contacts", key, by)
-        if found is not None:
-            return found.id
+        found = yield from self.known_contact(party)
+        return found.id if found else (yield from self.new_contact(party))
+
+    def known_contact(self, party: Party) -> Talk[Record | None]:
+        """Return the contact with that e-mail; somebody without one is found by what we wrote for the name."""
+        by, key = _contact_key(party)
+        return (yield from self.find("contacts", key, by))
+
+    def new_contact(self, party: Party) -> Talk[str]:
+        """Make the contact and return its id; whoever makes the same one meanwhile makes it once."""
+        by, key = _contact_key(party)
         properties = bodies.contact(party) | ({} if party.email else {MARK: key})
         row = {"idProperty": by, "id": key, "objectWriteTraceId": "customer", "properties": properties}
         ids = yield from self._upserted("contacts", {"inputs": [row]}, "customer", f"customer:{key.lower()}")
@@ -230,10 +250,11 @@ class Talks(Sink):
         """
         ids: list[str] = []
         wanted = bodies.positive(lines)
-        for start in range(0, len(wanted), _BATCH):
+        for start in range(0, len(wanted), BATCH):
             step = f"lines-{start}" if start else "lines"
             rows = [
-                self._line(kind, id_, place, one, currency) for place, one in enumerate(wanted[start:][:_BATCH], start)
+                self.line_row(kind, id_, place, one, currency)
+                for place, one in enumerate(wanted[start:][:BATCH], start)
             ]
             if not fresh or ("line_items", kind) not in ASSOCIATIONS:
                 ids += yield from self._upserted_lines(kind, id_, rows, step)
@@ -244,7 +265,8 @@ class Talks(Sink):
                 ids += yield from self._upserted_lines(kind, id_, rows, f"{step}-known")
         return ids
 
-    def _line(self, kind: str, id_: str, position: int, line: Line, currency: str) -> dict[str, Any]:
+    def line_row(self, kind: str, id_: str, position: int, line: Line, currency: str) -> dict[str, Any]:
+        """Return one line of a batch under the key that only its place in that record has."""
         key = f"{kind}/{id_}/{position}"
         return {
             "objectWriteTraceId": key,
@@ -267,28 +289,38 @@ class Talks(Sink):
         """Write the lines and archive every other line of the record."""
         ids = yield from self.lines(kind, record.id, lines, currency)
         stale = [id_ for id_ in record.linked("line_items") if id_ not in ids]
-        for start in range(0, len(stale), _BATCH):
-            body = {"inputs": [{"id": id_} for id_ in stale[start : start + _BATCH]]}
+        for start in range(0, len(stale), BATCH):
+            body = {"inputs": [{"id": id_} for id_ in stale[start : start + BATCH]]}
             yield from self.post(f"stale-lines-{start}", "/crm/v3/objects/line_items/batch/archive", body)
 
     # -- stages -------------------------------------------------------------------------------------------------------
 
     def stage(self, word: str) -> Talk[bodies.Properties]:
         """Return the properties that show a canonical word; the stage's id is looked up where portals differ."""
-        kind = self.order_kind
+        pipelines = (yield from self.pipelines()) if self.is_looked_up(word) else ()
+        return self.stage_among(pipelines, word)
+
+    def is_looked_up(self, word: str) -> bool:
+        """Tell whether the pipelines must be read to show *word*; HubSpot's own deal stages have fixed ids."""
+        kind, own = self.order_kind, self.connection.stages.get(word, "")
+        if not own and kind == "deals":
+            return word in STAGES[kind] and bool(self.connection.options.get("pipeline"))
+        return bool(own) or word in STAGES[kind]
+
+    def stage_among(self, pipelines: Sequence[Pipeline], word: str) -> bodies.Properties:
+        """Return the properties that show *word*; UnsupportedError when no stage does."""
+        kind, pipeline = self.order_kind, self.connection.options.get("pipeline", "")
         own = self.connection.stages.get(word, "")
         if kind == "orders" and word == "partially_refunded" and not own:
             return {"hs_payment_status": "Partially refunded"}
         wanted = own or STAGES[kind].get(word, "")
         if not wanted:
             raise UnsupportedError(f"HubSpot has no stage for {word}: map it under stages.")
-        if kind == "deals" and not own and not self.connection.options.get("pipeline"):
+        if not self.is_looked_up(word):
             return {"dealstage": wanted}
-        chosen = facts.chosen((yield from self._pipelines()), self.connection.options.get("pipeline", ""), wanted)
+        chosen = facts.chosen(pipelines, pipeline, wanted)
         if chosen is None and word == "delivered":
-            chosen = facts.chosen(
-                (yield from self._pipelines()), self.connection.options.get("pipeline", ""), "Shipped"
-            )
+            chosen = facts.chosen(pipelines, pipeline, "Shipped")
         if chosen is None:
             raise UnsupportedError(f"HubSpot has no stage {wanted} for {word}: map {word} under stages.")
         if kind == "deals":
@@ -296,12 +328,22 @@ class Talks(Sink):
         fulfilment = {"hs_fulfillment_status": _DELIVERED[word]} if word in _DELIVERED else {}
         return {"hs_pipeline_stage": chosen.id, **fulfilment}
 
-    def _pipelines(self) -> Talk[tuple[Pipeline, ...]]:
+    def pipelines(self) -> Talk[tuple[Pipeline, ...]]:
+        """Read the pipelines that the orders go through."""
         reply = yield from self.ask(Request(method="GET", path=f"/crm/v3/pipelines/{self.order_kind}"))
         try:
             return facts.pipelines(reply.json())
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
+
+
+def _contact_key(party: Party) -> tuple[str, str]:
+    return ("email", party.email) if party.email else (MARK, f"customer/{party.name.strip().lower()}")
+
+
+def stages_in(pipelines: Sequence[Pipeline]) -> dict[str, Stage]:
+    """Return the stages of all pipelines by id."""
+    return {stage.id: stage for pipeline in pipelines for stage in pipeline.stages}
 
 
 def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON

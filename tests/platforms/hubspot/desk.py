@@ -108,7 +108,7 @@ class Desk:
         return [row for row in self.sandbox.books() if row["kind"] == kind]
 
 
-def command_of(capability: str, facts: Any, mark: int = 0, **changes: Any) -> Command:
+def command_of(capability: str, facts: Any, mark: int | str = 0, **changes: Any) -> Command:
     values: dict[str, Any] = {
         "id": "f" * 32,
         "kind": "create",
@@ -120,7 +120,7 @@ def command_of(capability: str, facts: Any, mark: int = 0, **changes: Any) -> Co
         "entity": "e",
         "write": "w",
         "canonical": "c",
-        "mark": MARKS[mark],
+        "mark": mark if isinstance(mark, str) else MARKS[mark],
         "facts": facts,
     }
     return Command(**{**values, **changes})
