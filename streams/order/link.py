@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from schemas.events import Anchor, ChangeEvent, Hint
-from schemas.facts import Order
+from schemas.facts import Customer, Order, Payout
 from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed
 from schemas.refs import order_key, read_mark
 from schemas.state import OrderState
@@ -93,6 +93,8 @@ def _bound(row: LinkRow, bind: Bind) -> Linked:
     if (bind.version, bind.order) <= (row.version, row.order):
         return Linked(row=row)
     after = msgspec.structs.replace(row, order=bind.order, version=bind.version)
+    if bind.order:
+        after = _found(after)
     return Linked(row=after, messages=tuple(_answer(after, asker) for asker in row.askers))
 
 
@@ -118,7 +120,8 @@ def _placed(row: LinkRow, arrival: Place, now: datetime) -> Linked:
             event = row.event
     asked = {anchor_key(event.tenant, anchor) for anchor in event.anchors}
     kept = {key: answer for key, answer in row.answers.items() if key in asked}
-    after = msgspec.structs.replace(row, event=event, answers=kept, waiting_since=row.waiting_since or now)
+    since = row.waiting_since or now if not row.order and _belongs(event) else None
+    after = msgspec.structs.replace(row, event=event, answers=kept, waiting_since=since)
     questions = tuple(Ask(key=key, asker=row.key) for key in sorted(asked - kept.keys()))
     return _settled(after, questions)
 
@@ -152,8 +155,18 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
         for order, share in sorted(after.shares.items())
     )
     if shares:
-        after = msgspec.structs.replace(after, waiting_since=None, asked_source=False, listed=False)
+        after = _found(after)
     return Linked(row=after, messages=questions, placed=placed, due_at=_due(after))
+
+
+def _found(row: LinkRow) -> LinkRow:
+    """Return *row* as waiting for nothing: an order has the object, or said that it is its own."""
+    return msgspec.structs.replace(row, waiting_since=None, asked_source=False, listed=False)
+
+
+def _belongs(event: ChangeEvent) -> bool:
+    """Tell whether an order must be found: customers and payouts are nobody's as long as they name none."""
+    return bool(event.anchors) or not isinstance(event.facts, (Customer, Payout))
 
 
 def _alone(row: LinkRow, event: ChangeEvent) -> dict[str, str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Anchor, ChangeEvent, Version
-from schemas.facts import Payment
+from schemas.facts import Credit, Customer, Party, Payment
 from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Place, Placed
 from schemas.refs import ObjectRef
-from streams.order.link import on_message, on_tick
+from streams.order.link import PATIENCE, on_message, on_tick
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PAYMENT = ObjectRef("books", "b", "payment", "p1")
@@ -116,3 +117,18 @@ def test_what_waits_too_long_asks_the_source_and_is_then_parked() -> None:
     parked = on_tick(asked.row, NOW + timedelta(minutes=40))
     assert parked.parked is not None
     assert parked.parked.object == PAYMENT
+
+
+def test_nobody_waits_for_the_order_of_a_customer_or_of_what_an_order_has() -> None:
+    ref = ObjectRef("crm", "c", "contact", "1")
+    contact = ChangeEvent(tenant="acme", object=ref, facts=Customer(party=Party(name="Ada")), version=Version(1))
+    assert on_message(LinkRow(key=ref.key), Place(key=ref.key, event=contact), NOW).due_at is None
+    note = ObjectRef("books", "b", "credit_note", "1")
+    facts = Credit(currency="EUR", amount=Decimal(5))
+    credit = ChangeEvent(tenant="acme", object=note, facts=facts, version=Version(1))
+    waiting = on_message(LinkRow(key=note.key), Place(key=note.key, event=credit), NOW)
+    assert waiting.due_at is not None
+    bound = on_message(waiting.row, Bind(key=note.key, order="o1"), NOW).row
+    assert on_tick(bound, NOW + 9 * PATIENCE).parked is None
+    again = msgspec.structs.replace(credit, version=Version(2), facts=msgspec.structs.replace(facts, number="N"))
+    assert on_message(bound, Place(key=note.key, event=again), NOW).due_at is None
