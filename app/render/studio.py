@@ -44,7 +44,7 @@ class Studio:
 
     def __init__(self, loaded: Loaded, connection: Connection, sending: Sending, recorder: Recorder) -> None:
         """Keep the journal in memory: nothing outlives the studio."""
-        self.connection, self.recorder = connection, recorder
+        self.connection, self.recorder, self.sending = connection, recorder, sending
         self._ledger = _Memory()
         self._owner = Owner(loaded.sink(connection), sending, self._ledger, epoch=1, now=time.time)
 

@@ -144,12 +144,13 @@ class StripeSink(Sink):
         return Written(type="payment_record", id=str(record["id"]), facts=payment, mark=command.mark)
 
     def issue_credit(self, command: Command) -> Talk[Written]:
-        """Write a credit note whose amount was returned outside Stripe; no money moves."""
+        """Write a credit note whose amount was returned outside Stripe; no money moves and nobody is mailed."""
         credit = _credit(command)
         units = str(to_minor(credit.amount, credit.currency))
         form = {
             "invoice": command.links["invoice"],
             "amount": units,
+            "email_type": "none",  # Stripe mails the customer where nothing is said
             f"metadata[{MARK}]": command.mark,
             **({"out_of_band_amount": units} if command.links.get("payment") else {}),
         }
