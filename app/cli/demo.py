@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 import time
@@ -22,11 +21,12 @@ from app.broker import provide
 from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.config.model import Settings
 from app.demo.history import Row, generated, read
 from app.demo.play import Played, Player
-from app.demo.stack import SYSTEMS, Stack
+from app.demo.stack import SYSTEMS, Stack, free_port
 from app.demo.verdict import copies, differences, held, order_key, paid, wanted
-from app.demo.watch import Watch
+from app.demo.watch import Watch, summary
 
 EXAMPLE = "o2c demo --orders 300"
 LEDGERS = ("books", "qbo")
@@ -68,12 +68,12 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
         stack = Stack(folder, scale)
         try:
             await stack.start_sandboxes()
-            config = stack.write_config(bootstrap, _free_port(), scale, prefix=args.prefix)
+            config = stack.write_config(bootstrap, free_port(), scale, prefix=args.prefix)
             settings = load(config, os.environ)
             await apply_topics(settings)
             for role in ("streams", "connectors", "gateway"):
                 await stack.start_role(role, config, f"{role}-1")
-            code = await _played(args, rows, stack, settings.gateway.public_url)
+            code = await _played(args, rows, stack, settings)
             if args.export:
                 states = await read_orders(settings)
                 lines = b"".join(msgspec.json.encode(state) + b"\n" for state in states.values())
@@ -83,15 +83,18 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             await stack.stop()
 
 
-async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, gateway: str) -> int:
+async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, settings: Settings) -> int:
+    gateway = settings.gateway.public_url
+    pages = [gateway, *(f"http://127.0.0.1:{role.port}" for role in (settings.streams, settings.connectors))]
     async with aiohttp.ClientSession() as session:
-        await _ready(session, gateway)
+        for page in pages:
+            await _ready(session, page)
         await stack.subscribe(session, gateway)
-        watch = Watch(session, stack.urls)
+        watch = Watch(session, stack.urls, pages)
         player = Player(session, stack.urls)
         started = time.monotonic()
         _say(args, "playing")
-        async with watch.shown(sys.stderr, quiet=args.json):
+        async with watch.shown(sys.stderr, lambda: player.played.orders, quiet=args.json):
             await player.play(rows)
             await watch.silence(_QUIET_SECONDS, args.patience)
             await _type_payments(session, stack, player)
@@ -105,7 +108,13 @@ async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, gatew
         if args.export:
             _export(Path(args.export), books)
         found = compare(rows, player.played, books)
-        return _verdict(args, found, seconds, await watch.counts())
+        seen, calls, orders = await watch.figures(), await watch.counts(), player.played.orders
+        if args.json:
+            verdict = {"agree": not found, "differences": found, "seconds": seconds, "calls": calls, "orders": orders}
+            sys.stdout.write(json.dumps({**verdict, **seen.as_json()}) + "\n")
+        else:
+            _verdict(found, summary(orders, seen, seconds), calls)
+        return 1 if found else 0
 
 
 def keys_of(played: Played) -> tuple[dict[str, str], dict[str, str]]:
@@ -138,42 +147,30 @@ async def _type_payments(session: aiohttp.ClientSession, stack: Stack, player: P
     await player.type_payments("books", invoices)
 
 
-async def _ready(session: aiohttp.ClientSession, gateway: str) -> None:
+async def _ready(session: aiohttp.ClientSession, role: str) -> None:
     for _ in range(900):
         try:
-            async with session.get(f"{gateway}/health/ready") as reply:
+            async with session.get(f"{role}/health/ready") as reply:
                 if reply.status == 200:  # noqa: PLR2004 - ready
                     return
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.1)
-    raise TimeoutError("The gateway did not become ready within 90 s.")
+    raise TimeoutError(f"The role at {role} did not become ready within 90 s.")
 
 
-def _verdict(args: argparse.Namespace, found: list[str], seconds: float, counts: Mapping[str, int]) -> int:
-    if args.json:
-        sys.stdout.write(
-            json.dumps({"agree": not found, "differences": found, "seconds": seconds, "calls": counts}) + "\n"
-        )
-        return 1 if found else 0
+def _verdict(found: list[str], run: str, counts: Mapping[str, int]) -> None:
     for text in found[:40]:
         sys.stdout.write(text + "\n")
     calls = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-    sys.stdout.write(f"{seconds:.0f} s; changing calls: {calls}\n")
+    sys.stdout.write(f"{run}\nchanging calls: {calls}\n")
     sys.stdout.write("all systems agree\n" if not found else f"{len(found)} differences\n")
-    return 1 if found else 0
 
 
 def _export(folder: Path, books: Mapping[str, list[dict[str, Any]]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in books.items():
         (folder / f"ledger-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

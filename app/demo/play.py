@@ -25,6 +25,11 @@ class Played:
     payments_to_type: list[Row] = field(default_factory=list)
     """What the bookkeeper types once the ledger has the invoice."""
 
+    @property
+    def orders(self) -> int:
+        """Return how many orders and deals were accepted."""
+        return len(self.shop_ids) + len(self.deal_ids)
+
 
 class Player:
     """Sends rows to the sandboxes; rows of one order stay in their order, different orders overlap."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -143,6 +144,13 @@ class Stack:
                 await running.process.wait()
 
 
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, quota_share: float, prefix: str) -> str:
     """Return the demo's configuration as TOML text."""
     head = f"""\
@@ -157,9 +165,9 @@ prefix = "{prefix}"
 port = {gateway_port}
 public_url = "http://127.0.0.1:{gateway_port}"
 [streams]
-port = 0
+port = {free_port()}
 [connectors]
-port = 0
+port = {free_port()}
 [[tenant]]
 name = "demo"
 """

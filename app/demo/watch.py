@@ -1,25 +1,28 @@
-"""What happens, live: calls per system and when everything has fallen silent."""
+"""What happens, live: orders in, events, writes, lag and latency, and when everything has fallen silent."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 import aiohttp
+
+from app.demo.figures import Figures, ask
 
 _PAUSE = 0.5
 
 
 class Watch:
-    """Asks the sandboxes over HTTP; knows nothing of the pipeline."""
+    """Asks the sandboxes and the roles over HTTP; knows nothing of the pipeline."""
 
-    def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:
-        """*urls*: connection -> base URL of its sandbox."""
-        self._session, self._urls = session, urls
+    def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str], pages: Iterable[str] = ()) -> None:
+        """*urls*: connection -> base URL of its sandbox; *pages*: base URLs of the roles."""
+        self._session, self._urls, self._pages = session, urls, tuple(pages)
 
     async def counts(self) -> dict[str, int]:
         """Return changing calls per system."""
@@ -35,35 +38,71 @@ class Watch:
             return [json.loads(line) for line in (await reply.text()).splitlines()]
 
     async def silence(self, seconds: float, patience: float) -> bool:
-        """Wait until no system was written to for *seconds*; False when *patience* ran out."""
-        last, since, began = await self.counts(), time.monotonic(), time.monotonic()
+        """Wait until for *seconds* no system was written to and no role did anything; False when *patience* ran out."""
+        last, since, began = await self._movement(), time.monotonic(), time.monotonic()
         while time.monotonic() - since < seconds:
             if time.monotonic() - began > patience:
                 return False
             await asyncio.sleep(_PAUSE)
-            now = await self.counts()
+            now = await self._movement()
             if now != last:
                 last, since = now, time.monotonic()
         return True
 
+    async def _movement(self) -> tuple[object, ...]:
+        seen = await self.figures()
+        return await self.counts(), seen.events, seen.writes, seen.lag
+
+    async def figures(self) -> Figures:
+        """Return what the roles say now."""
+        return await ask(self._session, self._pages)
+
     @contextlib.asynccontextmanager
-    async def shown(self, out: TextIO, *, quiet: bool) -> AsyncIterator[None]:
-        """Print a line each second while the body runs."""
-        task = None if quiet else asyncio.create_task(self._show(out))
+    async def shown(self, out: TextIO, orders: Callable[[], int], *, quiet: bool) -> AsyncIterator[None]:
+        """Show a line each second while the body runs: in place on a terminal, else one below the other."""
+        task = None if quiet else asyncio.create_task(self._show(out, orders))
         try:
             yield
         finally:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+                out.write("\n" if out.isatty() else "")
 
-    async def _show(self, out: TextIO) -> None:
-        before: dict[str, int] = {}
+    async def _show(self, out: TextIO, orders: Callable[[], int]) -> None:
+        began = at = time.monotonic()
+        before = await self.figures()
         while True:
-            counts = await self.counts()
-            rates = {name: count - before.get(name, 0) for name, count in counts.items()}
-            line = "  ".join(f"{name} {count} (+{rates[name]}/s)" for name, count in counts.items())
-            out.write(f"writes: {line}\n")
-            out.flush()
-            before = counts
             await asyncio.sleep(1)
+            now, after = await self.figures(), time.monotonic()
+            text = line(after - began, orders(), before, now, after - at)
+            width = shutil.get_terminal_size().columns
+            out.write(f"\r{text[: width - 1]}\x1b[K" if out.isatty() else f"{text}\n")
+            out.flush()
+            before, at = now, after
+
+
+def line(seconds: float, orders: int, before: Figures, now: Figures, apart: float) -> str:
+    """Return one moment in one line; rates are over the *apart* seconds since *before*."""
+    parts = [
+        f"{seconds:4.0f} s",
+        f"orders {orders}",
+        f"events {now.events} ({(now.events - before.events) / apart:.0f}/s)",
+        f"writes {now.writes} ({(now.writes - before.writes) / apart:.0f}/s)",
+        f"lag {now.lag}",
+        f"end to end p50 {duration(now.quantile(0.5))} p95 {duration(now.quantile(0.95))}",
+        f"findings {now.findings}",
+    ]
+    rest = {"parked": now.parked, "refused": now.refused, "dead letters": now.dead_letters}
+    return "  ".join([*parts, *(f"{name} {count}" for name, count in rest.items() if count)])
+
+
+def duration(seconds: float | None) -> str:
+    """Return *seconds* as a person reads them, "-" for none."""
+    return "-" if seconds is None else f"{seconds:.1f} s"
+
+
+def summary(orders: int, now: Figures, seconds: float) -> str:
+    """Return what a whole run came to in one line."""
+    ways = f"end to end p50 {duration(now.quantile(0.5))}, p95 {duration(now.quantile(0.95))}"
+    return f"{orders} orders, {now.events} events, {now.writes} writes; {ways}; {seconds:.0f} s"

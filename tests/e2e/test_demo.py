@@ -22,7 +22,11 @@ def _demo(root: Path, kafka: str, *words: str) -> subprocess.CompletedProcess[st
 def test_all_systems_agree_and_leave_what_they_hold(kafka: str, root: Path, tmp_path: Path) -> None:
     done = _demo(root, kafka, "--export", str(tmp_path), "--prefix", "demo-a-")
     assert done.returncode == 0, done.stdout + done.stderr[-2_000:]
-    assert json.loads(done.stdout)["differences"] == []
+    said = json.loads(done.stdout)
+    assert said["differences"] == []
+    assert (said["orders"], said["refused"], said["lag"]) == (18, 0, 0)
+    assert min(said["events"], said["writes"]) >= 18
+    assert 0 < said["p50"] <= said["p95"] < said["seconds"]
     ledger = [json.loads(line) for line in (tmp_path / "ledger-books.jsonl").read_text().splitlines()]
     assert len([row for row in ledger if row["kind"] == "invoice"]) >= 15
     assert len((tmp_path / "orders.jsonl").read_text().splitlines()) == 18

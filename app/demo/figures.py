@@ -1,0 +1,91 @@
+"""What the roles say on /metrics, added up: read over HTTP; nothing of the pipeline is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+_CHANGES = ("crm-changes", "accounting-changes")
+_JOURNEY = "o2c_end_to_end_seconds_bucket"
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The sums over all roles at one moment."""
+
+    events: int = 0
+    """Change events that the streams folded or placed."""
+    writes: int = 0
+    """Confirmed."""
+    refused: int = 0
+    lag: int = 0
+    findings: int = 0
+    parked: int = 0
+    dead_letters: int = 0
+    journeys: Mapping[float, float] = field(default_factory=dict)
+    """Upper bound in seconds -> writes that took no longer from the telling of their change."""
+
+    def quantile(self, share: float) -> float | None:
+        """Return the seconds that *share* of the writes took at most, interpolated as Prometheus does; None of none."""
+        bounds = sorted(self.journeys)
+        total = self.journeys[bounds[-1]] if bounds else 0.0
+        lower = below = 0.0
+        for bound in bounds:
+            count = self.journeys[bound]
+            if total and count >= share * total:
+                if math.isinf(bound):
+                    return lower
+                return lower + (bound - lower) * (share * total - below) / max(count - below, 1e-9)
+            lower, below = bound, count
+        return None
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the figures by name, the median and the 95th percentile in seconds."""
+        counts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "journeys"}
+        return {**counts, "p50": self.quantile(0.5), "p95": self.quantile(0.95)}
+
+
+def figures(samples: Iterable[Sample]) -> Figures:
+    """Return *samples* of any number of roles added up."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    journeys: defaultdict[float, float] = defaultdict(float)
+    for sample in samples:
+        if sample.name == _JOURNEY:
+            journeys[float(sample.labels["le"])] += sample.value
+        elif counted := _counted(sample):
+            sums[counted] += sample.value
+    return Figures(journeys=dict(journeys), **{name: int(value) for name, value in sums.items()})
+
+
+def _counted(sample: Sample) -> str:
+    """Return the figure that *sample* belongs to, "" for none."""
+    labels = sample.labels
+    if sample.name == "o2c_events_total":
+        return "events" if labels["topic"].endswith(_CHANGES) and labels["outcome"] != "forwarded" else ""
+    if sample.name == "o2c_writes_total":
+        return {"confirmed": "writes", "rejected": "refused", "unsupported": "refused"}.get(labels["outcome"], "")
+    gauges = {"o2c_lag": "lag", "o2c_findings": "findings", "o2c_parked": "parked"}
+    return gauges.get(sample.name) or ("dead_letters" if sample.name == "o2c_dead_letters_total" else "")
+
+
+async def ask(session: aiohttp.ClientSession, pages: Iterable[str]) -> Figures:
+    """Return the figures of the roles behind *pages*; one that does not answer adds nothing."""
+    texts = await asyncio.gather(*(_page(session, page) for page in pages))
+    families = [family for text in texts for family in text_string_to_metric_families(text)]
+    return figures(sample for family in families for sample in family.samples)
+
+
+async def _page(session: aiohttp.ClientSession, url: str) -> str:
+    try:
+        async with session.get(f"{url}/metrics", timeout=aiohttp.ClientTimeout(_SECONDS)) as reply:
+            return await reply.text()
+    except (aiohttp.ClientError, TimeoutError):
+        return ""
