@@ -7,15 +7,17 @@ import json
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
 from aiohttp import web
 
 from app.sandbox.faults import Faults, Injector
-from app.sandbox.hooks import Hooks
+from app.sandbox.hooks import Hooks, Join
 from app.sandbox.quota import Bucket, Taken, Window
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ __all__ = ["ActError", "Bucket", "Faults", "Operation", "Sandbox", "Taken", "Win
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Verb = Callable[[dict[str, Any]], Awaitable[dict[str, Any]] | dict[str, Any]]
 LOGGED = 20_000
+"""Vendor calls that the request log keeps; its counters know of all."""
+REMEMBERED = 500_000
+"""Lines of history that are kept; the oldest go first."""
 
 
 class ActError(ValueError):
@@ -63,14 +68,12 @@ def real_time() -> datetime:
 
 def dumps(value: object) -> bytes:
     """Return *value* as compact JSON; Decimals become strings."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_plain).encode()
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, datetime):
-        return value.isoformat()
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
@@ -96,7 +99,10 @@ class Sandbox:
         self.hooks = Hooks(self.sign, self.injector, clock)
         self.log: deque[Entry] = deque(maxlen=LOGGED)
         self.counters: Counter[str] = Counter(total=0, mutating=0)
-        self.history: list[bytes] = []
+        self.history: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._told = 0
+        self._stand = 0
+        self._books: tuple[tuple[int, date], bytes] | None = None
         self._writes_in_flight = 0
         self.verbs: dict[str, Verb] = {}
         self._runner: web.AppRunner | None = None
@@ -140,13 +146,25 @@ class Sandbox:
         """Return the knobs as they are now."""
         return self.injector.faults
 
-    def emit(self, body: bytes, *, topic: str = "", headers: Mapping[str, str] | None = None, key: str = "") -> None:
-        """Send a webhook to everybody who asked for *topic*; webhooks of one *key* keep their order."""
-        self.hooks.push(body, topic=topic, headers=headers, key=key)
+    def emit(
+        self,
+        event: Any,  # noqa: ANN401 - bytes, or what *join* takes
+        *,
+        topic: str = "",
+        headers: Mapping[str, str] | None = None,
+        key: str = "",
+        join: Join | None = None,
+    ) -> None:
+        """Send a webhook to everybody who asked for *topic*; webhooks of one *key* keep their order.
+
+        A platform whose requests carry several events names the function that makes a body of them.
+        """
+        self.hooks.push(event, topic=topic, headers=headers, key=key, join=join)
 
     def remember(self, row: Mapping[str, Any]) -> None:
         """Add *row*, a document as the books show it after a change, to the history."""
         self.history.append(dumps({"at": self.clock(), **row}))
+        self._told += 1
 
     def visible(self, changed_at: datetime) -> bool:
         """Return whether searches and lists already show a change made at *changed_at*."""
@@ -177,7 +195,7 @@ class Sandbox:
 
     async def start(self, port: int = 0) -> str:
         """Serve on the loopback address and return the base URL."""
-        self._runner = web.AppRunner(self.app(), shutdown_timeout=1)
+        self._runner = web.AppRunner(self.app(), shutdown_timeout=1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
@@ -212,6 +230,7 @@ class Sandbox:
             reply, status = await self._answer(request, handler, fault)
         finally:
             self._writes_in_flight -= writes
+            self._stand += operation.mutating
         self._note(request, operation, status, fault)
         return reply
 
@@ -246,7 +265,10 @@ class Sandbox:
 
     async def _later(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         await asyncio.sleep(self.faults.slow_commit_s)
-        return await _handled(handler, request)
+        try:
+            return await _handled(handler, request)
+        finally:
+            self._stand += 1
 
     def _reset(self, request: web.Request) -> web.Response:
         if request.transport is not None:
@@ -304,19 +326,26 @@ class Sandbox:
             return _json(await done if isinstance(done, Awaitable) else done)
         except (KeyError, ValueError) as error:
             return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+        finally:
+            self._stand += 1
 
     async def _get_books(self, _: web.Request) -> web.Response:
-        rows = sorted(self.books(), key=lambda row: (row["kind"], str(row["id"])))
-        return web.Response(body=b"".join(dumps(row) + b"\n" for row in rows), content_type="application/jsonl")
+        """Answer with the books; who polls them while nothing is written costs nothing."""
+        key = (self._stand, self.clock().date())
+        if self._books is None or self._books[0] != key:
+            rows = sorted(self.books(), key=lambda row: (row["kind"], str(row["id"])))
+            self._books = key, b"".join(dumps(row) + b"\n" for row in rows)
+        return web.Response(body=self._books[1], content_type="application/jsonl")
 
     async def _get_remembered(self, request: web.Request) -> web.Response:
-        after = int(request.query.get("after", 0))
-        lines = b"".join(line + b"\n" for line in self.history[after:])
+        """Answer with the lines after the given number of lines; those that were dropped count."""
+        after = int(request.query.get("after", 0)) - (self._told - len(self.history))
+        lines = b"".join(line + b"\n" for line in islice(self.history, max(0, after), None))
         return web.Response(body=lines, content_type="application/jsonl")
 
     async def _get_requests(self, request: web.Request) -> web.Response:
-        last = int(request.query.get("last", LOGGED))
-        rows = [asdict(entry) for entry in self.log][-last:] if last else []
+        last = min(int(request.query.get("last", LOGGED)), len(self.log))
+        rows = [asdict(entry) for entry in islice(self.log, len(self.log) - last, None)]
         counters = {**self.counters, "429": self.counters["429"]}
         return _json({"counters": counters, "in_flight": self._writes_in_flight, "requests": rows})
 

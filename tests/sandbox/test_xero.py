@@ -421,7 +421,7 @@ async def test_every_change_is_told_thinly_and_signed_and_the_handshake_is_check
     finally:
         await runner.cleanup()
     told = [json.loads(body)["events"] for body in received]
-    seen = [(events[0]["eventCategory"], events[0]["eventType"]) for events in told if events]
+    seen = [(event["eventCategory"], event["eventType"]) for events in told for event in events]
     assert seen == [("CONTACT", "CREATE"), ("INVOICE", "CREATE"), ("INVOICE", "UPDATE"), ("CREDITNOTE", "CREATE")]
     assert b'"firstEventSequence": 1,' in received[2]
     hints = [hint for body in received for hint in source.hints(Hook(body=body))]

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -244,10 +244,17 @@ class QuickbooksOnlineSandbox(Sandbox):
                 self.remember(row)
             if change.entity in {"TaxCode", "TaxRate"}:
                 continue
-            body = self._cloud_event(change) if self.cloud_events else self._legacy(change)
-            self.emit(body, topic=change.entity)
+            if self.cloud_events:
+                self.emit(self._cloud_event(change), topic=change.entity, join=_ENCODER.encode)
+            else:
+                self.emit(self._legacy(change), topic=change.entity, join=self._notified)
 
-    def _legacy(self, change: Change) -> bytes:
+    def _notified(self, entities: Sequence[Record]) -> bytes:
+        """Return a delivery in the older form: one realm and its changed entities."""
+        change = {"realmId": self.account, "dataChangeEvent": {"entities": entities}}
+        return _ENCODER.encode({"eventNotifications": [change]})
+
+    def _legacy(self, change: Change) -> Record:
         entity = {
             "name": change.entity,
             "id": change.id,
@@ -256,14 +263,12 @@ class QuickbooksOnlineSandbox(Sandbox):
         }
         if change.deleted_id:
             entity["deletedId"] = change.deleted_id
-        return _ENCODER.encode(
-            {"eventNotifications": [{"realmId": self.account, "dataChangeEvent": {"entities": [entity]}}]}
-        )
+        return entity
 
-    def _cloud_event(self, change: Change) -> bytes:
+    def _cloud_event(self, change: Change) -> Record:
         name = f"{self.account}/{change.entity}/{change.id}/{change.operation}/{change.at.isoformat()}"
         moment = f"{change.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z"
-        event = {
+        return {
             "specversion": "1.0",
             "id": str(uuid5(_SPACE, name)),
             "source": "intuit.c2FuZGJveA==",
@@ -274,7 +279,6 @@ class QuickbooksOnlineSandbox(Sandbox):
             "intuitaccountid": self.account,
             "data": {},
         }
-        return _ENCODER.encode([event])
 
     def _acts(self) -> dict[str, Verb]:
         acts = Acts(self.company)

@@ -183,7 +183,7 @@ class Desk:
     async def intent_to_receive(self, asked: Row) -> Row:
         """Send every target the handshake, rightly signed and with one character wrong; return the statuses."""
         del asked
-        body = self._sandbox.delivery([], 0)
+        body = self._sandbox.delivery([])
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             answers = await asyncio.gather(
                 *[

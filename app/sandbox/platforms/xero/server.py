@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import InvalidOperation
 from typing import Any, ClassVar, Protocol
@@ -66,11 +66,11 @@ class XeroSandbox(Sandbox):
         status = self.books_of.status(row) if category == "CREDITNOTE" else ""
         event = thin.event(self.account, category, kind, row, status, self.clock())
         self._sequence += 1
-        self.emit(self.delivery([event], self._sequence), topic=category)
+        self.emit((self._sequence, event), topic=category, join=self.delivery)
 
-    def delivery(self, events: list[Row], number: int) -> bytes:
-        """Return the bytes of a delivery."""
-        return thin.delivery(events, number, self.random)
+    def delivery(self, events: Sequence[thin.Numbered]) -> bytes:
+        """Return the bytes of a delivery; without events it is an intent to receive."""
+        return thin.delivery(events, self.random)
 
     # ----------------------------------------------------------------------------------------------- routing
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from random import Random
 
 from app.sandbox.platforms.xero.render import Row
 
+Numbered = tuple[int, Row]
+"""An event and its place in the app's sequence."""
 _RESOURCES = {
     "INVOICE": ("Invoices", "InvoiceID"),
     "CREDITNOTE": ("CreditNotes", "CreditNoteID"),
@@ -31,10 +34,15 @@ def event(tenant: str, category: str, kind: str, row: Row, status: str, now: dat
     return {**told, "data": {"Type": row["Type"], "Status": status}} if category == "CREDITNOTE" else told
 
 
-def delivery(events: list[Row], number: int, random: Random) -> bytes:
-    """Return the bytes of a delivery, spaced so that a receiver must not normalise them before it checks."""
+def delivery(events: Sequence[Numbered], random: Random) -> bytes:
+    """Return the bytes of a delivery, spaced so that a receiver must not normalise them before it checks.
+
+    *events* come with their numbers; a number that no delivery names was lost on the way.
+    """
     entropy = "".join(random.choices(_LETTERS, k=20))
-    text = json.dumps(events, separators=(",", ":"))
+    numbers = [number for number, _ in events] or [0]
+    text = json.dumps([event for _, event in events], separators=(",", ":"))
+    first, last = min(numbers), max(numbers)
     return (
-        f'{{"events":{text},"firstEventSequence": {number},"lastEventSequence": {number}, "entropy": "{entropy}"}}'
+        f'{{"events":{text},"firstEventSequence": {first},"lastEventSequence": {last}, "entropy": "{entropy}"}}'
     ).encode()
