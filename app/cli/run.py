@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.worker:
         settings = settings.model_copy(update={"worker": args.worker})
     configure_logs(as_json=args.json or not sys.stderr.isatty())
+    structlog.contextvars.bind_contextvars(role=args.role, worker=settings.worker)
     if args.role == "all":
         return asyncio.run(Supervisor(args.config).run())
     module = importlib.import_module(f"app.roles.{args.role}")
@@ -49,18 +51,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configure_logs(*, as_json: bool) -> None:
-    """Write structured logs to standard error."""
+    """Write structured logs to standard error, warnings of libraries included."""
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(processors=[*shared, renderer], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    theirs = logging.StreamHandler(sys.stderr)
+    theirs.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
     )
+    logging.basicConfig(handlers=[theirs], level=logging.WARNING, force=True)
 
 
 class Supervisor:
