@@ -70,6 +70,7 @@ class HostThread(driver.AIOKafkaConsumerThread):
 
     app: HostApp
     heard = 0.0
+    _fetching: asyncio.Future[Any] | None = None
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -89,6 +90,26 @@ class HostThread(driver.AIOKafkaConsumerThread):
             return alive
 
         coordinator._do_heartbeat = heartbeat  # noqa: SLF001  same
+
+    async def _fetch_records(self, consumer: AIOKafkaConsumer, *given: Any, **named: Any) -> Any:  # noqa: ANN401  Faust's signature
+        """Fetch under one assignment alone.
+
+        A fetch of aiokafka that waits while the group rebalances goes on with the next assignment: it would take its
+        first records, move its positions past them, and hand them to a loop that has to drop them.
+        """
+        self._fetching = asyncio.ensure_future(super()._fetch_records(consumer, *given, **named))
+        await asyncio.wait([self._fetching])
+        return {} if self._fetching.cancelled() else self._fetching.result()
+
+    def forget_fetch(self) -> None:
+        """End a fetch under way, which loses nothing: it takes records only in the moment when it returns."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """End a fetch that began after the revocation and before the flow was stopped; then go on as Faust does."""
+        self.forget_fetch()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def stay(self) -> None:
         """Count as polling while there is no room or recovery runs; being stuck is for the health probe to see."""
@@ -249,6 +270,7 @@ class HostApp(faust.App):
     def on_rebalance_start(self) -> None:
         """Invalidate fetches under way; called in the consumer's thread, before anything else."""
         self.turn += 1
+        self.thread.forget_fetch()
         super().on_rebalance_start()
 
     def on_rebalance_return(self) -> None:

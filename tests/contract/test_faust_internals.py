@@ -12,6 +12,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -40,6 +41,11 @@ def test_the_versions_are_those_the_engine_was_written_for() -> None:
         (driver.AIOKafkaConsumerThread._create_worker_consumer, ["self", "transport"]),
         (driver.AIOKafkaConsumerThread.on_start, ["self"]),
         (driver.AIOKafkaConsumerThread._ensure_consumer, ["self"]),
+        (
+            driver.AIOKafkaConsumerThread._fetch_records,
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
+        (base.ConsumerThread.on_partitions_assigned, ["self", "assigned", "generation_id"]),
         (driver.Consumer._new_consumer_thread, ["self"]),
         (base.Consumer._drain_messages, ["self", "fetcher"]),
         (base.Consumer.commit, ["self", "topics", "start_new_transaction"]),
@@ -94,6 +100,14 @@ def test_a_rebalance_tells_the_app_first_then_revokes_waits_and_assigns() -> Non
     assert "self._consumer_wait_empty" in revoked
     assert "self.tables.on_rebalance" in assigned
     assert "self.app.on_rebalance_return()" in inspect.getsource(base.Consumer.on_partitions_assigned)
+
+
+def test_a_fetch_takes_records_only_when_it_returns_so_that_ending_it_loses_none() -> None:
+    fetched = inspect.getsource(Fetcher.fetched_records)
+    taking, waiting = fetched.split("if drained or not timeout:")
+    assert "await self._subscriptions.wait_for_assignment()" in taking.split("drained = {}")[0]
+    assert "await" not in taking.split("drained = {}")[1]
+    assert waiting.count("await") == 1
 
 
 def test_the_fetcher_runs_the_drain_loop_and_the_commit_timer_calls_commit() -> None:

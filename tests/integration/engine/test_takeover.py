@@ -15,6 +15,7 @@ from tests.integration.engine.cluster import PARTITIONS, Cluster, Process, event
 from tests.integration.engine.worker_main import SetFold
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
@@ -59,6 +60,28 @@ async def test_two_workers_share_the_partitions_and_survive_each_others_sigkill(
     await eventually(cluster.drained, 90)
     assert [await worker.terminate() for worker in workers.values()] == [0, 0]
     assert await final_states(cluster) == expected(total, keys)
+
+
+async def test_workers_that_come_and_go_while_events_trickle_in_lose_none(cluster: Cluster) -> None:
+    """A fetch that waits while the group rebalances must not take the first records of the next assignment."""
+    keys, sent = 50, 0
+
+    async def trickle(until: Callable[[], bool]) -> None:
+        nonlocal sent
+        async with asyncio.timeout(60):
+            while not until():
+                await cluster.produce(history(sent + 10, keys, sent))
+                sent += 10
+
+    async with cluster.worker(set_fold(cluster), "w1") as running:
+        await trickle(lambda: running.ready().ok)
+        for _ in range(2):
+            other = await Process.start(cluster, "w2")
+            await trickle(lambda: _owned(running) == PARTITIONS // 2)
+            assert await other.terminate() == 0
+            await trickle(lambda: _owned(running) == PARTITIONS)
+        await eventually(cluster.drained)
+    assert await final_states(cluster) == expected(sent, keys)
 
 
 async def test_both_workers_own_partitions_once_the_group_has_settled(cluster: Cluster) -> None:
@@ -158,7 +181,7 @@ async def test_a_late_record_of_an_older_epoch_is_repaired_by_the_owner_and_igno
     cluster: Cluster,
 ) -> None:
     fold = set_fold(cluster)
-    await cluster.produce([("in-a", b"k", event(n)) for n in range(3)], partition=0)
+    await cluster.produce([("in-a", b"k", event(n)) for n in range(2)], partition=0)
     async with cluster.worker(fold, "w0"):
         await eventually(cluster.drained)
     async with cluster.worker(fold, tail_check_interval=0.5):
@@ -174,7 +197,7 @@ async def test_a_late_record_of_an_older_epoch_is_repaired_by_the_owner_and_igno
 
 async def test_recovery_keeps_the_higher_epoch_even_when_nobody_repaired(cluster: Cluster) -> None:
     fold = set_fold(cluster)
-    await cluster.produce([("in-a", b"k", event(n)) for n in range(3)], partition=0)
+    await cluster.produce([("in-a", b"k", event(n)) for n in range(2)], partition=0)
     for worker in ("w0", "w1"):
         async with cluster.worker(fold, worker):
             await cluster.produce([("in-a", b"k", event(3 if worker == "w0" else 4))], partition=0)
