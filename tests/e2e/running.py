@@ -1,0 +1,332 @@
+"""The whole pipeline running: real Kafka, one process per role, five sandbox systems over HTTP, signed webhooks.
+
+Tests act as people do (through the sandboxes' own doors) and look where people look (books, order states). That nothing
+more happens is only claimed after the pipeline has read everything: see `Running.silent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.config.model import Settings
+from app.core import topics
+from app.demo.stack import SYSTEMS, Stack, config
+from app.demo.verdict import order_key
+from app.sandbox.__main__ import find
+from app.sandbox.base import Sandbox
+from schemas.order_state import PublicOrder
+
+PATIENCE = 90.0
+"""Seconds to wait for something to happen: a busy machine is slow, not wrong."""
+QUIET = 10.0
+"""Seconds without a write that count as silence; every connection is swept twice in it."""
+SWEEP = 5
+SYSTEM = {system.connection: system for system in SYSTEMS}
+_PAUSE = 0.1
+_READERS = {
+    "o2c-streams": (
+        topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.LINKS, topics.RESULTS,
+    ),
+    "o2c-connectors": (topics.COMMANDS, topics.HINTS),
+}  # fmt: skip
+_DECODER = msgspec.json.Decoder(PublicOrder)
+Row = dict[str, Any]
+Offsets = dict[TopicPartition, int]
+
+FLOWS = """\
+[[tenant.flows]]
+name = "shop-orders"
+key_giver = "shop"
+mode = "live"
+orphan = "create_order"
+{targets}
+[[tenant.flows]]
+name = "deals"
+key_giver = "crm"
+mode = "live"
+{targets}
+"""
+_TARGETS = {
+    "shop": "order = true",
+    "crm": "order = true",
+    "books": 'document = "invoice"',
+    "qbo": 'document = "invoice"',
+    "pay": 'document = "invoice"',
+}
+
+
+def flows() -> str:
+    """Return flows in which an order of the shop, of the CRM or of nobody is linked in all five systems."""
+    targets = "".join(f'[[tenant.flows.targets]]\nconnection = "{name}"\n{how}\n' for name, how in _TARGETS.items())
+    return FLOWS.format(targets=targets)
+
+
+@dataclass
+class Running:
+    """A started pipeline and what a test needs to act on it and to watch it."""
+
+    stack: Stack
+    settings: Settings
+    session: aiohttp.ClientSession
+    sandboxes: dict[str, Sandbox]
+    consumer: AIOKafkaConsumer
+    """Of order-states alone: assigned, in no group."""
+    admin: AIOKafkaAdminClient
+    hooks: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    """Connection -> every webhook it emitted, ready to be sent again."""
+    states: dict[str, PublicOrder] = field(default_factory=dict)
+    acts: int = 0
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    async def act(self, system: str, verb: str, **asked: Any) -> Row:
+        """Do in *system* what a person does there."""
+        async with self.session.post(f"{self.stack.urls[system]}/_sandbox/act/{verb}", json=asked) as reply:
+            answer: Row = await reply.json()
+            assert reply.status == 200, f"{system} {verb}: {answer}"
+            return answer
+
+    def name(self, prefix: str) -> str:
+        """Return an order number that nobody used."""
+        self.acts += 1
+        return f"{prefix}-{self.acts:03d}"
+
+    def key(self, system: str, type_: str, id_: str) -> str:
+        """Return the order key that an object of *system* gives."""
+        return order_key("demo", system, SYSTEM[system].account, type_, id_)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def books(self, system: str) -> list[Row]:
+        """Return what *system* really holds."""
+        return sorted(self.sandboxes[system].books(), key=lambda row: (row["kind"], str(row["id"])))
+
+    def of(self, system: str, key: str, *kinds: str) -> list[Row]:
+        """Return the rows of *kinds* that belong to the order *key* in *system*: by mark, or by what they hang on."""
+        rows = self.books(system)
+        own = {one.id.rpartition("/")[2] for one in self.order(key).shown if one.connection == system}
+        heads = {str(row["id"]) for row in rows if _marked(row, key) or str(row["id"]).rpartition("/")[2] in own}
+        found = [row for row in rows if {str(row.get("invoice_id")), str(row.get("order_id")), str(row["id"])} & heads]
+        return [row for row in found if row["kind"] in kinds]
+
+    def one(self, system: str, key: str, kind: str) -> Row:
+        """Return the single row of *kind* that *system* holds of the order."""
+        rows = self.of(system, key, kind)
+        assert len(rows) == 1, f"{system} holds {len(rows)} {kind} of {key}: {rows}"
+        return rows[0]
+
+    def order(self, key: str) -> PublicOrder:
+        """Return the newest public state of an order; an empty one while there is none."""
+        return self.states.get(key) or PublicOrder(key=key, tenant="demo")
+
+    def writes(self) -> dict[str, int]:
+        """Return how many changing calls each system has had."""
+        return {name: sandbox.counters["mutating"] for name, sandbox in self.sandboxes.items()}
+
+    def since(self, before: Mapping[str, int]) -> dict[str, int]:
+        """Return the changing calls since *before*, without the systems that had none."""
+        return {name: count - before[name] for name, count in self.writes().items() if count != before[name]}
+
+    def last_writes(self, before: Mapping[str, int]) -> dict[str, list[str]]:
+        """Return the operations since *before*, for the message of a failed test."""
+        found = {}
+        for name, count in self.since(before).items():
+            entries = [entry for entry in self.sandboxes[name].log if entry.mutating]
+            found[name] = [f"{entry.method} {entry.operation} {entry.status}" for entry in entries[-count:]]
+        return found
+
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    async def until(self, true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> float:
+        """Wait until *true* holds and return the seconds it took; an AssertionError says what was waited for."""
+        began = time.monotonic()
+        why = ""
+        while time.monotonic() - began < seconds:
+            try:
+                if true():
+                    return time.monotonic() - began
+            except AssertionError as error:
+                why = str(error)
+            await asyncio.sleep(_PAUSE)
+            self._alive()
+        raise AssertionError(f"not within {seconds:.0f} s: {what}. {why}")
+
+    def _alive(self) -> None:
+        if dead := self.stack.dead():
+            raise AssertionError(f"{dead[0].name} ended: {dead[0].log.read_text()[-2_000:]}")
+
+    async def ends(self, names: Iterable[str]) -> Offsets:
+        """Return the end offset of every partition of the topics *names*."""
+        prefix, count = self.settings.topics.prefix, self.settings.kafka.partitions
+        found: Offsets = await self.consumer.end_offsets(
+            [TopicPartition(prefix + name, part) for name in names for part in range(count)]
+        )
+        return found
+
+    async def lag(self) -> int:
+        """Return how many records of any topic a role has not finished with, and webhooks nobody has taken."""
+        waiting = sum(sandbox.hooks.pending for sandbox in self.sandboxes.values())
+        for group, names in _READERS.items():
+            ends = await self.ends(names)
+            done = await self.admin.list_consumer_group_offsets(self.settings.topics.prefix + group)
+            waiting += sum(end - max(0, done[place].offset if place in done else 0) for place, end in ends.items())
+        return waiting
+
+    async def caught_up(self, seconds: float = PATIENCE) -> None:
+        """Wait until every webhook was taken and every record was finished with, committed by its role's group."""
+        began = time.monotonic()
+        while (left := await self.lag()) and time.monotonic() - began < seconds:
+            await asyncio.sleep(_PAUSE)
+            self._alive()
+        assert left == 0, f"{left} records were not read within {seconds:.0f} s"
+
+    async def silent(self, seconds: float = QUIET) -> dict[str, int]:
+        """Wait for silence and return the writes until then: caught up, then *seconds* without a write, still caught up.
+
+        A write, a command or a record that comes in between begins the wait anew, so that lateness is never silence.
+        """
+        began = time.monotonic()
+        while time.monotonic() - began < 4 * PATIENCE:
+            await self.caught_up()
+            before, commands = self.writes(), await self.ends([topics.COMMANDS, topics.RESULTS])
+            if await self._held(before, seconds):
+                await self.caught_up()
+                if (self.writes(), await self.ends([topics.COMMANDS, topics.RESULTS])) == (before, commands):
+                    return before
+        raise AssertionError("the pipeline never fell silent")
+
+    async def _held(self, before: Mapping[str, int], seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            await asyncio.sleep(_PAUSE)
+            self._alive()
+            if self.writes() != before:
+                return False
+        return True
+
+    async def follow(self) -> None:
+        """Keep `states` up to date until cancelled."""
+        async for record in self.consumer:
+            key = record.key.decode()
+            if record.value is None:
+                self.states.pop(key, None)
+            else:
+                self.states[key] = _DECODER.decode(record.value)
+
+
+def _marked(row: Mapping[str, Any], key: str) -> bool:
+    return f"o2c1:{key}:" in str(row.get("mark") or "")
+
+
+# -- starting ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def running(
+    bootstrap: str, folder: Path, prefix: str, *, webhooks: bool = True, sweep: float = SWEEP, flow: str = ""
+) -> AsyncIterator[Running]:
+    """Start everything and stop it: with or without webhooks, swept every *sweep* seconds."""
+    async with contextlib.AsyncExitStack() as stack:
+        pipeline = Stack(folder)
+        stack.push_async_callback(pipeline.stop)
+        sandboxes = {}
+        for system in SYSTEMS:
+            sandbox = sandboxes[system.connection] = find(system.platform)(system.account, quota_scale=50.0)
+            pipeline.urls[system.connection] = await sandbox.start()
+            stack.push_async_callback(sandbox.stop)
+        hooks = {name: _recorded(sandbox) for name, sandbox in sandboxes.items()}
+        settings = load(_written(pipeline, bootstrap, prefix, sweep, flow or flows()), os.environ)
+        await apply_topics(settings)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        consumer = await _states(stack, settings)
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        for role in ("streams", "connectors", "gateway"):
+            await pipeline.start_role(role, folder / "o2c.toml", f"{role}-1")
+        there = Running(pipeline, settings, session, sandboxes, consumer, admin, hooks)
+        following = asyncio.create_task(there.follow())
+        stack.push_async_callback(_ended, following)
+        await _ready(there)
+        if webhooks:
+            await pipeline.subscribe(session, settings.gateway.public_url)
+        yield there
+
+
+def _recorded(sandbox: Sandbox) -> list[Callable[[], None]]:
+    """Remember every webhook of *sandbox*, ready to be signed and sent once more."""
+    sent: list[Callable[[], None]] = []
+    push = sandbox.hooks.push
+
+    def recording(body: bytes, **how: Any) -> None:
+        sent.append(lambda: push(body, **how))
+        push(body, **how)
+
+    sandbox.hooks.push = recording  # type: ignore[method-assign]
+    return sent
+
+
+def _written(pipeline: Stack, bootstrap: str, prefix: str, sweep: float, flow: str) -> Path:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    text = config(pipeline.urls, bootstrap, port, 50.0, prefix).partition("[[tenant.flows]]")[0]
+    path = pipeline.folder / "o2c.toml"
+    path.write_text(re.sub(r"sweep_seconds = \S+", f"sweep_seconds = {sweep}", text) + flow, encoding="utf-8")
+    return path
+
+
+async def _states(stack: contextlib.AsyncExitStack, settings: Settings) -> AIOKafkaConsumer:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    stack.push_async_callback(consumer.stop)
+    topic = settings.topics.prefix + topics.ORDER_STATES
+    consumer.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
+    return consumer
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _ready(there: Running) -> None:
+    """Wait for the gateway, and until both other roles have committed: then they read what comes."""
+
+    async def answers() -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with there.session.get(f"{there.settings.gateway.public_url}/health/ready") as reply:
+                return reply.status == 200
+        return False
+
+    await _when(answers, there)
+
+
+async def _when(true: Callable[[], Awaitable[bool]], there: Running) -> None:
+    began = time.monotonic()
+    while not await true():
+        assert time.monotonic() - began < PATIENCE, "the gateway did not become ready"
+        await asyncio.sleep(_PAUSE)
+        there._alive()
+
+
+def plain(rows: Iterable[Row]) -> str:
+    """Return rows as text, for messages."""
+    return "\n".join(json.dumps(row, default=str) for row in rows)
