@@ -1,6 +1,6 @@
 """The `o2c` command line: one file per command, found by where it lives.
 
-Exit codes: 0 done, 1 it went wrong, 2 usage or configuration.
+Exit codes: 0 done, 1 it went wrong, 2 usage or configuration, 130 interrupted; each command's help says what they mean.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from app.core.errors import ConfigError, O2CError
 
-__all__ = ["main"]
+__all__ = ["main", "new_parser"]
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; an error of ours is one sentence on standard error."""
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line with every command that lives here."""
     parser = argparse.ArgumentParser(
         prog="o2c",
         description="Orders, invoices, payments, credits and shipments, the same in every system.",
@@ -26,15 +26,29 @@ def main(words: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in sorted(found.name for found in pkgutil.iter_modules(__path__)):
         importlib.import_module(f"{__name__}.{module}").register(subparsers)
-    args = parser.parse_args(words)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error is one sentence on standard error, with what to do."""
+    args = new_parser().parse_args(words)
     try:
         code: int = args.run(args)
     except ConfigError as error:
         sys.stderr.write(f"o2c: {error}\n")
         return 2
-    except (O2CError, OSError) as error:
+    except O2CError as error:
         sys.stderr.write(f"o2c: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"o2c: {_sentence(error)}\n")
         return 1
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _sentence(error: OSError) -> str:
+    if error.filename:
+        return f"{error.filename} cannot be used ({error.strerror}); correct the path or its permissions."
+    return f"{str(error).rstrip('.')}; look whether the other side runs, then try again."

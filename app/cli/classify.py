@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from app import platforms
+from app.cli.parse import read_headers
 from app.core.errors import O2CError, RateLimited, RetryableError, UncertainError
 from app.core.talk import Response
 from schemas.connection import Connection
@@ -21,7 +22,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "classify",
         help="tell which error class a reply means",
         epilog=f"example: {EXAMPLE}",
-        description="Prints the error class and whether it is retried. Exit: 0 always when the reply could be read.",
+        description="Prints the error class and whether it is retried. Exit: 0 when the reply could be read, "
+        "1 otherwise, 2 there is no such platform.",
     )
     parser.add_argument("--platform", required=True, help="platform, for example xero")
     parser.add_argument("--status", required=True, type=int, help="HTTP status of the reply")
@@ -35,10 +37,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Print the verdict."""
     body = sys.stdin.buffer.read() if str(args.body) == "-" else args.body.read_bytes()
-    headers = json.loads(args.headers.read_text(encoding="utf-8")) if args.headers else {}
-    response = Response(
-        status=args.status, headers={name.lower(): str(value) for name, value in headers.items()}, body=body
-    )
+    response = Response(status=args.status, headers=read_headers(args.headers), body=body)
     connection = Connection(name=args.platform, tenant="local", platform=args.platform, account="unknown")
     error = platforms.load(args.platform).sink(connection).classify(response, mutating=not args.read)
     verdict = describe(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     key.write_text(secrets.token_urlsafe(32) + "\n", encoding="utf-8")
     key.chmod(0o600)
     if args.json:
-        sys.stdout.write(f'{{"written": ["{args.output}", "{key}"]}}\n')
+        sys.stdout.write(json.dumps({"written": [str(args.output), str(key)]}) + "\n")
     else:
         sys.stdout.write(f"Wrote {args.output} and {key}. Fill in the accounts, then run `o2c check`.\n")
     return 0

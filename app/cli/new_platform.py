@@ -115,7 +115,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Write the files; ConfigError rather than overwrite one."""
     if not _SLUG.match(args.slug):
-        raise ConfigError(f"{args.slug!r} is no platform name: use lower case letters, digits and underscores.")
+        raise ConfigError(f"{args.slug!r} is no platform name; use lower case letters, digits and underscores.")
     title = args.slug.replace("_", " ").title()
     words = {"slug": args.slug, "title": title, "name": title.replace(" ", "")}
     files = {args.root / path.format(**words): text.format(**words) for path, text in _FILES.items()}

@@ -26,7 +26,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "parse",
         help="show what a webhook body or an API record becomes",
         epilog=f"example: {EXAMPLE}",
-        description="Prints one JSON line per change event or hint, each with `kind`. Exit: 0 parsed, 1 unreadable.",
+        description="Prints one JSON line per change event or hint, each with `kind`. Exit: 0 parsed, 1 unreadable, "
+        "2 there is no such platform.",
     )
     parser.add_argument("--platform", required=True, help="platform, for example xero")
     parser.add_argument("--headers", type=Path, help="JSON file with the delivery's headers")
@@ -42,7 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Print the events and hints; DecodeError when the bytes are unreadable."""
     body = sys.stdin.buffer.read() if str(args.body) == "-" else args.body.read_bytes()
-    hook = Hook(url=args.url, headers=_headers(args.headers), body=body)
+    hook = Hook(url=args.url, headers=read_headers(args.headers), body=body)
     source_type = platforms.load(args.platform).source
     for source in _sources(source_type, args, hook):
         for kind, value in _found(source, args.type, hook):
@@ -51,10 +52,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _headers(path: Path | None) -> dict[str, str]:
+def read_headers(path: Path | None) -> dict[str, str]:
+    """Return the headers in a JSON file, names in lower case; DecodeError when it holds none."""
     if path is None:
         return {}
-    return {name.lower(): str(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DecodeError(f'{path} holds no headers; write them as {{"name": "value"}}.')
+    return {name.lower(): str(value) for name, value in found.items()}
 
 
 def _sources(kind: type[Source], args: argparse.Namespace, hook: Hook) -> list[Source]:
@@ -77,5 +85,5 @@ def record(body: bytes) -> Any:  # noqa: ANN401 - an API record is any JSON
     try:
         return json.loads(body, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        message = f"The body is not JSON: {error}."
+        message = f"The body is not JSON ({error}); give the bytes as the platform sent them."
         raise DecodeError(message) from error

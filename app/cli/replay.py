@@ -31,7 +31,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="publish recorded change events again",
         epilog=f"example: {EXAMPLE}",
         description="Publishes one change event per JSON line (as `o2c parse` prints them; hints are passed over). "
-        "Harmless to repeat: what is known changes nothing. Exit: 0 all acknowledged, 1 a line is unreadable.",
+        "Harmless to repeat: what is known changes nothing. Exit: 0 all acknowledged, 1 a line is unreadable, "
+        "2 configuration, or Kafka does not answer.",
     )
     parser.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
     parser.add_argument("--json", action="store_true", help="print the count as JSON")
@@ -87,7 +88,7 @@ def _event(line: bytes, path: Path, number: int) -> ChangeEvent | None:
             return None
         return _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DecodeError(f"{path}:{number}: not a change event ({error}).") from error
+        raise DecodeError(f"{path}:{number}: not a change event ({error}); correct the line.") from error
 
 
 class _Kind(msgspec.Struct):
