@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,8 +25,8 @@ _DEAD = frozenset(("void", "cancelled"))
 _MONEY_STARTED = frozenset(("confirmed", "uncertain", None))
 
 
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """One target with everything that decides what it should show."""
+class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One target with everything that decides what it should show; what is derived from it is derived once."""
 
     state: OrderState
     derived: Derived
@@ -35,7 +36,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     replaced: int = 0
     """How many documents were replaced by a later one."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Return the connection's name."""
         return self.connection.name
@@ -54,20 +55,20 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         record = self.record(key)
         return None if record is None else record.bound
 
-    @property
+    @cached_property
     def own(self) -> bool:
         """Tell whether this system gave the order its key."""
         giver = self.derived.giver
         return giver.object.connection == self.name and isinstance(giver.facts, Order)
 
-    @property
+    @cached_property
     def order_ref(self) -> ObjectRef | None:
         """Return the order's object in this system: the key-giver's own, or our copy."""
         if self.own:
             return self.derived.giver.object
         return self.bound(write_key(self.name, "order"))
 
-    @property
+    @cached_property
     def document_key(self) -> str:
         """Return the write record of the newest document that bills the order here."""
         return self.document_at(self.replaced)
@@ -76,12 +77,12 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         """Return the write record of the document that replaced *number* others."""
         return _document_at(self.name, number)
 
-    @property
+    @cached_property
     def document(self) -> ObjectRef | None:
         """Return the document that bills the order here: ours, else one that a person made and that is adopted."""
         return self.bound(self.document_key) or self.adopted
 
-    @property
+    @cached_property
     def adopted(self) -> ObjectRef | None:
         """Return a living document that a person made here for the order; a second one is never written beside it."""
         if self.bound(self.document_at(0)) is not None:
@@ -93,7 +94,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         here = look.object.connection == self.name and look.object.account == self.connection.account
         return here and isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
 
-    @property
+    @cached_property
     def paid_by_itself(self) -> bool:
         """Tell whether the document here is a sales receipt: it is its own payment, and none may be put on it."""
         ref = self.document
@@ -102,14 +103,14 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
             return look.facts.document == "sales_receipt"
         return self.target.document == "sales_receipt"
 
-    @property
+    @cached_property
     def ended(self) -> bool:
         """Tell whether the document was deleted or voided there: then nothing is hung on it, nor is it made anew."""
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)
         return look is not None and (is_gone(look) or (isinstance(look.facts, Invoice) and look.facts.status in _DEAD))
 
-    @property
+    @cached_property
     def frozen(self) -> bool:
         """Tell whether the document may not change its amounts: money or a credit hangs on it, or the order ended."""
         hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
@@ -118,7 +119,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         )
         return started or self._paid_there or self.derived.cancelled
 
-    @property
+    @cached_property
     def _paid_there(self) -> bool:
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)
