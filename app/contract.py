@@ -84,8 +84,18 @@ def asyncapi() -> dict[str, Any]:
             "publishAccountingChange": _operation("receive", "accountingChanges"),
             "orderStateChanged": _operation("send", "orderStates"),
         },
-        "components": {"messages": messages, "schemas": components},
+        "components": {"messages": messages, "schemas": _named(components)},
     }
+
+
+def _named(schema_: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a schema whose discriminators are property names, as AsyncAPI wants them: msgspec writes OpenAPI's."""
+    if isinstance(schema_, dict):
+        return {
+            name: value["propertyName"] if name == "discriminator" and "propertyName" in value else _named(value)
+            for name, value in schema_.items()
+        }
+    return [_named(item) for item in schema_] if isinstance(schema_, list) else schema_
 
 
 def _channel(address: str, names: list[str], title: str) -> dict[str, Any]:
