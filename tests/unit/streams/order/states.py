@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from schemas.facts import Facts
+from schemas.flow import Target
 from schemas.refs import ObjectRef, mark_of
 from schemas.state import Observation, OrderState, WriteRecord
-from tests.unit.streams.order.sample import KEY
+from streams.order.derive import derive
+from streams.order.merge import observation
+from streams.order.plan.desk import Desk, replaced
+from tests.unit.streams.order.sample import CONNECTIONS, FLOW, KEY, PLATFORMS, WORLD, order
 
 OTHER_ORDER = "f" * 32
 WRITE = "b" * 32
@@ -39,3 +45,33 @@ def state(*parts: Observation | WriteRecord, **changes: Any) -> OrderState:
 
 def mark(order: str = KEY, write: str = WRITE) -> str:
     return mark_of(order, write)
+
+
+def giver(**changes: Any) -> Observation:
+    """Return the shop's order of 24.00 EUR as it was seen."""
+    return observation(order(**changes).event)
+
+
+def desk(
+    *parts: Observation | WriteRecord,
+    target: Target | None = None,
+    flow: dict[str, Any] | None = None,
+    platform: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Desk:
+    """Return one target of the shop's order; *facts* change the order, the other dictionaries what their names say."""
+    known = state(giver(**(facts or {})), *parts, **changes)
+    target = target or Target(connection="books", document="invoice")
+    plans = msgspec.structs.replace(FLOW, **{"targets": (target,), **(flow or {})})
+    derived = derive(known, msgspec.structs.replace(WORLD, facts=msgspec.structs.replace(WORLD.facts, flows=(plans,))))
+    assert derived is not None
+    connection = CONNECTIONS[target.connection]
+    return Desk(
+        state=known,
+        derived=derived,
+        target=target,
+        connection=connection,
+        platform=msgspec.structs.replace(PLATFORMS[connection.platform], **(platform or {})),
+        replaced=replaced(known, connection.name),
+    )
