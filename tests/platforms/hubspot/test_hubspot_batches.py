@@ -15,6 +15,7 @@ from msgspec import structs
 
 from app.core.errors import ConflictError, RejectedError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
+from app.sandbox.platforms.hubspot import model
 from schemas.commands import Command
 from schemas.facts import Credit, Line, Party, Shipment
 from sinks.base import Written
@@ -166,6 +167,26 @@ async def test_order_objects_go_together_as_well(word: str, open_desk: Any) -> N
     assert {one.facts.stage for one in written} == {alone.facts.stage}
 
 
+async def test_what_people_did_to_an_order_since_an_earlier_try_is_shown_and_stays(open_desk: Any) -> None:
+    desk = await open_desk()
+    commands = _orders(3)
+    made = await _write(desk, commands[:2])
+    portal = desk.sandbox.portal
+    deal = portal.records["deals"][made[0].id]
+    eve = portal.create(model.BY_NAME["contacts"], {"email": "eve@example.com"}, "CRM_UI")
+    extra = portal.create(model.BY_NAME["line_items"], {"name": "Gift", "quantity": "1", "price": "1.00"}, "CRM_UI")
+    portal.link(deal, portal.records["contacts"][made[0].facts.customer.id], "CRM_UI", removed=True)
+    portal.link(deal, eve, "CRM_UI")
+    portal.link(deal, extra, "CRM_UI")
+    again = await _write(desk, commands)
+    assert len(desk.calls) <= 16
+    assert [one.id for one in again[:2]] == [one.id for one in made]
+    assert again[0].facts.customer.email == "eve@example.com"
+    assert [line.name for line in again[0].facts.lines] == ["Mug", "Shipping", "Gift"]
+    events = await desk.converse(desk.source.read_many([desk.hint("deals", one.id) for one in again]))
+    assert [event.facts for event in events] == [one.facts for one in again]
+
+
 async def test_a_known_buyer_keeps_what_people_typed(open_desk: Any) -> None:
     desk = await open_desk()
     await _write(desk, [_order(n, customer=ADA) for n in range(2)])
@@ -233,6 +254,7 @@ async def test_a_crash_after_any_call_makes_nothing_twice(order_object: str, ope
         ended = await _crashed(desk, desk.sink.write_many(_orders(3)), after)
         written = await _write(desk, _orders(3))
         assert _numbers(written) == ["SO-0", "SO-1", "SO-2"]
+        assert f"POST /crm/v3/objects/{order_object}" not in desk.calls
         assert all(len(one.facts.lines) == 2 and one.facts.customer for one in written)
         assert (_held(desk, order_object), _held(desk, "line_items"), _held(desk, "contacts")) == (3, 6, 3)
         if ended:
@@ -333,6 +355,7 @@ async def test_a_crash_among_payments_makes_none_twice_and_leaves_none_astray(op
         written = await _write(desk, commands)
         assert [one.facts.allocations[0].id for one in written] == [one.links["invoice"] for one in commands]
         assert _held(desk, "commerce_payments") == 3
+        assert len(desk.calls) <= 9
         assert {row["status"] for row in desk.books("invoice")} == {"paid"}
         if ended:
             return
