@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from app.sandbox.faults import Injector
@@ -94,11 +97,10 @@ class Objects:
         if limit > LIST:
             raise Refused(400, f"limit must be at most {LIST}.")
         archived = query.get("archived", "").lower() == "true"
-        rows = [
-            record
-            for record in self.portal.records[kind.name].values()
-            if record.archived == archived and int(record.id) >= after and self.visible(record.created)
-        ]
+        order, held = self.portal.order[kind.name], self.portal.records[kind.name]
+        candidates = (held[str(order[place])] for place in range(bisect_left(order, after), len(order)))
+        found = (one for one in candidates if one.archived == archived and self.visible(one.created))
+        rows = list(islice(found, limit + 1))
         answer: dict[str, Any] = {"results": [self._shown(record, _names(query)) for record in rows[:limit]]}
         if len(rows) > limit:
             answer["paging"] = {"next": {"after": rows[limit].id, "link": f"?after={rows[limit].id}"}}
@@ -119,7 +121,7 @@ class Objects:
         if len(inputs) > BATCH:
             raise Refused(400, f"The batch size is limited to {BATCH} inputs.")
         ids = [str(one["id"]) for one in inputs if "id" in one]
-        if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
+        if twice := sorted(id_ for id_, times in Counter(ids).items() if times > 1):
             raise Refused(400, f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique")
         if action == "read":
             return self._batch_read(kind, ids, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from decimal import Decimal
 from typing import Any
 
@@ -187,6 +188,7 @@ class People:
             elif asked["how"] == "double":
                 twin = Record(record.kind, f"{record.id}9", record.created, record.updated, dict(record.values))
                 self.portal.records[kind][twin.id] = twin
+                insort(self.portal.order[kind], int(twin.id))
             else:
                 raise ActError("how is one of cent, remove, double")
             return {"kind": kind, "id": record.id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +60,10 @@ class Portal:
         """*visible* tells whether searches show a change at once, so that no older look need be kept."""
         self.clock, self._tell, self._visible = clock, tell, visible
         self.touched: dict[str, dict[str, None]] = {kind.name: {} for kind in model.KINDS}
+        """Ids in the order of their last change."""
+        self.order: dict[str, list[int]] = {kind.name: [] for kind in model.KINDS}
+        """Ids in the order of their creation, which is the order of lists."""
+        self._asked: dict[str, dict[str, dict[str, set[str]]]] = {kind.name: {} for kind in model.KINDS}
         self._holders: dict[tuple[str, str], dict[str, Record]] = {}
         self.records: dict[str, dict[str, Record]] = {kind.name: {} for kind in model.KINDS}
         self.links: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
@@ -96,6 +101,19 @@ class Portal:
         ids = self.links.get((record.kind.name, kind.name), {}).get(record.id, {})
         return [id_ for id_ in ids if not self.records[kind.name][id_].archived]
 
+    def having(self, kind: Kind, name: str, texts: Iterable[str]) -> set[str]:
+        """Return the ids of records that ever had one of *texts*, in any case, as property *name*.
+
+        Who asks looks at the record itself. A property is indexed from the first question about it on.
+        """
+        index = self._asked[kind.name].get(name)
+        if index is None:
+            index = self._asked[kind.name][name] = {}
+            for record in self.records[kind.name].values():
+                for _, values, _ in record.looks:
+                    _enter(index, record, name, values)
+        return set().union(*(index.get(text.lower(), ()) for text in texts))
+
     def stage(self, kind: Kind, values: Values) -> Stage | None:
         """Return the stage a record is in."""
         pipeline, stage = model.PIPELINE[kind.name]
@@ -118,6 +136,7 @@ class Portal:
         record = Record(kind, str(self._last_id), at, at, values)
         self._defaults(record)
         self.records[kind.name][record.id] = record
+        insort(self.order[kind.name], self._last_id)
         self._hold(record, values)
         self._settle(record, at)
         self._tell(Change("creation", kind, record.id, at, source, {"changeFlag": "CREATED"}))
@@ -319,6 +338,8 @@ class Portal:
             self._price(values)
         record.looks.append((at, values, record.archived))
         del record.looks[: -1 if self._visible(at) else -_LOOKS]
+        for name, index in self._asked[kind.name].items():
+            _enter(index, record, name, values)
         self.touched[kind.name].pop(record.id, None)
         self.touched[kind.name][record.id] = None
 
@@ -359,6 +380,11 @@ class Portal:
             for name in changed:
                 detail = _told(name, values[name])
                 self._tell(Change("propertyChange", invoice.kind, invoice.id, at, "CALCULATED", detail))
+
+
+def _enter(index: dict[str, set[str]], record: Record, name: str, values: Values) -> None:
+    if value := values.get(name):
+        index.setdefault(value.lower(), set()).add(record.id)
 
 
 def _writable(portal: Portal, record: Record) -> Values:

@@ -26,9 +26,7 @@ class Acts:
         currency = str(asked.get("currency") or self.company.settings.home_currency)
         name = str(asked.get("customer") or asked.get("email") or "Walk-in customer")
         for wanted in (name, f"{name} ({currency})"):
-            row = next(
-                (row for row in self._rows("Customer") if row["DisplayName"].casefold() == wanted.casefold()), None
-            )
+            row = next(iter(self.company.store.having("Customer", "DisplayName", wanted)), None)
             if row is not None and (ref(row, "CurrencyRef") or currency) == currency:
                 return str(row["Id"])
             if row is None:

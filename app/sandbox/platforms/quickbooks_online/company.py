@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
+
+from msgspec import Raw
 
 from app.sandbox.platforms.quickbooks_online import query
 from app.sandbox.platforms.quickbooks_online.payments import Payments
@@ -22,7 +24,7 @@ from app.sandbox.platforms.quickbooks_online.refusals import (
     unsupported,
 )
 from app.sandbox.platforms.quickbooks_online.sales import FORMS, Forms, Settings, check_period
-from app.sandbox.platforms.quickbooks_online.store import ENTITIES, Store, ref, stamp
+from app.sandbox.platforms.quickbooks_online.store import ENTITIES, Look, Store, ref, stamp
 
 BATCH = 30
 CDC_ENTITIES = frozenset(("Customer", "Item", "Account", "PaymentMethod", "Payment", *FORMS))
@@ -91,14 +93,19 @@ class Company:
     # ----------------------------------------------------------------------------------------- writing
 
     def write(self, entity: str, body: Record, operation: str = "", include: str = "") -> Record:
-        """Do what a POST on an entity asks for, and return the record as the reply shows it."""
+        """Do what a POST on an entity asks for, and return the record."""
         if entity not in _WRITABLE:
             raise unsupported(f"Operation on {entity} is not supported")
         if operation == "delete":
             return self._delete(entity, body)
         if operation == "void" or include == "void":
             return self._void(entity, body)
-        return copy.deepcopy(self._update(entity, body) if "Id" in body else self._create(entity, body))
+        return self._update(entity, body) if "Id" in body else self._create(entity, body)
+
+    def written(self, entity: str, body: Record, operation: str = "", include: str = "") -> Record | Raw:
+        """Write, and return what the reply shows: a later item of the same batch does not change it."""
+        record = self.write(entity, body, operation, include)
+        return record if operation == "delete" else self.store.shown(entity, record["Id"])
 
     def _create(self, entity: str, body: Record) -> Record:
         if entity in FORMS:
@@ -142,7 +149,7 @@ class Company:
     def _named(self, entity: str, body: Record, old: Record | None) -> Record:
         name = _NAME.get(entity, "Name")
         made = {
-            key: copy.deepcopy(value)
+            key: value
             for key, value in body.items()
             if key not in {"domain", "sparse", "status", "MetaData", "Id", "SyncToken"}
         }
@@ -195,7 +202,7 @@ class Company:
         record["TotalAmt"] = 0
         note = str(record.get("PrivateNote") or "")
         record["PrivateNote"] = note if note.startswith("Voided") else f"Voided - {note}" if note else "Voided"
-        return copy.deepcopy(self.store.commit(entity, record, "Void"))
+        return self.store.commit(entity, record, "Void")
 
     def _delete(self, entity: str, body: Record) -> Record:
         if entity not in {"Payment", *FORMS}:
@@ -217,7 +224,7 @@ class Company:
             raise missing("BillEmail")
         record["BillEmail"], record["EmailStatus"] = {"Address": address}, "EmailSent"
         record["DeliveryInfo"] = {"DeliveryType": "Email", "DeliveryTime": stamp(self.clock())}
-        return copy.deepcopy(self.store.commit(entity, record, "Emailed"))
+        return self.store.commit(entity, record, "Emailed")
 
     # ----------------------------------------------------------------------------------------- reading
 
@@ -226,8 +233,8 @@ class Company:
         asked = query.parse(text)
         if asked.entity in {"CompanyInfo", "Preferences"}:
             row = self.info() if asked.entity == "CompanyInfo" else self.preferences()
-            return query.run(asked, [row])
-        return query.run(asked, self.store.listed(asked.entity, asked.where))
+            return query.run(asked, [Look(self.clock(), row)])
+        return query.run(asked, self.store.looks(asked.entity, asked.where))
 
     def cdc(self, entities: list[str], since: datetime) -> Record:
         """Return the `CDCResponse`; at most 1000 objects, one element per entity, {} where nothing changed."""
@@ -237,7 +244,7 @@ class Company:
         for entity in entities:
             if entity not in CDC_ENTITIES:
                 raise bad_query(f"Entity {entity} is not supported by change data capture")
-            rows = self.store.changed_since(entity, since)[:left]
+            rows = list(islice(self.store.changed_since(entity, since), left))
             left -= len(rows)
             found.append({entity: rows, "startPosition": 1, "maxResults": len(rows)} if rows else {})
         return {"CDCResponse": [{"QueryResponse": found}]}
@@ -260,7 +267,7 @@ class Company:
                 raise business("made to fail by the sandbox")
             verb = "delete" if operation == "delete" else ""
             include = "void" if item.get("optionsData") == "void" or item.get("include") == "void" else ""
-            return {entity: self.write(entity, item[entity], verb, include)}
+            return {entity: self.written(entity, item[entity], verb, include)}
         except Refusal as refusal:
             return {"Fault": refusal.fault()}
 
@@ -305,12 +312,15 @@ class Company:
 
 
 def _zero(form: Record) -> None:
-    for line in form["Line"]:
-        if "Amount" in line:
-            line["Amount"] = 0
-        detail = line.get("SalesItemLineDetail")
-        if detail:
-            detail.update({name: 0 for name in ("Qty", "UnitPrice") if name in detail})
+    form["Line"] = [_emptied(line) for line in form["Line"]]
     form["TxnTaxDetail"], form["Balance"] = {"TotalTax": 0}, 0
     if "LinkedTxn" in form:
         form["LinkedTxn"] = []
+
+
+def _emptied(line: Record) -> Record:
+    empty = {**line, "Amount": 0} if "Amount" in line else line
+    if not (detail := line.get("SalesItemLineDetail")):
+        return empty
+    zeros = {name: 0 for name in ("Qty", "UnitPrice") if name in detail}
+    return {**empty, "SalesItemLineDetail": {**detail, **zeros}}

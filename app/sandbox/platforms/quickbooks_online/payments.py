@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from decimal import Decimal
 
 from app.sandbox.platforms.quickbooks_online.refusals import Record, business, deposited, invalid_reference, missing
@@ -41,7 +40,7 @@ class Payments:
             raise missing("TotalAmt")
         customer = customer_of(self.store, self.settings, body)
         check_account(self.store, body)
-        made = {name: copy.deepcopy(body[name]) for name in _KEPT if name in body}
+        made = {name: body[name] for name in _KEPT if name in body}
         made.setdefault("TxnDate", self.store.clock().date().isoformat())
         check_period(self.settings, made["TxnDate"], *([old["TxnDate"]] if old else []))
         made["CustomerRef"] = {"value": customer["Id"], "name": customer["DisplayName"]}
@@ -49,7 +48,7 @@ class Payments:
         if self.settings.multi_currency:
             made.setdefault("ExchangeRate", 1)
         made["ProcessPayment"] = False
-        made["LinkedTxn"] = copy.deepcopy((old or {}).get("LinkedTxn", []))
+        made["LinkedTxn"] = (old or {}).get("LinkedTxn", [])
         made["Line"] = [self._line(line, customer["Id"], old) for line in body.get("Line") or []]
         self._balance(made, number(body["TotalAmt"], "TotalAmt"))
         return made

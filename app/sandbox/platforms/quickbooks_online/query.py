@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from app.sandbox.platforms.quickbooks_online.refusals import Record, bad_query, unreadable_query
 
 MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
 _TOKEN = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|(<=|>=|!=|[=<>(),*])|([^\s=<>(),*']+))")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 _META = ("Id", "MetaData.CreateTime", "MetaData.LastUpdatedTime")
 _SALES = (*_META, "DocNumber", "TxnDate", "CustomerRef", "TotalAmt", "Balance")
 FILTERABLE: dict[str, tuple[str, ...]] = {
@@ -187,14 +189,27 @@ def _whole(text: str, name: str) -> int:
     return int(text)
 
 
-def run(query: Query, rows: Iterable[Record]) -> Record:
+class Row(Protocol):
+    """A record with the form in which replies show it."""
+
+    @property
+    def record(self) -> Record | None:
+        """Return the fields."""
+
+    @property
+    def encoded(self) -> Any:  # noqa: ANN401 - anything that can be encoded
+        """Return what a reply holds."""
+
+
+def run(query: Query, rows: Iterable[Row]) -> Record:
     """Return the `QueryResponse` of *query* over *rows*."""
-    found = [row for row in rows if all(_holds(condition, row) for condition in _with_active(query))]
+    conditions = _with_active(query)
+    found = [row for row in rows if all(_holds(condition, row.record or {}) for condition in conditions)]
     if query.count:
         return {"totalCount": len(found)}
     for name, descending in reversed(query.order):
-        found.sort(key=lambda row, name=name: _sortable(_value(row, name)), reverse=descending)  # type: ignore[misc]  # bound early
-    page = found[query.start - 1 : query.start - 1 + query.size]
+        found.sort(key=lambda row, name=name: _sortable(_value(row.record or {}, name)), reverse=descending)  # type: ignore[misc]  # bound early
+    page = [row.encoded for row in found[query.start - 1 : query.start - 1 + query.size]]
     if not page:
         return {}
     return {query.entity: page, "startPosition": query.start, "maxResults": len(page)}
@@ -248,15 +263,16 @@ def _pair(value: Any, wanted: str) -> tuple[Any, Any]:  # noqa: ANN401 - any JSO
             return Decimal(value), Decimal(wanted)
         except InvalidOperation as error:
             raise bad_query(f"{wanted} is not a number") from error
-    if re.match(r"\d{4}-\d\d-\d\dT", str(value)):
-        return datetime.fromisoformat(str(value)), moment(wanted)
+    if _TIME.match(str(value)):
+        return moment(str(value)), moment(wanted)
     return str(value).casefold(), wanted.casefold()
 
 
+@lru_cache(maxsize=50_000)
 def moment(text: str) -> datetime:
     """Return a time in a query; 4001 when it is none."""
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise bad_query(f"{text} is not a date") from error
-    return moment if moment.tzinfo else moment.astimezone()
+    return found if found.tzinfo else found.astimezone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -116,7 +115,7 @@ class Forms:
         check_account(self.store, body)
         if entity == "RefundReceipt" and not ref(body, "DepositToAccountRef"):
             raise missing("DepositToAccountRef")
-        form = {name: copy.deepcopy(value) for name, value in body.items() if name not in _COMPUTED}
+        form = {name: value for name, value in body.items() if name not in _COMPUTED}
         form.setdefault("TxnDate", self.store.clock().date().isoformat())
         check_period(self.settings, form["TxnDate"], *([old["TxnDate"]] if old else []))
         form["Line"] = [self._line(line, place) for place, line in enumerate(_own(lines), 1)]
@@ -137,7 +136,7 @@ class Forms:
         form["ApplyTaxAfterDiscount"] = bool(form.get("ApplyTaxAfterDiscount", False))
         if entity == "Invoice":
             form.setdefault("DueDate", (date.fromisoformat(form["TxnDate"]) + timedelta(days=30)).isoformat())
-            form["LinkedTxn"] = copy.deepcopy((old or {}).get("LinkedTxn", []))
+            form["LinkedTxn"] = (old or {}).get("LinkedTxn", [])
         if entity in _OPEN:
             used = (number(old["TotalAmt"], "TotalAmt") - number(old["Balance"], "Balance")) if old else Decimal(0)
             form["Balance"] = plain(number(form["TotalAmt"], "TotalAmt") - used)

@@ -207,14 +207,14 @@ class QuickbooksOnlineSandbox(Sandbox):
         entity = self._entity(request)
         if not isinstance(_sent(request), dict):
             raise invalid_operation("The body is no object")
-        record = self.company.write(
+        record = self.company.written(
             entity, _sent(request), request.query.get("operation", ""), request.query.get("include", "")
         )
         return {entity: record}
 
     def _read(self, request: web.Request) -> Record:
         entity = self._entity(request)
-        return {entity: self.company.store.get(entity, request.match_info["id"])}
+        return {entity: self.company.store.shown(entity, request.match_info["id"])}
 
     def _send(self, request: web.Request) -> Record:
         entity = self._entity(request)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
+
 from app.sandbox.platforms.quickbooks_online.query import NAME_LISTS, Condition, moment
 from app.sandbox.platforms.quickbooks_online.refusals import Record, bad_number, missing, not_found, stale
 
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _INDEXED = ("DisplayName", "Name", "DocNumber", "CustomerRef", "TxnDate", "Sku")
 PACIFIC = timezone(timedelta(hours=-7))
 TRANSACTIONS = ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt", "Payment", "Estimate")
@@ -29,6 +30,23 @@ class Change:
     operation: str
     at: datetime
     deleted_id: str = ""
+
+
+class Look:
+    """A record as it was after a change; its fields are replaced by later changes, never changed inside."""
+
+    __slots__ = ("_encoded", "at", "record")
+
+    def __init__(self, at: datetime, record: Record | None) -> None:
+        self.at, self.record = at, None if record is None else dict(record)
+        self._encoded: msgspec.Raw | None = None
+
+    @property
+    def encoded(self) -> msgspec.Raw:
+        """Return the record as JSON, encoded when it is first asked for."""
+        if self._encoded is None:
+            self._encoded = msgspec.Raw(_ENCODER.encode(self.record))
+        return self._encoded
 
 
 def stamp(moment: datetime) -> str:
@@ -72,14 +90,17 @@ def cleaned(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 class Store:
-    """Rows by entity and id. Every commit raises the SyncToken and notes a change."""
+    """Rows by entity and id. Every commit raises the SyncToken and notes a change.
+
+    A field's value is shared by the record, its looks and the body it came in: it is replaced, never changed inside.
+    """
 
     def __init__(self, clock: Callable[[], datetime], visible: Callable[[datetime], bool]) -> None:
         self.clock, self._visible = clock, visible
         self.rows: dict[str, dict[str, Record]] = {entity: {} for entity in ENTITIES}
         self.changes: list[Change] = []
         self._next = dict(_FIRST)
-        self._shown: dict[tuple[str, str], list[tuple[datetime, bytes]]] = {}
+        self._looks: dict[str, dict[str, list[Look]]] = {entity: {} for entity in ENTITIES}
         self._changed: dict[str, dict[str, datetime]] = {entity: {} for entity in ENTITIES}
         self._index: dict[tuple[str, str, str], set[str]] = {}
 
@@ -134,9 +155,14 @@ class Store:
         del self.rows[entity][id_]
         self._note(entity, id_, "Delete", self.clock())
 
+    def shown(self, entity: str, id_: str) -> msgspec.Raw:
+        """Return the record as a read by id shows it, 610 when there is none."""
+        self.get(entity, id_)
+        return self._looks[entity][id_][-1].encoded
+
     def silently(self, entity: str, id_: str) -> None:
         """Make lists show the record as it is now, without telling anybody."""
-        self._shown[entity, id_] = [(self.clock() - timedelta(days=1), self._frozen(entity, id_))]
+        self._looks[entity][id_] = [Look(self.clock() - timedelta(days=1), self.rows[entity].get(id_))]
         self._put_into_index(entity, id_)
 
     def _note(self, entity: str, id_: str, operation: str, now: datetime, deleted_id: str = "") -> None:
@@ -144,10 +170,10 @@ class Store:
         self._changed[entity].pop(id_, None)  # the newest change is always the last
         self._changed[entity][id_] = now
         self._put_into_index(entity, id_)
-        shown = self._shown.setdefault((entity, id_), [])
-        shown.append((now, self._frozen(entity, id_)))
-        while len(shown) > 1 and self._visible(shown[1][0]):
-            shown.pop(0)
+        looks = self._looks[entity].setdefault(id_, [])
+        looks.append(Look(now, self.rows[entity].get(id_)))
+        while len(looks) > 1 and self._visible(looks[1].at):
+            looks.pop(0)
 
     def _put_into_index(self, entity: str, id_: str) -> None:
         """Remember under which values a record was ever found; who asks looks at the record itself."""
@@ -163,25 +189,36 @@ class Store:
         rows = [self.rows[entity][id_] for id_ in ids if id_ in self.rows[entity]]
         return [row for row in rows if str(row.get(name) or "").casefold() == value.casefold()]
 
-    def listed(self, entity: str, where: Iterable[Condition] = ()) -> Iterator[Record]:
+    def listed(self, entity: str) -> Iterator[Record]:
+        """Yield the records that searches show."""
+        return (look.record for look in self.looks(entity) if look.record is not None)
+
+    def looks(self, entity: str, where: Sequence[Condition] = ()) -> Iterator[Look]:
         """Yield what searches show: each record as of the last change that is visible already.
 
         *where* narrows the records that are looked at; it does not filter them.
         """
+        kept = self._looks[entity]
         for id_ in sorted(self._candidates(entity, where), key=int):
-            if (record := self._as_shown(entity, id_)) is not None:
-                yield record
+            seen = [look for look in kept[id_] if self._visible(look.at)]
+            if seen and seen[-1].record is not None:
+                yield seen[-1]
 
-    def _candidates(self, entity: str, where: Iterable[Condition]) -> set[str]:
+    def _candidates(self, entity: str, where: Sequence[Condition]) -> Iterable[str]:
+        """Return the smallest set of ids that one of the conditions leaves."""
+        found: list[list[Collection[str]]] = []
         for condition in where:
             if condition.operator in {"=", "in"} and condition.name == "Id":
-                return {id_ for id_ in condition.values if (entity, id_) in self._shown}
-            if condition.operator in {"=", "in"} and condition.name in _INDEXED:
+                found.append([{id_ for id_ in condition.values if id_ in self._looks[entity]}])
+            elif condition.operator in {"=", "in"} and condition.name in _INDEXED:
                 keys = [(entity, condition.name, value.casefold()) for value in condition.values]
-                return set().union(*(self._index.get(key, set()) for key in keys))
+                found.append([self._index.get(key, ()) for key in keys])
+        if found:
+            return set().union(*min(found, key=lambda sets: sum(map(len, sets))))
+        for condition in where:
             if condition.operator in {">", ">="} and condition.name == "MetaData.LastUpdatedTime":
-                return {id_ for id_, _ in self._since(entity, moment(condition.values[0]))}
-        return {id_ for kind, id_ in self._shown if kind == entity}
+                return [id_ for id_, _ in self._since(entity, moment(condition.values[0]))]
+        return self._looks[entity]
 
     def _since(self, entity: str, since: datetime) -> Iterator[tuple[str, datetime]]:
         """Yield the ids changed at or after *since*, the newest first."""
@@ -190,22 +227,13 @@ class Store:
                 return
             yield id_, at
 
-    def _as_shown(self, entity: str, id_: str) -> Record | None:
-        seen = [frozen for at, frozen in self._shown[entity, id_] if self._visible(at)]
-        found: Record | None = pickle.loads(seen[-1]) if seen else None  # noqa: S301 - frozen by ourselves, never received
-        return found
-
-    def _frozen(self, entity: str, id_: str) -> bytes:
-        """Return the record as it is now, small: lists show it although it changes later."""
-        return pickle.dumps(self.rows[entity].get(id_), pickle.HIGHEST_PROTOCOL)
-
-    def changed_since(self, entity: str, since: datetime) -> list[Record]:
-        """Return the records changed at or after *since*, the deleted ones as stubs."""
-        found: list[Record] = []
+    def changed_since(self, entity: str, since: datetime) -> Iterator[msgspec.Raw]:
+        """Yield the records changed at or after *since*, the newest first, the deleted ones as stubs."""
         for id_, at in self._since(entity, since):
             if not self._visible(at):
                 continue
-            record = self.rows[entity].get(id_)
-            gone = {"domain": "QBO", "status": "Deleted", "Id": id_, "MetaData": {"LastUpdatedTime": stamp(at)}}
-            found.append(copy.deepcopy(record) if record is not None else gone)
-        return found
+            if id_ in self.rows[entity]:
+                yield self._looks[entity][id_][-1].encoded
+            else:
+                gone = {"domain": "QBO", "status": "Deleted", "Id": id_, "MetaData": {"LastUpdatedTime": stamp(at)}}
+                yield msgspec.Raw(_ENCODER.encode(gone))
