@@ -1,6 +1,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from app.gateway.intake import Endpoint, receive, secrets_of, stamped
@@ -23,7 +24,7 @@ def _signed(body: bytes, secret: str = SECRET) -> Hook:
     return Hook(body=body, headers={"stripe-signature": f"t={stamp},v1={digest}"})
 
 
-def _event(record: dict[str, object]) -> bytes:
+def _event(record: Mapping[str, object]) -> bytes:
     return json.dumps({"id": "evt_1", "object": "event", "type": "invoice.paid", "data": {"object": record}}).encode()
 
 
