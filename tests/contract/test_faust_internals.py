@@ -132,7 +132,7 @@ def test_a_boot_strategy_can_leave_the_producer_out() -> None:
 
 
 def test_services_have_the_flags_that_the_worker_watches() -> None:
-    flags = vars(Service)
+    flags: dict[str, Any] = dict(vars(Service))
     assert isinstance(flags["should_stop"], property)
     assert isinstance(flags["crash_reason"], property)
-    assert "_stopped" in inspect.getsource(flags["should_stop"].fget)
+    assert "_stopped" in inspect.getsource(flags["should_stop"].fget)  # type: ignore[arg-type]  # it has one
