@@ -42,6 +42,7 @@ from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
 _PROBES = 2
+_TOGETHER = 3
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _DEADLINE = 24 * 3600.0
@@ -169,7 +170,7 @@ class Owner:
             self._begin([waiting, *self._companions(waiting)])
 
     def _companions(self, first: Waiting) -> list[Waiting]:
-        """Return what can go in one request with *first*: next in line, of the same capability, never tried before."""
+        """Return what can go in one request with *first*: next in line, of the same capability, surely not done yet."""
         size = self._sink.batch.get(first.command.capability, 1)
         found: list[Waiting] = []
         if self.circuit.is_open or not self._batchable(first):
@@ -190,8 +191,12 @@ class Owner:
     def _batchable(self, waiting: Waiting) -> bool:
         command = waiting.command
         fresh = command.kind != "set" and command.presence == "absent" and not command.bound_id
-        rows = self._writing.journal.rows(command.id)
-        return fresh and not waiting.alone and all(row.state == "not_done" for row in rows)
+        if not fresh or waiting.alone:
+            return False
+        journal = self._writing.journal
+        # What a batch is known not to have done goes together again, but not for ever: its replies are remembered.
+        again = waiting.tries < _TOGETHER and not journal.unresolved(command.id)
+        return all(row.state == "not_done" or (again and row.members) for row in journal.rows(command.id))
 
     def _begin(self, batch: Sequence[Waiting]) -> None:
         self._locked |= {waiting.command.entity for waiting in batch}
@@ -252,6 +257,7 @@ class Owner:
         commands = [waiting.command for waiting in batch]
         members = tuple(command.id for command in commands)
         run = Conversation(batch_id(members), members)
+        await asyncio.gather(*(self._writing.reopen(command) for command in members))
         try:
             parts = await self._writing.talk(run, lambda: self._sink.write_many(commands))
         except Lost:

@@ -186,6 +186,12 @@ class Writing:
         for row in self.journal.unresolved(command):
             await self.keep(_not_done(row))
 
+    async def reopen(self, command: str) -> None:
+        """Take back that a batch did nothing for *command*: the next one is about to try, and may be cut off."""
+        row = self.journal.get(command, MEMBER)
+        if row is not None and row.state == "not_done":
+            await self.keep(msgspec.structs.replace(row, state="intent", epoch=self._epoch, at=self._now()))
+
     async def keep_part(self, command: str, part: Written | O2CError) -> None:
         """Write down what a batch did for one of its members; nothing when nobody knows."""
         row = Row(command=command, step=MEMBER, epoch=self._epoch, state="not_done", at=self._now())

@@ -223,6 +223,28 @@ async def test_a_batch_that_is_cut_off_leaves_each_document_once() -> None:
         assert bench.log.outcomes() == {f"c{n}": "confirmed" for n in range(10)}
 
 
+async def test_a_second_batch_that_is_cut_off_is_asked_about_although_the_first_was_refused() -> None:
+    bench = Bench(Vendor(invoices=["429", "after"]))
+    await bench.work(200, *(command(number) for number in range(10)))
+    assert sorted(row["mark"] for row in bench.vendor.invoices) == sorted(f"m{n}" for n in range(10))
+    assert bench.log.outcomes() == {f"c{n}": "confirmed" for n in range(10)}
+
+
+async def test_a_second_batch_that_a_killed_owner_left_open_is_asked_about_as_well() -> None:
+    bench = Bench(Vendor(invoices=["429", "after"]))
+    await bench.work(2, *(command(number) for number in range(3)))
+    assert len(bench.vendor.invoices) == 3
+    bench.log.rows = {
+        key: msgspec.structs.replace(row, state="intent") if row.members else row for key, row in bench.log.rows.items()
+    }
+    successor = Bench(bench.vendor, bench.log, bench.time)
+    for waiting in list(bench.log.inbox.values()):
+        successor.owner.restore(waiting)
+    await successor.work(60)
+    assert len(bench.vendor.invoices) == 3
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+
+
 async def test_one_bad_record_of_a_batch_is_refused_alone() -> None:
     bench = Bench(Vendor())
     bench.vendor.refused = {"m3"}
