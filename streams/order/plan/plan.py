@@ -23,7 +23,7 @@ from streams.order.plan import documents
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import held, in_open_period
 from streams.order.plan.want import Want
-from streams.order.plan.wants import wants
+from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
 
 _REVERTS = 3
@@ -63,12 +63,17 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     moves = [move for desk in desks for move in _target(desk, world, now)]
     commands = tuple(move.command for move in moves if move.command is not None)
     found = [move.finding for move in moves if move.finding is not None]
-    found += [finding for desk in desks for finding in (*documents.findings(desk), *_drifted(desk), *_stopped(desk))]
+    found += [finding for desk in desks for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
     if mode != "live":
         return Planned(commands=commands, findings=tuple(found), shadow=True)
     writes = {move.record.key: move.record for move in moves if move.record is not None}
     due = min((move.due_at for move in moves if move.due_at is not None), default=None)
     return Planned(commands=commands, writes=writes, findings=tuple(found), due_at=due)
+
+
+def _told(desk: Desk) -> Iterator[Finding]:
+    yield from documents.findings(desk)
+    yield from status_findings(desk)
 
 
 def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:

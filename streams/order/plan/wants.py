@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from schemas.facts import Credit, Order, Payment, Shipment
+from schemas.findings import Finding
 from schemas.money import ZERO
 from schemas.projection import digest
 from schemas.refs import ObjectRef
@@ -42,7 +43,7 @@ def _order(desk: Desk) -> Iterator[Want]:
     own = desk.own
     if not (desk.can("upsert_order") and (desk.target.order or own)):
         return
-    if not own and desk.derived.cancelled and desk.order_ref is None:
+    if not own and desk.order_ref is None and (desk.derived.cancelled or not _begun(desk)):
         return
     facts = msgspec.structs.replace(desk.derived.order, headline=desk.derived.public.headline)
     yield Want(
@@ -56,6 +57,12 @@ def _order(desk: Desk) -> Iterator[Want]:
         bound=desk.derived.giver.object if own else None,
         shared=desk.target.fields if own else (*desk.target.fields, "payable_amount", "lines", "currency"),
     )
+
+
+def _begun(desk: Desk) -> bool:
+    """Tell whether the order may be shown here: a draft only where there is a word for it."""
+    stages = {**desk.platform.stages, **desk.connection.stages}
+    return desk.derived.public.life_cycle != "draft" or "draft" in stages
 
 
 def _payments(desk: Desk) -> Iterator[Want]:
@@ -136,6 +143,9 @@ def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
 
 
 def _credits(desk: Desk) -> Iterator[Want]:
+    if desk.target.document == "none":
+        yield from _credits_of_order(desk)
+        return
     if not (desk.target.credits and desk.can("issue_credit")) or desk.document is None or desk.ended:
         return
     links = {"invoice": desk.document.id, **_paid_by(desk)}
@@ -155,6 +165,21 @@ def _credits(desk: Desk) -> Iterator[Want]:
         if one not in straight:
             note = write_key(desk.name, "credit" if one in noted else "cancellation", one.key if one in noted else "")
             yield from _refund(desk, one, (*before, note), links, note=desk.bound(note))
+
+
+def _credits_of_order(desk: Desk) -> Iterator[Want]:
+    """Tell a system that keeps the order what was credited or paid back; there is no document to correct first."""
+    parent = _parent(desk)
+    if not desk.target.credits or parent is None:
+        return
+    waits, links = parent[0], {**parent[1], **_paid_by(desk)}
+    for one in desk.derived.credits:
+        if one.look.object.connection == desk.name:
+            continue
+        if _is_refund(one):
+            yield from _refund(desk, one, waits, links)
+        elif desk.can("issue_credit"):
+            yield from _credit(desk, one, waits, links)
 
 
 def _is_refund(one: Counted) -> bool:
@@ -261,7 +286,7 @@ def _status(desk: Desk) -> Iterator[Want]:
     if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == stages[word]:
         return
     record = desk.record(write_key(desk.name, "status"))
-    if _acknowledged(record, look, word) or (lowers(look.facts, word) and not _cause(desk, record, look.facts)):
+    if _acknowledged(record, look, word) or _kept(desk, record, look.facts):
         return
     yield Want(
         write=write_key(desk.name, "status"),
@@ -274,6 +299,24 @@ def _status(desk: Desk) -> Iterator[Want]:
         bound=ref,
         status=word,
     )
+
+
+def _kept(desk: Desk, record: WriteRecord | None, facts: Order) -> bool:
+    """Tell whether the shown status stays although the order's is lower: nothing in the state explains a step back."""
+    return lowers(facts, desk.derived.public.headline) and not _cause(desk, record, facts)
+
+
+def status_findings(desk: Desk) -> Iterator[Finding]:
+    """Yield that somebody moved the order further here than it is; it is neither followed nor taken back."""
+    ref, word = desk.order_ref, desk.derived.public.headline
+    look = None if ref is None or desk.own else desk.state.objects.get(ref.key)
+    if look is None or is_gone(look) or not isinstance(look.facts, Order) or not desk.can("set_status"):
+        return
+    record = desk.record(write_key(desk.name, "status"))
+    if _kept(desk, record, look.facts) and not _acknowledged(record, look, word):
+        message = f"{desk.name} shows {shown_word(look.facts)}, the order is {word}."
+        step = f"move it back, or change the order in {desk.derived.giver.object.connection}"
+        yield Finding("status_differs", "warn", message, look.object.key, step)
 
 
 def shown_word(facts: Order) -> str:
