@@ -105,7 +105,9 @@ def _new_line(line: Line, currency: str) -> dict[str, Any]:
 def _taxed(line: Line, order: Order) -> dict[str, Any]:
     if not line.tax_amount:
         return {}
-    rate = line.tax_rate / 100 if line.tax_rate else line.tax_amount / (line.net_amount or Decimal(1))
+    rate = (line.tax_rate or ZERO) / 100
+    if rounded(line.net_amount * rate, order.currency) != line.tax_amount:  # a ledger's own tax may fit no rate
+        rate = line.tax_amount / (line.net_amount or Decimal(1))
     tax = {"title": "Tax", "rate": f"{rate:.6f}", "priceSet": _bag(line.tax_amount, order.currency)}
     return {"taxLines": [tax]}
 

@@ -233,6 +233,14 @@ ORDER = Order(
 )  # fmt: skip
 
 
+async def test_a_tax_that_fits_no_rate_is_written_as_the_ledger_took_it(shop: Shop) -> None:
+    line = Line(name="Mug", quantity=Decimal(2), net_amount=Decimal(20), tax_amount=Decimal(4), tax_rate=Decimal(8))
+    order = Order(number="1002", currency="EUR", lines=(line,), payable_amount=Decimal(24))
+    written = await shop.talk(SINK.write(command("upsert_order", order, kind="create")))
+    assert isinstance(written, Written)
+    assert shop.books("order")[0]["total"] == "24.00"
+
+
 async def test_an_order_is_created_to_the_cent_and_found_again(shop: Shop) -> None:
     wish = command("upsert_order", ORDER, kind="create")
     written = await shop.talk(SINK.write(wish))
