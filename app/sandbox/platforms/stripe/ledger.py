@@ -82,7 +82,7 @@ class Ledger:
         """Create a draft."""
         if not asked.get("customer"):
             raise invalid("Missing required param: customer.", "customer", "parameter_missing")
-        self.get("customer", asked["customer"])
+        customer = self.get("customer", asked["customer"])
         if asked.get("collection_method") == "send_invoice" and not (
             asked.get("days_until_due") or asked.get("due_date")
         ):
@@ -93,6 +93,8 @@ class Ledger:
             "invoice",
             {
                 "customer": asked["customer"],
+                "customer_email": customer.get("email"),
+                "customer_name": customer.get("name"),
                 "currency": asked.get("currency", "usd"),
                 "status": "draft",
                 "number": None,
