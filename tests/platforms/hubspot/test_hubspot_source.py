@@ -156,6 +156,14 @@ def test_every_kind_of_event_names_its_records() -> None:
     assert _named(source, {"subscriptionType": "deal.restore", "objectId": 10}) == [("deals", "10")]
 
 
+def test_a_line_that_is_told_together_with_its_order_needs_no_read_of_its_own() -> None:
+    ends = {"subscriptionType": "line_item.associationChange", "fromObjectId": 1, "toObjectId": 2}
+    assert _named(_source(), {**ends, "associationType": "LINE_ITEM_TO_DEAL"}) == [("deals", "2")]
+    assert _named(_source(), {**ends, "associationType": "LINE_ITEM_TO_INVOICE"}) == [("invoices", "2")]
+    elsewhere = _source(order_object="orders")
+    assert _named(elsewhere, {**ends, "associationType": "LINE_ITEM_TO_DEAL"}) == [("line_items", "1")]
+
+
 def test_generic_events_are_known_by_their_type_id() -> None:
     event = {"subscriptionType": "object.propertyChange", "objectId": 1, "propertyName": "hs_invoice_status"}
     assert _named(_source(), {**event, "objectTypeId": "0-53"}) == [("invoices", "1")]

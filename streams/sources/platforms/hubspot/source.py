@@ -59,11 +59,16 @@ class HubspotSource(Source):
         for event in hooks.events(hook.body):
             if str(event.get("portalId", self.connection.account)) != self.connection.account:
                 continue
-            for kind, id_ in hooks.named(event, self._order):
-                if kind in self.read_batch and (kind not in {"deals", "orders"} or kind == self._order):
-                    hint = self._hint(kind, id_, event)
-                    found.setdefault(hint.object, hint)
+            for kind, id_ in self._wanted(hooks.named(event, self._order)):
+                hint = self._hint(kind, id_, event)
+                found.setdefault(hint.object, hint)
         return list(found.values())
+
+    def _wanted(self, named: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return what is read here; a line that is named beside its order or invoice shows nothing more."""
+        other = {"deals", "orders"} - {self._order}
+        wanted = [(kind, id_) for kind, id_ in named if kind in self.read_batch and kind not in other]
+        return [(kind, id_) for kind, id_ in wanted if kind != "line_items"] or wanted
 
     def _hint(self, kind: str, id_: str, event: Mapping[str, Any]) -> Hint:
         own = self.connection.options.get("app_id", "")
