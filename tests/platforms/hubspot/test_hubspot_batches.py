@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
@@ -13,10 +14,11 @@ import aiohttp
 import pytest
 from msgspec import structs
 
-from app.core.errors import ConflictError, RejectedError, RetryableError, UncertainError
+from app.core.errors import ConflictError, DuplicateError, RejectedError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
 from app.sandbox.platforms.hubspot import model
 from schemas.commands import Command
+from schemas.connection import Connection
 from schemas.facts import Credit, Line, Party, Shipment
 from sinks.base import Written
 from sinks.platforms.hubspot import HubspotSink
@@ -416,3 +418,64 @@ async def test_a_note_on_a_deal_that_is_gone_fails_for_itself_alone(open_desk: A
     deals = _typed_deals(desk, 2, 0)
     written = await _write(desk, _notes("add_note", [deals[0], "404", deals[1]], ORDER))
     assert [type(one) for one in written] == [Written, RejectedError, Written]
+
+
+# -- replies that the sandbox does not give ----------------------------------------------------------------------------
+
+
+def _rows(*rows: dict[str, Any], status: int = 200) -> Response:
+    return Response(status=status, body=json.dumps({"status": "COMPLETE", "results": rows}).encode())
+
+
+def _lines_of(deal: str) -> list[dict[str, Any]]:
+    return [{"id": f"{deal}{n}", "objectWriteTraceId": f"deals/{deal}/{n}", "properties": {}} for n in range(2)]
+
+
+def test_a_buyers_second_address_is_known_and_an_unlisted_deal_is_found_by_its_mark() -> None:
+    one, two = _orders(2)
+    buyers = (
+        {
+            "id": "1",
+            "properties": {"email": "main@example.com", "hs_additional_emails": "x@example.com;buyer0@example.com"},
+        },
+        {"id": "2", "properties": {"email": "buyer1@example.com"}},
+    )
+    deals = [
+        {
+            "id": id_,
+            "properties": {"dealname": command.facts.number, "dealstage": "closedwon", "o2c_mark": command.mark},
+        }
+        for id_, command in (("7", one), ("8", two))
+    ]
+    connection = Connection(name="crm", tenant="acme", platform="hubspot", account="1")
+    requests, written = answer(
+        HubspotSink(connection).write_many([one, two]),
+        _rows(*buyers),
+        _rows({**deals[0], "objectWriteTraceId": one.mark}, status=201),
+        _rows(deals[1]),
+        _rows({"from": {"id": "8"}, "to": [{"toObjectId": 2, "associationTypes": []}]}),
+        _rows(buyers[1]),
+        _rows(*_lines_of("7"), status=201),
+        _rows(*_lines_of("8")),
+        _rows(),
+        _rows({"from": {"id": "8"}, "to": [{"toObjectId": 80}, {"toObjectId": 81}]}),
+        _rows(*deals),
+        _rows(*_lines_of("7"), *_lines_of("8")),
+    )
+    assert [(one.id, one.facts.customer.id, len(one.facts.lines)) for one in written] == [("7", "1", 2), ("8", "2", 2)]
+    assert [request.step for request in requests if request.mutates] == [
+        "orders",
+        "lines",
+        "known-lines",
+        "link-known-lines",
+    ]
+    assert requests[2].json["inputs"] == [{"id": two.mark}]
+
+
+@pytest.mark.parametrize("status", [400, 409])
+def test_a_batch_that_is_refused_without_naming_anybody_is_left_to_the_loop_to_split(status: int) -> None:
+    commands = _notes("add_note", ["7", "8"], ORDER)
+    refused = Response(status=status, body=b'{"status":"error","category":"CONFLICT","message":"no","errors":[]}')
+    talk = HubspotSink(Connection(name="crm", tenant="acme", platform="hubspot", account="1")).write_many(commands)
+    with pytest.raises((RejectedError, DuplicateError)):
+        answer(talk, refused, *([_rows(), refused] if status == 400 else []))
