@@ -12,6 +12,7 @@ import msgspec
 
 from app.core import topics
 from schemas.commands import Command, Result
+from schemas.decisions import Decision
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import type_names
 from schemas.order_state import PublicOrder
@@ -22,6 +23,7 @@ _MODELS: dict[str, Any] = {
     "hint": Hint,
     "command": Command,
     "result": Result,
+    "decision": Decision,
     "order_state": PublicOrder,
 }
 _CHANGES = "#/components/messages/"
@@ -53,7 +55,7 @@ def event_type(name: str) -> str:
 def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of the topics that other services may write and read."""
     _, components = msgspec.json.schema_components(
-        [ChangeEvent, PublicOrder], ref_template="#/components/schemas/{name}"
+        [ChangeEvent, PublicOrder, Decision], ref_template="#/components/schemas/{name}"
     )
     messages = {f"{name}Changed": _changed(name) for name in type_names}
     messages["orderState"] = {
@@ -62,11 +64,18 @@ def asyncapi() -> dict[str, Any]:
         "contentType": "application/json",
         "payload": {"$ref": "#/components/schemas/PublicOrder"},
     }
+    messages["decision"] = {
+        "name": "decision",
+        "title": "What a person decided about an order; the key is the order key",
+        "contentType": "application/json",
+        "payload": {"$ref": "#/components/schemas/Decision"},
+    }
     crm = [f"{name}Changed" for name in type_names if name in _CRM_TYPES]
     books = [f"{name}Changed" for name in type_names if name not in _CRM_TYPES]
     channels = {
         "crmChanges": _channel(topics.CRM_CHANGES, crm, "Changes of orders, shipments and customers"),
         "accountingChanges": _channel(topics.ACCOUNTING_CHANGES, books, "Changes of documents and money"),
+        "decisions": _channel(topics.DECISIONS, ["decision"], "What people decided about orders"),
         "orderStates": _channel(topics.ORDER_STATES, ["orderState"], "Where every order stands (compacted)"),
     }
     return {
@@ -82,6 +91,7 @@ def asyncapi() -> dict[str, Any]:
         "operations": {
             "publishCrmChange": _operation("receive", "crmChanges"),
             "publishAccountingChange": _operation("receive", "accountingChanges"),
+            "publishDecision": _operation("receive", "decisions"),
             "orderStateChanged": _operation("send", "orderStates"),
         },
         "components": {"messages": messages, "schemas": _named(components)},

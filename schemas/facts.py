@@ -112,6 +112,10 @@ class Order(_Facts, frozen=True, tag="order", kw_only=True):
     note: str = ""
     po_number: str = ""
     test: bool = False
+    merged_into: str = ""
+    """The id in the same system of the object that people merged this one into; counts also when this one is gone."""
+    merged_from: tuple[str, ...] = ()
+    """The ids of objects that were merged into this one."""
 
 
 class Invoice(_Facts, frozen=True, tag="invoice", kw_only=True):

@@ -58,6 +58,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     paid_edit: Literal["credit_and_new", "ask"] = "credit_and_new"
     closed_period: Literal["hold", "next_open_day", "ask"] = "next_open_day"
     rounding_cap: Decimal = Decimal("0.05")
+    cancelled_invoice: Literal["void", "credit"] = "void"
+    """What becomes of an unpaid invoice in an open period when its order is cancelled; any other one is credited."""
+    expire_days: int = 400
+    """How long after its last change an order of which nothing is open becomes a stub; 0 = never."""
     replan_seconds: int = 900
     """How long a command without a result is waited for before it is planned again."""
 

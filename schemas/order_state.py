@@ -9,6 +9,7 @@ import msgspec
 from schemas.facts import Currency, Financial, Fulfilment, LifeCycle
 from schemas.findings import Finding
 from schemas.money import ZERO
+from schemas.state import Conflict
 
 
 class Shown(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -24,6 +25,9 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     amount: Decimal | None = None
     ours: bool = False
     """Written by o2c."""
+    write: str = ""
+    """Key of our write, for a decision about it."""
+    generation: int = 0
 
 
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -33,6 +37,9 @@ class Waiting(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     capability: str
     outcome: str = ""
     reason: str = ""
+    write: str = ""
+    digest: str = ""
+    """Of what was refused for good, for a decision about it."""
 
 
 class PublicOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -58,3 +65,7 @@ class PublicOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     shown: tuple[Shown, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     findings: tuple[Finding, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    """The newest values that lost against another one; each can be given back."""
+    alias_of: str = ""
+    """This order proved to be one with another: all is said there."""

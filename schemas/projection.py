@@ -48,8 +48,10 @@ def _order(order: Order) -> Fields:
         "status": order.headline or order.status,
         "email": order.customer.email if order.customer else "",
     }
+    due = {"due_date": order.due_date.isoformat()} if order.due_date else {}
     return {
         **fields,
+        **due,
         **_amount("payable_amount", order.payable_amount, order.currency),
         **_lines(order.lines, order.currency),
     }

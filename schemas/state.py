@@ -68,6 +68,8 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     outage: int = 0
     stale: dict[str, str] = {}
     """What the system showed instead of the base; asked again once an observation shows the same."""
+    order: str = ""
+    """The order that asked first, where another one was merged into this: its mark is in the document."""
     look: tuple[int, int] = NEVER
     """(epoch, seq) of the look that ended the last write: an older observation shows the time before it."""
     result: tuple[int, int] = NEVER
@@ -83,18 +85,59 @@ class Agreed(msgspec.Struct, frozen=True, omit_defaults=True):
     """Per object: the value it showed when the agreement was made."""
 
 
+class Conflict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A field that two people edited: what was kept, what lost, and where each was typed."""
+
+    field: str
+    kept: str
+    lost: str
+    kept_by: str = ""
+    """Key of the object that showed the value; "" for a person's decision."""
+    lost_by: str = ""
+    at: Instant | None = None
+    """When the losing value was typed, where its system says that, else when the conflict was found."""
+
+
+def _format() -> int:
+    return FORMAT
+
+
 class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """All that is known about one order."""
 
     key: str
     tenant: str
-    format: int = FORMAT
+    format: int = msgspec.field(default_factory=_format)
+    """Always stored, unlike a default: an older worker must see that it may not rewrite this."""
     objects: dict[str, Observation] = {}
     writes: dict[str, WriteRecord] = {}
     agreed: dict[str, Agreed] = {}
     alias_of: str = ""
-    """Set when two orders proved to be one and this one was frozen."""
+    """Set when two orders proved to be one and this one was frozen: whatever comes is forwarded to that order."""
+    aliases: tuple[str, ...] = ()
+    """Orders that were merged into this one."""
+    elected: bool = False
+    """Several orders were merged in a circle and this one survives: it is never frozen again."""
+    held: bool = False
+    """Orders with documents became one: nothing is planned until a person says so."""
+    conflicts: tuple[Conflict, ...] = ()
+    """The newest conflicts, oldest first."""
     decisions: tuple[str, ...] = ()
-    """What people decided, as ids of decision events."""
+    """What people decided last, as ids of decisions."""
+    expired_at: Instant | None = None
+    """When the order became a stub for the last time; what it holds since then was read again."""
+    asleep: bool = False
+    """A stub that nothing happened to since it became one."""
     due_at: Instant | None = None
     """When this order wants to be looked at again without an event."""
+
+
+class Handover(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """All that a frozen order knew, on its way to the order that it is one with."""
+
+    order: str
+    state: OrderState
+    path: tuple[str, ...] = ()
+    """The frozen orders that it came through, its own first."""
+    absorbed: tuple[str, ...] = ()
+    """Orders that one of those had taken over before it was frozen itself."""

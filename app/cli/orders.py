@@ -1,12 +1,14 @@
-"""o2c orders get|list|watch|export: where every order stands, read from `order-states`."""
+"""o2c orders get|list|watch|export: where every order stands; retry|recreate|merge|resume|revert: a person decides."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,9 @@ from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
+from app.decisions import decision, send
 from app.roles.gateway import security
+from schemas.decisions import Kind
 from schemas.order_state import PublicOrder
 
 EXAMPLE = "o2c orders get SO-1001"
@@ -50,10 +54,37 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         if name == "export":
             action.add_argument("file", type=Path, help="file to write, - for standard output")
         action.set_defaults(run=run)
+    for name, what, about, example in _DECISIONS:
+        action = actions.add_parser(
+            name,
+            help=what,
+            epilog=f"example: {example}",
+            description="Writes a decision to the topic decisions. Exit: 0 written, 1 there is no such order or "
+            "there are several, 2 configuration, or nothing like it to decide.",
+        )
+        action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
+        action.add_argument("--json", action="store_true", help="print the decision as JSON")
+        action.add_argument("--by", default=getpass.getuser(), help="who decides (default: the user)")
+        action.add_argument("id", help="order key, order number, any system's id, or a tracking number")
+        if about:
+            optional = about.startswith("[")
+            action.add_argument(
+                "about", nargs="?" if optional else None, default="", metavar=about.strip("[]"), help="what is meant"
+            )
+        action.set_defaults(run=run, about="")
+
+
+_DECISIONS: tuple[tuple[Kind, str, str, str], ...] = (
+    ("retry", "plan refused writes afresh", "[WRITE]", "o2c orders retry SO-1001"),
+    ("recreate", "make a document once more that was deleted or voided", "[WRITE]", "o2c orders recreate SO-1001"),
+    ("merge", "say that an order and another one are one", "INTO", "o2c orders merge SO-1001 SO-1002"),
+    ("resume", "plan again after orders with documents became one", "", "o2c orders resume SO-1002"),
+    ("revert", "give the lost value of a conflict back", "FIELD", "o2c orders revert SO-1001 note"),
+)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Get, list, watch or export."""
+    """Get, list, watch, export or decide."""
     settings = load(args.config, os.environ)
     try:
         if args.action == "watch":
@@ -63,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
     if args.action == "export":
         return _export(orders.values(), args.file)
+    if args.action in {name for name, *_ in _DECISIONS}:
+        return _decide(settings, orders.values(), args)
     found = [order for order in orders.values() if _wanted(order, args)]
     sys.stdout.writelines(_line(order, full=args.action == "get", as_json=args.json) for order in found)
     if args.action == "get" and not found:
@@ -71,9 +104,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _decide(settings: Settings, orders: Iterable[PublicOrder], args: argparse.Namespace) -> int:
+    known = list(orders)
+    order = _one(known, args.id)
+    about = args.about
+    if args.action == "merge":
+        into = _one(known, about)
+        about = into.key if into is not None else ""
+    if order is None or (args.action == "merge" and not about):
+        return 1
+    decided = decision(order, args.action, about, args.by, datetime.now(UTC))
+    asyncio.run(send(settings, decided))
+    said = _ENCODE(decided).decode() if args.json else f"{decided.kind} {order.number or order.key} {about}".rstrip()
+    sys.stdout.write(said + "\n")
+    return 0
+
+
+def _one(orders: Iterable[PublicOrder], id_: str) -> PublicOrder | None:
+    """Return the order of that id; says so and returns None when there is not exactly one."""
+    found = [order for order in orders if id_ in _ids(order)]
+    if len(found) == 1:
+        return found[0]
+    keys = ", ".join(order.key for order in found)
+    sys.stderr.write(
+        f"{id_} is {keys}: name one key.\n" if found else f"There is no order {id_}; see `o2c orders list`.\n"
+    )
+    return None
+
+
+def _ids(order: PublicOrder) -> set[str]:
+    return {order.key, order.number, *order.tracking_numbers, *(shown.id for shown in order.shown)}
+
+
 def _wanted(order: PublicOrder, args: argparse.Namespace) -> bool:
     if args.action == "get":
-        return args.id in {order.key, order.number, *order.tracking_numbers, *(shown.id for shown in order.shown)}
+        return args.id in _ids(order)
     return not args.headline or order.headline == args.headline
 
 
@@ -88,11 +153,17 @@ def _line(order: PublicOrder, *, full: bool, as_json: bool) -> str:
 
 
 def _details(order: PublicOrder) -> Iterable[str]:
+    if order.alias_of:
+        yield f"  is one with {order.alias_of}\n"
     for shown in order.shown:
         row = (shown.connection.ljust(12), shown.kind.ljust(9), shown.id.ljust(40), shown.status.ljust(18))
         yield f"  {' '.join(row)} {shown.amount or '':>12} {'written by o2c' if shown.ours else ''}\n"
     for wait in order.waiting:
-        yield f"  {wait.connection:<12} {wait.capability} waits: {wait.outcome or 'asked for'} {wait.reason}\n"
+        what = f"{wait.capability} waits: {wait.outcome or 'asked for'} {wait.reason}"
+        yield f"  {wait.connection:<12} {what}  [{wait.write}]\n"
+    for lost in order.conflicts:
+        kept = f"{lost.kept!r} of {lost.kept_by} was kept"
+        yield f"  conflict {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by} lost {lost.at or ''}\n"
     for finding in order.findings:
         yield f"  {finding.severity}: {finding.message} {finding.next_step}\n"
 

@@ -112,6 +112,8 @@ class FlowConfig(_Section):
     paid_edit: Literal["credit_and_new", "ask"] = "credit_and_new"
     closed_period: Literal["hold", "next_open_day", "ask"] = "next_open_day"
     rounding_cap: Decimal = Decimal("0.05")
+    cancelled_invoice: Literal["void", "credit"] = "void"
+    expire_days: Annotated[int, Field(ge=0)] = 400
     replan_seconds: Annotated[int, Field(ge=1)] = 900
 
 

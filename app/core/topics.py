@@ -19,6 +19,7 @@ LINKS = "links"
 COMMANDS = "commands"
 HINTS = "hints"
 RESULTS = "results"
+DECISIONS = "decisions"
 ORDER_STATES = "order-states"
 DEAD_LETTERS = "dead-letters"
 NOTIFICATIONS = "notifications"
@@ -78,6 +79,7 @@ TOPICS = (
     Topic(name=COMMANDS, key="connection"),
     Topic(name=HINTS, key="connection"),
     Topic(name=RESULTS, key="order key"),
+    Topic(name=DECISIONS, key="order key", public=True),
     Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
     Topic(name=DEAD_LETTERS, key="origin", public=True, largest=LARGEST_LETTER),
     Topic(name=NOTIFICATIONS, key="order key", public=True),

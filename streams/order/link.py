@@ -65,11 +65,15 @@ def anchor_key(tenant: str, anchor: Anchor) -> str:
 
 
 def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
-    """Return what an order tells the link table: its objects, those it is bound to, and its number."""
+    """Return what an order tells the link table: its objects, those it is bound to, and its number.
+
+    What it took over from an order that it is one with it claims in a higher version.
+    """
     keys = {look.object.key for look in state.objects.values() if look.share is None}
     keys |= {record.bound.key for record in state.writes.values() if record.bound is not None}
     keys |= {f"number/{state.tenant}/{number}" for number in _numbers(state, world)}
-    return tuple(Bind(key=key, order=state.key) for key in sorted(keys))
+    version = 1 + len(state.aliases)
+    return tuple(Bind(key=key, order=state.key, version=version) for key in sorted(keys))
 
 
 def _numbers(state: OrderState, world: World) -> Iterable[str]:

@@ -67,7 +67,7 @@ def content_digest(event: ChangeEvent) -> str:
 def join(left: Observation, right: Observation) -> Observation:
     """Return the least upper bound of two looks at one object: commutative, associative, idempotent."""
     newest = max(left, right, key=lambda look: (bool(look.digest), look.version, look.digest))
-    shared = max(left, right, key=lambda look: (look.share_version, look.share or ""))
+    shared = max(left, right, key=_share)
     return msgspec.structs.replace(
         newest,
         last_read=max(left.last_read, right.last_read),
@@ -75,6 +75,11 @@ def join(left: Observation, right: Observation) -> Observation:
         share=shared.share,
         share_version=shared.share_version,
     )
+
+
+def _share(look: Observation) -> tuple[int, bool, str]:
+    """Rank shares: at one version, what an order has beats what it lost, since orders that became one hear both."""
+    return look.share_version, look.share != "0", look.share or ""
 
 
 def is_gone(look: Observation) -> bool:

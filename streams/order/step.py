@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
 
 import msgspec
 
 from schemas.commands import Command, Result
+from schemas.decisions import Decision
 from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
-from schemas.state import OrderState, WriteRecord
+from schemas.state import Handover, OrderState
+from streams.order.alias import (
+    awaited,
+    can_freeze,
+    forwarded,
+    freeze,
+    merged_into,
+    public_alias,
+    receive,
+    resolved,
+    take_over,
+)
 from streams.order.cause import Cause, caused, oldest
-from streams.order.derive import derive
+from streams.order.decide import decided, remembered
+from streams.order.derive import Derived, derive
 from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, with_writes
 from streams.order.plan import plan
+from streams.order.stub import expires_at, shrunk, unread
 from streams.order.world import World
+
+_AGAIN = timedelta(hours=1)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -32,15 +47,8 @@ class Tick(msgspec.Struct, frozen=True):
     """The order's time has come, or a fact of the world changed: look again."""
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's word about one write (or, without one, about all of the order); each id counts once."""
-
-    id: str
-    kind: Literal["retry", "recreate"]
-    write: str = ""
-
-
-Input = Seen | Result | Tick | Decision
+Input = Seen | Result | Tick | Decision | Handover
+Forward = Seen | Result | Decision | Handover
 
 
 class Stepped(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +60,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
     hints: tuple[Hint, ...] = ()
     shadow: bool = False
+    forwards: tuple[Forward, ...] = ()
+    """What belongs to the order that this one is an alias of; each names that order."""
     trace: str = ""
     """Of the oldest of the inputs that changed something."""
 
@@ -62,32 +72,59 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     The observations after it depend only on which inputs were seen; an input that changes nothing plans nothing new.
     """
     merged, again, causes = state, dict[ObjectRef, ChangeEvent](), list[Cause]()
+    forwards: list[Forward] = []
     for one in inputs:
         if isinstance(one, Seen) and tied(merged, one.event):
             again[one.event.object] = one.event
-        before, merged = merged, _merged(merged, one)
+        before, merged = merged, _merged(merged, one, forwards, now)
         if merged is not before:
             causes.append(_cause(one))
-    cause, merged = oldest(causes), bind_marks(merged)
-    hints = tuple(
+    hints = [
         Hint(tenant=state.tenant, object=ref, reason="tie", trace=event.trace, told_at=event.told_at)
         for ref, event in sorted(again.items(), key=lambda pair: pair[0])
-    )
-    if merged == state and not any(isinstance(one, Tick) for one in inputs):
-        return Stepped(state=state, changed=False, hints=hints)
+    ]
+    if merged.alias_of:
+        return _alias(state, merged, forwards, hints)
+    cause, merged = oldest(causes), bind_marks(merged)
+    ticked = any(isinstance(one, Tick) for one in inputs)
+    if merged == state and (not ticked or merged.asleep):
+        return Stepped(state=state, changed=False, hints=tuple(hints))
+    if merged.asleep:
+        merged = msgspec.structs.replace(merged, asleep=False)
+    missing = unread(merged, world)
+    if missing:
+        return _waking(state, merged, missing, hints, now)
     derived = derive(merged, world)
     if derived is None:
-        return Stepped(state=merged, changed=merged != state, hints=hints, trace=cause.trace)
+        return Stepped(state=merged, changed=merged != state, hints=tuple(hints), trace=cause.trace)
+    hints += [Hint(tenant=state.tenant, object=ref, reason="merged") for ref in awaited(derived.giver, merged)]
+    return _planned(state, merged, derived, world, now, (cause, tuple(hints)))
+
+
+def _planned(
+    state: OrderState,
+    merged: OrderState,
+    derived: Derived,
+    world: World,
+    now: datetime,
+    known: tuple[Cause, tuple[Hint, ...]],
+) -> Stepped:
+    cause, hints = known
     merged = advance_bases(msgspec.structs.replace(merged, agreed=derived.agreed))
+    if derived.conflicts:
+        merged = remembered(merged, derived.conflicts, now)
+    expires = expires_at(merged, derived.public, derived.flow)
+    if merged == state and expires is not None and expires <= now:
+        return Stepped(state=shrunk(merged, derived.giver.object, now), changed=True)
     planned = plan(merged, derived, world, now)
     commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
     after = with_writes(merged, writes) if writes else merged
-    after = msgspec.structs.replace(after, due_at=planned.due_at)
+    after = msgspec.structs.replace(after, due_at=expires if planned.due_at is None else planned.due_at)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,
         changed=after != state,
-        public=msgspec.structs.replace(derived.public, findings=found),
+        public=msgspec.structs.replace(derived.public, findings=found, conflicts=after.conflicts),
         commands=commands,
         hints=hints,
         shadow=planned.shadow,
@@ -101,37 +138,63 @@ def _cause(one: Input) -> Cause:
     return Cause(one.trace, one.told_at) if isinstance(one, Result) else Cause()
 
 
-def _merged(state: OrderState, one: Input) -> OrderState:
-    if isinstance(one, Seen):
-        return merge(state, one.event, one.share, one.share_version) or state
-    if isinstance(one, Result):
-        return merge_result(state, one) or state
-    return _decided(state, one) if isinstance(one, Decision) else state
-
-
-def _decided(state: OrderState, decision: Decision) -> OrderState:
-    """Plan refused writes afresh, or make a deleted document once more under the next generation."""
-    if decision.id in state.decisions:
-        return state
-    chosen = {key: record for key, record in state.writes.items() if decision.write in ("", key)}
-    if decision.kind == "retry":
-        writes = {
-            key: msgspec.structs.replace(record, stopped="", reverted=(), asked_at=None)
-            for key, record in chosen.items()
-            if record.outcome != "confirmed" or record.reverted
-        }
-    else:
-        writes = {key: _anew(record) for key, record in chosen.items() if key == decision.write}
-    return msgspec.structs.replace(with_writes(state, writes), decisions=(*state.decisions, decision.id))
-
-
-def _anew(record: WriteRecord) -> WriteRecord:
-    return WriteRecord(
-        key=record.key,
-        connection=record.connection,
-        account=record.account,
-        capability=record.capability,
-        canonical=record.canonical,
-        generation=record.generation + 1,
-        outcome="superseded",
+def _alias(state: OrderState, merged: OrderState, forwards: Sequence[Forward], hints: Sequence[Hint]) -> Stepped:
+    """Say once where the order went; afterwards only pass on what comes."""
+    known = [one.state for one in forwards if isinstance(one, Handover) and one.state.key == state.key]
+    froze = known and merged.alias_of != state.alias_of
+    return Stepped(
+        state=merged,
+        changed=merged != state,
+        public=public_alias(known[0], merged.alias_of) if froze else None,
+        hints=tuple(hints),
+        forwards=tuple(forwards),
     )
+
+
+def _waking(
+    state: OrderState, merged: OrderState, missing: Sequence[ObjectRef], hints: Sequence[Hint], now: datetime
+) -> Stepped:
+    """Read what a stub no longer knows before anything is planned or shown of it; ask again until all was read."""
+    asked = [Hint(tenant=merged.tenant, object=ref, reason="expired") for ref in missing]
+    after = msgspec.structs.replace(merged, due_at=now + _AGAIN)
+    return Stepped(state=after, changed=after != state, hints=(*hints, *asked))
+
+
+def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetime) -> OrderState:
+    if state.alias_of:
+        return _forwarded(state, one, forwards)
+    if isinstance(one, Seen):
+        after = merge(state, one.event, one.share, one.share_version) or state
+        return _frozen(after, merged_into(after, one.event), forwards)
+    if isinstance(one, Result):
+        if state.aliases:
+            one = msgspec.structs.replace(one, write=resolved(state.writes, one.write))
+        return merge_result(state, one) or state
+    if isinstance(one, Handover):
+        return take_over(state, one)
+    if isinstance(one, Decision):
+        return _frozen(state, one.into, forwards) if one.kind == "merge" else decided(state, one, now)
+    return state
+
+
+def _frozen(state: OrderState, into: str, forwards: list[Forward]) -> OrderState:
+    if not can_freeze(state, into):
+        return state
+    frozen, handover = freeze(state, into)
+    forwards.append(handover)
+    return frozen
+
+
+def _forwarded(state: OrderState, one: Input, forwards: list[Forward]) -> OrderState:
+    """Pass *one* on to the order that this one is an alias of."""
+    if isinstance(one, Seen):
+        event = msgspec.structs.replace(one.event, order=state.alias_of)
+        forwards.append(Seen(event, one.share, one.share_version))
+    elif isinstance(one, Result):
+        forwards.append(forwarded(state, one))
+    elif isinstance(one, Decision):
+        forwards.append(msgspec.structs.replace(one, order=state.alias_of))
+    elif isinstance(one, Handover):
+        state, passed = receive(state, one)
+        forwards += [passed] if passed is not None else []
+    return state

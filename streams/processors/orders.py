@@ -11,22 +11,27 @@ import msgspec
 from app.core import topics
 from schemas.cloudevents import decode
 from schemas.commands import Command, Result
+from schemas.decisions import Decision
 from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
 from schemas.links import LinkMessage, Placed
-from schemas.state import FORMAT, OrderState
+from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
 from streams.order.link import binds, place, route
-from streams.order.step import Input, Seen, Stepped, Tick, step
+from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.world import Worlds
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _PLACED = msgspec.json.Decoder(Placed)
 _RESULT = msgspec.json.Decoder(Result)
+_DECISION = msgspec.json.Decoder(Decision)
+_HANDOVER = msgspec.json.Decoder(Handover)
 _STATE = msgspec.json.Decoder(OrderState)
 _FORWARDED = "placed"
+_HANDED = ("o2c-kind", b"handover")
+"""Tells a hand-over on `order-facts` from placed facts."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -49,7 +54,7 @@ class Orders:
         self._worlds = Worlds(configured)
         self._configured = configured
         self._decoded: dict[tuple[str, int, int], Decoded] = {}
-        inbound = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS)
+        inbound = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS, topics.DECISIONS)
         self.topics = tuple(prefix + name for name in inbound)
         self.changelog = prefix + topics.ORDERS_CHANGELOG
 
@@ -74,12 +79,20 @@ class Orders:
 
     def _message(self, record: Record) -> Decoded:
         name = record.topic.removeprefix(self._prefix)
+        if name == topics.ORDER_FACTS and _HANDED in record.headers:
+            handover = _HANDOVER.decode(record.value)
+            if handover.state.format > FORMAT:
+                raise NewerFormat(f"order {handover.state.key} has format {handover.state.format}")
+            return handover.order, handover
         if name == topics.ORDER_FACTS:
             placed = _PLACED.decode(record.value)
             return placed.order, Seen(placed.event, placed.share, placed.share_version)
         if name == topics.RESULTS:
             result = _RESULT.decode(record.value)
             return result.order, result
+        if name == topics.DECISIONS:
+            decision = _DECISION.decode(record.value)
+            return decision.order, decision
         event = _told(decode(record.headers, record.value), record)
         key = route(event, self._configured)
         return (key, Seen(event)) if key and key.encode() == record.key else event
@@ -146,6 +159,7 @@ class Orders:
         outs = [self._command(command) for command in stepped.commands] if not stepped.shadow else []
         hints = self._prefix + topics.HINTS
         outs += [Out(hints, hint.object.connection.encode(), _ENCODE(hint)) for hint in stepped.hints]
+        outs += [self._forward(one) for one in stepped.forwards]
         if not stepped.changed:
             return outs
         known = set(binds(before, world))
@@ -155,6 +169,18 @@ class Orders:
             headers = trace_headers(stepped.trace)
             outs.append(Out(self._prefix + topics.ORDER_STATES, key, _ENCODE(stepped.public), headers))
         return outs
+
+    def _forward(self, one: Forward) -> Out:
+        """Send what an alias was given to the order that it is one with."""
+        prefix = self._prefix
+        if isinstance(one, Seen):
+            order, event = one.event.order, one.event
+            placed = Placed(order=order, event=event, share=one.share, share_version=one.share_version)
+            return Out(prefix + topics.ORDER_FACTS, order.encode(), _ENCODE(placed), trace_headers(event.trace))
+        if isinstance(one, Handover):
+            return Out(prefix + topics.ORDER_FACTS, one.order.encode(), _ENCODE(one), (_HANDED,))
+        topic = topics.RESULTS if isinstance(one, Result) else topics.DECISIONS
+        return Out(prefix + topic, one.order.encode(), _ENCODE(one))
 
     def _command(self, command: Command) -> Out:
         key, headers = command.connection.encode(), trace_headers(command.trace)
@@ -193,6 +219,8 @@ def _tenant(inputs: Sequence[Input]) -> str:
     for one in inputs:
         if isinstance(one, Seen):
             return one.event.tenant
-        if isinstance(one, Result):
+        if isinstance(one, (Result, Decision)):
             return one.tenant
+        if isinstance(one, Handover):
+            return one.state.tenant
     return ""

@@ -11,13 +11,14 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.decisions import Decision
 from schemas.events import Anchor, ChangeEvent, Version
 from schemas.facts import Facts, Line, Order, Payment
 from schemas.refs import ObjectRef, order_key
 from schemas.state import Observation, OrderState
 from streams.order.derive import derive
 from streams.order.merge import is_gone, join, merge, observation
-from streams.order.step import Input, Seen, Tick, step
+from streams.order.step import Forward, Input, Seen, Tick, step
 from tests.simulator import company
 
 WORLD = company.world()
@@ -138,3 +139,53 @@ def test_no_money_is_counted_twice_or_invented(history: list[Seen]) -> None:
     limit = sum((max(amount, Decimal(3)) for amount in shown), Decimal(0))
     assert Decimal(0) <= found.public.paid_amount <= limit
     assert found.public.amount_due >= 0
+
+
+OTHER = order_key(company.TENANT, ObjectRef("shop", "s", "order", "2"))
+
+
+def _merge_into(into: str) -> Decision:
+    other = KEY if into == OTHER else OTHER
+    return Decision(id=f"m{into}", tenant=company.TENANT, order=other, kind="merge", into=into)
+
+
+def _order_of(one: Forward) -> str:
+    return one.event.order if isinstance(one, Seen) else one.order
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, st.lists(st.booleans(), min_size=8, max_size=8), st.integers(0, 8), st.data())
+def test_orders_that_become_one_know_what_one_order_would_know(
+    history: list[Seen], sides: list[bool], at: int, data: st.DataObject
+) -> None:
+    """Whenever two orders are merged, also each into the other, one lives and holds every look; no write has two ids."""
+    states = {key: OrderState(key=key, tenant=company.TENANT) for key in (KEY, OTHER)}
+    queue: list[tuple[str, Input]] = [(KEY if side else OTHER, one) for one, side in zip(history, sides, strict=False)]
+    queue.insert(at, (OTHER, _merge_into(KEY)))
+    if data.draw(st.booleans()):
+        queue.insert(data.draw(st.integers(0, len(queue))), (KEY, _merge_into(OTHER)))
+    asked: dict[tuple[str, str], set[str]] = {}
+    steps = 0
+    while queue:
+        key, one = queue.pop(0)
+        stepped = step(states[key], [one], WORLD, company.START)
+        states[key] = stepped.state
+        for command in stepped.commands:
+            if command.kind != "set":
+                asked.setdefault((command.order, command.write), set()).add(command.id)
+        queue += [(_order_of(forward), forward) for forward in stepped.forwards]
+        steps += 1
+        assert steps < 200, "forwarded for ever"
+    (living,) = [state for state in states.values() if not state.alias_of]
+    assert living.aliases == ((KEY if living.key == OTHER else OTHER),)
+    assert _bytes(living.objects) == _bytes(_merged(history))
+    assert all(len(ids) == 1 for ids in asked.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories)
+def test_a_hand_over_that_comes_twice_changes_nothing(history: list[Seen]) -> None:
+    first = step(OrderState(key=OTHER, tenant=company.TENANT), [*history, _merge_into(KEY)], WORLD, company.START)
+    once = step(EMPTY, list(first.forwards), WORLD, company.START)
+    again = step(once.state, list(first.forwards), WORLD, company.START)
+    assert (again.changed, again.commands) == (False, ())

@@ -15,10 +15,10 @@ from streams.order.world import World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TENANT = "acme"
-_ORDER = frozenset(("currency", "payable_amount", "note", "lines", "number", "status"))
-_INVOICE = frozenset(("currency", "payable_amount", "note", "lines", "issue_date"))
+_ORDER = frozenset(("currency", "payable_amount", "note", "lines", "number", "status", "email"))
+_INVOICE = frozenset(("currency", "payable_amount", "note", "lines", "issue_date", "email", "due_date"))
 _WORDS = (
-    "open", "cancelled", "paid", "partially_paid", "invoiced", "fulfilled", "delivered", "refunded", "partially_refunded",
+    "open", "closed", "cancelled", "paid", "partially_paid", "invoiced", "fulfilled", "delivered", "refunded", "partially_refunded",
     "partially_fulfilled", "draft", "overpaid",
 )  # fmt: skip
 

@@ -33,6 +33,7 @@ class Doc:
     made_at: datetime
     revision: int = 1
     gone: bool = False
+    changed_at: datetime | None = None
 
 
 @dataclass
@@ -84,7 +85,10 @@ class FakePlatform:
         return self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
 
     def _changes(self, command: Command) -> dict[str, Any]:
-        wanted = {name: getattr(command.facts, name) for name in command.changes if name != "note"}
+        apart = {"note", "email"}
+        wanted = {name: getattr(command.facts, name) for name in command.changes if name not in apart}
+        if "email" in command.changes:
+            wanted["customer"] = command.facts.customer  # type: ignore[union-attr]
         return {**wanted, **({"note": command.fields["note"]} if "note" in command.changes else {})}
 
     def event(self, doc: Doc, stamp: tuple[int, int], *, hook: bool = False, order: str = "") -> ChangeEvent:
@@ -93,10 +97,11 @@ class FakePlatform:
         return ChangeEvent(
             tenant=TENANT,
             object=self.ref(doc),
-            facts=None if doc.gone else doc.facts,
+            facts=None if doc.gone and not getattr(doc.facts, "merged_into", "") else doc.facts,
             presence="deleted" if doc.gone else "present",
             version=Version(native=doc.revision) if hook else version,
             mirror_of=doc.mark,
+            changed_at=doc.changed_at or doc.made_at,
             anchors=() if doc.gone else self._anchors(doc),
             origin="webhook" if hook else "read",
             order=order,

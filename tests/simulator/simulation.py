@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from schemas.commands import Command, Result
+from schemas.decisions import Decision, Kind
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Line, Order, Party, Payment
 from schemas.links import LinkMessage, LinkRow, Parked
@@ -75,7 +76,19 @@ class Simulation:
     def edit(self, system: str, doc: Doc, **changes: Any) -> None:
         """Let a person change a document."""
         self.systems[system].edit(doc, **changes)
+        doc.changed_at = self.now
         self.look(system, doc)
+
+    def merge(self, doc: Doc, into: Doc) -> None:
+        """Let a person merge two orders of the shop: the first is gone and says where it went."""
+        self.systems["shop"].edit(doc, merged_into=into.id)
+        doc.gone = True
+        self.look("shop", doc)
+
+    def decide(self, key: str, kind: Kind, **more: Any) -> None:
+        """Let a person decide about an order."""
+        decision = Decision(id=f"{kind}-{len(self.log)}", tenant=company.TENANT, order=key, kind=kind, **more)
+        self.fold(key, decision)
 
     def look(self, system: str, doc: Doc, *, hook: bool = False) -> None:
         """Let the system tell of a document."""
@@ -116,7 +129,9 @@ class Simulation:
 
     def _take(self, name: str) -> bool:
         item = self.queues[name].popleft()
-        if isinstance(item, Result):
+        if isinstance(item, tuple):
+            self.fold(item[0], item[1])
+        elif isinstance(item, Result):
             self.fold(item.order, item)
         elif isinstance(item, ChangeEvent):
             key = route(item, self.world)
@@ -152,6 +167,10 @@ class Simulation:
         self.states[key] = stepped.state
         if stepped.public is not None:
             self.public[key] = stepped.public
+        for one in stepped.forwards:
+            order = one.event.order if isinstance(one, Seen) else one.order
+            self.queues[f"forwards {key}"].append((order, one))
+        self.hints += stepped.hints
         known = set(binds(before, self.world))
         for bind in binds(stepped.state, self.world):
             if bind not in known:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import msgspec
 import pytest
 
-from schemas.facts import Credit, Invoice, Order
+from schemas.decisions import Decision
+from schemas.facts import Credit, Invoice, Order, Party
 from schemas.flow import Target
 from schemas.refs import ObjectRef, order_key
 from schemas.state import OrderState
-from streams.order.step import Decision, Seen, Tick, step
+from streams.order.step import Seen, Tick, step
 from tests.simulator import company
+from tests.simulator.fakes import Doc
 from tests.simulator.simulation import Simulation
 
 SEEDS = pytest.mark.parametrize("seed", range(8))
@@ -481,7 +483,7 @@ def test_a_voided_invoice_is_made_again_when_a_person_says_so(seed: int) -> None
     play.edit("books", play.live("books", "invoice")[0], status="void")
     play.settle()
     for _ in range(2):
-        play.fold(key, Decision(id="d1", kind="recreate", write="books|document"))
+        play.fold(key, Decision(id="d1", tenant="acme", order=key, kind="recreate", write="books|document"))
     play.pay("shop", "100.00", order=order.id)
     play.settle()
     assert (play.sum("books", "invoice"), play.sum("books", "payment")) == (Decimal(100), Decimal(100))
@@ -498,7 +500,7 @@ def test_a_refused_write_is_planned_again_when_a_person_says_retry(seed: int) ->
     play.systems["books"].refuses = set()
     play.settle()
     assert play.live("books", "invoice") == []
-    play.fold(key, Decision(id="d1", kind="retry"))
+    play.fold(key, Decision(id="d1", tenant="acme", order=key, kind="retry"))
     play.settle()
     assert len(play.live("books", "invoice")) == 1
 
@@ -569,3 +571,91 @@ def test_a_receipt_that_a_person_typed_takes_no_payment_either(seed: int) -> Non
     play.settle()
     assert [one for one in play.commands if one.connection == "till"] == []
     assert play.sum("second", "payment") == Decimal(100)
+
+
+def _note(play: Simulation) -> set[str]:
+    return {doc.facts.note for one, of in _FOUR for doc in play.live(one, of)}  # type: ignore[union-attr]
+
+
+@SEEDS
+def test_30_the_value_that_lost_is_kept_and_given_back_in_one_step(seed: int) -> None:
+    play = Simulation(seed, company.world(ranking={"note": ("shop", "crm", "books", "second")}))
+    key, order = play.order()
+    play.settle()
+    deal = play.live("crm", "order")[0]
+    for owner in play.owners.values():
+        owner.muted = True
+    play.systems["shop"].edit(order, note="from the shop")
+    play.systems["crm"].edit(deal, note="from the crm")
+    events = [play.systems["shop"].event(order, (1, 900)), play.systems["crm"].event(deal, (1, 900))]
+    play.fold(key, *(Seen(event) for event in events))
+    for owner in play.owners.values():
+        owner.muted, owner.seq = False, 900
+    play.settle()
+    assert _note(play) == {"from the shop"}
+    (lost,) = play.public[key].conflicts
+    assert (lost.field, lost.kept, lost.lost) == ("note", "from the shop", "from the crm")
+    assert (lost.kept_by, lost.lost_by) == (f"shop@s/order/{order.id}", f"crm@c/order/{deal.id}")
+    assert lost.at is not None
+    for _ in range(2):
+        play.fold(key, Decision(id="d1", tenant="acme", order=key, kind="revert", field="note"))
+    play.settle()
+    assert _note(play) == {"from the crm"}
+    play.fold(key, Decision(id="d2", tenant="acme", order=key, kind="revert", field="note"))
+    play.settle()
+    assert _note(play) == {"from the shop"}
+
+
+def test_30_only_the_newest_conflicts_are_kept() -> None:
+    play = Simulation(1, company.world(ranking={"note": ("shop", "crm", "books", "second")}))
+    key, order = play.order()
+    play.settle()
+    deal = play.live("crm", "order")[0]
+    for number in range(30):
+        play.systems["shop"].edit(order, note=f"shop {number}")
+        play.systems["crm"].edit(deal, note=f"crm {number}")
+        seq = 1000 + number * 10
+        events = [play.systems[name].event(doc, (1, seq)) for name, doc in (("shop", order), ("crm", deal))]
+        for owner in play.owners.values():
+            owner.seq = seq
+        play.fold(key, *(Seen(event) for event in events))
+        play.settle()
+    lost = [one.lost for one in play.states[key].conflicts]
+    assert (len(lost), lost[-1]) == (20, "crm 29")
+
+
+@SEEDS
+def test_email_and_due_date_are_kept_in_step_both_ways(seed: int) -> None:
+    play = Simulation(seed)
+    due = date(2026, 4, 1)
+    _, order = play.order(due_date=due)
+    play.settle()
+    assert {(doc.facts.customer.email, doc.facts.due_date) for doc in _bills(play)} == {("ada@example.com", due)}  # type: ignore[union-attr]
+    play.edit("shop", order, customer=Party(name="Ada", email="ada@new.example"), due_date=date(2026, 4, 15))
+    play.settle()
+    expected = {("ada@new.example", date(2026, 4, 15))}
+    assert {(doc.facts.customer.email, doc.facts.due_date) for doc in _bills(play)} == expected  # type: ignore[union-attr]
+    deal = play.live("crm", "order")[0]
+    assert deal.facts.customer.email == "ada@new.example"  # type: ignore[union-attr]
+    bill = play.live("books", "invoice")[0]
+    play.edit("books", bill, customer=Party(name="Ada", email="typed@books.example"), due_date=date(2026, 5, 1))
+    play.settle()
+    everywhere = [*_bills(play), *play.live("crm", "order"), *play.live("shop", "order")]
+    assert {doc.facts.customer.email for doc in everywhere} == {"typed@books.example"}  # type: ignore[union-attr]
+    assert {doc.facts.due_date for doc in _bills(play)} == {date(2026, 5, 1)}  # type: ignore[union-attr]
+    assert {doc.facts.customer.name for doc in everywhere} == {"Ada"}  # type: ignore[union-attr]
+
+
+@SEEDS
+def test_a_due_date_that_a_closed_period_moved_is_not_pushed_to_the_other_ledger(seed: int) -> None:
+    play = Simulation(seed)
+    play.world = company.with_facts(play.world, lock_dates={"books": "2026-03-31"})
+    play.order()
+    play.settle()
+    dates = {doc.id.partition("-")[0]: str(doc.facts.due_date) for doc in _bills(play)}  # type: ignore[union-attr]
+    assert dates == {"books": "2026-04-01", "second": "2026-03-02"}
+    assert [one.kind for one in play.commands if one.connection in {"books", "second"}] == ["create", "create"]
+
+
+def _bills(play: Simulation) -> list[Doc]:
+    return [*play.live("books", "invoice"), *play.live("second", "invoice")]

@@ -11,6 +11,7 @@ from schemas.findings import Finding
 from schemas.flow import Flow
 from schemas.money import ZERO, rounded
 from schemas.state import Observation, OrderState
+from streams.order import alias
 from streams.order.merge import copies, is_gone
 from streams.order.world import World
 
@@ -21,6 +22,8 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
     yield from _copies(state)
     yield from _totals(order, flow)
     yield from _currencies(state, order)
+    yield from alias.findings(state)
+    yield from _merging(state, giver)
     if is_gone(giver):
         yield Finding("order_deleted", "warn", f"{giver.object.key} was deleted there; nothing is created anew.")
 
@@ -78,6 +81,12 @@ def _currencies(state: OrderState, order: Order) -> Iterator[Finding]:
                 f"{look.object.key} is in {currency}, the order in {order.currency}.",
                 look.object.key,
             )
+
+
+def _merging(state: OrderState, giver: Observation) -> Iterator[Finding]:
+    for ref in alias.awaited(giver, state):
+        message = f"{ref.key} was merged into this order, which waits until its order has handed over."
+        yield Finding("merging", "block", message, ref.key)
 
 
 def rounding(order: Order) -> Decimal:

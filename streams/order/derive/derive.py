@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import msgspec
 
-from schemas.facts import Credit, Invoice, LifeCycle, Order, Payment, Shipment
+from schemas.facts import Credit, Invoice, LifeCycle, Order, Party, Payment, Shipment
 from schemas.flow import Flow
 from schemas.money import ZERO
 from schemas.order_state import PublicOrder, Shown, Waiting
 from schemas.projection import project
-from schemas.state import Agreed, Observation, OrderState
+from schemas.state import Agreed, Conflict, Observation, OrderState
 from streams.order.derive import money, status
 from streams.order.derive.checks import check
 from streams.order.derive.money import Counted
-from streams.order.derive.shared import agree
+from streams.order.derive.shared import agree, finding
 from streams.order.merge import is_gone
 from streams.order.world import World
 
@@ -33,6 +33,8 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     credits: tuple[Counted, ...]
     shipments: tuple[Counted, ...]
     agreed: dict[str, Agreed]
+    conflicts: tuple[Conflict, ...]
+    """What lost against another edit just now."""
     public: PublicOrder
 
     @property
@@ -59,7 +61,7 @@ def derive(state: OrderState, world: World) -> Derived | None:
     paid, credited = money.payments(state, flow), money.credited(state, flow)
     parcels = money.shipments(state, flow)
     public = _public(state, (flow, giver, order), paid, credited, parcels)
-    findings = (*check(state, world, giver, order, flow), *conflicts)
+    findings = (*check(state, world, giver, order, flow), *map(finding, conflicts))
     return Derived(
         flow=flow,
         giver=giver,
@@ -69,6 +71,7 @@ def derive(state: OrderState, world: World) -> Derived | None:
         credits=tuple(credited),
         shipments=tuple(parcels),
         agreed=agreed,
+        conflicts=conflicts,
         public=msgspec.structs.replace(public, findings=tuple(sorted(findings))),
     )
 
@@ -94,8 +97,17 @@ def as_order(bill: Invoice) -> Order:
 
 
 def _with_agreed(order: Order, agreed: dict[str, Agreed]) -> Order:
-    text = {name: agreed[name].value for name in ("note", "po_number") if name in agreed}
-    return msgspec.structs.replace(order, **text) if text else order
+    """Return the order as everybody should show it; what came from the key-giver stays as it is."""
+    changed: dict[str, str | date | Party | None] = {}
+    for name in ("note", "po_number"):
+        if name in agreed and agreed[name].value != getattr(order, name):
+            changed[name] = agreed[name].value
+    if "email" in agreed and agreed["email"].value != (order.customer.email if order.customer else ""):
+        changed["customer"] = msgspec.structs.replace(order.customer or Party(), email=agreed["email"].value)
+    if "due_date" in agreed:
+        due = agreed["due_date"].value
+        changed["due_date"] = date.fromisoformat(due) if due else None
+    return msgspec.structs.replace(order, **changed) if changed else order
 
 
 def _public(
@@ -153,6 +165,7 @@ def _invoiced(documents: list[Observation]) -> Decimal:
 
 def _shown(state: OrderState) -> tuple[Shown, ...]:
     ours = money.written_keys(state)
+    records = {record.bound.key: record for record in state.writes.values() if record.bound is not None}
     return tuple(
         Shown(
             connection=look.object.connection,
@@ -163,6 +176,8 @@ def _shown(state: OrderState) -> tuple[Shown, ...]:
             status="deleted" if is_gone(look) else _status(look),
             amount=_amount(look),
             ours=look.object.key in ours,
+            write=records[look.object.key].key if look.object.key in records else "",
+            generation=records[look.object.key].generation if look.object.key in records else 0,
         )
         for look in sorted(state.objects.values(), key=lambda one: one.object)
     )
@@ -187,6 +202,8 @@ def _waiting(state: OrderState) -> tuple[Waiting, ...]:
             capability=record.capability,
             outcome=record.outcome or "",
             reason=record.reason,
+            write=record.key,
+            digest=record.stopped,
         )
         for record in sorted(state.writes.values(), key=lambda one: one.key)
         if record.outcome != "confirmed"

@@ -32,13 +32,14 @@ class Counted(msgspec.Struct, frozen=True):
 def written_keys(state: OrderState) -> frozenset[str]:
     """Return the objects that we wrote: mirrors, which never count a second time."""
     bound = {record.bound.key for record in state.writes.values() if record.bound is not None}
-    return frozenset(bound | {look.object.key for look in state.objects.values() if _marked(look, state.key)})
+    names = (state.key, *state.aliases)
+    return frozenset(bound | {look.object.key for look in state.objects.values() if _marked(look, names)})
 
 
-def _marked(look: Observation, order: str) -> bool:
+def _marked(look: Observation, orders: tuple[str, ...]) -> bool:
     """Tell whether the object is a mirror of this order: one that a person moved here from another order counts."""
     mark = read_mark(look.mirror_of)
-    return mark is not None and mark.order == order
+    return mark is not None and mark.order in orders
 
 
 def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observation]:

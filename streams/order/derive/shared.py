@@ -2,7 +2,7 @@
 
 Each participant has a reference value per field: what the system made of our last write, else what it showed when
 the value was last agreed. A participant that shows something else was edited. One edited value becomes the agreed
-value; of several the ranking picks one and the others are kept in a finding.
+value; of several the ranking picks one and the others are kept as conflicts, which a person can revert.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.findings import Finding
 from schemas.flow import Flow
 from schemas.projection import Fields, project
 from schemas.refs import ObjectRef
-from schemas.state import Agreed, Observation, OrderState, WriteRecord
+from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.merge import is_gone
 from streams.order.world import World
 
@@ -38,19 +38,32 @@ class Participant(msgspec.Struct, frozen=True):
 
 def agree(
     state: OrderState, flow: Flow, giver: Observation, world: World
-) -> tuple[dict[str, Agreed], tuple[Finding, ...]]:
-    """Return the agreed value of each shared field, and a finding per field that two people edited."""
+) -> tuple[dict[str, Agreed], tuple[Conflict, ...]]:
+    """Return the agreed value of each shared field, and what lost where two people edited one."""
     found: dict[str, Agreed] = {}
-    findings: list[Finding] = []
+    conflicts: list[Conflict] = []
     sides = list(_sides(state, giver))
     for name in SHARED:
         there = _participants(sides, flow, giver, world, name)
+        if name not in state.agreed:
+            there = [one for one in there if not _unanswered(one)]
         if not there:
+            if name in state.agreed:
+                found[name] = state.agreed[name]
             continue
-        agreed, finding = _agree(name, there, state.agreed.get(name), flow, giver)
-        found[name] = agreed
-        findings += [finding] if finding else []
-    return found, tuple(findings)
+        found[name], lost = _agree(name, there, state.agreed.get(name), flow, giver)
+        conflicts += lost
+    return found, tuple(conflicts)
+
+
+def finding(conflict: Conflict) -> Finding:
+    """Return what is shown of a conflict when it happens."""
+    message = (
+        f"{conflict.field} was edited in two systems; {conflict.kept!r} of {conflict.kept_by} was kept, "
+        f"{conflict.lost_by} said {conflict.lost!r}."
+    )
+    step = f"`o2c orders revert` with the field {conflict.field} gives it back"
+    return Finding("conflict", "warn", message, conflict.field, step)
 
 
 def _sides(state: OrderState, giver: Observation) -> Iterator[tuple[Observation, WriteRecord | None, Fields]]:
@@ -83,15 +96,18 @@ def _participants(
         for look, record, fields in sides
         if name in fields
         and (look.object == giver.object or look.object.connection in wanted)
-        and _shows(world, look, name)
+        and _shows(world, look, name, gives=look.object == giver.object)
     ]
 
 
-def _shows(world: World, look: Observation, name: str) -> bool:
+def _shows(world: World, look: Observation, name: str, *, gives: bool) -> bool:
+    """Tell whether the system keeps the field; a key-giver that nothing is written to is believed as it is."""
     name_of = look.object.connection
     platform, connection = world.platform(name_of), world.connection(name_of)
     if platform is None or connection is None:
         return False
+    if gives and "upsert_order" not in platform.capabilities:
+        return True
     return any(name in (platform.shown(capability, connection.options) or ()) for capability in _SHOWING)
 
 
@@ -115,11 +131,10 @@ def _reference(one: Participant, agreed: Agreed | None, name: str) -> str | None
 
 def _agree(
     name: str, there: Sequence[Participant], agreed: Agreed | None, flow: Flow, giver: Observation
-) -> tuple[Agreed, Finding | None]:
+) -> tuple[Agreed, list[Conflict]]:
     seen = {one.key: one.value for one in there}
     if agreed is None:
-        first = next((one for one in there if one.look.object == giver.object), there[0])
-        return Agreed(first.value, first.key, seen), None
+        return _first(name, there, giver, seen), []
     edited = [
         one
         for one in there
@@ -129,14 +144,38 @@ def _agree(
     ]
     values = {one.value for one in edited if one.value != agreed.value}
     if not values:
-        return Agreed(agreed.value, agreed.source, seen), None
+        return Agreed(agreed.value, agreed.source, seen), []
     winner = min(edited, key=lambda one: _rank(one, flow, name))
     chosen = Agreed(winner.value, winner.key, seen)
     if len(values) == 1 and winner.value in values:
-        return chosen, None
-    losers = ", ".join(sorted(f"{one.key} said {one.value!r}" for one in edited if one.value != winner.value))
-    return chosen, Finding(
-        "conflict", "warn", f"{name} was edited in two systems; {winner.key} was kept, {losers}.", name
+        return chosen, []
+    return chosen, [_conflict(name, winner, one) for one in edited if one.value != winner.value]
+
+
+def _first(name: str, there: Sequence[Participant], giver: Observation, seen: dict[str, str]) -> Agreed:
+    """Return the first agreed value: the key-giver's, else what we asked for, else what is shown."""
+    for one in there:
+        if one.look.object == giver.object:
+            return Agreed(one.value, one.key, seen)
+    for one in there:
+        if one.record is not None and name in one.record.base:
+            return Agreed(one.record.base[name].sent, giver.object.key, seen)
+    return Agreed(there[0].value, there[0].key, seen)
+
+
+def _unanswered(one: Participant) -> bool:
+    """Tell whether our write is shown before its result: what was asked for is not known, only what became of it."""
+    return one.record is not None and one.record.outcome is None and not one.record.base and bool(one.record.id)
+
+
+def _conflict(name: str, winner: Participant, loser: Participant) -> Conflict:
+    return Conflict(
+        field=name,
+        kept=winner.value,
+        lost=loser.value,
+        kept_by=winner.key,
+        lost_by=loser.key,
+        at=loser.look.changed_at,
     )
 
 

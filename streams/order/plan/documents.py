@@ -9,6 +9,7 @@ from schemas.commands import Capability
 from schemas.facts import Credit, Invoice, Line, Order
 from schemas.findings import Finding
 from schemas.money import ZERO, text
+from schemas.state import Observation
 from streams.order.derive.checks import rounding
 from streams.order.plan.desk import Desk, book_date, shown
 from streams.order.plan.want import Want, write_key
@@ -172,9 +173,15 @@ def _due(desk: Desk) -> bool:
     stages = {
         f"stage:{look.object.connection}:{look.facts.stage}"
         for look in desk.state.objects.values()
-        if isinstance(look.facts, Order) and look.facts.stage
+        if isinstance(look.facts, Order) and look.facts.stage and not _merged_away(desk, look)
     }
     return bool((words | stages) & set(desk.target.when))
+
+
+def _merged_away(desk: Desk, look: Observation) -> bool:
+    """Tell whether the object gave its key to an order that is an alias of this one."""
+    giver = desk.derived.giver.object
+    return look.object != giver and look.object.connection == giver.connection and bool(desk.state.aliases)
 
 
 def invoice(desk: Desk) -> Invoice:

@@ -179,15 +179,20 @@ def _create(
         return Move(finding=held(desk, want.facts, world), due_at=now + _HELD)
     generation = record.generation if record else 0
     name, account = desk.name, desk.connection.account
-    id_ = write_id(name, account, want.capability, want.canonical, generation)
+    canonical = record.canonical if record is not None and record.id else want.canonical
+    id_ = write_id(name, account, want.capability, canonical, generation)
     presence: Known = "absent" if record is None and _surely_absent(desk, now) else "unknown"
-    want = msgspec.structs.replace(want, facts=dated)
+    want = msgspec.structs.replace(want, facts=dated, canonical=canonical)
     command = _command(desk, want, id_, fields, wish, presence=presence, generation=generation)
+    if record is not None and record.order:
+        command = msgspec.structs.replace(command, mark=mark_of(record.order, id_))
     return _asked(desk, want, record, command, now)
 
 
 def _surely_absent(desk: Desk, now: datetime) -> bool:
     """Tell whether no earlier life of ours can have written it: the order is new, or the flow says so."""
+    if desk.state.expired_at is not None:
+        return False
     if desk.target.asks != "old":
         return desk.target.asks == "never"
     placed = desk.derived.order.placed_at or desk.derived.giver.changed_at
@@ -216,7 +221,7 @@ def _set(
         bound_id=bound.id,
         changes=tuple(sorted(missing)),
         base=base,
-        mark="" if record is None or not record.id else mark_of(desk.state.key, record.id),
+        mark="" if record is None or not record.id else mark_of(record.order or desk.state.key, record.id),
     )
     return _asked(desk, want, record, command, now)
 

@@ -1,0 +1,73 @@
+"""From what a person saw of an order to a decision about it, and onto its topic."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import uuid4
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from app.config.model import Settings
+from app.core import topics
+from app.core.errors import ConfigError
+from app.roles.gateway import security
+from schemas.decisions import Decision, Kind
+from schemas.order_state import PublicOrder, Shown
+
+_ENCODE = msgspec.json.Encoder().encode
+_ENDED = frozenset(("deleted", "void", "cancelled"))
+
+
+def decision(order: PublicOrder, kind: Kind, about: str, by: str, at: datetime) -> Decision:
+    """Return a decision about *order* that names what was shown of it.
+
+    *about* is the write of a retry or recreate, the other order's key of a merge, or the field of a revert.
+    ConfigError when there is nothing like it.
+    """
+    first = Decision(id=uuid4().hex, tenant=order.tenant, order=order.alias_of or order.key, kind=kind, by=by, at=at)
+    if kind == "retry":
+        return msgspec.structs.replace(first, write=about, digest=_refused(order, about) if about else "")
+    if kind == "recreate":
+        shown = _ended(order, about)
+        return msgspec.structs.replace(first, write=shown.write, generation=shown.generation)
+    if kind == "merge":
+        return msgspec.structs.replace(first, into=about)
+    if kind == "revert":
+        return msgspec.structs.replace(first, field=_lost(order, about))
+    return first
+
+
+def _refused(order: PublicOrder, write: str) -> str:
+    for waiting in order.waiting:
+        if waiting.write == write:
+            return waiting.digest
+    raise ConfigError(f"Order {order.number or order.key} waits for no write {write}; see `o2c orders get`.")
+
+
+def _ended(order: PublicOrder, write: str) -> Shown:
+    """Return our document that ended; without a name there must be exactly one."""
+    found = [one for one in order.shown if one.write and one.status in _ENDED and write in ("", one.write)]
+    if len(found) != 1:
+        names = ", ".join(one.write for one in found) or "none"
+        raise ConfigError(f"Name one document of {order.number or order.key} that ended; there is {names}.")
+    return found[0]
+
+
+def _lost(order: PublicOrder, field: str) -> str:
+    if not any(one.field == field for one in order.conflicts):
+        raise ConfigError(f"Order {order.number or order.key} has no conflict about {field}; see `o2c orders get`.")
+    return field
+
+
+async def send(settings: Settings, decided: Decision) -> None:
+    """Publish a decision; at least once, acknowledged by all in-sync replicas."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
+    )
+    await producer.start()
+    try:
+        topic = settings.topics.prefix + topics.DECISIONS
+        await producer.send_and_wait(topic, _ENCODE(decided), key=decided.order.encode())
+    finally:
+        await producer.stop()
