@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.core.metrics import new_metrics
+from streams.engine.instruments import Instruments
 
 _NAME = re.compile(r"\bo2c_[a-z_]+")
 
@@ -18,8 +19,9 @@ _NAME = re.compile(r"\bo2c_[a-z_]+")
 def known() -> dict[str, set[str]]:
     """Return every series that a role can expose, with its labels."""
     found: dict[str, set[str]] = {}
-    for family in new_metrics().registry._names_to_collectors.items():
-        name, collector = family
+    metrics = new_metrics()
+    Instruments(metrics)
+    for name, collector in metrics.registry._names_to_collectors.items():
         found[name] = set(getattr(collector, "_labelnames", ()))
     return found
 
@@ -42,7 +44,7 @@ def test_alerts_and_panels_ask_for_series_that_exist(root: Path, known: dict[str
 def test_labels_that_are_asked_for_exist(root: Path, known: dict[str, set[str]]) -> None:
     for title, expression in (alerts(root) | panels(root)).items():
         names = _NAME.findall(expression)
-        labels = {"le", "job", "role"}.union(*(known[name] for name in names))
+        labels = {"le", "job", "role", "instance"}.union(*(known[name] for name in names))
         grouped = re.findall(r"by \(([^)]*)\)", expression)
         used = {label.strip() for group in grouped for label in group.split(",")}
         used |= set(re.findall(r"(\w+)=~?\"", expression))
