@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 Record = dict[str, Any]
 Emit = Callable[[str, Record], None]
+INDEXED = ("email", "customer", "invoice", "payment_intent")
+"""What lists are filtered by that few records share."""
 _PREFIX = {
     "customer": "cus",
     "invoice": "in",
@@ -42,11 +45,32 @@ class Ledger:
 
     def __init__(self, clock: Callable[[], datetime], emit: Emit) -> None:
         self.records: dict[str, Record] = {}
+        self._by_kind: defaultdict[str, dict[str, Record]] = defaultdict(dict)
+        self._having: defaultdict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
         self._clock, self._emit, self._next = clock, emit, 0
 
     def of(self, kind: str) -> Iterator[Record]:
         """Yield the records of *kind*, newest first."""
-        return (record for record in reversed(self.records.values()) if record["object"] == kind)
+        return reversed(self._by_kind[kind].values())
+
+    def having(self, kind: str, wanted: Mapping[str, str]) -> Iterator[Record]:
+        """Yield the records of *kind* with all *wanted* values, newest first; nothing wanted finds all."""
+        indexed = [self._having[kind, name, wanted[name]] for name in INDEXED if name in wanted]
+        if not indexed:
+            rows = self.of(kind)
+        else:
+            ids = min(indexed, key=len)
+            rows = (self.records[id_] for id_ in reversed(ids) if id_ in self.records)
+        return (row for row in rows if all(row.get(name) == value for name, value in wanted.items()))
+
+    def remove(self, record: Record) -> None:
+        """Take a record away."""
+        del self.records[record["id"]], self._by_kind[record["object"]][record["id"]]
+
+    def _index(self, record: Record) -> None:
+        for name in INDEXED:
+            if value := record.get(name):
+                self._having[record["object"], name, value][record["id"]] = None
 
     def get(self, kind: str, id_: str) -> Record:
         """Return a record; StripeError 404 when there is none."""
@@ -66,7 +90,8 @@ class Ledger:
             "metadata": {},
             **values,
         }
-        self.records[record["id"]] = record
+        self.records[record["id"]] = self._by_kind[kind][record["id"]] = record
+        self._index(record)
         return record
 
     # -- customers and invoices ---------------------------------------------------------------------------------------
@@ -270,6 +295,7 @@ class Ledger:
         kind = "payment_record" if asked.get("payment_record") else "payment_intent"
         payment = self.get(kind, asked[kind])
         payment["invoice"] = invoice["id"]
+        self._index(payment)
         return self.pay(invoice, payment["amount_received"])
 
     def refund(self, asked: Record) -> Record:

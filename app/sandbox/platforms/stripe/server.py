@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import dropwhile, islice, takewhile
 from typing import Any
 
 from aiohttp import web
 
 from app.sandbox.base import ActError, Operation, Sandbox, Window, dumps
 from app.sandbox.platforms.stripe import books, form
+from app.sandbox.platforms.stripe.events import Events
 from app.sandbox.platforms.stripe.ledger import Ledger, Record, StripeError
 
 API_VERSION = "2026-10-28.endive"
@@ -29,6 +31,7 @@ _LISTED = {
 }
 _FILTERS = ("email", "status", "customer", "invoice", "payment_intent")
 _PER_SECOND = 100
+_REMEMBERED = 50_000
 
 
 class StripeSandbox(Sandbox):
@@ -39,7 +42,7 @@ class StripeSandbox(Sandbox):
     def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
         super().__init__(account or "acct_sandbox", **settings)
         self.ledger = Ledger(self.clock, self._event)
-        self.events: list[Record] = []
+        self.events = Events(API_VERSION)
         self.replies: dict[str, tuple[str, int, bytes]] = {}
         self.window = Window(_PER_SECOND * self.quota_scale, 1.0, self.clock)
         self.verbs = {
@@ -88,6 +91,8 @@ class StripeSandbox(Sandbox):
             return _failed(error)
         if request.method == "POST" and key:
             self.replies[key] = (digest, status, answer)
+            if len(self.replies) > _REMEMBERED:
+                del self.replies[next(iter(self.replies))]
         return _json(answer, status)
 
     def _route(self, request: web.Request, asked: Record) -> Record:
@@ -139,7 +144,7 @@ class StripeSandbox(Sandbox):
             raise StripeError(
                 400, "invalid_request_error", "invoice_not_editable", "You can only delete draft invoices."
             )
-        del self.ledger.records[invoice["id"]]
+        self.ledger.remove(invoice)
         self._event("invoice.deleted", invoice)
         return {"id": invoice["id"], "object": "invoice", "deleted": True}
 
@@ -153,29 +158,25 @@ class StripeSandbox(Sandbox):
                     "email": "sandbox@example.com",
                 }
             case ["events"]:
-                return self._page(list(reversed(self.events)), query)
+                return self._events(query)
             case ["invoices", id_, "lines"]:
-                return self._page(self.ledger.get("invoice", id_)["lines"]["data"], query)
+                return _page(self.ledger.get("invoice", id_)["lines"]["data"], query)
             case [listed] if listed in _LISTED:
-                rows = [record for record in self.ledger.of(_LISTED[listed]) if _fits(record, query)]
-                return self._page(rows, query)
+                wanted = {name: query[name] for name in _FILTERS if name in query}
+                return _page(self.ledger.having(_LISTED[listed], wanted), query)
             case [listed, id_] if listed in _LISTED:
                 return self.ledger.get(_LISTED[listed], id_)
         raise StripeError(404, "invalid_request_error", "", f"Unrecognized request URL (GET: /v1/{'/'.join(parts)}).")
 
-    def _page(self, rows: list[Record], query: Mapping[str, str]) -> Record:
-        limit = min(100, int(query.get("limit", "10")))
-        since, types = (
+    def _events(self, query: Mapping[str, str]) -> Record:
+        types = [value for name, value in query.items() if name == "types[]"]
+        return self.events.page(
+            _limit(query),
             int(query.get("created[gte]", "0")),
-            [value for name, value in query.items() if name == "types[]"],
+            types,
+            query.get("starting_after", ""),
+            query.get("ending_before", ""),
         )
-        rows = [row for row in rows if row.get("created", since) >= since and (not types or row["type"] in types)]
-        ids = [row["id"] for row in rows]
-        if after := query.get("starting_after"):
-            rows = rows[ids.index(after) + 1 :] if after in ids else []
-        elif before := query.get("ending_before"):
-            rows = rows[: ids.index(before)][-limit:] if before in ids else []
-        return {"object": "list", "url": "/v1", "has_more": len(rows) > limit, "data": rows[:limit]}
 
     def _endpoint(self, asked: Record) -> Record:
         secret = "whsec_" + hashlib.sha256(asked["url"].encode()).hexdigest()[:32]
@@ -205,19 +206,7 @@ class StripeSandbox(Sandbox):
     # -- events -------------------------------------------------------------------------------------------------------
 
     def _event(self, type_: str, record: Record) -> None:
-        event = {
-            "id": f"evt_{len(self.events) + 1:014d}",
-            "object": "event",
-            "api_version": API_VERSION,
-            "type": type_,
-            "created": int(self.clock().timestamp()),
-            "livemode": False,
-            "pending_webhooks": 1,
-            "request": {"id": None, "idempotency_key": None},
-            "data": {"object": copy.deepcopy(record)},
-        }
-        self.events.append(event)
-        self.emit(dumps(event), topic=type_)
+        self.emit(self.events.add(type_, record, self.clock()), topic=type_)
 
     def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
         """Sign as Stripe: t and v1 over `<t>.<body>`."""
@@ -300,7 +289,7 @@ class StripeSandbox(Sandbox):
         if record is None:
             raise ActError("there is nothing to tamper with")
         if asked["how"] == "remove":
-            del self.ledger.records[record["id"]]
+            self.ledger.remove(record)
         elif asked["how"] == "double":
             self.ledger.add(record["object"], {**copy.deepcopy(record), "id": record["id"] + "x"})
         else:
@@ -315,8 +304,20 @@ def _gross(line: Record) -> Decimal:
     return (net * (100 + Decimal(str(line.get("tax_rate") or 0))) / 100).quantize(Decimal("0.01"))
 
 
-def _fits(record: Record, query: Mapping[str, str]) -> bool:
-    return all(record.get(name) == query[name] for name in _FILTERS if name in query)
+def _limit(query: Mapping[str, str]) -> int:
+    return min(100, int(query.get("limit", "10")))
+
+
+def _page(rows: Iterable[Record], query: Mapping[str, str]) -> Record:
+    """Return one page of *rows*, the newest first; a row whose id nobody knows has nothing after it."""
+    limit, since = _limit(query), int(query.get("created[gte]", "0"))
+    rows = takewhile(lambda row: row.get("created", since) >= since, rows)
+    if after := query.get("starting_after"):
+        rows = islice(dropwhile(lambda row: row["id"] != after, rows), 1, None)
+    elif before := query.get("ending_before"):
+        rows = list(takewhile(lambda row: row["id"] != before, rows))[-limit:]
+    shown = list(islice(rows, limit + 1))
+    return {"object": "list", "url": "/v1", "has_more": len(shown) > limit, "data": shown[:limit]}
 
 
 def _unknown(request: web.Request) -> StripeError:

@@ -155,6 +155,7 @@ class Desk:
             for row in rows.values():
                 if row["ContactID"] == asked["id"]:
                     row["ContactID"] = asked["into"]
+                    self._books.index(row)
         return self._contact_changed(str(asked["id"]), ContactStatus="ARCHIVED", MergedToContactID=str(asked["into"]))
 
     def rename_contact(self, asked: Row) -> Row:
@@ -224,8 +225,10 @@ class Desk:
         elif asked.get("how") == "double":
             copy = {**row, id_field: books.new_id()}
             rows[copy[id_field]] = copy
+            books.index(copy)
         else:
             row["Total" if "Total" in row else "Amount"] += CENT
+            books.index(row)
         return {"id": row[id_field]}
 
 

@@ -60,5 +60,8 @@ class Repeated:
         return answer
 
     def keep(self, key: str, request: bytes, answer: Answer) -> None:
-        """Remember the answer to *key*."""
+        """Remember the answer to *key*; forget those that nobody may repeat any more."""
+        self._answers.pop(key, None)
+        while self._answers and self._clock() - next(iter(self._answers.values()))[0] >= KEPT:
+            del self._answers[next(iter(self._answers))]
         self._answers[key] = (self._clock(), hashlib.sha256(request).hexdigest(), answer)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.sandbox.platforms.xero.render import Row, cents
+from app.sandbox.platforms.xero.texts import Texts
 
 ZERO = Decimal(0)
 ACCOUNTS: tuple[tuple[str, str, str, str, bool], ...] = (
@@ -34,6 +35,7 @@ RATES = {
 CURRENCIES = ("EUR", "USD", "GBP", "BRL", "AUD", "CAD", "CHF", "JPY", "NZD", "SEK")
 _CONTACT_FIELDS = ("ContactNumber", "Name", "FirstName", "LastName", "EmailAddress", "TaxNumber", "ContactStatus")
 _CONTACT_LISTS = ("Addresses", "Phones", "ContactPersons")
+_NUMBERED = {"InvoiceNumber": "InvoiceID", "CreditNoteNumber": "CreditNoteID"}
 _LOCKED = "The document date cannot be before the period lock date."
 
 
@@ -61,7 +63,7 @@ class Ledger:
         self.lock_date: date | None = None
         self.changed: Callable[[str, str, Row], None] = lambda *_: None
         self.contact_index: dict[str, defaultdict[str, set[str]]] = {
-            field: defaultdict(set) for field in ("EmailAddress", "Name")
+            field: defaultdict(set) for field in ("EmailAddress", "Name", "ContactNumber")
         }
         self._tables = (
             ("InvoiceID", self.invoices),
@@ -70,6 +72,9 @@ class Ledger:
             ("PaymentID", self.payments),
             ("ContactID", self.contacts),
         )
+        self.marks: dict[str, Texts] = {name: Texts() for name in ("PaymentID", "InvoiceID", "CreditNoteID")}
+        """References, findable by a part; by the name of the id of what carries them."""
+        self.by_number: dict[str, defaultdict[str, dict[str, None]]] = {name: defaultdict(dict) for name in _NUMBERED}
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._numbered: dict[str, str] = {}
         self._contact_numbers: dict[str, str] = {}
@@ -101,9 +106,21 @@ class Ledger:
         """Stamp a change and tell who listens."""
         row["UpdatedDateUTC"] = self.clock()
         row.setdefault("created", row["UpdatedDateUTC"])
-        table, id_ = next((table, row[name]) for name, table in self._tables if name in row)
+        id_field, table = next((name, table) for name, table in self._tables if name in row)
+        id_ = row[id_field]
         table[id_] = table.pop(id_, row)  # kept in the order of changes, so that lists need not sort
+        self.index(row)
         self.changed(category, kind, row)
+
+    def index(self, row: Row) -> None:
+        """Keep a changed record findable by its number and reference; what was rendered of it is stale."""
+        row["version"] = row.get("version", 0) + 1
+        for id_field, texts in self.marks.items():
+            if id_field in row:
+                texts.put(row[id_field], row["Reference"])
+        for name, id_field in _NUMBERED.items():
+            if row.get(name):
+                self.by_number[name][row[name]][row[id_field]] = None
 
     def number(self, prefix: str, taken: Mapping[str, str] | None = None) -> str:
         """Return the next free number of a sequence."""

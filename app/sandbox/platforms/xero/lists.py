@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,6 +10,7 @@ from typing import Any
 
 from app.sandbox.platforms.xero.money import Books
 from app.sandbox.platforms.xero.render import Row
+from app.sandbox.platforms.xero.texts import Texts
 from app.sandbox.platforms.xero.where import compile_filter, one_of, part_of
 
 PAGE, LARGEST_PAGE = 100, 1000
@@ -41,18 +42,30 @@ class Table:
     """(row, with lines, decimals of unit prices) -> what Xero shows."""
     other_id: str = ""
     computed: Mapping[str, Callable[[Row], Any]] = field(default_factory=dict)
-    index: Mapping[str, Mapping[str, set[str]]] = field(default_factory=dict)
+    index: Mapping[str, Mapping[str, Collection[str]]] = field(default_factory=dict)
+    """field -> value -> ids that have, or had, it."""
+    references: Texts | None = None
+    shows: Callable[[Row], tuple[Row, ...]] | None = None
+    """The records of which a row shows something; None where what was rendered is not kept."""
+
+    def stand(self, row: Row) -> tuple[int, ...] | None:
+        """Return what changes whenever the row would be shown differently."""
+        return None if self.shows is None else tuple(one["version"] for one in self.shows(row))
 
     def one(self, wanted: str) -> Row | None:
         """Return the row with that id, or with that number where Xero takes it in the address."""
         found = self.rows.get(wanted)
         if found is None and self.other_id:
-            return next((row for row in self.rows.values() if row.get(self.other_id) == wanted), None)
+            ids = self.index[self.other_id].get(wanted, ())
+            rows = [self.rows[id_] for id_ in ids if id_ in self.rows]
+            return next((row for row in rows if row.get(self.other_id) == wanted), None)
         return found
 
-    def chosen(self, query: Mapping[str, str], since: datetime | None, seen: Callable[[Row], bool]) -> list[Row]:
+    def chosen(self, query: Mapping[str, str], since: datetime | None, seen: Callable[[Row], bool] | None) -> list[Row]:
         """Return the rows that a query asks for, oldest change first; BadFilterError for an unknown filter."""
-        rows = [row for row in self._candidates(query, since) if seen(row)]
+        rows = self._candidates(query, since)
+        if seen is not None:
+            rows = [row for row in rows if seen(row)]
         if query.get("where"):
             rows = self._filtered(rows, query["where"])
         if not query.keys().isdisjoint(_ASKED):
@@ -62,15 +75,24 @@ class Table:
 
     def _candidates(self, query: Mapping[str, str], since: datetime | None) -> list[Row]:
         """Return rows by id, by an indexed field, or by time: a table is kept in the order of its changes."""
+        where = query.get("where", "")
+        equal, part = one_of(where), part_of(where)
         if query.get("IDs"):
             ids: Iterable[str] = dict.fromkeys(query["IDs"].split(","))
-        elif (wanted := one_of(query.get("where", ""))) is not None and wanted[0] in self.index:
-            ids = sorted(id_ for value in wanted[1] for id_ in self.index[wanted[0]].get(value, ()))
+        elif query.get("InvoiceNumbers") and "InvoiceNumber" in self.index:
+            ids = self._indexed("InvoiceNumber", query["InvoiceNumbers"].split(","))
+        elif equal is not None and equal[0] in self.index:
+            ids = self._indexed(equal[0], equal[1])
+        elif part is not None and part[0] == "Reference" and self.references is not None and part[1]:
+            ids = sorted(self.references.having(part[1]))
         else:
             return _since(self.rows, since)
         rows = [self.rows[id_] for id_ in ids if id_ in self.rows]
-        found = [row for row in rows if since is None or row["UpdatedDateUTC"].replace(microsecond=0) >= since]
+        found = [row for row in rows if since is None or row["UpdatedDateUTC"] >= since]
         return sorted(found, key=lambda row: row["UpdatedDateUTC"])
+
+    def _indexed(self, name: str, values: Iterable[str]) -> list[str]:
+        return sorted({id_ for value in values for id_ in self.index[name].get(value, ())})
 
     def _filtered(self, rows: list[Row], where: str) -> list[Row]:
         """Return the rows that pass; the two filters that clients ask all the time take a short way."""
@@ -113,6 +135,14 @@ def tables(books: Books) -> list[Table]:
         "AmountCredited": books.credited,
         "Contact": lambda row: books.contacts[row["ContactID"]],
     }
+    contacts = books.contacts
+
+    def with_contact(row: Row) -> tuple[Row, ...]:
+        return row, contacts[row["ContactID"]]
+
+    def with_document(row: Row) -> tuple[Row, ...]:
+        return row, *with_contact(books.document_of(row))
+
     payment = {kind: _paid(books, kind) for kind in ("Invoice", "CreditNote", "Overpayment")}
     return [
         Table(
@@ -122,6 +152,9 @@ def tables(books: Books) -> list[Table]:
             lambda row, full, places: books.shown_invoice(row, full=full, places=places),
             "InvoiceNumber",
             document,
+            {"InvoiceNumber": books.by_number["InvoiceNumber"]},
+            books.marks["InvoiceID"],
+            with_contact,
         ),
         Table(
             "CreditNotes",
@@ -130,6 +163,9 @@ def tables(books: Books) -> list[Table]:
             lambda row, full, places: books.shown_credit(row, full=full, places=places),
             "CreditNoteNumber",
             document,
+            {"CreditNoteNumber": books.by_number["CreditNoteNumber"]},
+            books.marks["CreditNoteID"],
+            with_contact,
         ),
         Table(
             "Payments",
@@ -137,8 +173,18 @@ def tables(books: Books) -> list[Table]:
             books.payments,
             lambda row, full, _: books.shown_payment(row, full=full),
             computed=payment,
+            references=books.marks["PaymentID"],
+            shows=with_document,
         ),
-        Table("Contacts", "ContactID", books.contacts, lambda row, *_: row, "ContactNumber", index=books.contact_index),
+        Table(
+            "Contacts",
+            "ContactID",
+            contacts,
+            lambda row, *_: row,
+            "ContactNumber",
+            index=books.contact_index,
+            shows=lambda row: (row,),
+        ),
         Table(
             "Overpayments", "OverpaymentID", books.advances, lambda row, *_: books.shown_advance(row), computed=document
         ),
@@ -151,7 +197,7 @@ def _since(rows: dict[str, Row], since: datetime | None) -> list[Row]:
         return list(rows.values())
     found: list[Row] = []
     for row in reversed(rows.values()):
-        if row["UpdatedDateUTC"].replace(microsecond=0) < since:
+        if row["UpdatedDateUTC"] < since:
             break
         found.append(row)
     return found[::-1]

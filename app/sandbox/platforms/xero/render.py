@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 Row = dict[str, Any]
 CENT = Decimal("0.01")
+_EPOCH = date(1970, 1, 1)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _PAYMENT_HEAD = ("Type", "InvoiceID", "InvoiceNumber", "CurrencyCode")
 
@@ -27,20 +28,21 @@ def milliseconds(moment: datetime) -> int:
 
 def vendor(value: Any) -> Any:  # noqa: ANN401 - any tree of records
     """Return *value* with dates in Microsoft's form, and calendar days a second time as `<Name>String`."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is dict:
         found: Row = {}
         for name, item in value.items():
-            if isinstance(item, date) and not isinstance(item, datetime):
+            if type(item) is date:
                 found[f"{name}String"] = f"{item.isoformat()}T00:00:00"
             if item is not None:
                 found[name] = vendor(item)
         return found
-    if isinstance(value, list):
+    if kind is list:
         return [vendor(item) for item in value]
-    if isinstance(value, datetime):
+    if kind is datetime:
         return f"/Date({milliseconds(value)}+0000)/"
-    if isinstance(value, date):
-        return f"/Date({milliseconds(datetime(value.year, value.month, value.day, tzinfo=UTC))}+0000)/"
+    if kind is date:
+        return f"/Date({(value - _EPOCH).days * 86_400_000}+0000)/"
     return value
 
 

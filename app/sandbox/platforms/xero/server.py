@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import InvalidOperation
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from aiohttp import web
 
 from app.sandbox.base import Sandbox
@@ -19,6 +20,7 @@ from app.sandbox.platforms.xero.ledger import InvalidError
 from app.sandbox.platforms.xero.lists import Table, modified_since, page, tables
 from app.sandbox.platforms.xero.money import Books
 from app.sandbox.platforms.xero.render import Row
+from app.sandbox.platforms.xero.shown import Shown, rendered
 from app.sandbox.platforms.xero.tokens import Tokens
 from app.sandbox.platforms.xero.where import BadFilterError
 
@@ -47,6 +49,7 @@ class XeroSandbox(Sandbox):
         self.verbs = acts.verbs(self)
         self._quota = Quota(self.quota_scale, self.clock)
         self._repeated = Repeated(self.clock)
+        self._shown = Shown()
         self._sequence = 0
         self._in_flight = 0
 
@@ -229,11 +232,11 @@ class XeroSandbox(Sandbox):
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def _envelope(self, name: str, rows: list[Row], status: int = 200, **more: Any) -> web.Response:  # noqa: ANN401 - any JSON
+    def _envelope(self, name: str, rows: Sequence[Row | msgspec.Raw], status: int = 200, **more: Any) -> web.Response:  # noqa: ANN401 - any JSON
         head = {"Id": self.books_of.new_id(), "Status": "OK", "ProviderName": "Sandbox App"}
         stamp = {"DateTimeUTC": f"/Date({render.milliseconds(self.clock())})/"}
         shown = {key: value for key, value in more.items() if value is not None}
-        return _json({**head, **stamp, **shown, name: [render.vendor(_public(row)) for row in rows]}, status)
+        return _json({**head, **stamp, **shown, name: [rendered(row) for row in rows]}, status)
 
     def _settings(self, name: str) -> Handler:
         async def handler(_: web.Request) -> web.Response:
@@ -253,19 +256,20 @@ class XeroSandbox(Sandbox):
                 return (not lags or self.visible(row["created"])) and (archived or row["ContactStatus"] == "ACTIVE")
 
             since = modified_since(request.headers.get("If-Modified-Since", ""))
-            rows, stand = page(table.chosen(query, since, seen), query)
+            chosen = table.chosen(query, since, seen if lags or not archived else None)
+            rows, stand = page(chosen, query)
             full = bool(query.get("page")) and table.name != "Payments"
-            shown = [table.show(row, full, _places(query)) for row in rows]
+            shown = [self._shown.row(table, row, full=full, places=_places(query)) for row in rows]
             return self._envelope(table.name, shown, pagination=stand)
 
         return handler
 
     def _one(self, table: Table) -> Handler:
         async def handler(request: web.Request) -> web.Response:
-            row, full = table.one(request.match_info["id"]), True
+            row = table.one(request.match_info["id"])
             if row is None:
                 return _missing()
-            return self._envelope(table.name, [table.show(row, full, _places(request.query))])
+            return self._envelope(table.name, [self._shown.row(table, row, full=True, places=_places(request.query))])
 
         return handler
 
@@ -372,11 +376,6 @@ class XeroSandbox(Sandbox):
     def books(self) -> list[dict[str, Any]]:
         """Return what the organisation holds now."""
         return books.books(self.books_of)
-
-
-def _public(row: Row) -> Row:
-    """Return *row* without what is kept for ourselves (names in lower case)."""
-    return {name: value for name, value in row.items() if not name[:1].islower()}
 
 
 def _missing() -> web.Response:
