@@ -123,6 +123,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a connection needs."""
     options: Mapping[str, str] = _EMPTY
     """Option name -> one line of explanation, written into `o2c init`."""
+    advance_payments: bool = False
+    """`record_payment` without an invoice books the money on the customer's account."""
     gaps: tuple[str, ...] = ()
     """What the platform cannot do, in plain words: becomes a task for a person."""
     headers: Mapping[str, str] = _EMPTY

@@ -104,6 +104,7 @@ PLATFORM = Platform(
             "reference_field": "DefinitionId of the custom field that shows the customer's own reference",
         }
     ),
+    advance_payments=True,
     gaps=(
         "QuickBooks Online has no sales order and no fulfilment states; an invoice carries one tracking number.",
         "The tax of a US company is computed by QuickBooks; o2c sends the total that the order shows.",

@@ -115,6 +115,7 @@ PLATFORM = Platform(
             "fallback_contact": "ContactID for orders without a customer's name or e-mail",
         }
     ),
+    advance_payments=True,
     gaps=(
         "Xero has no sales order and no fulfilment states: a shipment is written into the invoice's history.",
         "A history note cannot be changed or removed; a change is a further note.",

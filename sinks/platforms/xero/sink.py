@@ -9,7 +9,7 @@ from types import MappingProxyType
 from app.core.errors import ConflictError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Talk
 from schemas.commands import Command
-from schemas.facts import Credit, Customer, Facts, Invoice, Payment, Shipment
+from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
 from schemas.money import ZERO
 from schemas.platforms.xero import facts, wire
 from sinks.base import Written
@@ -109,10 +109,15 @@ class XeroSink(Probing):
     # ----------------------------------------------------------------------------------------------- payments
 
     def record_payment(self, command: Command) -> Talk[Written]:
-        """Record money received; what exceeds the open amount becomes an overpayment of the same customer."""
+        """Record money received; what exceeds the open amount, or has no invoice, becomes an overpayment."""
         payment = facts_of(command, Payment)
         if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
             return found
+        if not command.links.get("invoice"):
+            contact = yield from self.contact(payment.customer)
+            body = bodies.overpayment(payment, contact.contact_id, payment.amount, command.mark, self.connection)
+            reply = yield from self.put("/BankTransactions", {"BankTransactions": [body]}, "advance", _APART)
+            return overpayment_written(reply.bank_transactions[0])
         body = self._payment(command, payment, payment.amount)
         try:
             reply = yield from self.put("/Payments", {"Payments": [body]}, "payment", _APART)
@@ -269,25 +274,13 @@ class XeroSink(Probing):
 
     def _bill_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
         invoices = {command.id: facts_of(command, Invoice) for command in commands}
-        parties = [invoice.customer for invoice in invoices.values() if invoice.customer is not None]
-        known = yield from self.contacts_by_key(parties)
+        contacts = yield from self._contacts_of({id_: invoice.customer for id_, invoice in invoices.items()}, results)
         rows: dict[str, bodies.Row] = {}
-        for command in commands:
-            party = invoices[command.id].customer
+        for command in (one for one in commands if one.id in contacts):
             try:
-                contact = known.get(customer_key(party)) if party is not None else None
-                if contact is None:
-                    contact = (
-                        yield from self.new_contact(party)
-                        if party and (party.email or party.name)
-                        else self.contact(party)
-                    )
-                    if party is not None:
-                        known[customer_key(party)] = contact
-                rows[command.id] = bodies.invoice(
-                    invoices[command.id], contact.contact_id, command.mark, self.connection
-                )
-            except O2CError as error:
+                contact_id, mark = contacts[command.id].contact_id, command.mark
+                rows[command.id] = bodies.invoice(invoices[command.id], contact_id, mark, self.connection)
+            except RejectedError as error:
                 results[command.id] = error
         if rows:
             sent = [command for command in commands if command.id in rows]
@@ -299,7 +292,54 @@ class XeroSink(Probing):
             else:
                 results.update(matched(sent, reply.invoices, invoice_written))
 
+    def _contacts_of(
+        self, parties: Mapping[str, Party | None], refused: dict[str, Written | O2CError]
+    ) -> Talk[dict[str, wire.Contact]]:
+        """Return command -> contact; those that are missing are made together, and told apart one by one."""
+        named = {id_: party for id_, party in parties.items() if party is not None and (party.email or party.name)}
+        known = yield from self.contacts_by_key(list(named.values()))
+        known |= yield from self.new_contacts([party for party in named.values() if customer_key(party) not in known])
+        found: dict[str, wire.Contact] = {}
+        for id_, party in parties.items():
+            key = customer_key(named[id_]) if id_ in named else ""
+            try:
+                if key and key not in known:
+                    known[key] = yield from self.new_contact(named[id_])
+                found[id_] = known[key] if key else (yield from self.contact(party))
+            except O2CError as error:
+                refused[id_] = error
+        return found
+
     def _pay_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
+        on_account = [command for command in commands if not command.links.get("invoice")]
+        if on_account:
+            yield from self._keep_many(on_account, results)
+        on_invoices = [command for command in commands if command.links.get("invoice")]
+        if on_invoices:
+            yield from self._settle_many(on_invoices, results)
+
+    def _keep_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
+        """Book money that no invoice waits for."""
+        payments = {command.id: facts_of(command, Payment) for command in commands}
+        contacts = yield from self._contacts_of({id_: payment.customer for id_, payment in payments.items()}, results)
+        sent = [command for command in commands if command.id in contacts]
+        rows = [
+            bodies.overpayment(
+                payments[command.id], contacts[command.id].contact_id, payments[command.id].amount, command.mark,
+                self.connection,
+            )
+            for command in sent
+        ]  # fmt: skip
+        if not rows:
+            return
+        try:
+            reply = yield from self.put("/BankTransactions", {"BankTransactions": rows}, "advances", _APART)
+        except _REFUSED as error:
+            results.update(_only(sent, error))
+        else:
+            results.update(matched(sent, reply.bank_transactions, overpayment_written, facts.advance_mark))
+
+    def _settle_many(self, commands: Sequence[Command], results: dict[str, Written | O2CError]) -> Talk[None]:
         rows = [
             self._payment(command, facts_of(command, Payment), facts_of(command, Payment).amount)
             for command in commands

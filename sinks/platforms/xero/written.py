@@ -16,7 +16,7 @@ from sinks.platforms.xero.refusals import meaning
 
 ENDED = frozenset(("VOIDED", "DELETED"))
 T = TypeVar("T")
-Element = TypeVar("Element", wire.Invoice, wire.Payment)
+Element = TypeVar("Element", wire.Invoice, wire.Payment, wire.BankTransaction)
 
 
 def facts_of(command: Command, kind: type[T]) -> T:
@@ -88,10 +88,13 @@ def dated(note: wire.CreditNote) -> dict[str, str]:
 
 
 def matched(
-    commands: Sequence[Command], rows: Sequence[Element], written: Callable[[Element], Written]
+    commands: Sequence[Command],
+    rows: Sequence[Element],
+    written: Callable[[Element], Written],
+    mark_of: Callable[[Element], str | None] = lambda row: find_mark(row.reference),
 ) -> dict[str, Written | O2CError]:
     """Return each command's element of a batch reply: by its mark, since the order of elements is not promised."""
-    by_mark = {find_mark(row.reference): row for row in rows}
+    by_mark = {mark_of(row): row for row in rows}
     results: dict[str, Written | O2CError] = {}
     for command in commands:
         row = by_mark.get(command.mark)

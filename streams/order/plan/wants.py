@@ -16,7 +16,8 @@ from streams.order.derive.money import Counted
 from streams.order.derive.status import HEADLINES
 from streams.order.merge import is_gone
 from streams.order.plan.desk import Desk, book_date
-from streams.order.plan.documents import billed, documents
+from streams.order.plan.documents import documents
+from streams.order.plan.endings import ending
 from streams.order.plan.want import Want, write_key
 
 _ENDS = frozenset(("cancelled", "void"))
@@ -69,8 +70,10 @@ def _payments(desk: Desk) -> Iterator[Want]:
     if not (desk.target.payments and desk.can("record_payment")):
         return
     counted = {one.key: one for one in desk.derived.payments if one.look.object.connection != desk.name}
-    parent = _parent(desk)
-    if parent is not None and not (desk.target.document != "none" and desk.paid_by_itself):
+    if _is_advance(desk):
+        for one in counted.values():
+            yield _advance(desk, one)
+    elif (parent := _parent(desk)) is not None and not (desk.target.document != "none" and desk.paid_by_itself):
         for one in counted.values():
             yield _payment(desk, one, parent)
     yield from _reversals(desk, counted)
@@ -105,6 +108,22 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
         facts=msgspec.structs.replace(facts, amount=one.amount, date=day, fee=None, allocations=(), customer=None),
         after=parent[0],
         links=parent[1],
+    )
+
+
+def _is_advance(desk: Desk) -> bool:
+    """Tell whether money belongs to the customer's account: no document here will bill the order as it is."""
+    unbilled = desk.derived.payable <= ZERO or desk.derived.cancelled
+    unmade = desk.document is None and desk.record(desk.document_key) is None
+    return desk.target.document != "none" and desk.platform.advance_payments and unbilled and unmade
+
+
+def _advance(desk: Desk, one: Counted) -> Want:
+    want = _payment(desk, one, ((), {}))
+    if not isinstance(want.facts, Payment):
+        raise TypeError(one.key)
+    return msgspec.structs.replace(
+        want, facts=msgspec.structs.replace(want.facts, customer=desk.derived.order.customer)
     )
 
 
@@ -158,7 +177,7 @@ def _credits(desk: Desk) -> Iterator[Want]:
     noted = [one for one in noted if one not in straight]
     for one in noted:
         yield from _credit(desk, one, before, links)
-    yield from _cancellation(desk, [*noted, *straight], before, links)
+    yield from ending(desk, [*noted, *straight], before, links)
     for one in straight:
         yield from _refund(desk, one, before, links)
     for one in foreign:
@@ -228,31 +247,6 @@ def _paid_by(desk: Desk) -> dict[str, str]:
     prefix = write_key(desk.name, "payment") + "|"
     bound = [record.bound for record in desk.state.writes.values() if record.key.startswith(prefix) and record.bound]
     return {"payment": min(bound).id} if bound else {}
-
-
-def _cancellation(desk: Desk, noted: list[Counted], before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
-    """Credit the open part when the order is cancelled after the invoice; nothing is ever deleted."""
-    left = billed(desk) - sum((one.amount for one in noted), ZERO)
-    if not desk.derived.cancelled or desk.adopted is not None or left <= ZERO:
-        return
-    order = desk.derived.order
-    yield Want(
-        write=write_key(desk.name, "cancellation"),
-        connection=desk.name,
-        capability="issue_credit",
-        kind="append",
-        canonical=f"cancel+{_canonical(desk)}",
-        entity=_money_entity(desk),
-        after=before,
-        links=links,
-        facts=Credit(
-            amount=left,
-            currency=order.currency,
-            reason="Order cancelled",
-            reference=order.number,
-            date=book_date(desk.derived.giver.changed_at, desk.connection.time_zone),
-        ),
-    )
 
 
 def _shipments(desk: Desk) -> Iterator[Want]:

@@ -542,3 +542,28 @@ def test_parents_come_before_what_hangs_on_them() -> None:
     )
     found: list[type[Facts]] = [type(want.facts) for want in wants(everything)]
     assert found == [Order, Invoice, Payment, Shipment]
+
+
+# ---------------------------------------------------------------------------------------------- money without a document
+
+
+@pytest.mark.parametrize("facts", [{"payable_amount": Decimal(0), "lines": ()}, {"status": "cancelled"}])
+def test_money_of_an_order_that_is_never_billed_goes_to_the_customers_account(facts: dict[str, Any]) -> None:
+    (want,) = of(desk(payment(), target=BOOKS, facts=facts, platform={"advance_payments": True}), "record_payment")
+    assert want.after == ()
+    assert want.links == {}
+    assert isinstance(want.facts, Payment)
+    assert want.facts.customer is not None
+    assert want.facts.amount == 24
+
+
+def test_money_waits_for_the_document_where_one_was_asked_for_or_the_ledger_keeps_no_accounts() -> None:
+    asked = record("books|document", None)
+    unbilled = {"payable_amount": Decimal(0), "lines": ()}
+    for known in (
+        desk(payment(), asked, target=BOOKS, facts=unbilled, platform={"advance_payments": True}),
+        desk(payment(), target=BOOKS, facts=unbilled, platform={"advance_payments": False}),
+        desk(payment(), target=BOOKS, platform={"advance_payments": True}),
+    ):
+        (want,) = of(known, "record_payment")
+        assert want.after == ("books|document",)
