@@ -98,7 +98,8 @@ async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:
     await consumer.start()
     try:
         topic = settings.topics.prefix + topics.DEAD_LETTERS
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+        # Not consumer.partitions_for_topic(): a consumer that subscribed to nothing knows of no topic.
+        partitions = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         # seek_to_beginning() is only asked for in the background: the position would still be the end.
@@ -114,11 +115,13 @@ async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:
 
 async def _again(settings: Settings, record: ConsumerRecord) -> None:
     about = headers(record)
-    topic = about.get("origin_topic") or about.get("topic")
-    if not topic:
+    name = about.get("origin_topic") or about.get("topic")
+    if not name:
         raise ConfigError(
             f"Letter {identity(record)} came from {about.get('origin')}, not from a topic; fix its sender."
         )
+    prefix = settings.topics.prefix
+    topic = name if name.startswith(prefix) else prefix + name  # stream workers write it with the prefix
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
     )
