@@ -64,7 +64,7 @@ mode = "live"
 {targets}
 """
 _TARGETS = {
-    "shop": "order = true",
+    "shop": 'order = true\nallow = ["record_refund"]',
     "crm": "order = true",
     "books": 'document = "invoice"',
     "qbo": 'document = "invoice"',
