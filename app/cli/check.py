@@ -87,20 +87,26 @@ def exit_code(problems: Iterable[Problem]) -> int:
 def _print(args: argparse.Namespace, accounts: Mapping[str, Account], problems: Sequence[Problem]) -> int:
     rows = [_shown(name, account) for name, account in sorted(accounts.items())]
     if args.json:
-        document = {"accounts": rows, "problems": msgspec.to_builtins(sorted(problems))}
+        document = {"accounts": rows, "problems": msgspec.to_builtins(sorted(problems, key=_place))}
         sys.stdout.write(json.dumps(document) + "\n")
         return exit_code(problems)
     for row in rows:
-        closed = f", closed up to {row['lock_date']}" if row["lock_date"] else ""
-        sys.stdout.write(
-            f"{row['connection']}: {row['platform']} {row['account']} {row['name']} {row['home_currency']}{closed}\n"
-        )
-    for problem in sorted(problems):
+        closed = f"closed up to {row['lock_date']}" if row["lock_date"] else ""
+        shown = [row["platform"], row["account"], row["name"], row["home_currency"], closed]
+        sys.stdout.write(f"{row['connection']}: {', '.join(str(part) for part in shown if part)}\n")
+    for problem in sorted(problems, key=_place):
         place = f"{problem.where}: " if problem.where else ""
         sys.stdout.write(f"{place}{problem.severity}: {problem.message}\n")
     errors = sum(problem.severity == "error" for problem in problems)
-    sys.stdout.write(f"{errors} errors, {len(problems) - errors} warnings.\n" if problems else "Nothing is wrong.\n")
+    counts = f"errors: {errors}, warnings: {len(problems) - errors}"
+    sys.stdout.write(f"{counts}\n" if problems else "Nothing is wrong.\n")
     return exit_code(problems)
+
+
+def _place(problem: Problem) -> tuple[str, int, Problem]:
+    """Return what sorts by file, then by line."""
+    file, _, line = problem.where.rpartition(":")
+    return file, int(line) if line.isdigit() else 0, problem
 
 
 def _shown(name: str, account: Account) -> dict[str, object]:

@@ -112,6 +112,17 @@ def test_the_exit_code_tells_a_wrong_configuration(tmp_path: Path, capsys: pytes
     assert _checked(path, capsys)[0] == 2
 
 
+def test_problems_are_told_in_the_order_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "o2c.toml"
+    path.write_text(
+        GOOD.replace('"xero"', '"xerro"').replace('key_giver = "shop"', 'key_giver = "shop"\norder_type = "x"')
+    )
+    _, printed = _checked(path, capsys)
+    assert [problem["where"].rpartition(":")[2] for problem in printed["problems"]] == ["9", "17"]
+    assert main(["check", "--offline", "--config", str(path)]) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "errors: 2, warnings: 0"
+
+
 def test_what_cannot_be_loaded_is_a_problem_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "o2c.toml"
     path.write_text(GOOD.replace("key_giver", "keygiver").replace("document", "dokument"))
