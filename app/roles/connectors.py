@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -154,7 +154,7 @@ async def run(settings: Settings) -> int:
     stopping = asyncio.create_task(stopped.wait())
     try:
         while not stopped.is_set() and not office.broken():
-            taking = asyncio.ensure_future(_take(consumer, office, prefix))
+            taking = asyncio.ensure_future(take(consumer, office, prefix))
             await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done():
                 taking.result()
@@ -189,17 +189,19 @@ async def _obey_facts(bus: Bus, office: Office) -> None:
         await asyncio.sleep(_FACTS_SECONDS)
 
 
-async def _take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
+async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
     """Move commands into inboxes and hints to readers, then their offsets; the commit also renews the lease."""
     generation = office.generation
     polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
     await office.ready.wait()
-    if office.generation != generation:
+    desks = office.desks
+    if office.generation == generation:
+        records = [(place.topic.removeprefix(prefix), one.value) for place, found in polled.items() for one in found]
+        await asyncio.gather(*(_hand_over(office, desks, topic, value) for topic, value in records))
+    if office.generation != generation:  # what old desks accepted meanwhile may be missing from the new ones' inboxes
         for place in consumer.assignment() & polled.keys():
             consumer.seek(place, polled[place][0].offset)
         return
-    records = [(place.topic.removeprefix(prefix), record.value) for place, found in polled.items() for record in found]
-    await asyncio.gather(*(_hand_over(office, topic, value) for topic, value in records))
     began = office.lease.now()
     try:
         await consumer.commit({place: found[-1].offset + 1 for place, found in polled.items()} or None)
@@ -221,23 +223,23 @@ async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:
         office.lag.show(place.topic, place.partition, partial(float, waiting))
 
 
-async def _hand_over(office: Office, topic: str, value: bytes | None) -> None:
+async def _hand_over(office: Office, desks: Mapping[str, Desk], topic: str, value: bytes | None) -> None:
     try:
         if topic == topics.COMMANDS:
-            await _order(office, msgspec.json.decode(value or b"", type=Command))
+            await _order(office, desks, msgspec.json.decode(value or b"", type=Command))
         else:
-            _hint(office, msgspec.json.decode(value or b"", type=Hint))
+            _hint(desks, msgspec.json.decode(value or b"", type=Hint))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         await office.unreadable(topic, value, error)
 
 
-async def _order(office: Office, command: Command) -> None:
-    if (desk := office.desks.get(command.connection)) is not None:
+async def _order(office: Office, desks: Mapping[str, Desk], command: Command) -> None:
+    if (desk := desks.get(command.connection)) is not None:
         await desk.accept(command)
     else:
         await office.unknown(command)
 
 
-def _hint(office: Office, hint: Hint) -> None:
-    if (desk := office.desks.get(hint.object.connection)) is not None:
+def _hint(desks: Mapping[str, Desk], hint: Hint) -> None:
+    if (desk := desks.get(hint.object.connection)) is not None:
         desk.want(hint)

@@ -1,0 +1,104 @@
+"""What is polled while the group rebalances is polled again: its commands may sit in an inbox that nobody reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from app.config.model import Settings
+from app.core import topics
+from app.core.metrics import new_metrics
+from app.roles.connectors import Office, take
+from schemas.commands import Command
+from schemas.facts import Payment
+
+PLACE = TopicPartition(topics.COMMANDS, 0)
+
+
+class Consumer:
+    """The calls of aiokafka's consumer that taking makes."""
+
+    def __init__(self, *values: bytes) -> None:
+        self.records = [SimpleNamespace(offset=10 + n, value=value) for n, value in enumerate(values)]
+        self.committed: list[dict[TopicPartition, int] | None] = []
+        self.sought: list[tuple[TopicPartition, int]] = []
+
+    async def getmany(self, **_: int) -> dict[TopicPartition, list[Any]]:
+        return {PLACE: self.records}
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PLACE}
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought.append((place, offset))
+
+    async def commit(self, offsets: dict[TopicPartition, int] | None) -> None:
+        self.committed.append(offsets)
+
+    def highwater(self, _: TopicPartition) -> None:
+        return None
+
+
+class Desk:
+    """A desk that takes commands, and may see the group rebalance meanwhile."""
+
+    def __init__(self, office: Office, *, rebalances: bool) -> None:
+        self.office, self.rebalances, self.accepted = office, rebalances, list[str]()
+
+    async def accept(self, command: Command) -> None:
+        self.accepted.append(command.id)
+        if self.rebalances:
+            self.rebalances = False
+            await self.office.on_partitions_revoked(())
+
+    async def stop(self) -> None:
+        """Nothing runs here."""
+
+
+class Bus:
+    """Remembers what is published."""
+
+    prefix, partitions = "", 1
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def send(self, topic: str, *_: bytes) -> None:
+        self.sent.append(topic)
+
+
+def command(name: str) -> bytes:
+    made = Command(
+        id=name, kind="append", tenant="t", connection="books", account="1", capability="record_payment", order="o",
+        entity=name, write="w", canonical="c", facts=Payment(amount=1, currency="EUR"),  # type: ignore[arg-type]
+    )  # fmt: skip
+    return msgspec.json.encode(made)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    made = Office(Settings(data_dir=tmp_path, key="made up"), Bus(), new_metrics())  # type: ignore[arg-type]
+    made.ready.set()
+    return made
+
+
+async def test_what_was_handed_over_is_committed(office: Office) -> None:
+    desk = Desk(office, rebalances=False)
+    office.desks = {"books": desk}  # type: ignore[dict-item]
+    consumer = Consumer(command("a"), command("b"))
+    await take(consumer, office, "")
+    assert (desk.accepted, consumer.committed, consumer.sought) == (["a", "b"], [{PLACE: 12}], [])
+
+
+async def test_what_was_handed_over_during_a_rebalance_is_neither_committed_nor_answered(office: Office) -> None:
+    desk = Desk(office, rebalances=True)
+    office.desks = {"books": desk}  # type: ignore[dict-item]
+    consumer = Consumer(command("a"), command("b"))
+    await take(consumer, office, "")
+    assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
+    assert office._bus.sent == [], "no command of a configured connection may be rejected"  # type: ignore[attr-defined]
