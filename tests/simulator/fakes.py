@@ -74,6 +74,8 @@ class FakePlatform:
         self.writes.append((command.capability, command.order))
         if command.capability == "set_status":
             return self.edit(self.docs[command.bound_id], headline=command.status, stage=command.status)
+        if command.capability == "void_invoice":
+            return self.edit(self.docs[command.links["invoice"]], status="void")
         if command.capability == "reverse_payment":
             return self.edit(self.docs[command.links["payment"]], status="reversed")
         if command.kind == "set":

@@ -33,6 +33,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     target: Target
     connection: Connection
     platform: Platform
+    closed: date | None = None
+    """The last day of the ledger's closed periods."""
     replaced: int = 0
     """How many documents were replaced by a later one."""
 
@@ -109,6 +111,18 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)
         return look is not None and (is_gone(look) or (isinstance(look.facts, Invoice) and look.facts.status in _DEAD))
+
+    @cached_property
+    def void_key(self) -> str:
+        """Return the write record of the void of the document here."""
+        ref = self.document
+        return write_key(self.name, "void", ref.key if ref is not None else "")
+
+    @cached_property
+    def voiding(self) -> bool:
+        """Tell whether a void was asked for and not refused: nothing more is hung on the document."""
+        record = self.record(self.void_key)
+        return record is not None and not record.stopped
 
     @cached_property
     def frozen(self) -> bool:

@@ -24,7 +24,7 @@ CAPABILITIES: dict[str, Capability] = {
 def documents(desk: Desk) -> Iterator[Want]:
     """Yield the document, and the correction of one that may no longer change."""
     capability = CAPABILITIES.get(desk.target.document)
-    if capability is None or not desk.can(capability) or desk.adopted is not None or desk.ended:
+    if capability is None or not desk.can(capability) or desk.adopted is not None or desk.ended or desk.voiding:
         return
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
@@ -128,7 +128,7 @@ def findings(desk: Desk) -> Iterator[Finding]:
         yield _finding(desk, "unsupported", f"{desk.platform.title} has no {desk.target.document}.", "write it by hand")
     elif capability is not None and not desk.can(capability):
         yield _finding(desk, "not_allowed", f"{capability} is not allowed.", "name it in the target's allow list")
-    if desk.ended and not desk.derived.cancelled:
+    if desk.ended and (not desk.derived.cancelled or _unrecorded(desk)):
         message = f"The document in {desk.name} was voided or deleted; it is not made anew."
         yield _finding(desk, "document_ended", message, "cancel the order or ask for a new document")
     if desk.bound(desk.document_key) is not None and _outdated(desk) and not _replaceable(desk):
@@ -136,6 +136,13 @@ def findings(desk: Desk) -> Iterator[Finding]:
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
     yield from _adopted(desk)
     yield from _edited(desk)
+
+
+def _unrecorded(desk: Desk) -> bool:
+    """Tell whether money came that is on no document here."""
+    keys = [write_key(desk.name, "payment", one.key) for one in desk.derived.payments]
+    elsewhere = [one.look.object.connection != desk.name for one in desk.derived.payments]
+    return any(there and desk.bound(key) is None for key, there in zip(keys, elsewhere, strict=True))
 
 
 def _replaceable(desk: Desk) -> bool:
@@ -153,7 +160,7 @@ def _adopted(desk: Desk) -> Iterator[Finding]:
 def _edited(desk: Desk) -> Iterator[Finding]:
     record = desk.record(desk.document_key)
     pair = None if record is None else record.base.get("payable_amount")
-    if record is None or pair is None or not desk.frozen:
+    if record is None or pair is None or desk.ended or not desk.frozen:
         return
     there = (shown(desk.state, record.bound, record) or {}).get("payable_amount", pair.made)
     if there != pair.made:

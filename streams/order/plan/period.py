@@ -12,9 +12,9 @@ from streams.order.plan.desk import Desk
 from streams.order.world import World
 
 
-def in_open_period(facts: Facts, desk: Desk, world: World) -> Facts | None:
+def in_open_period(facts: Facts, desk: Desk) -> Facts | None:
     """Return *facts* with a book date that is open, or None when the flow wants them held."""
-    closed, day = _closed(desk, world), _day(facts)
+    closed, day = desk.closed, _day(facts)
     if closed is None or day is None or day > closed:
         return facts
     if desk.derived.flow.closed_period != "next_open_day":
@@ -29,15 +29,15 @@ def in_open_period(facts: Facts, desk: Desk, world: World) -> Facts | None:
     return facts
 
 
-def held(desk: Desk, facts: Facts, world: World) -> Finding:
+def held(desk: Desk, facts: Facts) -> Finding:
     """Return the finding for a document that waits for a period to be opened."""
-    day, closed = _day(facts), _closed(desk, world)
-    message = f"A document of {day} waits: {desk.name} is closed up to {closed}."
+    message = f"A document of {_day(facts)} waits: {desk.name} is closed up to {desk.closed}."
     return Finding("closed_period", "warn", message, desk.name, "move the lock date, or set closed_period")
 
 
-def _closed(desk: Desk, world: World) -> date | None:
-    text = world.facts.lock_dates.get(desk.name, "")
+def closed_up_to(connection: str, world: World) -> date | None:
+    """Return the last day that the ledger has closed."""
+    text = world.facts.lock_dates.get(connection, "")
     return date.fromisoformat(text[:10]) if text else None
 
 

@@ -21,7 +21,7 @@ from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.plan import documents
 from streams.order.plan.desk import Desk, equal, replaced, shown
-from streams.order.plan.period import held, in_open_period
+from streams.order.plan.period import closed_up_to, held, in_open_period
 from streams.order.plan.want import Want
 from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
@@ -86,6 +86,7 @@ def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
                 target=target,
                 connection=connection,
                 platform=platform,
+                closed=closed_up_to(target.connection, world),
                 replaced=replaced(state, target.connection),
             )
 
@@ -174,9 +175,9 @@ def _create(
     wish = digest(fields)
     if record is not None and not _again(record, wish, desk, world, now):
         return Move(due_at=_patience(record, desk, wish))
-    dated = in_open_period(want.facts, desk, world)
+    dated = in_open_period(want.facts, desk)
     if dated is None:
-        return Move(finding=held(desk, want.facts, world), due_at=now + _HELD)
+        return Move(finding=held(desk, want.facts), due_at=now + _HELD)
     generation = record.generation if record else 0
     name, account = desk.name, desk.connection.account
     canonical = record.canonical if record is not None and record.id else want.canonical

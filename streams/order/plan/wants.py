@@ -82,7 +82,7 @@ def _payments(desk: Desk) -> Iterator[Want]:
 def _parent(desk: Desk) -> tuple[tuple[str, ...], dict[str, str]] | None:
     """Return what a payment, credit or shipment hangs on here: (write records to wait for, links)."""
     if desk.target.document != "none":
-        if desk.ended:
+        if desk.ended or desk.voiding:
             return None
         document = desk.document
         return (() if desk.adopted else (desk.document_key,)), {"invoice": document.id} if document else {}
@@ -166,6 +166,9 @@ def _credits(desk: Desk) -> Iterator[Want]:
         yield from _credits_of_order(desk)
         return
     if not (desk.target.credits and desk.can("issue_credit")) or desk.document is None or desk.ended:
+        return
+    if desk.voiding:
+        yield from ending(desk, [], (), {})
         return
     links = {"invoice": desk.document.id, **_paid_by(desk)}
     paid = tuple(want.write for want in _payments(desk) if want.capability == "record_payment")
