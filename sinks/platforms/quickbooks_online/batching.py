@@ -76,12 +76,23 @@ class Batching(Probing):
         return made
 
     def _payments(self, entity: str, commands: Sequence[Command], refused: Outcomes) -> Talk[Bodies]:
-        """Return the bodies of payments whose invoice was found; two of one invoice share what it still needs."""
+        """Return the bodies of payments whose invoice was found, or that have none.
+
+        Two of one invoice share what it still needs; what has no invoice stays on the buyer's account.
+        """
         del entity, refused
+        on_account = [command for command in commands if not command.links.get("invoice")]
+        payers = [(facts_of(one, Payment).customer or Party(), facts_of(one, Payment).currency) for one in on_account]
+        customers = (yield from self.customers(payers)) if payers else []
         ids = sorted({command.links["invoice"] for command in commands if command.links.get("invoice")})
         rows = (yield from self.query("Invoice", f"Id in ({quoted(ids)})")) if ids else []
         invoices = {str(row["Id"]): dict(row) for row in rows}
-        made: Bodies = {}
+        made: Bodies = {
+            command.id: bodies.payment_form(
+                self.connection, command, facts_of(command, Payment), None, str(customer["Id"])
+            )
+            for command, customer in zip(on_account, customers, strict=True)
+        }
         for command in commands:
             invoice = invoices.get(command.links.get("invoice", ""))
             if invoice is not None:

@@ -9,7 +9,7 @@ from app.core.talk import Talk
 from schemas.facts import Line, Party
 from schemas.platforms.quickbooks_online.query import quoted
 from schemas.platforms.quickbooks_online.translate import KIND_ITEMS
-from sinks.platforms.quickbooks_online.asking import Asking, Row
+from sinks.platforms.quickbooks_online.asking import WORTHWHILE, Asking, Row
 
 NAME_LENGTH = 100
 _FORBIDDEN = str.maketrans(dict.fromkeys(":\t\n\r", " "))
@@ -59,8 +59,9 @@ class Finding(Asking):
         return found[0]
 
     def customers(self, wanted: Sequence[tuple[Party, str]]) -> Talk[list[Row]]:
-        """Return the customers of many buyers with one query; the missing ones are made one by one."""
+        """Return the customers of many buyers with one query; many that are missing are made together."""
         rows = yield from self._called(wanted)
+        rows += yield from self._new_customers(wanted, rows)
         found: list[Row] = []
         for party, currency in wanted:
             row = _match(rows, party, currency)
@@ -73,6 +74,21 @@ class Finding(Asking):
     def _called(self, wanted: Sequence[tuple[Party, str]]) -> Talk[list[Row]]:
         names = sorted({name for party, currency in wanted for name in display_names(party, currency)})
         return (yield from self.query("Customer", f"DisplayName in ({quoted(names)})"))
+
+    def _new_customers(self, wanted: Sequence[tuple[Party, str]], rows: Sequence[Row]) -> Talk[list[Row]]:
+        """Create those that nobody is yet under their first free names; a refused one is left to be made alone."""
+        taken = {_name(row) for row in rows}
+        made: dict[str, Row] = {}
+        buyers: set[tuple[str, str]] = set()
+        for party, currency in wanted:
+            buyer = (lock_of(party), currency)
+            name = next((name for name in display_names(party, currency) if name.casefold() not in taken), "")
+            if not name or buyer in buyers or _match(rows, party, currency) is not None:
+                continue
+            buyers.add(buyer)
+            taken.add(name.casefold())
+            made[name] = {**customer_body(party, name), "CurrencyRef": {"value": currency}}
+        return list((yield from self.create_many("Customer", made)).values())
 
     def _new_customer(self, party: Party, currency: str, rows: Sequence[Row]) -> Talk[Row]:
         """Create under the first free name.
@@ -98,12 +114,20 @@ class Finding(Asking):
         kinds = {item_name(line): line for line in lines}
         rows = yield from self.query("Item", f"Name in ({quoted(sorted(kinds))})")
         found = {str(row["Name"]).casefold(): str(row["Id"]) for row in rows}
-        for name, line in sorted(kinds.items()):
-            if name.casefold() not in found:
-                found[name.casefold()] = yield from self._new_item(name, line)
+        missing = {
+            name.casefold(): (name, line) for name, line in sorted(kinds.items()) if name.casefold() not in found
+        }
+        made: dict[str, Row] = {}
+        for name, line in missing.values() if len(missing) >= WORTHWHILE else ():
+            made[name] = yield from self._item_body(name, line)
+        for name, row in (yield from self.create_many("Item", made)).items():
+            found[name.casefold()] = str(row["Id"])
+        for key, (name, line) in missing.items():
+            if key not in found:
+                found[key] = yield from self._new_item(name, line)
         return {name: found[name.casefold()] for name in kinds}
 
-    def _new_item(self, name: str, line: Line) -> Talk[str]:
+    def _item_body(self, name: str, line: Line) -> Talk[Row]:
         account = self.connection.accounts.get(_ACCOUNTS.get(line.kind, line.kind)) or self.connection.accounts.get(
             "sales"
         )
@@ -112,6 +136,10 @@ class Finding(Asking):
         body: Row = {"Name": name, "Type": "Service", "IncomeAccountRef": {"value": account}}
         if line.sku and line.kind == "goods":
             body["Sku"] = line.sku[:NAME_LENGTH]
+        return body
+
+    def _new_item(self, name: str, line: Line) -> Talk[str]:
+        body = yield from self._item_body(name, line)
         try:
             row = yield from self.save("Item", body, f"item:{name}", lock=f"item:{name.casefold()}")
         except DuplicateError:
