@@ -67,8 +67,8 @@ def _unreadable(line: str) -> Problem:
     """Return a complaint of the loader, which names file and line itself."""
     place, colon, rest = line.partition(": ")
     located = colon and place.rpartition(":")[2].isdigit()
-    message = f"{rest.rstrip('.')}; correct it." if located else line
-    return Problem(place if located else "", "error", "configuration", message)
+    message = rest if "; " in rest else f"{rest.rstrip('.')}; correct it."
+    return Problem(place if located else "", "error", "configuration", message if located else line)
 
 
 def _silent(settings: Settings, places: Places, name: str, why: str) -> Problem:

@@ -32,7 +32,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     table.setdefault("data_dir", "data")
     table["data_dir"] = str((path.parent / table["data_dir"]).resolve())
     table["tenants"] = tenants
-    return _checked(Settings, path, text, _resolve(table, path, environment))
+    return _checked(Settings, path, text, _resolved(table, path, text, environment))
 
 
 def _table(path: Path) -> tuple[dict[str, Any], str]:
@@ -72,30 +72,46 @@ def _tenant(
 ) -> TenantConfig:
     if "name" in table:
         table = {"tenant": table["name"], **{key: value for key, value in table.items() if key != "name"}}
-    return _checked(TenantConfig, path, text, _resolve(table, path, environment), within)
+    return _checked(TenantConfig, path, text, _resolved(table, path, text, environment), within)
 
 
-def _resolve(value: Any, path: Path, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - any TOML value
+def _resolved(table: dict[str, Any], path: Path, text: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return *table* with its references replaced; ConfigError names every one that leads nowhere."""
+    wrong: list[str] = []
+    found: dict[str, Any] = _resolve(table, path, text, environment, wrong)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return found
+
+
+def _resolve(value: Any, path: Path, text: str, environment: Mapping[str, str], wrong: list[str]) -> Any:  # noqa: ANN401 - any TOML value
     if isinstance(value, dict):
-        return {key: _resolve(item, path, environment) for key, item in value.items()}
+        return {key: _resolve(item, path, text, environment, wrong) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(item, path, environment) for item in value]
+        return [_resolve(item, path, text, environment, wrong) for item in value]
     if isinstance(value, str) and value.startswith(_PREFIXES):
-        return _secret(value, path, environment)
+        try:
+            return _secret(value, path, environment)
+        except ConfigError as error:
+            wrong.append(f"{path}:{_line_with(text, value)}: {error}")
     return value
+
+
+def _line_with(text: str, value: str) -> int:
+    lines = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in lines if value in line and not line.lstrip().startswith("#")), 1)
 
 
 def _secret(value: str, path: Path, environment: Mapping[str, str]) -> str:
     kind, _, name = value.partition(":")
     if kind == "env":
         if name not in environment:
-            message = f"{path}: the environment variable {name} is not set; set it or change the reference {value!r}."
-            raise ConfigError(message)
+            raise ConfigError(f"the environment variable {name} is not set; set it or change the reference.")
         return environment[name]
     try:
         return (path.parent / name).read_text(encoding="utf-8").strip()
     except OSError as error:
-        message = f"{path}: the secret file {name} cannot be read ({error.strerror})."
+        message = f"the secret file {name} cannot be read ({error.strerror}); write it or change the reference."
         raise ConfigError(message) from error
 
 

@@ -45,6 +45,15 @@ def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
         load(_write(tmp_path, GOOD), {})
 
 
+def test_every_reference_that_leads_nowhere_is_named_with_its_line(tmp_path: Path) -> None:
+    text = GOOD.replace('{ token = "env:SHOP_TOKEN" }', '{ token = "env:SHOP_TOKEN", webhook_secret = "file:hook" }')
+    with pytest.raises(ConfigError) as raised:
+        load(_write(tmp_path, text + 'mode = "live"\n'), {})
+    first, second = str(raised.value).splitlines()
+    assert "o2c.toml:8: the environment variable SHOP_TOKEN is not set; set it" in first
+    assert "o2c.toml:8: the secret file hook cannot be read (No such file or directory); write it" in second
+
+
 def test_a_wrong_key_is_reported_with_its_line(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD.replace("key_giver", "keygiver"))
     with pytest.raises(ConfigError, match=r"o2c.toml:11: tenant.0.flows.0.keygiver: Extra inputs"):
