@@ -91,7 +91,8 @@ class Reader:
 
     def want(self, hint: Hint) -> None:
         """Read the hinted object soon; a second hint for it costs no second read, and the first was told first."""
-        self._wanted[hint.object.key] = _since(hint, self._wanted.get(hint.object.key))
+        told = _hinted(hint, datetime.now(UTC))
+        self._wanted[hint.object.key] = _since(told, self._wanted.get(hint.object.key))
         self._wake.set()
 
     async def run(self) -> None:

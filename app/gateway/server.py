@@ -7,7 +7,7 @@ import hmac
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -31,6 +31,10 @@ _LARGEST_HOOK = 8 * 1_048_576
 _RETRY = {"Retry-After": "5"}
 _OUTCOMES = ("accepted", "handshake", "ignored", "refused", "too_large", "unavailable", "unreadable")
 _PAUSE = 2.0
+_SURE = 2
+"""Questions in vain after which deliveries are refused without a try."""
+_SOON = 4.0
+"""Seconds; Shopify waits five, then counts the delivery as failed and removes the subscription after eight of them."""
 _DOUBT = 10.0
 """Seconds for which a refused acknowledgement counts although Kafka answers: a write is what we need."""
 
@@ -69,14 +73,14 @@ class Gateway:
         self._api_keys = [key.encode() for key in api_keys]
         self._clock = clock
         self._failed_at = -math.inf
-        self._silent = False
+        self._unanswered = 0
         slugs = {address.platform.slug for address in addresses.values()}
         for slug, outcome in itertools.product(slugs, _OUTCOMES):
             metrics.hooks.labels(slug, outcome)  # at 0: an alert sees no increase in what begins with its first count
 
     def wrong(self) -> dict[str, str]:
         """Return why the gateway is not ready: Kafka does not answer, or did not acknowledge a moment ago."""
-        if self._silent:
+        if self._unanswered:
             return {"kafka": "Kafka does not answer."}
         if time.monotonic() - self._failed_at < _DOUBT:
             return {"kafka": "The last delivery was not acknowledged by Kafka."}
@@ -84,7 +88,7 @@ class Gateway:
 
     async def ask(self) -> None:
         """Ask whether Kafka is there: without a delivery nothing else would tell."""
-        self._silent = not await self._publisher.answers()
+        self._unanswered = 0 if await self._publisher.answers() else self._unanswered + 1
 
     async def watch(self) -> None:
         """Ask again and again until cancelled."""
@@ -144,14 +148,25 @@ class Gateway:
         self.metrics.ack.observe(time.perf_counter() - began)
         self._failed_at = -math.inf
 
-    async def _acknowledged(self, publishing: Awaitable[None]) -> web.Response | None:
+    async def _acknowledged(self, publishing: Coroutine[None, None, None]) -> web.Response | None:
+        """Return None once Kafka acknowledged, else the refusal: soon enough for senders, at once when nobody is there.
+
+        What was refused late may still arrive; it is sent again anyway, and a second one changes nothing.
+        """
+        if self._unanswered >= _SURE:
+            publishing.close()
+            return self._refusal("silent")
         try:
-            await publishing
-        except KafkaError as error:
+            async with asyncio.timeout(_SOON):
+                await publishing
+        except (KafkaError, TimeoutError) as error:
             self._failed_at = time.monotonic()
-            log.warning("kafka.unacknowledged", error=type(error).__name__)
-            return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
+            return self._refusal(type(error).__name__)
         return None
+
+    def _refusal(self, why: str) -> web.Response:
+        log.warning("kafka.unacknowledged", error=why)
+        return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
 
     async def _events(self, request: web.Request) -> web.Response:
         if not self._authorised(request.headers.get("Authorization", "")):

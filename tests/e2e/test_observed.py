@@ -85,11 +85,11 @@ async def test_what_waits_and_what_is_wrong_is_counted_until_it_is_mended(seen: 
     waits, wrong = "o2c_parked{reason=parent}", "o2c_findings{code=totals_differ}"
     await seen.look()
     assert (seen.value("streams", waits), seen.value("streams", wrong)) == (0, 0)
-    await seen.tell("payment", _payment("nobody's"))
-    await seen.tell("order", _order(1, "30.00"))
+    assert await seen.tell("payment", _payment("nobody's")) == 202
+    assert await seen.tell("order", _order(1, "30.00")) == 202
     await seen.until(lambda: seen.value("streams", waits) == 1, "the payment waits for its parent")
     await seen.until(lambda: seen.value("streams", wrong) == 1, "the order has a finding")
-    await seen.tell("order", _order(2, "24.00"))
+    assert await seen.tell("order", _order(2, "24.00")) == 202
     await seen.until(lambda: seen.value("streams", wrong) == 0, "the finding is gone")
     assert seen.value("streams", "o2c_dead_letters_total{reason=unreadable}") == 0
 
@@ -103,6 +103,9 @@ async def test_no_role_is_ready_while_kafka_is_away_and_all_are_again_when_it_is
             pages = await seen.until_ready(503)
             assert all("afka" in text or "broker" in text for _, text in pages.values())
             assert {status for status, _ in (await seen.health("live")).values()} == {200}
+            began = time.monotonic()
+            assert await seen.tell("order", _order(1, "24.00")) == 503
+            assert time.monotonic() - began < 5
             await java.start(data, os.environ, port=int(running.bootstrap.rpartition(":")[2]))
             await seen.until_ready(200)
     finally:

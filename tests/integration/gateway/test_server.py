@@ -1,5 +1,6 @@
 """The gateway over HTTP, on the loopback address, with a publisher that remembers or fails."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from app.config.model import ResolvedConnection
 from app.core.metrics import new_metrics
+from app.gateway import server
 from app.gateway.addresses import addresses
 from app.gateway.server import Gateway
 from app.roles.status_page import add_status_routes, serve
@@ -31,8 +33,13 @@ class Memory:
         self.hints: list[Hint] = []
         self.dead: list[bytes] = []
         self.down = False
+        self.tries = 0
+        self.hangs = False
 
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
+        self.tries += 1
+        if self.hangs:
+            await asyncio.sleep(3_600)
         if self.down:
             raise KafkaTimeoutError
         self.events += events
@@ -127,6 +134,31 @@ async def test_without_any_delivery_readiness_follows_kafka() -> None:
     memory.down = False
     await gateway.ask()
     assert gateway.wrong() == {}
+
+
+async def test_what_kafka_does_not_acknowledge_soon_is_refused(
+    served: tuple[str, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_SOON", 0.05)
+    served[1].hangs = True
+    assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY)) == 503
+
+
+async def test_nothing_is_tried_while_kafka_is_surely_away() -> None:
+    memory = Memory()
+    gateway = _gateway(memory)
+    runner, port = await serve(gateway.app(), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{port}/hooks/acme/pay"
+    memory.down = True
+    await gateway.ask()
+    assert await _post(url, BODY, _headers(BODY)) == 503
+    await gateway.ask()
+    assert await _post(url, BODY, _headers(BODY)) == 503
+    memory.down = False
+    await gateway.ask()
+    assert await _post(url, BODY, _headers(BODY)) == 200
+    assert memory.tries == 2
+    await runner.cleanup()
 
 
 async def test_too_large_a_body_is_413(served: tuple[str, Memory]) -> None:
