@@ -168,6 +168,7 @@ class Acts:
         """Change one cent of, remove or double an order's payment, else an order, silently."""
         orders = sorted(self.shop.orders.values(), key=lambda one: one.id)
         order = next((one for one in orders if one.transactions), orders[0])
+        order.version += 1
         if asked["how"] == "remove":
             if order.transactions:
                 order.transactions.pop()

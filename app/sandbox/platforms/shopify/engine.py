@@ -27,21 +27,27 @@ from graphql import (
     execute_sync,
     get_named_type,
     get_operation_ast,
+    get_variable_values,
     parse,
     validate,
 )
+from graphql.execution.values import VariableValues
 
 from app.sandbox.platforms.shopify.fields import TYPES, type_name
 from app.sandbox.platforms.shopify.mutations import MUTATIONS
+from app.sandbox.platforms.shopify.plan import Planner, Run, Step, Unplanned
 from app.sandbox.platforms.shopify.shop import Refused, Shop
 
 SCHEMA = build_schema(files("app.sandbox.platforms.shopify").joinpath("schema.graphql").read_text("utf-8"))
 MUTATION_COST = 10
 SINGLE_LIMIT = 1000
+UNDERSTOOD = 512
+"""Requests that are kept as parsed."""
 FREE = frozenset(("MoneyBag", "MoneyV2", "PageInfo"))
 Resolver = Callable[..., Any]
 Fragments = Mapping[str, FragmentDefinitionNode]
 Info = GraphQLResolveInfo[Any]
+_SURPRISES = (Unplanned, GraphQLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Asked(NamedTuple):
@@ -59,7 +65,7 @@ class NeedsKey(GraphQLError):
     """A mutation that must carry @idempotent does not."""
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=UNDERSTOOD)
 def understood(query: str, operation: str | None) -> Asked:
     """Return a query parsed, validated and priced; its first variables are not needed for that."""
     try:
@@ -128,16 +134,55 @@ class Engine:
         self._answers: dict[str, tuple[str, Any]] = {}
         self.idempotency_off: Callable[[], bool] = lambda: False
         self.resolved = 0
+        self._planner = Planner(SCHEMA)
+        self._plans: dict[int, tuple[OperationDefinitionNode, list[Step]]] = {}
+        self._done: dict[str, Any] = {}
 
     def run(self, asked: Asked, variables: Mapping[str, Any] | None, operation: str | None) -> dict[str, Any]:
-        """Execute and return data and errors."""
+        """Execute and return data (orders in it as JSON already) and errors."""
         if asked.document is None:
             return {"errors": asked.errors}
+        self._done.clear()
+        given = dict(variables or {})
+        try:
+            return {"data": self._planned(asked.document, given, operation)}
+        except _SURPRISES:
+            return self._executed(asked.document, given, operation)
+
+    def _planned(self, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> dict[str, Any]:
+        asked = cast("OperationDefinitionNode", get_operation_ast(document, operation))
+        coerced = get_variable_values(SCHEMA, asked.variable_definitions or (), variables)
+        if isinstance(coerced, list):
+            raise Unplanned
+        run, shown = Run(coerced), dict[str, Any]()
+        for step in self._plan(document, asked):
+            arguments = dict(step.given(run))
+            if asked.operation is OperationType.MUTATION:
+                found = self._once(step.key, step.node, step.field.type, coerced, arguments)
+            else:
+                found = self._queries[step.node.name.value](**arguments)
+            shown[step.key] = step.complete(found, run)
+        self.resolved = run.objects
+        return shown
+
+    def _plan(self, document: DocumentNode, asked: OperationDefinitionNode) -> list[Step]:
+        known = self._plans.get(id(asked))
+        if known is None or known[0] is not asked:
+            fragments = {
+                node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+            }
+            if len(self._plans) > UNDERSTOOD:
+                self._plans.clear()
+            known = self._plans[id(asked)] = asked, self._planner.plan(asked, fragments)
+        return known[1]
+
+    def _executed(self, document: DocumentNode, variables: dict[str, Any], operation: str | None) -> dict[str, Any]:
+        """Let graphql-core answer, which words and places every error; a mutation that was done is not done again."""
         self.resolved = 0
         done = execute_sync(
             SCHEMA,
-            asked.document,
-            variable_values=dict(variables or {}),
+            document,
+            variable_values=variables,
             operation_name=operation,
             field_resolver=self._resolve,
             type_resolver=lambda value, _info, _type: type_name(value),
@@ -150,7 +195,8 @@ class Engine:
     def _resolve(self, source: Any, info: Info, **args: Any) -> Any:  # noqa: ANN401 - any field
         name, parent = info.field_name, info.parent_type.name
         if parent == "Mutation":
-            return self._mutate(name, info, args)
+            key = str(info.path.key)
+            return self._once(key, info.field_nodes[0], info.return_type, info.variable_values, args)
         if parent == "QueryRoot":
             return self._queries[name](**args)
         self.resolved += info.field_nodes[0].selection_set is not None
@@ -159,41 +205,51 @@ class Engine:
             return special(source, **args)
         return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
 
-    def _mutate(self, name: str, info: Info, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
-        key = _key(info)
+    def _once(self, place: str, node: FieldNode, kind: Any, variables: VariableValues, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
+        """Perform the mutation at *place* of the request, or say again what came of it."""
+        if place not in self._done:
+            try:
+                self._done[place] = self._mutate(node, kind, variables, args)
+            except _SURPRISES as error:
+                self._done[place] = error
+        found = self._done[place]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _mutate(self, node: FieldNode, kind: Any, variables: VariableValues, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
+        name, key = node.name.value, _key(node, variables)
         if name == "refundCreate" and not key:
             raise NeedsKey("The @idempotent directive is required for this mutation but was not provided.")
-        fingerprint = sha256(json.dumps(args, sort_keys=True, default=str).encode()).hexdigest()
+        fingerprint = sha256(json.dumps(args, sort_keys=True, default=str).encode()).hexdigest() if key else ""
         if key and not self.idempotency_off() and key in self._answers:
             known, answer = self._answers[key]
             if known != fingerprint:
                 raise GraphQLError("The idempotency key was used with other parameters.")
             return answer
-        answer = self._perform(name, info, args)
+        answer = self._perform(name, kind, args)
         if key:
             self._answers[key] = (fingerprint, answer)
         return answer
 
-    def _perform(self, name: str, info: Info, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
+    def _perform(self, name: str, kind: Any, args: dict[str, Any]) -> Any:  # noqa: ANN401 - a payload
         try:
             return self._own[name](**args) if name in self._own else MUTATIONS[name](self.shop, args)
         except Refused as refusal:
-            return _refused(info, refusal)
+            return _refused(kind, refusal)
 
 
-def _key(info: Info) -> str:
-    for directive in info.field_nodes[0].directives or ():
+def _key(node: FieldNode, variables: VariableValues) -> str:
+    for directive in node.directives or ():
         if directive.name.value == "idempotent" and directive.arguments:
             value: Any = directive.arguments[0].value
-            if hasattr(value, "value"):
-                return str(value.value)
-            return str(info.variable_values.coerced[value.name.value])
+            return str(value.value if hasattr(value, "value") else variables.coerced[value.name.value])
     return ""
 
 
-def _refused(info: Info, refusal: Refused) -> dict[str, Any]:
+def _refused(kind: Any, refusal: Refused) -> dict[str, Any]:  # noqa: ANN401 - a GraphQL type
     """Return the mutation's payload with nothing but the refusal, its code only where the type knows it."""
-    payload = cast("GraphQLObjectType", get_named_type(info.return_type))
+    payload = cast("GraphQLObjectType", get_named_type(kind))
     place = "orderCancelUserErrors" if "orderCancelUserErrors" in payload.fields else "userErrors"
     error_type = cast("GraphQLObjectType", get_named_type(payload.fields[place].type))
     code = error_type.fields.get("code")

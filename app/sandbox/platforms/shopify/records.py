@@ -37,6 +37,7 @@ class Customer:
     phone: str = ""
     note: str = ""
     tags: list[str] = field(default_factory=list)
+    version: int = 0
 
     @property
     def name(self) -> str:
@@ -175,6 +176,8 @@ class Order:
     holds: list[Hold] = field(default_factory=list)
     adjustment: Decimal = ZERO
     """Refunded money that no line or shipping explains."""
+    version: int = 0
+    """Raised by every change."""
 
     def tax(self, *, current: bool) -> Decimal:
         """Return the tax of lines and shipping."""

@@ -69,6 +69,7 @@ class Shop:
         return self.orders[id_]
 
     def _changed(self, order: Order, *topics: str) -> None:
+        order.version += 1
         order.changed_at = self.clock()
         order.updated_at = order.changed_at.replace(microsecond=0)
         entry = (int(order.updated_at.timestamp()), order.id)
@@ -92,6 +93,7 @@ class Shop:
         for key, value in changed.items():
             setattr(found, key, value)
         if is_new or changed:
+            found.version += 1
             found.updated_at = now
             self._tell("customers/create" if is_new else "customers/update", rest.customer(found))
         return found
