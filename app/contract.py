@@ -18,7 +18,7 @@ from schemas.facts import type_names
 from schemas.order_state import PublicOrder
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_MODELS: dict[str, Any] = {
+MODELS: dict[str, Any] = {
     "change_event": ChangeEvent,
     "hint": Hint,
     "command": Command,
@@ -26,13 +26,14 @@ _MODELS: dict[str, Any] = {
     "decision": Decision,
     "order_state": PublicOrder,
 }
+"""Message -> its model, as files are named."""
 _CHANGES = "#/components/messages/"
 _CRM_TYPES = ("order", "shipment", "customer")
 
 
 def documents() -> dict[str, str]:
     """Return file name -> text of every generated document, the same on every run."""
-    files = {f"{name}.schema.json": _text(schema(model)) for name, model in _MODELS.items()}
+    files = {f"{name}.schema.json": _text(schema(model)) for name, model in MODELS.items()}
     files["asyncapi.json"] = _text(asyncapi())
     return files
 
