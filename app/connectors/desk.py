@@ -172,7 +172,12 @@ class Desk:
             failed=self._auth_failed,
             well=self.well,
             known=self._known,
+            put_aside=self._put_aside,
         )
+
+    async def _put_aside(self, hint: Hint, why: str) -> None:
+        key = hint.object.connection.encode()
+        await self._bus.dead_letter(key, _ENCODE(hint), reason="unreadable", detail=why, origin=topics.HINTS)
 
     def _auth_failed(self, error: AuthError) -> None:
         if self.owner is not None:

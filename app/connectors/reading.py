@@ -50,6 +50,10 @@ def _since(hint: Hint, first: Hint | None) -> Hint:
     return msgspec.structs.replace(hint, trace=first.trace, told_at=first.told_at)
 
 
+async def _nothing(_hint: Hint, _why: str) -> None:
+    return
+
+
 class Reader:
     """Reads hinted objects, coalesced, and walks what changed.
 
@@ -70,15 +74,16 @@ class Reader:
         failed: Callable[[AuthError], None],
         well: asyncio.Event | None = None,
         known: Known | None = None,
+        put_aside: Callable[[Hint, str], Awaitable[None]] = _nothing,
     ) -> None:
         """Take *number* for numbering looks; *cursors* are those an earlier owner stored.
 
-        *known* must hear of what writes published as well.
+        *known* must hear of what writes published as well; *put_aside* gets the hints that lead to something unreadable.
         """
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
-        self._metrics, self._failed = metrics, failed
+        self._metrics, self._failed, self._put_aside = metrics, failed, put_aside
         self._well = well or asyncio.Event()
         if well is None:
             self._well.set()
@@ -136,8 +141,9 @@ class Reader:
         if len(batch) > 1:
             return [left for hint in batch for left in await self._read_all([hint])]
         where = {"connection": self._source.connection.name, "type": batch[0].object.type}
-        log.warning("read.refused", **where, id=batch[0].object.id, why=f"{type(error).__name__}: {error}")
-        self._metrics.dead_letters.labels("unreadable").inc()
+        why = f"{type(error).__name__}: {error}"
+        log.warning("read.refused", **where, id=batch[0].object.id, why=why, trace_id=trace_id(batch[0].trace))
+        await self._put_aside(batch[0], why)
         return []
 
     def _batches(self, hints: Sequence[Hint]) -> list[list[Hint]]:

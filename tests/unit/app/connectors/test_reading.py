@@ -47,7 +47,20 @@ async def test_an_unchanged_object_is_told_again_only_when_asked_for(reason: str
     assert len(events) == told + 1
 
 
-def _reader(send: Ledger, events: list[ChangeEvent]) -> Reader:
+async def test_only_the_unreadable_object_of_a_batch_is_put_aside_with_its_reason() -> None:
+    events, ledger, aside = list[ChangeEvent](), Ledger(), list[tuple[str, str]]()
+
+    async def put_aside(hint: Hint, why: str) -> None:
+        aside.append((hint.object.id, why))
+
+    reader = _reader(ledger, events, put_aside=put_aside)
+    strange = ObjectRef("books", ACCOUNT, "unheard_of", "7")
+    again = await reader._read_all([Hint(tenant="acme", object=ref) for ref in (strange, REF)])
+    assert (again, len(events)) == ([], 1)
+    assert [(id_, bool(why)) for id_, why in aside] == [("7", True)]
+
+
+def _reader(send: Ledger, events: list[ChangeEvent], **more: Any) -> Reader:
     async def publish(event: ChangeEvent) -> None:
         events.append(event)
 
@@ -64,4 +77,5 @@ def _reader(send: Ledger, events: list[ChangeEvent]) -> Reader:
         cursors={},
         metrics=Metrics(CollectorRegistry()),
         failed=lambda _error: None,
+        **more,
     )
