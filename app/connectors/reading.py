@@ -78,7 +78,7 @@ class Reader:
     ) -> None:
         """Take *number* for numbering looks; *cursors* are those an earlier owner stored.
 
-        *known* must hear of what writes published as well; *put_aside* gets the hints that lead to something unreadable.
+        *known* must hear of what writes published as well; *put_aside* gets hints that lead to something unreadable.
         """
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
