@@ -22,6 +22,7 @@ from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
+from app.core.errors import ConfigError
 from app.demo.history import Row, generated, read
 from app.demo.play import Played, Player
 from app.demo.stack import SYSTEMS, Stack, free_port
@@ -30,7 +31,8 @@ from app.demo.watch import Watch, summary
 
 EXAMPLE = "o2c demo --orders 300"
 LEDGERS = ("books", "qbo")
-_QUIET_SECONDS = 8.0  # longer than the sandboxes are swept
+_SECONDS_PER_CHANGE = 0.012
+_LONG = 5_000  # changes; from here on the backstop runs less often, since every sweep reads all that changed
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,7 +50,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--file", default="", help="play this history (.jsonl or .csv, also .gz) instead")
     parser.add_argument("--export", default="", help="leave orders and ledgers as JSON lines in this folder")
     parser.add_argument("--tamper", choices=("", "cent", "remove", "double"), default="", help="falsify one document")
-    parser.add_argument("--patience", type=float, default=240.0, help="seconds to wait for silence (default: 240)")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds to wait for silence (default: 240, more for many orders)"
+    )
     parser.add_argument("--prefix", default="", help="prefix of topic names, where Kafka is shared")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.set_defaults(run=run)
@@ -62,10 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
-    scale = 1_000.0 if args.file else 50.0
-    _say(args, f"{len(rows)} changes of {len({row.order for row in rows})} orders; quotas scaled by {scale:g}")
+    scale, sweep = (1_000.0 if args.file else 50.0), (5.0 if len(rows) < _LONG else 60.0)
+    orders = len({row.order for row in rows})
+    _say(args, f"{len(rows)} changes of {orders} orders; quotas scaled by {scale:g}, swept each {sweep:g} s")
     async with _kafka(folder) as bootstrap:
-        stack = Stack(folder, scale)
+        stack = Stack(folder, scale, sweep)
         try:
             await stack.start_sandboxes()
             config = stack.write_config(bootstrap, free_port(), scale, prefix=args.prefix)
@@ -73,7 +78,7 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             await apply_topics(settings)
             for role in ("streams", "connectors", "gateway"):
                 await stack.start_role(role, config, f"{role}-1")
-            code = await _played(args, rows, stack, settings)
+            code = await _played(args, rows, stack, settings, sweep + 3)
             if args.export:
                 states = await read_orders(settings)
                 lines = b"".join(msgspec.json.encode(state) + b"\n" for state in states.values())
@@ -83,7 +88,7 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             await stack.stop()
 
 
-async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, settings: Settings) -> int:
+async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, settings: Settings, quiet: float) -> int:
     gateway = settings.gateway.public_url
     pages = [gateway, *(f"http://127.0.0.1:{role.port}" for role in (settings.streams, settings.connectors))]
     async with aiohttp.ClientSession() as session:
@@ -91,14 +96,16 @@ async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, setti
             await _ready(session, page)
         await stack.subscribe(session, gateway)
         watch = Watch(session, stack.urls, pages)
-        player = Player(session, stack.urls)
+        player = Player(session, stack.urls, ends_late=bool(args.file))
+        patience = args.patience or max(240.0, len(rows) * _SECONDS_PER_CHANGE)
         started = time.monotonic()
         _say(args, "playing")
         async with watch.shown(sys.stderr, lambda: player.played.orders, quiet=args.json):
             await player.play(rows)
-            await watch.silence(_QUIET_SECONDS, args.patience)
+            await _settled(watch, stack, quiet, patience)
+            await player.play_late()
             await _type_payments(session, stack, player)
-            await watch.silence(_QUIET_SECONDS, args.patience)
+            await _settled(watch, stack, quiet, patience)
         seconds = time.monotonic() - started
         if args.tamper:
             url = f"{stack.urls[LEDGERS[0]]}/_sandbox/act/tamper"
@@ -115,6 +122,16 @@ async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, setti
         else:
             _verdict(found, summary(orders, seen, seconds), calls)
         return 1 if found else 0
+
+
+async def _settled(watch: Watch, stack: Stack, quiet: float, patience: float) -> None:
+    """Wait until nothing moves any more; a role that ended meanwhile is an error, not silence."""
+    silent = await watch.silence(quiet, patience, alive=lambda: not stack.dead())
+    for ended in stack.dead():
+        last = ended.log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+        raise ConfigError(f"{ended.name} ended by itself with {ended.process.returncode}: {''.join(last)[:400]}")
+    if not silent:
+        sys.stderr.write(f"still moving after {patience:g} s; give more with --patience\n")
 
 
 def keys_of(played: Played) -> tuple[dict[str, str], dict[str, str]]:

@@ -13,6 +13,7 @@ import aiohttp
 from app.demo.history import Row
 
 _PASSED_OVER = {"order.approved", "order.invoiced", "order.processing"}
+_ENDS = {"order.canceled", "order.unavailable"}
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Played:
     counts: Counter[str] = field(default_factory=Counter)
     payments_to_type: list[Row] = field(default_factory=list)
     """What the bookkeeper types once the ledger has the invoice."""
+    held_back: list[Row] = field(default_factory=list)
+    """What happened days later: it comes when everything before it has arrived everywhere."""
 
     @property
     def orders(self) -> int:
@@ -34,8 +37,15 @@ class Played:
 class Player:
     """Sends rows to the sandboxes; rows of one order stay in their order, different orders overlap."""
 
-    def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str], *, at_once: int = 8) -> None:
-        """*urls*: connection name -> base URL; "shop" and "crm" are played into."""
+    def __init__(
+        self, session: aiohttp.ClientSession, urls: Mapping[str, str], *, at_once: int = 8, ends_late: bool = False
+    ) -> None:
+        """*urls*: connection name -> base URL; "shop" and "crm" are played into.
+
+        *ends_late* holds cancellations back for `play_late`: in a history of years that passes in minutes they would
+        otherwise overtake the invoice that they take back.
+        """
+        self._ends_late = ends_late
         self._session = session
         self._urls = urls
         self._at_once = asyncio.Semaphore(at_once)
@@ -47,10 +57,19 @@ class Player:
         pause = 1 / rows_per_second if rows_per_second else 0.0
         async with asyncio.TaskGroup() as group:
             for row in rows:
+                if self._ends_late and row.type in _ENDS:
+                    self.played.held_back.append(row)
+                    continue
                 await self._at_once.acquire()
                 last[row.order] = group.create_task(self._one(row, last.get(row.order)))
                 if pause:
                     await asyncio.sleep(pause)
+
+    async def play_late(self) -> None:
+        """Play what was held back."""
+        self._ends_late = False
+        rows, self.played.held_back = self.played.held_back, []
+        await self.play(rows)
 
     async def _one(self, row: Row, before: asyncio.Task[None] | None) -> None:
         try:
@@ -112,7 +131,7 @@ class Player:
             await self._act("shop", "deliver_order", {"id": id_, "at": row.at})
         elif row.type == "order.refunded":
             await self._act("shop", "refund_order", {"id": id_, "amount": data["amount"]})
-        elif row.type in {"order.canceled", "order.unavailable"}:
+        elif row.type in _ENDS:
             await self._act("shop", "cancel_order", {"id": id_, "reason": data.get("reason", "OTHER")})
 
     async def _act(self, system: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:

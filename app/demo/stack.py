@@ -70,8 +70,9 @@ class Process:
 class Stack:
     """Starts processes, knows their addresses, ends them all."""
 
-    def __init__(self, folder: Path, quota_scale: float = 1.0) -> None:
-        """Keep logs, data and configuration in *folder*."""
+    def __init__(self, folder: Path, quota_scale: float = 1.0, sweep_seconds: float = 5.0) -> None:
+        """Keep logs, data and configuration in *folder*; every system is swept each *sweep_seconds*."""
+        self._sweep_seconds = sweep_seconds
         self.folder = folder
         self.urls: dict[str, str] = {}
         self._quota_scale = quota_scale
@@ -100,7 +101,9 @@ class Stack:
     def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, prefix: str = "") -> Path:
         """Write the demo's configuration and return its path."""
         path = self.folder / "o2c.toml"
-        path.write_text(config(self.urls, bootstrap, gateway_port, quota_share, prefix), encoding="utf-8")
+        path.write_text(
+            config(self.urls, bootstrap, gateway_port, quota_share, prefix, self._sweep_seconds), encoding="utf-8"
+        )
         return path
 
     async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
@@ -151,7 +154,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def config(urls: Mapping[str, str], bootstrap: str, gateway_port: int, quota_share: float, prefix: str) -> str:
+def config(
+    urls: Mapping[str, str],
+    bootstrap: str,
+    gateway_port: int,
+    quota_share: float,
+    prefix: str = "",
+    sweep_seconds: float = 5.0,
+) -> str:
     """Return the demo's configuration as TOML text."""
     head = f"""\
 data_dir = "data"
@@ -171,10 +181,14 @@ port = {free_port()}
 [[tenant]]
 name = "demo"
 """
-    return head + "".join(_section(system, urls[system.connection], quota_share) for system in SYSTEMS) + _FLOWS
+    return (
+        head
+        + "".join(_section(system, urls[system.connection], quota_share, sweep_seconds) for system in SYSTEMS)
+        + _FLOWS
+    )
 
 
-def _section(system: System, url: str, quota_share: float) -> str:
+def _section(system: System, url: str, quota_share: float, sweep_seconds: float) -> str:
     lines = [
         f"[tenant.connections.{system.connection}]",
         f'platform = "{system.platform}"',
@@ -182,7 +196,7 @@ def _section(system: System, url: str, quota_share: float) -> str:
         f'base_url = "{url}{system.path}"',
         f"quota_share = {quota_share}",
         "allow_private = true",
-        "sweep_seconds = 5",
+        f"sweep_seconds = {sweep_seconds:g}",
         f"secrets = {_inline(system.secrets)}",
     ]
     lines += [

@@ -37,19 +37,22 @@ class Watch:
         async with self._session.get(f"{self._urls[name]}/_sandbox/books") as reply:
             return [json.loads(line) for line in (await reply.text()).splitlines()]
 
-    async def silence(self, seconds: float, patience: float) -> bool:
-        """Wait until for *seconds* no system was written to and no role did anything; False when *patience* ran out."""
+    async def silence(self, seconds: float, patience: float, alive: Callable[[], bool] = lambda: True) -> bool:
+        """Wait until for *seconds* no system was written to, and no role did anything or had something to read.
+
+        False when *patience* ran out, or when somebody is not *alive* any more.
+        """
         last, since, began = await self._movement(), time.monotonic(), time.monotonic()
         while time.monotonic() - since < seconds:
-            if time.monotonic() - began > patience:
+            if time.monotonic() - began > patience or not alive():
                 return False
             await asyncio.sleep(_PAUSE)
             now = await self._movement()
-            if now != last:
+            if now != last or now[-1]:
                 last, since = now, time.monotonic()
         return True
 
-    async def _movement(self) -> tuple[object, ...]:
+    async def _movement(self) -> tuple[dict[str, int], int, int, int]:
         seen = await self.figures()
         return await self.counts(), seen.events, seen.writes, seen.lag
 
