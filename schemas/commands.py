@@ -19,6 +19,7 @@ Capability = Literal[
     "record_payment",
     "reverse_payment",
     "issue_credit",
+    "apply_credit",
     "record_refund",
     "record_shipment",
     "upsert_customer",

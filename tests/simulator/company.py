@@ -48,6 +48,7 @@ _LEDGER: tuple[Capability, ...] = (
     "reverse_payment",
     "issue_credit",
     "void_invoice",
+    "apply_credit",
 )
 PLATFORMS = {
     "shopp": platform("shopp", ("upsert_order", "record_payment")),

@@ -159,7 +159,7 @@ class Delivery:
         self.emit(self.platform.event(doc, (self.epoch, self.seq)))
 
     def _confirm(self, command: Command, doc: Doc, *, found: bool = False) -> None:
-        """Answer; what was found may be of an earlier wish, so that only a write that ran to its end gives a base."""
+        """Answer; what was found may be of an earlier wish: it counts as sent as it shows."""
         self.journal[command.id] = Row("confirmed", doc.made_at, doc.id)
         self._show(doc, command)
         self._answer(command, "confirmed", doc=doc, found=found)
@@ -180,7 +180,7 @@ class Delivery:
                 connection=command.connection, account=command.account, capability=command.capability, outcome=outcome,
                 digest=command.digest, generation=command.generation,
                 bound=self.platform.ref(doc) if doc is not None and command.kind != "set" else None,
-                made={name: Pair(sent, made[name]) for name, sent in command.fields.items() if name in made and not found},
+                made={name: Pair(made[name] if found else sent, made[name]) for name, sent in command.fields.items() if name in made},
                 shown=shown or {}, reason=reason, outage=self.outage,
                 look=(self.epoch, self.seq) if outcome == "confirmed" else (0, 0), epoch=self.epoch, offset=self.offset,
             )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from schemas.commands import Command
 from schemas.events import Anchor, ChangeEvent, Version
-from schemas.facts import Facts, Invoice, Order, Payment
+from schemas.facts import Credit, Facts, Invoice, Order, Payment
 from schemas.refs import ObjectRef
 from tests.simulator.company import TENANT
 
@@ -45,6 +46,8 @@ class FakePlatform:
     normalise: Callable[[Facts], Facts] = lambda facts: facts
     refuses: set[str] = field(default_factory=set)
     docs: dict[str, Doc] = field(default_factory=dict)
+    applied: list[tuple[str, str, Decimal]] = field(default_factory=list)
+    """(credit, invoice, amount): what was set off."""
     writes: list[tuple[str, str]] = field(default_factory=list)
     """(capability, order key) of every write that took effect."""
 
@@ -76,6 +79,8 @@ class FakePlatform:
             return self.edit(self.docs[command.bound_id], headline=command.status, stage=command.status)
         if command.capability == "void_invoice":
             return self.edit(self.docs[command.links["invoice"]], status="void")
+        if command.capability == "apply_credit":
+            return self.set_off(self.docs[command.links["credit"]], command.links["invoice"])
         if command.capability == "reverse_payment":
             return self.edit(self.docs[command.links["payment"]], status="reversed")
         if command.kind == "set":
@@ -84,7 +89,32 @@ class FakePlatform:
         facts = msgspec.structs.replace(command.facts, **texts) if hasattr(command.facts, "note") else command.facts
         if isinstance(facts, Order):
             facts = msgspec.structs.replace(facts, headline="open", stage="open")
-        return self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
+        made = self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
+        if isinstance(facts, Credit) and command.capability == "issue_credit" and "invoice" in command.links:
+            made.facts = msgspec.structs.replace(facts, remaining_amount=facts.amount)
+            self.set_off(made, command.links["invoice"])
+        return made
+
+    def open(self, invoice: str) -> Decimal:
+        """Return what an invoice still asks for."""
+        facts = self.docs[invoice].facts
+        if not isinstance(facts, Invoice):
+            raise TypeError(invoice)
+        paid = [one.facts.amount for one in self.of("payment") if self._counts(one, invoice)]  # type: ignore[union-attr]
+        used = [amount for _, there, amount in self.applied if there == invoice]
+        return facts.payable_amount - sum((*paid, *used), Decimal(0))
+
+    def _counts(self, payment: Doc, invoice: str) -> bool:
+        return payment.parents.get("invoice") == invoice and payment.facts.status == "succeeded"  # type: ignore[union-attr]
+
+    def set_off(self, credit: Doc, invoice: str) -> Doc:
+        """Use a credit on an invoice as far as either has something left."""
+        left = credit.facts.remaining_amount or Decimal(0)  # type: ignore[union-attr]
+        used = max(Decimal(0), min(left, self.open(invoice)))
+        if used:
+            self.applied.append((credit.id, invoice, used))
+            self.edit(credit, remaining_amount=left - used)
+        return credit
 
     def _changes(self, command: Command) -> dict[str, Any]:
         apart = {"note", "email"}

@@ -46,11 +46,12 @@ def documents(desk: Desk) -> Iterator[Want]:
 
 def _chained(desk: Desk, number: int) -> str:
     """Return the canonical object: the order, or for a replacement the credit note that made room for it."""
-    credit = desk.bound(_credit_key(desk, number)) if number else None
+    credit = desk.bound(correction_key(desk, number)) if number else None
     return desk.derived.giver.object.key if credit is None else credit.key
 
 
-def _credit_key(desk: Desk, number: int) -> str:
+def correction_key(desk: Desk, number: int) -> str:
+    """Return the write record of the credit note that made room for document *number*."""
     return write_key(desk.name, "correction", str(number))
 
 
@@ -66,7 +67,7 @@ def _sent_total(desk: Desk) -> Decimal | None:
 
 def _begun(desk: Desk) -> bool:
     """Tell whether the newest document was credited to make room for another."""
-    return desk.bound(_credit_key(desk, desk.replaced + 1)) is not None
+    return desk.bound(correction_key(desk, desk.replaced + 1)) is not None
 
 
 def billed(desk: Desk) -> Decimal:
@@ -91,7 +92,7 @@ def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
     pair = None if old is None else old.base.get("payable_amount")
     if old is None or old.bound is None or pair is None:
         return
-    credit = _credit_key(desk, number)
+    credit = correction_key(desk, number)
     yield Want(
         write=credit,
         connection=desk.name,

@@ -13,7 +13,7 @@ from streams.order.plan.desk import Desk, book_date
 from streams.order.plan.documents import billed
 from streams.order.plan.want import Want, write_key
 
-_MONEY = ("payment", "credit", "correction", "refund", "cancellation")
+_MONEY = ("payment", "credit", "correction", "refund", "cancellation", "application")
 
 
 def ending(desk: Desk, noted: list[Counted], before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:

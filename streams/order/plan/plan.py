@@ -19,7 +19,7 @@ from schemas.refs import ObjectRef, mark_of, set_id, write_id
 from schemas.state import OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
-from streams.order.plan import documents
+from streams.order.plan import documents, unapplied
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period
 from streams.order.plan.want import Want
@@ -73,6 +73,7 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
 
 def _told(desk: Desk) -> Iterator[Finding]:
     yield from documents.findings(desk)
+    yield from unapplied.findings(desk)
     yield from status_findings(desk)
 
 

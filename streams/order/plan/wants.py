@@ -18,6 +18,7 @@ from streams.order.merge import is_gone
 from streams.order.plan.desk import Desk, book_date
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
+from streams.order.plan.unapplied import applications
 from streams.order.plan.want import Want, write_key
 
 _ENDS = frozenset(("cancelled", "void"))
@@ -31,6 +32,7 @@ def wants(desk: Desk) -> Iterator[Want]:
     yield from _order(desk)
     yield from documents(desk)
     yield from _payments(desk)
+    yield from applications(desk)
     yield from _credits(desk)
     yield from _shipments(desk)
     yield from _status(desk)

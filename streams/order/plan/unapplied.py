@@ -1,0 +1,75 @@
+"""What a corrected invoice's credit left over: used on the newest document, or told to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from schemas.facts import Credit, Invoice
+from schemas.findings import Finding
+from schemas.money import ZERO
+from schemas.refs import ObjectRef
+from streams.order.plan.desk import Desk
+from streams.order.plan.documents import correction_key
+from streams.order.plan.want import Want, write_key
+
+
+def applications(desk: Desk) -> Iterator[Want]:
+    """Use what corrections left on the customer's account on the newest document, which made them necessary."""
+    if not desk.can("apply_credit") or desk.voiding or desk.ended:
+        return
+    for number, credit in _credits(desk):
+        key = write_key(desk.name, "application", f"{number}|{desk.replaced}")
+        record, document = desk.record(key), desk.bound(desk.document_key)
+        correction = desk.record(correction_key(desk, number))
+        if document is None or correction is None or (record is None and not _useful(desk, credit, document)):
+            continue
+        yield Want(
+            write=key,
+            connection=desk.name,
+            capability="apply_credit",
+            kind="append",
+            canonical=f"{correction.id}+{desk.state.writes[desk.document_key].id}",
+            entity=f"document:{desk.state.key}",
+            # The ledger knows how much is left and how much is open when it is written; the command stays the same.
+            facts=Credit(amount=_sent(desk, number), currency=desk.derived.order.currency),
+            links={"credit": credit.id, "invoice": document.id},
+        )
+
+
+def findings(desk: Desk) -> Iterator[Finding]:
+    """Yield the credits that stay on the customer's account because nobody here can use them."""
+    document = desk.bound(desk.document_key)
+    if document is None or desk.can("apply_credit"):
+        return
+    for _, credit in _credits(desk):
+        if _useful(desk, credit, document):
+            message = f"{_left(desk, credit):f} of {credit.key} is left, {desk.platform.title} cannot use it by itself."
+            step = f"use the credit on {document.key}"
+            yield Finding("credit_unapplied", "warn", message, credit.key, step)
+
+
+def _credits(desk: Desk) -> Iterator[tuple[int, ObjectRef]]:
+    for number in range(1, desk.replaced + 1):
+        credit = desk.bound(correction_key(desk, number))
+        if credit is not None:
+            yield number, credit
+
+
+def _useful(desk: Desk, credit: ObjectRef, document: ObjectRef) -> bool:
+    """Tell whether the credit has something left and the document still asks for money, as far as they show it."""
+    look = desk.state.objects.get(document.key)
+    due = look.facts.amount_due if look is not None and isinstance(look.facts, Invoice) else None
+    return _left(desk, credit) > ZERO and (due is None or due > ZERO)
+
+
+def _left(desk: Desk, credit: ObjectRef) -> Decimal:
+    look = desk.state.objects.get(credit.key)
+    facts = look.facts if look is not None else None
+    return facts.remaining_amount or ZERO if isinstance(facts, Credit) else ZERO
+
+
+def _sent(desk: Desk, number: int) -> Decimal:
+    record = desk.record(correction_key(desk, number))
+    look = desk.state.objects.get(record.bound.key) if record is not None and record.bound is not None else None
+    return look.facts.amount if look is not None and isinstance(look.facts, Credit) else desk.derived.payable
