@@ -161,6 +161,8 @@ async def run(settings: Settings) -> int:
             else:
                 taking.cancel()
                 await asyncio.gather(taking, return_exceptions=True)
+        for name, why in office.broken().items():
+            log.error("connection.failed", connection=name, error=why)
     finally:
         stopping.cancel()
         facts.cancel()
@@ -169,8 +171,6 @@ async def run(settings: Settings) -> int:
         await consumer.stop()
         await bus.stop()
         await runner.cleanup()
-    for name, why in office.broken().items():
-        log.error("connection.failed", connection=name, error=why)
     return 0 if stopped.is_set() else 1
 
 
