@@ -86,6 +86,7 @@ class Health:
                     await self._ask(consumer)
             except (KafkaError, TimeoutError) as error:
                 _log.warning("health.broker", error=type(error).__name__)
+                self._progress = {}  # nobody moves while the broker is away, and no restart brings it back
                 self._measure()
                 await asyncio.sleep(_INTERVAL)
 

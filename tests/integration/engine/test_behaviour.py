@@ -8,6 +8,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 
 from streams.engine import recovery
 from streams.engine.batch_path import FORWARDED
@@ -117,12 +119,22 @@ async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
         return await send(self, to, partition, parcel)
 
     monkeypatch.setattr(Shipper, "_send", hang)
-    async with cluster.worker(set_fold(cluster), drain_deadline=0.5, stuck_after=3.0) as worker:
+    async with cluster.worker(set_fold(cluster), drain_deadline=0.5, stuck_after=3.0, broker_patience=3.0) as worker:
         await eventually(lambda: worker.ready().ok)
         assert worker.live().ok
         await cluster.produce([("in-a", b"k", event(1))])
         await eventually(lambda: not worker.live().ok, 20)
         assert "in-a" in worker.live().reasons[0]
+        with pytest.MonkeyPatch.context() as away:
+            away.setattr(AIOKafkaConsumer, "end_offsets", _nobody)
+            await eventually(lambda: not worker.ready().ok, 20)
+            assert "the broker has not answered" in worker.ready().reasons[0]
+            assert worker.live().ok, "no restart brings a broker back"
+        await eventually(lambda: worker.ready().ok, 20)
+
+
+async def _nobody(*_: Any) -> Any:
+    raise KafkaConnectionError
 
 
 async def test_a_worker_that_recovers_is_not_ready_and_says_why(
