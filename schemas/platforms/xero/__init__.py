@@ -90,6 +90,7 @@ PLATFORM = Platform(
             "record_payment": Effect.RECORDS,
             "reverse_payment": Effect.RECORDS,
             "issue_credit": Effect.RECORDS,
+            "apply_credit": Effect.RECORDS,
             "record_refund": Effect.RECORDS,
             "record_shipment": Effect.RECORDS,
             "add_note": Effect.RECORDS,
@@ -104,6 +105,7 @@ PLATFORM = Platform(
             ),
             "record_payment": frozenset(("amount", "currency", "date", "reference")),
             "issue_credit": frozenset(("amount", "currency", "date", "lines")),
+            "apply_credit": frozenset(("amount", "currency")),
             "record_refund": frozenset(("amount", "currency", "date", "reference")),
         }
     ),

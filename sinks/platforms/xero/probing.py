@@ -16,6 +16,7 @@ from sinks.platforms.xero.written import (
     credit_written,
     facts_of,
     invoice_written,
+    is_used_on,
     link,
     open_part,
     payment_written,
@@ -41,6 +42,9 @@ class Probing(Asking):
             return (yield from self._marked_payment(command))
         if capability == "issue_credit":
             return (yield from self._credit_of(command))
+        if capability == "apply_credit":
+            note = yield from self.credit_note(command)
+            return credit_written(note) if is_used_on(note, link(command, "invoice")) else None
         if capability in {"record_shipment", "add_note"}:
             return (yield from self.marked_note(command))
         if capability == "reverse_payment":
@@ -90,6 +94,13 @@ class Probing(Asking):
             more = reply.pagination is not None and page < reply.pagination.page_count
             page += 1
         return None
+
+    def credit_note(self, command: Command) -> Talk[wire.CreditNote]:
+        """Read the credit note that a write is about; ConflictError when it is gone."""
+        reply = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
+        if reply is None or not reply.credit_notes:
+            raise ConflictError("Xero: the credit note is gone.")
+        return reply.credit_notes[0]
 
     def marked_credit(self, mark: str) -> Talk[wire.CreditNote | None]:
         """Return the credit note that carries *mark*."""

@@ -24,11 +24,13 @@ from sinks.platforms.xero.written import (
     dated,
     facts_of,
     invoice_written,
+    is_used_on,
     link,
     matched,
     open_part,
     overpayment_written,
     payment_written,
+    usable,
 )
 
 _FOUR: Mapping[str, str] = MappingProxyType({"unitdp": "4"})
@@ -182,7 +184,16 @@ class XeroSink(Probing):
             body = bodies.credit(credit, contact, command.mark, self.connection)
             reply = yield from self.put("/CreditNotes", {"CreditNotes": [body]}, "credit", _FOUR_APART)
             note = reply.credit_notes[0]
-        amount = open_part(note, invoice)
+        return (yield from self._allocated(note, invoice, open_part(note, invoice)))
+
+    def apply_credit(self, command: Command) -> Talk[Written]:
+        """Use what a credit note has left on an invoice, as far as that is open; what is used on it already stays."""
+        note = yield from self.credit_note(command)
+        invoice = yield from self.shown(link(command, "invoice"))
+        amount = ZERO if is_used_on(note, invoice.invoice_id) else usable(note, invoice)
+        return (yield from self._allocated(note, invoice, amount))
+
+    def _allocated(self, note: wire.CreditNote, invoice: wire.Invoice, amount: Decimal) -> Talk[Written]:
         if amount > 0:
             body = {"Invoice": {"InvoiceID": invoice.invoice_id}, "Amount": amount, **dated(note)}
             path = f"/CreditNotes/{note.credit_note_id}/Allocations"
@@ -210,7 +221,7 @@ class XeroSink(Probing):
 
         What was paid back in cash did not lower what is open: a part-paid invoice owes as much as before.
         """
-        note = yield from self._credit_note(command)
+        note = yield from self.credit_note(command)
         for used in note.allocations:
             if (note.remaining_credit or ZERO) >= amount or used.invoice is None:
                 break
@@ -219,14 +230,8 @@ class XeroSink(Probing):
                 break
             path = f"/CreditNotes/{note.credit_note_id}/Allocations/{used.allocation_id}"
             yield from self.delete(path, f"release:{used.allocation_id}")
-            note = yield from self._credit_note(command)
+            note = yield from self.credit_note(command)
         return note
-
-    def _credit_note(self, command: Command) -> Talk[wire.CreditNote]:
-        reply = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
-        if reply is None or not reply.credit_notes:
-            raise ConflictError("Xero: the credit note is gone.")
-        return reply.credit_notes[0]
 
     # ------------------------------------------------------------------------------------------------- history
 

@@ -76,9 +76,19 @@ def overpayment_written(row: wire.BankTransaction) -> Written:
 
 def open_part(note: wire.CreditNote, invoice: wire.Invoice) -> Decimal:
     """Return how much of an unused credit can go to the invoice."""
-    if note.allocations or note.status != "AUTHORISED" or invoice.status != "AUTHORISED":
+    return ZERO if note.allocations else usable(note, invoice)
+
+
+def usable(note: wire.CreditNote, invoice: wire.Invoice) -> Decimal:
+    """Return how much of what a credit has left can go to the invoice."""
+    if note.status != "AUTHORISED" or invoice.status != "AUTHORISED":
         return ZERO
     return min(note.remaining_credit or ZERO, invoice.amount_due or ZERO)
+
+
+def is_used_on(note: wire.CreditNote, invoice: str) -> bool:
+    """Tell whether a part of the credit went to that invoice."""
+    return any(used.invoice is not None and used.invoice.invoice_id == invoice for used in note.allocations)
 
 
 def dated(note: wire.CreditNote) -> dict[str, str]:

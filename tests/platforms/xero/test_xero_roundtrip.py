@@ -281,6 +281,26 @@ async def test_what_a_part_payer_got_back_in_cash_is_still_owed(company: Company
         await company.write("record_refund", refund, n=6, links={"credit": NOBODY})
 
 
+async def test_what_a_credit_has_left_is_used_on_another_invoice_once(company: Company) -> None:
+    paid, later = [await company.write("upsert_invoice", INVOICE, n=n) for n in (1, 2)]
+    await company.write("record_payment", Payment(amount=Decimal(5), currency="EUR"), n=3, links={"invoice": paid.id})
+    assert isinstance(paid.facts, Invoice)
+    whole = Credit(amount=paid.facts.payable_amount, currency="EUR")
+    note = await company.write("issue_credit", whole, n=4, links={"invoice": paid.id})
+    assert isinstance(note.facts, Credit)
+    assert note.facts.remaining_amount == 5
+    asked = command("apply_credit", whole, n=5, links={"credit": note.id, "invoice": later.id})
+    assert await company.talk(company.sink.probe(asked)) is None
+    done = [await company.talk(company.sink.write(asked)) for _ in range(2)]
+    assert done[0] == done[1] == await company.talk(company.sink.probe(asked))
+    assert isinstance(done[0].facts, Credit)
+    assert (done[0].id, done[0].mark, done[0].facts.remaining_amount) == (note.id, note.mark, 0)
+    dues = {row["id"]: row["due"] for row in company.books("invoice")}
+    assert dues == {paid.id: "0.00", later.id: f"{whole.amount - 5}"}
+    with pytest.raises(ConflictError, match="gone"):
+        await company.write("apply_credit", whole, n=6, links={"credit": NOBODY, "invoice": later.id})
+
+
 async def test_a_credit_whose_use_was_lost_is_completed(company: Company) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     back = Credit(amount=Decimal(5), currency="EUR")
