@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, NotCoordinatorForGroupError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 
 from app import platforms
 from app.check.accounts import Account
@@ -27,6 +33,7 @@ from streams.sources.base import Setup
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 _NOBODY = frozenset(("Empty", "Dead"))
 _TRIES, _PAUSE = 60, 0.5
+_SOON = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 Store = Callable[[Tokens], Awaitable[None]]
 
 
@@ -46,6 +53,9 @@ async def _asked(settings: Settings, resolved: ResolvedConnection) -> Account | 
         return await _account(settings, resolved)
     except ConfigError as error:
         return str(error)
+    except KafkaError:
+        where = settings.kafka.bootstrap
+        return f"The tokens of {name} are in Kafka, which does not answer at {where}; run `o2c kafka status`."
     except AuthError as error:
         return f"{_plain(error)}; renew the secrets of {name} or connect it again."
     except RetryableError as error:
@@ -88,14 +98,7 @@ async def _tokens(settings: Settings, resolved: ResolvedConnection, *, rotates: 
     """
     if not rotates or resolved.secrets.get("token"):
         return None, _forget
-    try:
-        return await _stored(settings, resolved)
-    except KafkaError as error:
-        where = settings.kafka.bootstrap
-        raise ConfigError(
-            f"The tokens of {resolved.connection.name} are in Kafka, which does not answer at {where}; "
-            "run `o2c kafka status`."
-        ) from error
+    return await _stored(settings, resolved)
 
 
 async def _forget(tokens: Tokens) -> None:
@@ -144,9 +147,11 @@ async def _state(admin: AIOKafkaAdminClient, group: str) -> str:
     for left in reversed(range(_TRIES)):
         try:
             (reply,) = await admin.describe_consumer_groups([group])
-            return {name: str(state) for _, name, state, *_ in reply.groups}.get(group, "Dead")
-        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+            (error, _, state, *_), *_ = reply.groups
+            if for_code(error) not in _SOON:
+                return str(state)
+        except _SOON:
             if not left:
                 raise
-            await asyncio.sleep(_PAUSE)
-    return "Dead"
+        await asyncio.sleep(_PAUSE)
+    raise KafkaError(f"Nobody coordinates {group}.")

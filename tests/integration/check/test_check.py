@@ -194,3 +194,23 @@ async def test_a_ledger_without_the_shops_currency_is_found_before_the_first_sal
     assert code == 1
     assert len(_of(printed, "currency")) == 1
     assert _of(printed, "account_setting")
+
+
+async def test_where_kafka_is_away_the_other_accounts_are_checked_all_the_same(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.kafka = "127.0.0.1:9"
+    code, printed = await company.check(capsys)
+    assert code == 1
+    assert [row["connection"] for row in printed["accounts"]] == ["crm", "pay", "shop"]
+    assert all("does not answer at 127.0.0.1:9; run `o2c kafka status`" in text for text in _of(printed, "no_answer"))
+
+
+async def test_a_platform_that_is_away_is_a_sentence(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
+    await company.sandboxes["crm"].stop()
+    code, printed = await company.check(capsys)
+    (silent,) = _of(printed, "no_answer")
+    assert (code, silent) == (
+        1,
+        "127.0.0.1 cannot be reached (ClientConnectorError); try again, or correct base_url of crm if it stays so.",
+    )
