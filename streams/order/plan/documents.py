@@ -141,9 +141,8 @@ def findings(desk: Desk) -> Iterator[Finding]:
 
 def _unrecorded(desk: Desk) -> bool:
     """Tell whether money came that is on no document here."""
-    keys = [write_key(desk.name, "payment", one.key) for one in desk.derived.payments]
-    elsewhere = [one.look.object.connection != desk.name for one in desk.derived.payments]
-    return any(there and desk.bound(key) is None for key, there in zip(keys, elsewhere, strict=True))
+    foreign = [one.key for one in desk.derived.payments if one.look.object.connection != desk.name]
+    return any(desk.bound(write_key(desk.name, "payment", key)) is None for key in foreign)
 
 
 def _replaceable(desk: Desk) -> bool:

@@ -315,6 +315,17 @@ def test_a_document_that_ended_is_told_unless_its_order_did() -> None:
     assert list(findings(desk(*ended, facts={"status": "cancelled"}))) == []
 
 
+def test_a_document_that_ended_with_its_order_is_told_while_money_waits_for_it() -> None:
+    ended, cancelled = (made(), shown(status="void")), {"status": "cancelled"}
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "pay")
+    recorded = record("books|payment|pay@p/payment/1", ref("books", "payment", "m"))
+    here = look(Payment(amount=Decimal(24), currency="EUR"), "books", "p")
+    second = look(Payment(amount=Decimal(1), currency="EUR"), "pay", "2")
+    for parts, told in (((paid,), 1), ((paid, recorded), 0), ((here,), 0), ((paid, recorded, second), 1)):
+        found = list(findings(desk(*ended, *parts, facts=cancelled)))
+        assert [one.code for one in found] == ["document_ended"] * told
+
+
 def test_a_paid_edit_that_is_not_corrected_by_itself_is_told() -> None:
     message = "The order changed after payment, books bills the old total."
     told = [warn("paid_edit", message, "credit it and write a new one")]
