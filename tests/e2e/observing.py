@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.topics import apply_topics
@@ -166,6 +166,15 @@ class Seen:
         url = f"http://127.0.0.1:{self.ports['gateway']}/events"
         async with self.session.post(url, data=json.dumps({**event, "data": data}), headers=headers) as reply:
             return reply.status
+
+    async def spoil(self, topic: str) -> None:
+        """Write what nobody can read."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap)
+        await producer.start()
+        try:
+            await producer.send_and_wait(self.prefix + topic, b"rubbish", key=b"books")
+        finally:
+            await producer.stop()
 
     async def records(self, topic: str) -> list[bytes]:
         """Return every value that is on *topic* now."""

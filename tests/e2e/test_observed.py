@@ -91,7 +91,19 @@ async def test_what_waits_and_what_is_wrong_is_counted_until_it_is_mended(seen: 
     await seen.until(lambda: seen.value("streams", wrong) == 1, "the order has a finding")
     assert await seen.tell("order", _order(2, "24.00")) == 202
     await seen.until(lambda: seen.value("streams", wrong) == 0, "the finding is gone")
-    assert seen.value("streams", "o2c_dead_letters_total{reason=unreadable}") == 0
+
+
+async def test_every_dead_letter_is_counted_by_the_role_that_wrote_it(seen: Seen) -> None:
+    unreadable = "o2c_dead_letters_total{reason=unreadable}"
+    await seen.look()
+    assert [seen.value(role, unreadable) for role in ROLES] == [0, 0, 0]
+    for topic in (topics.ACCOUNTING_CHANGES, topics.COMMANDS, topics.HINTS):
+        await seen.spoil(topic)
+    await seen.until(lambda: seen.value("connectors", unreadable) == 2, "command and hint are put aside")
+    await seen.until(lambda: seen.value("streams", unreadable) == 1, "the event is put aside")
+    read = f"o2c_events_total{{outcome=unreadable,topic={seen.prefix}{topics.ACCOUNTING_CHANGES}}}"
+    assert seen.value("streams", read) == 1
+    assert len(await seen.records(topics.DEAD_LETTERS)) == 3
 
 
 async def test_no_role_is_ready_while_kafka_is_away_and_all_are_again_when_it_is_back(tmp_path: Path) -> None:
