@@ -44,6 +44,7 @@ BEFORE = {
     "reverse_payment": (*DOCUMENT, "record_payment"),
     "issue_credit": (*DOCUMENT, "record_payment"),
     "record_refund": (*DOCUMENT, "record_payment", "issue_credit"),
+    "apply_credit": (*DOCUMENT, "record_payment", "issue_credit", "upsert_invoice"),
 }
 LINKS = {"upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit"}
 SETS = {"set_status", "void_invoice"}
@@ -81,6 +82,7 @@ FACTS: dict[str, Facts] = {
 }
 FACTS |= dict.fromkeys(("void_invoice", "request_payment"), FACTS["upsert_invoice"])
 FACTS |= {
+    "apply_credit": FACTS["issue_credit"],
     "set_status": FACTS["upsert_order"],
     "add_note": FACTS["upsert_order"],
     "reverse_payment": FACTS["record_payment"],
