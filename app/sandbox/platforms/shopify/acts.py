@@ -184,15 +184,15 @@ class Acts:
 
     def _double(self, order: Order) -> None:
         if order.transactions:
-            last = order.transactions[-1]
+            last, id_ = order.transactions[-1], self.shop.new_id()
+            self.shop.own(order, id_)
             order.transactions.append(
-                Transaction(
-                    self.shop.new_id(), last.kind, last.amount, last.gateway, last.processed_at, last.created_at
-                )
+                Transaction(id_, last.kind, last.amount, last.gateway, last.processed_at, last.created_at)
             )
             return
         copy = self.shop.create(order.lines, name=order.name, currency=order.currency)
         copy.source_identifier = order.source_identifier
+        self.shop.index(copy)
 
 
 def _parents(order: Order, wanted: Decimal) -> Iterator[tuple[Transaction, Decimal]]:

@@ -37,6 +37,7 @@ def page(
     after: str | None = None,
     *,
     key: Callable[[Any], str] | None = None,
+    previous: bool = False,
     **_: Any,  # noqa: ANN401 - other arguments
 ) -> dict[str, Any]:
     """Return one page of *rows*; the cursor holds the last row's sort key, so that inserts and moves lose nothing."""
@@ -51,7 +52,7 @@ def page(
     shown = rows[: min(first or 50, 250)]
     info = {
         "hasNextPage": len(rows) > len(shown),
-        "hasPreviousPage": bool(after),
+        "hasPreviousPage": previous or bool(after),
         "startCursor": _cursor(key(shown[0])) if shown else None,
         "endCursor": _cursor(key(shown[-1])) if shown else None,
     }
@@ -122,6 +123,12 @@ def since(query: str | None) -> int:
             moment = datetime.fromisoformat(single or double or bare)
             return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     return 0
+
+
+def texts(query: str | None) -> list[tuple[str, str]]:
+    """Return (field, value) of every comparison with a text that a search makes."""
+    terms = _TERM.findall(query or "")
+    return [(field, single or double or bare) for field, sign, single, double, bare in terms if not sign]
 
 
 def matches(query: str | None, values: Mapping[str, Any]) -> bool:

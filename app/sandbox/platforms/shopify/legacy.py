@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -80,16 +82,18 @@ class Legacy:
         return _json({"shop": {"id": 1, "name": domain, "myshopify_domain": domain, "currency": self.shop.currency}})
 
     async def _list(self, request: web.Request) -> web.Response:
-        since = moment(request.query.get("updated_at_min"))
-        rows = [
+        since, after = moment(request.query.get("updated_at_min")), int(request.query.get("since_id", 0))
+        ids = self.shop.past(after)
+        if since is not None:
+            changed = self.shop.changed_since(math.ceil(since.timestamp()), (-1, 0))
+            ids = iter(sorted((order for order in changed if order.id > after), key=lambda order: order.id))
+        found = (
             order
-            for order in self.shop.orders.values()
+            for order in ids
             if self.sandbox.visible(order.changed_at)
-            and (since is None or order.updated_at >= since)
-            and order.id > int(request.query.get("since_id", 0))
             and (request.query.get("status", "open") == "any" or not (order.cancelled_at or order.closed_at))
-        ]
-        rows = sorted(rows, key=lambda order: order.id)[: int(request.query.get("limit", 50))]
+        )
+        rows = list(islice(found, int(request.query.get("limit", 50))))
         return _json({"orders": [rest.order(order) for order in rows]})
 
     async def _count(self, _: web.Request) -> web.Response:

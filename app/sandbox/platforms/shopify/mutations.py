@@ -46,10 +46,10 @@ def _transaction(order: Order, id_: str | None) -> Transaction | None:
 
 
 def _parcel(shop: Shop, id_: str) -> tuple[Order, Parcel]:
-    for order in shop.orders.values():
-        for parcel in order.parcels:
-            if parcel.id == number(id_):
-                return order, parcel
+    order = shop.owner(number(id_))
+    for parcel in order.parcels if order is not None and order.id in shop.orders else ():
+        if order is not None and parcel.id == number(id_):
+            return order, parcel
     raise Refused("Fulfillment does not exist.", ("fulfillmentId",))
 
 

@@ -26,16 +26,17 @@ from app.sandbox.platforms.shopify.graph import (
     page,
     searched,
     since,
+    texts,
 )
 from app.sandbox.platforms.shopify.legacy import Legacy
 from app.sandbox.platforms.shopify.rest import gid
-from app.sandbox.platforms.shopify.shop import Refused, Shop
+from app.sandbox.platforms.shopify.shop import INDEXED, Refused, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.sandbox.hooks import Target
-    from app.sandbox.platforms.shopify.records import Order
+    from app.sandbox.platforms.shopify.records import Customer, Order
 
 VERSION = "2026-07"
 RESTORE = 100
@@ -54,6 +55,7 @@ class ShopifySandbox(Sandbox):
         super().__init__(account, **knobs)
         first = 5_000_000_000_000 + int(sha256(account.encode()).hexdigest()[:6], 16) * 1000
         self.shop = Shop(account, self.clock, self._tell, first)
+        self.shop.wants = self.hooks.wanted
         self.points = Bucket(20 * RESTORE * self.quota_scale, RESTORE * self.quota_scale, self.clock)
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
         self.verbs = Acts(self.shop).verbs()
@@ -109,7 +111,7 @@ class ShopifySandbox(Sandbox):
         return token == self.token or self._tokens.get(token, self.clock()) > self.clock()
 
     def _tell(self, topic: str, body: Mapping[str, Any]) -> None:
-        if not self.hooks.targets:
+        if not self.hooks.wanted(topic):
             return
         now = self.clock()
         headers = {
@@ -203,9 +205,28 @@ class ShopifySandbox(Sandbox):
         sort_key, reverse = asked.pop("sortKey", "PROCESSED_AT"), asked.pop("reverse", False)
         if sort_key == "UPDATED_AT" and not reverse:
             return self._changed_orders(query, **asked)
-        found = [order for order in self.shop.orders.values() if self._found(order, query)]
-        found.sort(key=lambda order: (order.processed_at, order.id), reverse=reverse)
-        return page(found, **asked)
+        return self._placed_orders(query, reverse=reverse, **asked)
+
+    def _placed_orders(
+        self,
+        query: str | None,
+        *,
+        reverse: bool,
+        first: int | None = None,
+        after: str | None = None,
+        **_: Any,  # noqa: ANN401 - other arguments
+    ) -> dict[str, Any]:
+        """Return one page by processed_at; a search for a text looks only at the orders that hold it."""
+        fields = {"tag", *INDEXED}
+        held = [self.shop.having(name, value) for name, value in texts(query) if name in fields]
+        if held:
+            found = [order for order in min(held, key=len) if self._found(order, query)]
+            found.sort(key=lambda order: (order.processed_at, order.id), reverse=reverse)
+            return page(found, first, after)
+        past = after_key(after)
+        walked = self.shop.by_time(int(past) if past.isdigit() else 0, reverse=reverse)
+        rows = list(islice((order for order in walked if self._found(order, query)), min(first or 50, 250) + 1))
+        return page(rows, first, previous=bool(after))
 
     def _found(self, order: Order, query: str | None) -> bool:
         return self.visible(order.changed_at) and matches(query, searched(order))
@@ -218,23 +239,23 @@ class ShopifySandbox(Sandbox):
         found = list(islice((order for order in candidates if self._found(order, query)), first + 1))
         return page(found, first, key=lambda order: f"{int(order.updated_at.timestamp()):020} {order.id:020}")
 
-    def _customers(self, query: str | None = None, **paging: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
-        found = [
-            one
-            for one in self.shop.customers.values()
-            if self.visible(one.updated_at)
-            and matches(query, {"email": one.email, "id": str(one.id), "updated_at": one.updated_at})
-        ]
-        paging.pop("sortKey", None)
-        found.sort(key=lambda one: (one.updated_at, one.id))
-        return page(found, key=lambda one: f"{one.updated_at.timestamp():020.3f} {one.id:020}", **paging)
+    def _customers(self, query: str | None = None, first: int | None = None, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
+        seconds, _, id_ = after_key(asked.get("after")).partition(" ")
+        past = (int(seconds), int(id_)) if seconds else (-1, 0)
+        mails = [value for name, value in texts(query) if name == "email"]
+        known = self.shop.by_email.get(mails[0].lower()) if mails else None
+        walked = ([known] if known else []) if mails else self.shop.customers_since(since(query), past)
+        seen = (one for one in walked if self.visible(one.updated_at) and matches(query, _searched(one)))
+        found = list(islice(seen, min(first or 50, 250) + 1))
+        return page(found, first, asked.get("after"), key=_customer_key)
 
     def _by_identifier(self, identifier: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an order or nothing
         if identifier.get("id"):
             return self.shop.orders.get(number(identifier["id"]))
         custom = identifier["customId"]
         key = (custom.get("namespace") or "custom", custom["key"])
-        values = ((order, order.metafields.get(key)) for order in self.shop.orders.values())
+        held = self.shop.having("metafield {}.{}".format(*key), custom["value"])
+        values = ((order, order.metafields.get(key)) for order in held)
         return next((order for order, found in values if found and found[2] == custom["value"]), None)
 
     def _customer(self, **identifier: str) -> Any:  # noqa: ANN401 - a customer or nothing
@@ -254,11 +275,11 @@ class ShopifySandbox(Sandbox):
         if type_ == "FulfillmentOrder":
             return self._fulfillment_order(id_)
         places = {"Fulfillment": "parcels", "Refund": "refunds", "OrderTransaction": "transactions"}
-        for order in self.shop.orders.values():
-            for record in getattr(order, places.get(type_, ""), []):
-                if record.id == wanted:
-                    return Of(order, record)
-        return None
+        order = self.shop.owner(wanted)
+        if order is None or order.id not in self.shop.orders:
+            return None
+        parts: list[Any] = getattr(order, places.get(type_, ""), [])
+        return next((Of(order, part) for part in parts if part.id == wanted), None)
 
     def _subscribe(self, topic: str, webhookSubscription: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
         asked = webhookSubscription
@@ -315,6 +336,14 @@ class ShopifySandbox(Sandbox):
             "rootObjectCount": "0",
         }
         return {"bulkOperation": operation, "userErrors": []}
+
+
+def _searched(one: Customer) -> dict[str, Any]:
+    return {"email": one.email, "id": str(one.id), "updated_at": one.updated_at}
+
+
+def _customer_key(one: Customer) -> str:
+    return f"{int(one.updated_at.timestamp()):020} {one.id:020}"
 
 
 def _body(body: bytes) -> dict[str, Any]:

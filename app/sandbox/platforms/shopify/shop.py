@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from app.sandbox.platforms.shopify import rest
+from app.sandbox.platforms.shopify.index import Changes, Holders
 from app.sandbox.platforms.shopify.records import (
     ZERO,
     Customer,
@@ -23,6 +24,7 @@ from app.sandbox.platforms.shopify.records import (
     cents,
 )
 
+INDEXED = ("name", "email", "source_identifier", "po_number")
 Listener = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -44,19 +46,53 @@ class Shop:
         self.customers: dict[int, Customer] = {}
         self.by_email: dict[str, Customer] = {}
         self.gone: list[int] = []
-        self.changes: list[tuple[int, int]] = []
-        """(updated_at, order), sorted; what an order no longer shows is passed over by readers."""
+        self.holders = Holders()
+        self.placed, self.customer_changes, self._changes = Changes(), Changes(), Changes()
+        self._order_ids: list[int] = []
+        self._owners: dict[int, Order] = {}
+        self.wants: Callable[[str], bool] = lambda _: True
+        """Tells whether anybody listens to a topic; what nobody hears is not put into words."""
         self._ids, self._numbers = count(first_id), count(1001)
 
     def changed_since(self, since: int, after: tuple[int, int]) -> Iterator[Order]:
         """Yield the orders updated at or after *since* and past *after*, oldest change first."""
-        for place in range(
-            max(bisect_left(self.changes, (since, 0)), bisect_right(self.changes, after)), len(self.changes)
-        ):
-            at, id_ = self.changes[place]
+        for at, id_ in self._changes.since(since, after):
             order = self.orders.get(id_)
             if order is not None and int(order.updated_at.timestamp()) == at:
                 yield order
+
+    def customers_since(self, since: int, after: tuple[int, int]) -> Iterator[Customer]:
+        """Yield the customers updated at or after *since* and past *after*, oldest change first."""
+        for at, id_ in self.customer_changes.since(since, after):
+            found = self.customers.get(id_)
+            if found is not None and int(found.updated_at.timestamp()) == at:
+                yield found
+
+    def by_time(self, after: int, *, reverse: bool) -> Iterator[Order]:
+        """Yield the orders by the time they were processed, past the order *after* (0 for all)."""
+        last = self.orders.get(after)
+        if after and last is None:
+            return
+        entries = self.placed.walk(_placed(last) if last is not None else None, reverse=reverse)
+        yield from (order for _, id_ in entries if (order := self.orders.get(id_)) is not None)
+
+    def past(self, id_: int) -> Iterator[Order]:
+        """Yield the orders with greater ids, the smallest first."""
+        ids = self._order_ids
+        places = range(bisect_right(ids, id_), len(ids))
+        return (order for place in places if (order := self.orders.get(ids[place])) is not None)
+
+    def having(self, name: str, value: str) -> list[Order]:
+        """Return the orders that hold, or held, *value* in an indexed field."""
+        return [order for id_ in self.holders.having(name, value) if (order := self.orders.get(id_)) is not None]
+
+    def owner(self, part: int) -> Order | None:
+        """Return the order of a transaction, refund or parcel."""
+        return self._owners.get(part)
+
+    def own(self, order: Order, part: int) -> None:
+        """Remember whose a transaction, refund or parcel is."""
+        self._owners[part] = order
 
     def new_id(self) -> int:
         """Return an id that nothing has."""
@@ -72,13 +108,21 @@ class Shop:
         order.version += 1
         order.changed_at = self.clock()
         order.updated_at = order.changed_at.replace(microsecond=0)
-        entry = (int(order.updated_at.timestamp()), order.id)
-        place = bisect_left(self.changes, entry)
-        if self.changes[place : place + 1] != [entry]:
-            self.changes.insert(place, entry)
-        body = rest.order(order)
-        for topic in topics:
+        self._changes.note(int(order.updated_at.timestamp()), order.id)
+        self.index(order)
+        heard = [topic for topic in topics if self.wants(topic)]
+        body = rest.order(order) if heard else {}
+        for topic in heard:
             self._tell(topic, body)
+
+    def index(self, order: Order) -> None:
+        """Make an order findable by what searches and apps ask for."""
+        for name in INDEXED:
+            self.holders.note(name, getattr(order, name), order.id)
+        for tag in order.tags:
+            self.holders.note("tag", tag, order.id)
+        for (space, key), (_, _, value) in order.metafields.items():
+            self.holders.note(f"metafield {space}.{key}", value, order.id)
 
     def customer(self, email: str, name: tuple[str, str] = ("", ""), **changes: str) -> Customer:
         """Return the customer with *email*, made or changed."""
@@ -94,6 +138,7 @@ class Shop:
             setattr(found, key, value)
         if is_new or changed:
             found.version += 1
+            self.customer_changes.note(int(now.timestamp()), found.id)
             found.updated_at = now
             self._tell("customers/create" if is_new else "customers/update", rest.customer(found))
         return found
@@ -127,6 +172,8 @@ class Shop:
             **fields,
         )
         self.orders[order.id] = order
+        self._order_ids.append(order.id)
+        self.placed.note(*_placed(order))
         self._changed(order, "orders/create")
         return order
 
@@ -138,6 +185,7 @@ class Shop:
         kind = more.pop("kind", "sale")
         paid = Transaction(self.new_id(), kind, cents(amount, order.currency), gateway, at or now, now, **more)
         order.transactions.append(paid)
+        self.own(order, paid.id)
         self._tell("order_transactions/create", rest.transaction(order, paid))
         settled = kind != "authorization" and order.financial == "paid"
         self._changed(order, "orders/updated", *(["orders/paid"] if settled else []))
@@ -182,7 +230,9 @@ class Shop:
             )
             refund.transactions.append(back)
             order.transactions.append(back)
+            self.own(order, back.id)
         order.refunds.append(refund)
+        self.own(order, refund.id)
         if refund.money:
             order.adjustment += refund.money - (before - order.current_total())
         for back in refund.transactions:
@@ -231,6 +281,7 @@ class Shop:
         for line, quantity in parts:
             line.fulfilled += quantity
         order.parcels.append(parcel)
+        self.own(order, parcel.id)
         self._tell("fulfillments/create", rest.parcel(order, parcel))
         whole = order.fulfilment == "fulfilled"
         self._changed(order, "orders/updated", "orders/fulfilled" if whole else "orders/partially_fulfilled")
@@ -311,3 +362,7 @@ class Shop:
         del self.orders[order.id]
         self.gone.append(order.id)
         self._tell("orders/delete", {"id": order.id})
+
+
+def _placed(order: Order) -> tuple[int, int]:
+    return int(order.processed_at.timestamp() * 1_000_000), order.id
