@@ -7,7 +7,7 @@ ORDERS ?=
 EXPORT ?=
 TAMPER ?=
 
-.PHONY: setup demo test test-long lint lock clean
+.PHONY: setup demo test test-long chaos-kill lint lock clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ test: setup
 
 test-long: setup
 	$(BIN)/pytest -m long
+
+# Workers die while orders flow; docs/reliability.md says what it shows. ORDERS=n for fewer.
+chaos-kill: setup
+	rm -rf chaos-kill
+	$(BIN)/python -m tests.chaos.kill --orders $(or $(ORDERS),20000) --every 10 --folder chaos-kill
 
 lint: setup
 	$(BIN)/ruff check .
