@@ -69,6 +69,7 @@ PLATFORM = Platform(
             "record_payment": Effect.RECORDS,
             "reverse_payment": Effect.RECORDS,
             "issue_credit": Effect.RECORDS,
+            "apply_credit": Effect.RECORDS,
             "record_refund": Effect.RECORDS,
             "record_shipment": Effect.RECORDS,
             "add_note": Effect.RECORDS,
@@ -83,6 +84,7 @@ PLATFORM = Platform(
             "upsert_sales_receipt": frozenset(("currency", "payable_amount", "issue_date", "note", "email", "lines")),
             "record_payment": frozenset(("amount", "currency", "date", "reference")),
             "issue_credit": frozenset(("amount", "currency", "date")),
+            "apply_credit": frozenset(("amount", "currency")),
             "record_refund": frozenset(("amount", "currency", "date")),
             "record_shipment": frozenset(("carrier", "tracking")),
         }

@@ -99,6 +99,10 @@ class Probing(Finding):
     def _probe_change(self, command: Command) -> Talk[Written | None]:
         entity, row = yield from self.document(command)
         written = self.written(entity, row)
+        if command.capability == "apply_credit":
+            memo = yield from self.existing("CreditMemo", command.links["credit"])
+            left = min(Decimal(memo["Balance"]), Decimal(row.get("Balance") or 0))
+            return self.written("CreditMemo", memo) if left <= 0 else None
         if command.capability == "void_invoice":
             return written if getattr(written.facts, "status", "") == "void" else None
         if command.capability == "request_payment":

@@ -151,18 +151,22 @@ class QuickBooksSink(Batching):
         credit = facts_of(command, Credit)
         # Always asked: a try that died between its two writes is completed, never begun again.
         if (earlier := (yield from self.probe(command))) is not None:
-            return earlier if earlier.complete else (yield from self._completed(command, earlier))
+            return earlier if earlier.complete else (yield from self._set_off(command, earlier.id))
         _, document = yield from self.document(command)
         items = yield from self.items(bodies.credit_lines(credit))
         customer = str(document["CustomerRef"]["value"])
         body = bodies.credit_form(self.connection, command, credit, customer, items)
         memo = yield from self.save("CreditMemo", body, "creditmemo")
-        return (yield from self._completed(command, self.written("CreditMemo", memo)))
+        return (yield from self._set_off(command, str(memo["Id"])))
 
-    def _completed(self, command: Command, issued: Written) -> Talk[Written]:
+    def apply_credit(self, command: Command) -> Talk[Written]:
+        """Set off what a credit memo has left against another invoice; done again there is nothing left to do."""
+        return (yield from self._set_off(command, command.links["credit"]))
+
+    def _set_off(self, command: Command, credit: str) -> Talk[Written]:
         """Set a credit memo off against its invoice, as far as either has something left."""
         entity, document = yield from self.document(command)
-        memo = yield from self.existing("CreditMemo", issued.id)
+        memo = yield from self.existing("CreditMemo", credit)
         amount = min(Decimal(memo["Balance"]), Decimal(document.get("Balance") or 0))
         if entity != "Invoice" or amount <= 0:
             return self.written("CreditMemo", memo)
@@ -175,7 +179,7 @@ class QuickBooksSink(Batching):
         if memo.get("TxnDate"):
             body["TxnDate"] = memo["TxnDate"]
         yield from self.save("Payment", body, "apply")
-        return self.written("CreditMemo", (yield from self.existing("CreditMemo", issued.id)))
+        return self.written("CreditMemo", (yield from self.existing("CreditMemo", credit)))
 
     def record_refund(self, command: Command) -> Talk[Written]:
         """Record that money went back; nothing is paid out.

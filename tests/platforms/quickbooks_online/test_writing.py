@@ -457,6 +457,21 @@ async def test_a_credit_on_a_paid_invoice_stays_open(rig: Rig) -> None:
     assert written.facts.remaining_amount == Decimal("5.95")
 
 
+async def test_what_a_credit_has_left_is_used_on_another_invoice_once(rig: Rig) -> None:
+    first = await billed(rig)
+    await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
+    note = await rig.write(command("issue_credit", credit(), links={"invoice": first.id}))
+    later = await rig.write(command("upsert_invoice", invoice(), order="2"))
+    asked = command("apply_credit", credit(), links={"credit": note.id, "invoice": later.id}, what="2")
+    assert await rig.run(rig.sink.probe(asked)) is None
+    done = [await rig.write(asked) for _ in range(2)]
+    assert done[0] == done[1] == await rig.run(rig.sink.probe(asked))
+    assert isinstance(done[0].facts, Credit)
+    assert (done[0].id, done[0].mark, done[0].facts.remaining_amount) == (note.id, note.mark, 0)
+    row = next(row for row in rig.books("invoice") if row["id"] == later.id)
+    assert row["credited"] == "5.95"
+
+
 async def test_a_refund_is_a_receipt_with_the_tax_of_the_original(rig: Rig) -> None:
     first = await billed(rig)
     line = Line(sku="A-1", name="thing", unit_price=Decimal(5), net_amount=Decimal(5), tax_amount=Decimal("0.95"))
@@ -656,6 +671,7 @@ WRITES: dict[str, Callable[[str, str], Command]] = {
     ),
     "issue_credit": lambda invoice_, _: command("issue_credit", credit("1"), links={"invoice": invoice_}),
     "record_refund": lambda invoice_, _: command("record_refund", credit("1"), links={"invoice": invoice_}),
+    "apply_credit": lambda invoice_, _: command("apply_credit", credit("1"), links={"invoice": invoice_}),
     "record_shipment": lambda invoice_, _: command("record_shipment", shipment("1Z"), links={"invoice": invoice_}),
     "add_note": lambda invoice_, _: command("add_note", invoice(), links={"invoice": invoice_}, text="hello"),
     "reverse_payment": lambda _, payment_: command("reverse_payment", payment(), links={"payment": payment_}),
@@ -675,7 +691,12 @@ async def test_every_request_body_is_that_of_the_xsd_and_only_one_sends_mail(
     schema = Schema(shared / "specs" / "quickbooks-online")
     first = await billed(rig)
     paid = await rig.write(command("record_payment", payment("2"), links={"invoice": first.id}))
-    await rig.write(WRITES[capability](first.id, paid.id))
+    asked = WRITES[capability](first.id, paid.id)
+    if capability == "apply_credit":
+        buyer, money = (rig.row("Invoice", first.id)[name] for name in ("CustomerRef", "CurrencyRef"))
+        typed = rig.sandbox.verbs["type_credit"]({"customer": buyer["name"], "currency": money["value"], "amount": "1"})
+        asked = msgspec.structs.replace(asked, links={**asked.links, "credit": str(typed["id"])})
+    await rig.write(asked)
     names = {
         name.lower(): name
         for name in ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt", "Payment", "Customer", "Item")
