@@ -57,7 +57,8 @@ class Writing:
         self._sink, self._send, self._ledger, self.journal = sink, send, ledger, journal
         self._epoch, self._now, self._settle, self._owns = epoch, now, settle, owns
         self._keys: dict[str, asyncio.Lock] = {}
-        self._released: dict[str, int] = {}
+        self._released: dict[str, tuple[int, str]] = {}
+        """Natural key -> when it was last released, and by which command."""
         self._ticks = 0
         self._offset = 0
 
@@ -98,13 +99,14 @@ class Writing:
         if not request.lock:
             return await self._mutate(run, request)
         async with self._keys.setdefault(request.lock, asyncio.Lock()):
-            if self._released.get(request.lock, -1) > run.began:
+            released, by = self._released.get(request.lock, (-1, ""))
+            if released > run.began and by != run.command:
                 raise _Again("The natural key was held meanwhile.")
             try:
                 return await self._mutate(run, request)
             finally:
                 self._ticks += 1
-                self._released[request.lock] = self._ticks
+                self._released[request.lock] = (self._ticks, run.command)
 
     async def _mutate(self, run: Conversation, request: Request) -> Response:
         count = run.steps[request.step] = run.steps.get(request.step, 0) + 1
