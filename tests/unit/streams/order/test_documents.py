@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.documents import billed, documents, findings, invoice
 from streams.order.plan.want import Want
 from tests.unit.streams.order.sample import KEY, PLATFORMS, SHOP
-from tests.unit.streams.order.states import desk, look, record, ref
+from tests.unit.streams.order.states import desk, giver, look, record, ref
 
 BOOKS = Target(connection="books", document="invoice")
 BILL, NEXT = ref("books", "invoice", "1"), ref("books", "invoice", "2")
@@ -161,6 +161,16 @@ def test_a_stage_of_the_deal_makes_it_due() -> None:
     assert list(documents(desk(deal, target=when))) == [wanted()]
 
 
+def test_the_stage_of_an_order_that_was_merged_into_this_one_says_nothing() -> None:
+    other, merged = look(Order(currency="EUR", stage="won"), "shop", "2"), {"aliases": ("a" * 32,)}
+    won = target(when=("stage:shop:won",))
+    assert len(list(documents(desk(other, target=won)))) == 1
+    assert list(documents(desk(other, target=won, **merged))) == []
+    assert len(list(documents(desk(target=won, facts={"stage": "won"}, **merged)))) == 1
+    deal = look(Order(currency="EUR", stage="won"), "crm")
+    assert len(list(documents(desk(deal, target=target(when=("stage:crm:won",)), **merged)))) == 1
+
+
 @pytest.mark.parametrize("facts", [{"payable_amount": Decimal(0), "lines": ()}, {"status": "draft"}])
 def test_one_that_is_made_is_kept_in_step_whatever_happens(facts: dict[str, Any]) -> None:
     (want,) = documents(desk(made(), shown(), facts=facts))
@@ -228,6 +238,15 @@ def test_a_paid_invoice_is_credited_and_then_written_anew() -> None:
         facts=invoice(_changed()),
         after=("books|correction|1",),
     )
+
+
+def test_a_correction_is_booked_on_the_day_of_the_change_else_of_the_order() -> None:
+    placed = {"placed_at": datetime(2026, 2, 1, 12, tzinfo=UTC)}
+    unknown = msgspec.structs.replace(giver(payable_amount=Decimal(30), lines=(), **placed), changed_at=None)
+    for known, day in ((_changed(facts=placed), DAY), (_changed(unknown), date(2026, 2, 1))):
+        facts = list(documents(known))[1].facts
+        assert isinstance(facts, Credit)
+        assert facts.date == day
 
 
 def test_once_it_was_credited_the_new_one_is_named_after_the_credit() -> None:
