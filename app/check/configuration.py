@@ -152,6 +152,11 @@ class _Tenant:
             elif effects[name] is not Effect.RECORDS and name not in target.allow:
                 text = f"{target.connection} may not {_plain(name)}; add {name!r} to allow if that is wanted."
                 yield self._problem("not_allowed", text, *at, key)
+        if not capabilities(target, platform):
+            text = (
+                f"Nothing is ever written to {target.connection}; choose an order or a document, or remove the target."
+            )
+            yield self._problem("idle_target", text, *at, "connection", severity="warning")
         for name in target.allow:
             if name not in effects:
                 text = f"allow names {name!r}, which {platform.title} cannot do; remove it."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
 
@@ -194,6 +195,25 @@ async def test_a_ledger_without_the_shops_currency_is_found_before_the_first_sal
     assert code == 1
     assert len(_of(printed, "currency")) == 1
     assert _of(printed, "account_setting")
+
+
+async def test_a_status_that_nobody_mapped_is_told_before_an_order_shows_it(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = {"options": {"order_object": "orders"}}
+    stage = {"label": "Awaiting engraving", "metadata": {"state": "OPEN"}, "displayOrder": 9}
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer pat-demo"}) as session:
+        url = f"{company.urls['crm']}/crm/v3/pipelines/orders"
+        async with session.get(url) as reply:
+            pipeline = (await reply.json())["results"][0]["id"]
+        async with session.post(f"{url}/{pipeline}/stages", json=stage) as reply:
+            assert reply.status == 201
+    code, printed = await company.check(capsys, crm=orders)
+    assert (code, len(_of(printed, "unmapped_status"))) == (1, 1)
+    assert "'Awaiting engraving', which is not mapped; add it to its statuses." in _of(printed, "unmapped_status")[0]
+    mapped = {**orders, "statuses": {"Awaiting engraving": "open"}}
+    code, printed = await company.check(capsys, crm=mapped)
+    assert _of(printed, "unmapped_status") == []
 
 
 async def test_where_kafka_is_away_the_other_accounts_are_checked_all_the_same(

@@ -36,6 +36,9 @@ document = "invoice"
 """
 
 
+_NOTHING = "payments = false\ncredits = false\nshipments = false"
+
+
 def _problems(folder: Path, text: str) -> list[Problem]:
     path = folder / "o2c.toml"
     path.write_text(text)
@@ -67,6 +70,7 @@ def test_a_good_configuration_has_no_problem(tmp_path: Path) -> None:
         ('document = "invoice"', 'document = "invoice"\nwhen = ["stage:crm:won"]', "unknown_word", 20, "stage:crm:won"),
         ('document = "invoice"', 'document = "invoice"\nfields = ["colour"]', "unknown_field", 20, "'colour'"),
         (', rounding = "860"', "", "default_mapping", 12, "accounts.rounding"),
+        ('document = "invoice"', _NOTHING, "idle_target", 18, "Nothing is ever written to books"),
         ('taxes = { "20" = "OUTPUT" }', "", "default_mapping", 8, "without taxes"),
     ],
 )
