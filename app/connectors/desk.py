@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 
 import aiohttp
 import msgspec
@@ -277,10 +278,10 @@ class Desk:
         """Return why nothing is written now, "" while all is well."""
         return self._circuit.reason
 
-    def want(self, hint: Hint) -> None:
-        """Take a hint."""
+    def want(self, hint: Hint, read: Callable[[], None]) -> None:
+        """Take a hint; *read* is called once its object was read."""
         if self.reader is not None:
-            self.reader.want(hint)
+            self.reader.want(hint, read)
 
     async def stop(self) -> None:
         """Let calls in flight end, cancel the rest; what was sent and not answered is settled by the next owner."""

@@ -54,6 +54,10 @@ async def _nothing(_hint: Hint, _why: str) -> None:
     return
 
 
+def _unasked() -> None:
+    """Nobody wants to know that a hint was read."""
+
+
 class Reader:
     """Reads hinted objects, coalesced, and walks what changed.
 
@@ -88,14 +92,19 @@ class Reader:
         if well is None:
             self._well.set()
         self._wanted: dict[str, Hint] = {}
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._wake = asyncio.Event()
         self._known = Known() if known is None else known
         self._began = datetime.now(UTC)
         self.read_by_hint = 0
         self.healed_by_sweep = 0
 
-    def want(self, hint: Hint) -> None:
-        """Read the hinted object soon; a second hint for it costs no second read, and the first was told first."""
+    def want(self, hint: Hint, read: Callable[[], None] = _unasked) -> None:
+        """Read the hinted object soon, then call *read*.
+
+        A second hint for it costs no second read, and the first was told first.
+        """
+        self._waiting.setdefault(hint.object.key, []).append(read)
         told = _hinted(hint, datetime.now(UTC))
         self._wanted[hint.object.key] = _since(told, self._wanted.get(hint.object.key))
         self._wake.set()
@@ -108,8 +117,7 @@ class Reader:
             await self._well.wait()
             await asyncio.sleep(_BATCH_PAUSE)
             self._wake.clear()
-            hints, self._wanted = list(self._wanted.values()), {}
-            rest = await self._read_all(hints)
+            rest = await self._read_wanted()
             if not rest:
                 pause = _FIRST_PAUSE
                 continue
@@ -118,6 +126,21 @@ class Reader:
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
             self._wake.set()
+
+    async def _read_wanted(self) -> list[Hint]:
+        """Read what was hinted at so far and say so; return what must be tried again."""
+        hints, self._wanted = list(self._wanted.values()), {}
+        waiting, self._waiting = self._waiting, {}
+        rest: list[Hint] = []
+        for batch in self._batches(hints):
+            again = await self._read_all(batch)
+            rest += again
+            for key in {hint.object.key for hint in batch} - {hint.object.key for hint in again}:
+                for read in waiting.pop(key, ()):
+                    read()
+        for key, reads in waiting.items():
+            self._waiting.setdefault(key, []).extend(reads)
+        return rest
 
     async def _read_all(self, hints: Sequence[Hint]) -> list[Hint]:
         """Read *hints* in batches and return those that must be tried again."""

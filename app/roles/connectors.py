@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -20,6 +20,7 @@ from app.connectors.bus import Bus, partition_of
 from app.connectors.desk import Desk
 from app.connectors.gauges import Lag
 from app.connectors.lease import Lease
+from app.connectors.unread import Offsets
 from app.core import topics
 from app.core.auth import Vault
 from app.core.errors import ConfigError
@@ -53,6 +54,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.desks: dict[str, Desk] = {}
         self.lag = Lag(metrics)
         self.ready = asyncio.Event()
+        self.offsets = Offsets[TopicPartition](time.monotonic)
         self.generation = 0
         """Grows with every rebalance: what was polled before one is polled again."""
 
@@ -61,6 +63,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         del revoked
         self.ready.clear()
         self.generation += 1
+        self.offsets = Offsets(time.monotonic)
         desks, self.desks = self.desks, {}
         self.lag.close()
         await asyncio.gather(*(desk.stop() for desk in desks.values()))
@@ -190,25 +193,38 @@ async def _obey_facts(bus: Bus, office: Office) -> None:
 
 
 async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
-    """Move commands into inboxes and hints to readers, then their offsets; the commit also renews the lease."""
+    """Move commands into inboxes and hints to readers, then the offsets of what is durable or read.
+
+    The commit also renews the lease.
+    """
     generation = office.generation
     polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
     await office.ready.wait()
-    desks = office.desks
+    desks, offsets = office.desks, office.offsets
     if office.generation == generation:
-        records = [(place.topic.removeprefix(prefix), one.value) for place, found in polled.items() for one in found]
-        await asyncio.gather(*(_hand_over(office, desks, topic, value) for topic, value in records))
+        taken = [
+            _hand_over(
+                office, desks, place.topic.removeprefix(prefix), one.value, partial(offsets.unread, place, one.offset)
+            )
+            for place, found in polled.items()
+            for one in found
+        ]
+        await asyncio.gather(*taken)
     if office.generation != generation:  # what old desks accepted meanwhile may be missing from the new ones' inboxes
         for place in consumer.assignment() & polled.keys():
             consumer.seek(place, polled[place][0].offset)
         return
-    began = office.lease.now()
+    for place, found in polled.items():
+        offsets.took(place, found[-1].offset)
+    began, let_go = office.lease.now(), offsets.let_go
     try:
-        await consumer.commit({place: found[-1].offset + 1 for place, found in polled.items()} or None)
+        await consumer.commit(offsets.to_commit() or None)
     except KafkaError as error:  # after a rebalance the next owner takes them again, which is harmless
         log.info("commit.failed", why=type(error).__name__)
     else:
         office.lease.renew(began)
+        if offsets.let_go > let_go:
+            log.warning("hints.let_go", hints=offsets.let_go - let_go, why="They could not be read for too long.")
         await _show_lag(consumer, office)
 
 
@@ -223,12 +239,17 @@ async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:
         office.lag.show(place.topic, place.partition, partial(float, waiting))
 
 
-async def _hand_over(office: Office, desks: Mapping[str, Desk], topic: str, value: bytes | None) -> None:
+async def _hand_over(
+    office: Office, desks: Mapping[str, Desk], topic: str, value: bytes | None, hold: Callable[[], Callable[[], None]]
+) -> None:
+    """Give a record to its desk; *hold* keeps its offset back until the function that it returns is called."""
     try:
         if topic == topics.COMMANDS:
             await _order(office, desks, msgspec.json.decode(value or b"", type=Command))
         else:
-            _hint(desks, msgspec.json.decode(value or b"", type=Hint))
+            hint = msgspec.json.decode(value or b"", type=Hint)
+            if (desk := desks.get(hint.object.connection)) is not None:
+                desk.want(hint, hold())
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         await office.unreadable(topic, value, error)
 
@@ -238,8 +259,3 @@ async def _order(office: Office, desks: Mapping[str, Desk], command: Command) ->
         await desk.accept(command)
     else:
         await office.unknown(command)
-
-
-def _hint(desks: Mapping[str, Desk], hint: Hint) -> None:
-    if (desk := desks.get(hint.object.connection)) is not None:
-        desk.want(hint)

@@ -22,7 +22,8 @@ from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from schemas.broadcast import Fact
 from schemas.commands import Command, Result
 from schemas.events import Hint
-from schemas.refs import find_mark
+from schemas.refs import ObjectRef, find_mark
+from schemas.trace import new_trace, trace_id
 from tests.platforms.quickbooks_online.rig import ACCOUNT, command, invoice
 
 pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
@@ -119,6 +120,9 @@ class Stand:
             found = await self.results(len(found) + 1)
         return found
 
+    def log(self) -> str:
+        return (self.folder / "connectors.log").read_text("utf-8", "replace")
+
     def invoices(self) -> list[str]:
         return [find_mark(row["mark"]) or "" for row in self.sandbox.books() if row["kind"] == "invoice"]
 
@@ -186,6 +190,25 @@ async def test_a_hint_is_read_and_a_sweep_finds_what_nobody_told(stand: Stand) -
     origins = [msgspec.json.decode(r.value).get("origin") for r in await stand.records(topics.ACCOUNTING_CHANGES, 2)]
     assert {"write", "read"} <= set(origins) | {"sweep"}
     assert await stand.records(topics.CURSORS, 1)
+
+
+async def test_a_killed_owner_loses_no_hint_that_it_had_taken_and_not_read(stand: Stand) -> None:
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"error_5xx": 1})
+    await stand.start()
+    trace = new_trace()
+    invoice_ = ObjectRef("books", ACCOUNT, "invoice", "999999")
+    await stand.send(topics.HINTS, ENCODE(Hint(tenant="acme", object=invoice_, trace=trace)))
+    await stand.order(msgspec.structs.replace(orders(1)[0], account="999"))
+    await stand.results(1)
+    await asyncio.sleep(2)  # offsets are committed each half second
+    await stand.end(signal.SIGKILL)
+    assert trace_id(trace) not in stand.log()
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"error_5xx": 0})
+    await stand.start()
+    deadline = time.monotonic() + 60
+    while trace_id(trace) not in stand.log():
+        assert time.monotonic() < deadline, "the hint was lost"
+        await asyncio.sleep(0.2)
 
 
 async def test_another_account_behind_the_connection_is_never_written_to(kafka: str, tmp_path: Path) -> None:
