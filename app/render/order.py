@@ -41,20 +41,30 @@ def default_target(platform: Platform, connection: str, allow: tuple[str, ...] =
 
 
 def read_events(text: bytes) -> list[ChangeEvent]:
-    """Return the change events in *text*: facts or events as JSON or JSON lines; DecodeError tells the line."""
+    """Return the change events in *text*, facts or events as JSON or JSON lines; DecodeError tells the line.
+
+    Hints, as `o2c parse` prints them among events, are passed over.
+    """
     found: list[ChangeEvent] = []
-    try:
-        whole = [msgspec.json.decode(text)]
-    except msgspec.DecodeError:
-        whole = [line for line in text.splitlines() if line.strip()]
-    for number, value in enumerate(whole, start=1):
+    for number, value in enumerate(_values(text), start=1):
         try:
-            found.append(_event(msgspec.json.decode(value) if isinstance(value, bytes) else value, number))
+            read = msgspec.json.decode(value) if isinstance(value, bytes) else value
+            if not (isinstance(read, dict) and read.get("kind") == "hint"):
+                found.append(_event(read, number))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DecodeError(
                 f"Line {number} is neither facts nor a change event ({error}); see schemas/generated."
             ) from error
     return found
+
+
+def _values(text: bytes) -> Sequence[object]:
+    """Return the values of a JSON text, or the lines of one that is no JSON as a whole."""
+    try:
+        whole = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [line for line in text.splitlines() if line.strip()]
+    return whole if isinstance(whole, list) else [whole]
 
 
 def _event(value: object, number: int) -> ChangeEvent:

@@ -79,6 +79,28 @@ def test_payments_follow_once_their_document_is_there(tmp_path: Path, capsys: py
     assert (payment["Amount"], payment["Date"], payment["Account"]) == (24.0, "2026-11-26", {"Code": "090"})
 
 
+def test_what_parse_prints_of_a_webhook_can_be_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    item = {"id": 11, "sku": "MUG", "title": "Mug", "quantity": 2, "current_quantity": 2, "price": "10.00"}
+    hook = {
+        "id": 100, "name": "#1001", "currency": "EUR", "financial_status": "paid", "total_price": "24.00",
+        "total_tax": "4.00", "created_at": "2026-11-22T12:00:00+01:00", "updated_at": "2026-11-22T12:00:00+01:00",
+        "line_items": [{**item, "tax_lines": [{"rate": 0.2, "price": "4.00"}]}],
+        "refunds": [], "fulfillments": [{"id": 9, "status": "success", "tracking_number": "1Z"}],
+    }  # fmt: skip
+    (tmp_path / "hook.json").write_text(json.dumps(hook))
+    (tmp_path / "headers.json").write_text('{"X-Shopify-Topic": "orders/updated"}')
+    words = ["--headers", str(tmp_path / "headers.json"), "--account", "a.myshopify.com", str(tmp_path / "hook.json")]
+    assert main(["parse", "--platform", "shopify", *words]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["kind"] for line in lines} == {"event", "hint"}
+    code, sent, err = _render(tmp_path / "events.jsonl", capsys, "quickbooks_online", *lines)
+    assert (code, err) == (0, "")
+    assert [request["capability"] for request in sent if request["mutates"]][-2:] == [
+        "upsert_invoice",
+        "record_shipment",
+    ]
+
+
 def test_a_refused_write_says_why_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = {**LINE, "tax_rate": "20", "net_amount": "20.005", "unit_price": "10.0025"}
     order = {**ORDER, "lines": [bad], "payable_amount": "24.005"}
