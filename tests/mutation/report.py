@@ -1,0 +1,69 @@
+"""Print how many mutants of each file of the core the tests tell from the original, and which they do not.
+
+`make mutation` runs it; it reads what mutmut left under mutants/ and writes the same text to mutants/report.txt.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from mutmut.stats import status_by_exit_code
+
+MUTANTS = Path("mutants")
+_COLUMNS = ("killed", "timeout", "survived", "no tests", "suspicious", "segfault", "not checked")
+_FOUND = ("killed", "timeout", "segfault")
+
+
+def _results() -> dict[str, dict[str, str]]:
+    """Return file -> mutant -> what became of it."""
+    found = {}
+    for meta in sorted(MUTANTS.rglob("*.py.meta")):
+        exits: dict[str, int | None] = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
+        if exits:
+            name = str(meta.relative_to(MUTANTS)).removesuffix(".meta")
+            found[name] = {mutant: status_by_exit_code[code] for mutant, code in exits.items()}
+    return found
+
+
+def _table(results: dict[str, dict[str, str]]) -> Iterator[str]:
+    yield f"{'':36}{'mutants':>8}" + "".join(f"{column:>12}" for column in _COLUMNS) + f"{'found':>8}"
+    sums: Counter[str] = Counter()
+    for name, mutants in results.items():
+        counts = Counter(mutants.values())
+        sums += counts
+        yield _row(name, counts)
+    yield _row("all", sums)
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    checked = counts.total() - counts["not checked"]
+    share = f"{sum(counts[column] for column in _FOUND) / checked:.1%}" if checked else "-"
+    return f"{name:36}{counts.total():>8}" + "".join(f"{counts[column]:>12}" for column in _COLUMNS) + f"{share:>8}"
+
+
+def _survivors(results: dict[str, dict[str, str]]) -> Iterator[str]:
+    for mutants in results.values():
+        for mutant, status in mutants.items():
+            if status in {"survived", "no tests", "suspicious"}:
+                shown = subprocess.run(
+                    [sys.executable, "-m", "mutmut", "show", mutant], capture_output=True, text=True, check=False
+                ).stdout
+                lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+                yield "\n".join((f"\n{mutant}: {status}", *lines))
+
+
+def main() -> None:
+    """Print the table and the diff of every mutant that no test noticed."""
+    results = _results()
+    text = "\n".join((*_table(results), *_survivors(results)))
+    (MUTANTS / "report.txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
