@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.core.errors import ConfigError
 
 _Model = TypeVar("_Model", Settings, TenantConfig)
 _PREFIXES = ("env:", "file:")
+_AT_LINE = re.compile(r"at line (\d+)")
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -41,11 +43,14 @@ def _table(path: Path) -> tuple[dict[str, Any], str]:
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}); write one with `o2c init`."
         raise ConfigError(message) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}:1: the file is not UTF-8; save it as UTF-8.") from error
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
-        message = f"{path} is not valid TOML: {error}."
-        raise ConfigError(message) from error
+        told = _AT_LINE.search(str(error))
+        line = told[1] if told else "1"
+        raise ConfigError(f"{path}:{line}: this is not valid TOML ({error}); correct it.") from error
 
 
 def tenant_files(path: Path, patterns: list[str]) -> Iterator[Path]:
@@ -53,7 +58,7 @@ def tenant_files(path: Path, patterns: list[str]) -> Iterator[Path]:
     for pattern in patterns:
         found = sorted(path.parent.glob(pattern))
         if not found:
-            message = f"{path}: tenant_files names {pattern!r}, which matches no file."
+            message = f"{path}:1: tenant_files names {pattern!r}, which matches no file; correct the pattern."
             raise ConfigError(message)
         yield from found
 

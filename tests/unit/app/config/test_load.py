@@ -82,6 +82,16 @@ def test_a_tenant_may_have_a_file_of_its_own(tmp_path: Path) -> None:
     assert [tenant.tenant for tenant in settings.tenants] == ["beta"]
 
 
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"o2c.toml:3: this is not valid TOML"):
+        load(_write(tmp_path, GOOD.replace("[[tenant]]", "[[tenant")), {})
+    with pytest.raises(ConfigError, match=r"o2c.toml:10: this is not valid TOML"):
+        load(_write(tmp_path, GOOD.replace('"main"', "main")), {})
+    (tmp_path / "o2c.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path / "o2c.toml", {})
+
+
 def test_a_missing_file_tells_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="o2c init"):
         load(tmp_path / "nothing.toml", {})
