@@ -14,7 +14,8 @@ from app.platforms import Loaded
 from schemas.platform import Effect, Platform, Words
 
 _WORDS = frozenset(get_args(Words))
-_FIELDS = frozenset(("note", "po_number", "email", "due_date"))
+_FIELDS = frozenset(TargetConfig.model_fields["fields"].default)
+_OAUTH = frozenset(("client_id", "client_secret", "refresh_token"))
 _GENERAL_OPTIONS = frozenset(("settle_seconds", "legacy_signatures"))
 _DOCUMENTS = {
     "invoice": "upsert_invoice",
@@ -83,14 +84,14 @@ class _Tenant:
         platform = self._loaded[name].platform
         if not platform.capabilities:
             return  # nothing is asked of it
-        needed = [secret for secret in platform.secrets if secret != platform.hook_secret]
-        if connection.secrets.get("token"):
-            needed = []
+        given = {secret for secret, value in connection.secrets.items() if value.get_secret_value()}
+        enough = "token" in given or (platform.auth.kind == "oauth2" and given >= _OAUTH)
+        needed = () if enough else [secret for secret in platform.secrets if secret != platform.hook_secret]
         for secret in needed:
-            if not connection.secrets.get(secret):
+            if secret not in given:
                 text = f"{name} has no secret {secret}, which {platform.title} asks for; add it to its secrets."
                 yield self._problem("no_secret", text, "connections", name, "secrets")
-        if platform.hook_secret in platform.secrets and not connection.secrets.get(platform.hook_secret):
+        if platform.hook_secret in platform.secrets and platform.hook_secret not in given:
             text = f"{name} refuses every webhook without the secret {platform.hook_secret}; add it to its secrets."
             yield self._problem("no_hook_secret", text, "connections", name, "secrets", severity="warning")
 

@@ -85,6 +85,15 @@ def test_each_mistake_is_told_once_with_its_line(
     assert problem.message.endswith(".")
 
 
+def test_an_app_that_refreshes_its_token_needs_no_fixed_one(tmp_path: Path) -> None:
+    crm = '[tenant.connections.crm]\nplatform = "hubspot"\naccount = "1"\n'
+    own = 'secrets = { client_id = "i", client_secret = "s", refresh_token = "r", webhook_secret = "w" }\n'
+    assert _problems(tmp_path, GOOD.replace("[[tenant.flows]]", crm + own + "[[tenant.flows]]")) == []
+    empty = 'secrets = { token = "", webhook_secret = "w" }\n'
+    (problem,) = _problems(tmp_path, GOOD.replace("[[tenant.flows]]", crm + empty + "[[tenant.flows]]"))
+    assert (problem.code, "token" in problem.message) == ("no_secret", True)
+
+
 def test_an_account_may_not_have_connections_of_two_tenants(tmp_path: Path) -> None:
     other = '[[tenant]]\nname = "beta"\n[tenant.connections.other]\nplatform = "xero"\naccount = "org-1"\n'
     secrets = 'secrets = { token = "t", webhook_secret = "w" }\n'
