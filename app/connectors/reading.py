@@ -12,14 +12,18 @@ import structlog
 
 from app.connectors.known import Known
 from app.core.errors import AuthError, O2CError, RetryableError
+from app.core.limits import AGE
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response, Talk
+from schemas.commands import SWEEP
 from schemas.events import ASKED_FOR, ChangeEvent, Hint, Version
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
 log = structlog.get_logger(__name__)
 _BATCH_PAUSE = 0.02
+_AT_ONCE = 100
+"""Hints per pass: the next pass begins with what became urgent meanwhile."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 """What a mistake in a source raises: one bad record must not stop the connection."""
@@ -43,11 +47,22 @@ def _hinted(hint: Hint, told_at: datetime) -> Hint:
     return msgspec.structs.replace(hint, trace=hint.trace or new_trace(), told_at=hint.told_at or told_at)
 
 
+def _turn(hint: Hint) -> float:
+    """Return when it is a hint's turn; like a request it is never overtaken for longer than its steps of priority."""
+    told = 0.0 if hint.told_at is None else hint.told_at.timestamp()
+    return told + AGE * hint.priority
+
+
+def _less_urgent(hint: Hint) -> Hint:
+    return msgspec.structs.replace(hint, priority=max(SWEEP, hint.priority))
+
+
 def _since(hint: Hint, first: Hint | None) -> Hint:
-    """Return *hint* as answering what *first* told."""
+    """Return *hint* as answering what *first* told, as urgent as either."""
     if first is None or first.told_at is None:
         return hint
-    return msgspec.structs.replace(hint, trace=first.trace, told_at=first.told_at)
+    priority = min(hint.priority, first.priority)
+    return msgspec.structs.replace(hint, trace=first.trace, told_at=first.told_at, priority=priority)
 
 
 async def _nothing(_hint: Hint, _why: str) -> None:
@@ -120,6 +135,8 @@ class Reader:
             rest = await self._read_wanted()
             if not rest:
                 pause = _FIRST_PAUSE
+                if self._wanted:
+                    self._wake.set()
                 continue
             for hint in rest:
                 self._wanted[hint.object.key] = _since(self._wanted.get(hint.object.key, hint), hint)
@@ -128,9 +145,11 @@ class Reader:
             self._wake.set()
 
     async def _read_wanted(self) -> list[Hint]:
-        """Read what was hinted at so far and say so; return what must be tried again."""
-        hints, self._wanted = list(self._wanted.values()), {}
-        waiting, self._waiting = self._waiting, {}
+        """Read the most urgent of what was hinted at so far and say so; return what must be tried again."""
+        hints = sorted(self._wanted.values(), key=_turn)[:_AT_ONCE]
+        for hint in hints:
+            del self._wanted[hint.object.key]
+        waiting = {hint.object.key: self._waiting.pop(hint.object.key, []) for hint in hints}
         rest: list[Hint] = []
         for batch in self._batches(hints):
             again = await self._read_all(batch)
@@ -182,7 +201,7 @@ class Reader:
     async def _read(self, hints: Sequence[Hint]) -> None:
         number, began = self._number(), datetime.now(UTC)
         talk = self._source.read(hints[0]) if len(hints) == 1 else self._source.read_many(hints)
-        events = await self._talk(talk)
+        events = await self._talk(talk, min(hint.priority for hint in hints))
         asked = {hint.object.key: hint for hint in hints}
         told = [asked.get(event.object.key, hints[0]) for event in events]
         stamped = [_told(event, hint.trace, hint.told_at or began) for event, hint in zip(events, told, strict=True)]
@@ -202,12 +221,12 @@ class Reader:
         version = Version(native=event.version.native, read=True, epoch=self._epoch, seq=number)
         return msgspec.structs.replace(event, version=version)
 
-    async def _talk(self, talk: Talk[T]) -> T:
+    async def _talk(self, talk: Talk[T], priority: int) -> T:
         try:
             request = next(talk)
             while True:
                 try:
-                    response = await self._send(request)
+                    response = await self._send(msgspec.structs.replace(request, priority=priority))
                 except O2CError as error:
                     request = talk.throw(error)
                 else:
@@ -241,12 +260,13 @@ class Reader:
         cursor, more = before.value, True
         while more:
             number, began = self._number(), datetime.now(UTC)
-            page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)))
+            page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)), SWEEP)
             fresh = [event for event in page.events if self._known.is_new(event)]
             if before.complete_up_to is not None:
                 self._count_healed(fresh, before.complete_up_to)
             await self._publish_all([_told(event, "", began) for event in fresh], number)
-            if await self._read_all([_hinted(hint, began) for hint in page.hints if self._known.is_newer(hint)]):
+            newer = [_less_urgent(_hinted(hint, began)) for hint in page.hints if self._known.is_newer(hint)]
+            if await self._read_all(newer):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:

@@ -74,13 +74,13 @@ class Sending:
         *before* is awaited right before each socket write: after the wait for quota, with a fresh token at hand.
         """
         try:
-            async with self._limiter.turn(request.cost):
+            async with self._limiter.turn(request.cost, request.priority) as number:
                 response = await self._once(request, key, before)
         except (RetryableError, UncertainError) as error:
             self._heard(str(error))
             raise
         self._heard(f"{self._platform.title} answers {response.status}." if response.status >= _SERVER else "")
-        self._limiter.heard(response.body)
+        self._limiter.heard(response.body, response.headers, number)
         if response.status == _TOO_MANY:
             pause = retry_after(response)
             self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
+import math
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
+from schemas.commands import LIVE
 from schemas.platform import Limit, Limits
 
+AGE = 10.0
+"""Seconds that one step of priority is worth."""
+_BELIEVED = 300.0
+"""Longest time, in seconds, for which what the platform said counts without being said again."""
 _HEADROOM = 0.95
 _TAIL = 1000
 _NOTHING = 1e-6
@@ -38,15 +48,14 @@ class Points:
         # What is missing by a rounding error is not waited for.
         return missing / self._rate if missing > _NOTHING else 0.0
 
-    @contextlib.contextmanager
-    def flight(self, cost: float) -> Iterator[None]:
-        """Reserve *cost* points while a request is on its way."""
+    def reserve(self, cost: float) -> None:
+        """Take *cost* points for a request that leaves now."""
         self._points = self.there() - cost
         self._flying += cost
-        try:
-            yield
-        finally:
-            self._flying -= cost
+
+    def land(self, cost: float) -> None:
+        """Note that a request is no longer on its way: what it really cost was or will be told."""
+        self._flying -= cost
 
     def heard(self, body: bytes) -> None:
         """Set the count to the platform's, less what is on its way; the number stands at the end of a reply."""
@@ -56,22 +65,90 @@ class Points:
             self._points = min(self._full, float(found[1]) - self._flying)
 
 
+class Window:
+    """At most so many requests in any stretch of time, counted here, and never more than the platform says are left."""
+
+    def __init__(self, limit: Limit, share: float, header: str) -> None:
+        """*header* is where a reply tells what is left, for everybody who uses the same quota; "" = nowhere."""
+        self._allowed = max(1, int(limit.requests * share * _HEADROOM))
+        self._seconds, self._header = limit.per_seconds, header
+        self._reserve = limit.requests - int(limit.requests * _HEADROOM)
+        self._span = min(limit.per_seconds, _BELIEVED)
+        self._sent: deque[float] = deque()
+        self._told: int | None = None
+        self._told_at, self._last, self._newest = 0.0, -math.inf, -1
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until one more may go."""
+        self._forget(now)
+        own = self._sent[-self._allowed] + self._seconds - now if len(self._sent) >= self._allowed else 0.0
+        return max(0.0, own, self._slowed(now))
+
+    def left(self, now: float) -> int:
+        """Return how many may go now."""
+        self._forget(now)
+        own = self._allowed - len(self._sent)
+        return own if self._told is None else max(0, min(own, self._told))
+
+    def count(self, now: float) -> None:
+        """Count a request that leaves now."""
+        self._sent.append(now)
+        self._last = now
+        if self._told is not None:
+            self._told -= 1
+
+    def heard(self, headers: Mapping[str, str], number: int, later: int, now: float) -> None:
+        """Believe what the reply to request *number* says is left; *later* ones may not be counted in it yet."""
+        text = headers.get(self._header, "") if self._header else ""
+        if text.isascii() and text.isdigit() and number >= self._newest:
+            self._told, self._told_at, self._newest = int(text) - later, now, number
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0] <= now - self._seconds:
+            self._sent.popleft()
+        if self._told is not None and now >= self._told_at + self._span:
+            self._told = None
+
+    def _slowed(self, now: float) -> float:
+        """Return the wait that spreads the last few over the time for which the platform's word counts.
+
+        While nobody else uses the quota the headroom keeps what is left above this reserve.
+        """
+        if self._told is None or self._told >= self._reserve:
+            return 0.0
+        until_forgotten = self._told_at + self._span - now
+        if self._told <= 0:
+            return until_forgotten
+        return min(until_forgotten, self._last + self._span / (self._told + 1) - now)
+
+
+class _Waiting(NamedTuple):
+    turn: float
+    number: int
+    cost: int
+    admitted: asyncio.Future[int]
+
+
 class Limiter:
-    """Let requests go as the limits allow; times are seconds of *clock* (monotonic).
+    """Let requests go as the limits allow; times are seconds of *clock* (monotonic, the event loop's pace).
 
     Each window is kept rolling, never more than a fixed window of the vendor allows. `pause` obeys Retry-After.
+    Who waits goes by arrival plus `AGE` seconds per step of priority: never behind a less urgent request that came
+    later, and no request is overtaken for longer than its steps.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], share: float = 1.0) -> None:
         """Multiply every window by *share*: below 1 leaves quota to others, above 1 is for sandboxes."""
-        self._windows = [
-            (max(1, int(window.requests * share * _HEADROOM)), window.per_seconds, deque[float]())
-            for window in limits.windows
-        ]
+        headers = itertools.chain(limits.remaining_headers, itertools.repeat(""))
+        self._windows = [Window(limit, share, header) for limit, header in zip(limits.windows, headers, strict=False)]
         self._points = Points(limits.points, limits.left_in_body, share, clock) if limits.points else None
         self._clock = clock
-        self._slots = asyncio.Semaphore(max(1, limits.concurrent))
+        self._free = max(1, limits.concurrent)
+        self._queue: list[_Waiting] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._arrivals = itertools.count()
         self._paused_until = 0.0
+        self._gone = 0
         self.throttled = 0
 
     def wait(self, cost: int = 1) -> float:
@@ -80,11 +157,7 @@ class Limiter:
         waits = [max(0.0, self._paused_until - now)]
         if self._points is not None:
             waits.append(self._points.wait(cost))
-        for allowed, seconds, sent in self._windows:
-            while sent and sent[0] <= now - seconds:
-                sent.popleft()
-            if len(sent) >= allowed:
-                waits.append(sent[-allowed] + seconds - now)
+        waits += [window.wait(now) for window in self._windows]
         return max(waits)
 
     def left(self) -> int:
@@ -96,30 +169,77 @@ class Limiter:
             return 0
         if self._points is not None and not self._windows:
             return int(self._points.there())
-        return min((allowed - len(sent) for allowed, _, sent in self._windows), default=-1)
-
-    def sent(self) -> None:
-        """Count a request that goes now."""
         now = self._clock()
-        for _, _, sent in self._windows:
-            sent.append(now)
+        return min((window.left(now) for window in self._windows), default=-1)
+
+    def sent(self) -> int:
+        """Count a request that goes now, and return its number."""
+        now = self._clock()
+        for window in self._windows:
+            window.count(now)
+        self._gone += 1
+        return self._gone
 
     def pause(self, seconds: float) -> None:
         """Send nothing for *seconds*: the platform said so."""
         self.throttled += 1
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
-    def heard(self, body: bytes) -> None:
-        """Believe the platform's own count of points in a reply."""
+    def heard(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({}), number: int | None = None) -> None:
+        """Believe the platform's own count in the reply to request *number*: points in the body, calls in headers."""
         if self._points is not None:
             self._points.heard(body)
+        now, number = self._clock(), self._gone if number is None else number
+        for window in self._windows:
+            window.heard(headers, number, self._gone - number, now)
+        self._admit()
 
     @contextlib.asynccontextmanager
-    async def turn(self, cost: int = 1) -> AsyncIterator[None]:
-        """Wait for a place in the concurrency limit, in every window and for the points, and count the request."""
-        async with self._slots:
-            while (seconds := self.wait(cost)) > 0:  # noqa: ASYNC110 - waits for time, not for a state
-                await asyncio.sleep(seconds)
-            self.sent()
-            with self._points.flight(cost) if self._points is not None else contextlib.nullcontext():
-                yield
+    async def turn(self, cost: int = 1, priority: int = LIVE) -> AsyncIterator[int]:
+        """Wait for a place in the concurrency limit, in every window and for the points; give the request's number."""
+        number = self._go(cost) if not self._queue and self._may_go(cost) else await self._queued(cost, priority)
+        try:
+            yield number
+        finally:
+            self._landed(cost)
+
+    def _may_go(self, cost: int) -> bool:
+        return self._free > 0 and self.wait(cost) <= 0
+
+    def _go(self, cost: int) -> int:
+        self._free -= 1
+        if self._points is not None:
+            self._points.reserve(cost)
+        return self.sent()
+
+    def _landed(self, cost: int) -> None:
+        self._free += 1
+        if self._points is not None:
+            self._points.land(cost)
+        self._admit()
+
+    async def _queued(self, cost: int, priority: int) -> int:
+        admitted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        place = _Waiting(self._clock() + AGE * priority, next(self._arrivals), cost, admitted)
+        heapq.heappush(self._queue, place)
+        self._admit()
+        try:
+            return await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled():
+                self._landed(cost)
+            raise
+
+    def _admit(self) -> None:
+        """Let those go whose turn it is, and come back when the next one's has come."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._queue and self._free > 0:
+            first = self._queue[0]
+            if not first.admitted.done():
+                if (seconds := self.wait(first.cost)) > 0:
+                    self._timer = first.admitted.get_loop().call_later(seconds, self._admit)
+                    return
+                first.admitted.set_result(self._go(first.cost))
+            heapq.heappop(self._queue)

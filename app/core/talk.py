@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from app.core.errors import DecodeError
+from schemas.commands import LIVE
 
 T = TypeVar("T")
 Talk = Generator["Request", "Response", T]
@@ -45,6 +46,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = True
     """What is made under the lock serves every command that needs the key (find-or-create); False: this one alone."""
     cost: int = 1
+    priority: int = LIVE
+    """Of the command or hint that asks; set by whoever answers the talk."""
 
     def content(self) -> tuple[bytes, str]:
         """Return the exact bytes to send and their content type ("" without a body); Decimals become JSON numbers."""

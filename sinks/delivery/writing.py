@@ -11,6 +11,7 @@ import msgspec
 
 from app.core.errors import AuthError, O2CError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
+from schemas.commands import LIVE
 from sinks.base import Sink, Written
 from sinks.delivery.journal import MEMBER, Journal, Row, confirmed, idempotency_key, intent, remembered, same_bytes
 from sinks.delivery.ports import Ledger, Lost, Sender
@@ -29,6 +30,7 @@ class Conversation(msgspec.Struct):
 
     command: str
     members: tuple[str, ...] = ()
+    priority: int = LIVE
     began: int = 0
     steps: dict[str, int] = {}
     """How often each step was asked for in this run: a second one is another request."""
@@ -94,6 +96,8 @@ class Writing:
             return result
 
     async def _exchange(self, run: Conversation, request: Request) -> Response:
+        if request.priority != run.priority:
+            request = msgspec.structs.replace(request, priority=run.priority)
         if not request.mutates:
             return await self._send(request, "")
         if not request.lock:

@@ -1,12 +1,17 @@
-"""The limiter never lets more through than the vendor allows, and wastes little."""
+"""The limiter never lets more through than the vendor allows, wastes little and lets the urgent go first."""
 
 from __future__ import annotations
 
-from hypothesis import given
+import asyncio
+from typing import NamedTuple
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.limits import Limiter
+from app.core.limits import AGE, Limiter
+from schemas.commands import BACKFILL, LIVE_PAYMENT, SWEEP
 from schemas.platform import Limit, Limits
+from tests.property.virtual_time import run
 
 _LIMITS = st.lists(st.tuples(st.integers(2, 60), st.floats(1.0, 60.0)), min_size=1, max_size=2)
 
@@ -43,3 +48,147 @@ def test_a_pause_is_obeyed() -> None:
     assert limiter.wait() == 7.0
     clock.now = 7.0
     assert limiter.wait() == 0.0
+
+
+class Asked(NamedTuple):
+    """One request: when it comes, how urgent it is, how long the platform works on it."""
+
+    at: float
+    priority: int
+    lasts: float
+
+
+class Went(NamedTuple):
+    """One request that was let go."""
+
+    asked: Asked
+    at: float
+    place: int
+    flying: int
+
+
+_ASKED = st.builds(Asked, st.floats(0.0, 40.0), st.integers(LIVE_PAYMENT, BACKFILL), st.floats(0.0, 5.0))
+
+
+async def _play(limits: Limits, requests: list[Asked]) -> list[Went]:
+    clock = asyncio.get_running_loop().time
+    limiter, went, flying = Limiter(limits, clock), list[Went](), 0
+
+    async def one(asked: Asked) -> None:
+        nonlocal flying
+        await asyncio.sleep(asked.at)
+        async with limiter.turn(1, asked.priority) as number:
+            flying += 1
+            went.append(Went(asked, clock(), number, flying))
+            await asyncio.sleep(asked.lasts)
+            flying -= 1
+
+    await asyncio.gather(*(one(asked) for asked in requests))
+    return went
+
+
+@settings(deadline=None)
+@given(_LIMITS, st.integers(1, 4), st.lists(_ASKED, max_size=30, unique_by=lambda asked: asked.at))
+def test_everybody_goes_within_the_limits_and_never_behind_a_less_urgent_one_that_came_later(
+    limits: list[tuple[int, float]], concurrent: int, requests: list[Asked]
+) -> None:
+    windows = tuple(Limit(count, seconds) for count, seconds in limits)
+    went = run(_play(Limits(windows=windows, concurrent=concurrent), requests))
+    assert sorted(one.asked for one in went) == sorted(requests)
+    for window in windows:
+        for first in went:
+            inside = [one for one in went if first.at <= one.at < first.at + window.per_seconds - 1e-6]
+            assert len(inside) <= window.requests
+    for one in went:
+        assert one.flying <= concurrent
+        for other in went:
+            if one.asked.at < other.asked.at and one.asked.priority <= other.asked.priority:
+                assert one.place < other.place
+
+
+def test_a_payment_overtakes_waiting_sweeps_and_a_sweep_is_not_overtaken_for_ever() -> None:
+    sweeps = [Asked(0.001 * n, SWEEP, 0.0) for n in range(5)]
+    payments = [Asked(0.5 + n, LIVE_PAYMENT, 0.0) for n in range(120)]
+    went = run(_play(Limits(windows=(Limit(1, 1.0),)), sweeps + payments))
+    assert [one.asked.priority for one in went[:3]] == [SWEEP, LIVE_PAYMENT, LIVE_PAYMENT]
+    waited = max(one.at - one.asked.at for one in went if one.asked.priority == SWEEP)
+    assert AGE * SWEEP <= waited <= AGE * SWEEP + 2 * len(sweeps) + 2
+
+
+async def _cancelled() -> list[float]:
+    clock = asyncio.get_running_loop().time
+    limiter, went = Limiter(Limits(windows=(Limit(2, 10.0),), concurrent=1), clock), list[float]()
+
+    async def one() -> None:
+        async with limiter.turn():
+            went.append(clock())
+            await asyncio.sleep(1)
+
+    tasks = [asyncio.create_task(one()) for _ in range(4)]
+    await asyncio.sleep(0.5)
+    tasks[1].cancel()
+    tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return went
+
+
+def test_who_gives_up_gives_its_place_to_the_next() -> None:
+    assert run(_cancelled()) == [0.0, 10.0, 20.0]
+
+
+_TOLD = Limits(windows=(Limit(100, 60.0),), remaining_headers=("x-left",))
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6), st.floats(0.0, 20.0)), min_size=1, max_size=40))
+def test_never_more_go_than_the_platform_says_are_left(replies: list[tuple[int, int, float]]) -> None:
+    clock = Clock()
+    limiter = Limiter(_TOLD, clock)
+    for left, tries, pause in replies:
+        limiter.heard(b"", {"x-left": str(left)}, limiter.sent())
+        heard = clock.now
+        for gone in range(tries):
+            clock.now += limiter.wait() + pause / max(1, tries)
+            if gone >= left:
+                assert limiter.wait() > 0 or clock.now >= heard + 60.0
+            if limiter.wait() > 0 or clock.now >= heard + 60.0:
+                break
+            limiter.sent()
+
+
+def test_what_others_used_slows_down_before_it_is_used_up() -> None:
+    clock = Clock()
+    limiter = Limiter(_TOLD, clock)
+    limiter.heard(b"", {"x-left": "40"}, limiter.sent())
+    assert limiter.wait() == 0
+    limiter.heard(b"", {"x-left": "3"}, limiter.sent())
+    assert limiter.wait() == 15.0
+    limiter.heard(b"", {"x-left": "0"}, limiter.sent())
+    assert (limiter.wait(), limiter.left()) == (60.0, 0)
+    clock.now = 60.0
+    assert limiter.wait() == 0
+
+
+def test_what_came_late_or_makes_no_sense_is_not_believed() -> None:
+    limiter = Limiter(_TOLD, Clock())
+    first, second = limiter.sent(), limiter.sent()
+    limiter.heard(b"", {"x-left": "80"}, second)
+    limiter.heard(b"", {"x-left": "0"}, first)
+    limiter.heard(b"", {"x-left": "many"}, second)
+    limiter.heard(b"", {}, second)
+    assert limiter.left() == 80
+    limiter.heard(b"", {"x-left": "9"}, second)
+    assert limiter.left() == 9
+
+
+def test_nobody_is_slowed_down_while_the_quota_is_ours_alone() -> None:
+    clock = Clock()
+    limiter, gone = Limiter(_TOLD, clock), 0
+    vendor_since, vendor_left = 0.0, 100
+    while clock.now < 600:
+        clock.now += limiter.wait() + 0.01
+        if clock.now - vendor_since >= 60:
+            vendor_since, vendor_left = clock.now, 100
+        vendor_left, gone = vendor_left - 1, gone + 1
+        assert vendor_left >= 0
+        limiter.heard(b"", {"x-left": str(vendor_left)}, limiter.sent())
+    assert gone >= 94 * 10

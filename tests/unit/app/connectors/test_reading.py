@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from app.connectors.reading import Reader
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response
+from schemas.commands import SWEEP
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.refs import ObjectRef
@@ -79,3 +81,31 @@ def _reader(send: Ledger, events: list[ChangeEvent], **more: Any) -> Reader:
         failed=lambda _error: None,
         **more,
     )
+
+
+async def test_an_urgent_hint_is_read_before_a_backlog_of_echoes_and_told_once_it_was() -> None:
+    events, ledger, read = list[ChangeEvent](), Ledger(), list[str]()
+    reader = _reader(ledger, events)
+    echoes = [msgspec.structs.replace(REF, id=f"00000000-0000-4000-8000-{n:012}") for n in range(250)]
+    for ref in echoes:
+        reader.want(Hint(tenant="acme", object=ref, priority=SWEEP), lambda: read.append("echo"))
+    assert await reader._read_wanted() == []
+    assert 0 < len(read) < len(echoes)
+    reader.want(Hint(tenant="acme", object=REF), lambda: read.append("live"))
+    before = len(read)
+    await reader._read_wanted()
+    assert "live" in read[before:]
+
+
+async def test_a_hint_that_came_during_the_read_of_its_object_is_read_again() -> None:
+    events, ledger, read = list[ChangeEvent](), Ledger(), list[int]()
+    reader = _reader(ledger, events)
+    hint = Hint(tenant="acme", object=REF)
+    reader.want(hint, lambda: read.append(1))
+    reading = asyncio.create_task(reader._read_wanted())
+    await asyncio.sleep(0)
+    reader.want(hint, lambda: read.append(2))
+    await reading
+    assert read == [1]
+    await reader._read_wanted()
+    assert read == [1, 2]
