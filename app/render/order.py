@@ -78,12 +78,14 @@ def _event(value: object, number: int) -> ChangeEvent:
     return ChangeEvent(tenant=_TENANT, object=ObjectRef(_GIVER, _ACCOUNT, kind, id_), facts=facts)
 
 
-async def render(slug: str, events: Sequence[ChangeEvent], allow: tuple[str, ...] = ()) -> Outcome:
-    """Return what the sink of *slug* sends for the order in *events*; its sandbox answers."""
+async def render(
+    slug: str, events: Sequence[ChangeEvent], allow: tuple[str, ...] = (), like: Connection | None = None
+) -> Outcome:
+    """Return what the sink of *slug* sends for the order in *events*, mapped as *like* says; its sandbox answers."""
     giver = next((event for event in events if isinstance(event.facts, Order)), None)
     if giver is None:
         raise DecodeError("There is no order among the facts; give one, of type order.")
-    async with studio(slug) as bench:
+    async with studio(slug, like) as bench:
         world = _world(slug, bench.connection, giver, events, allow)
         refused = [reason async for reason in _planned(bench, world, giver, events)]
         return Outcome(tuple(bench.recorder.sent), tuple(refused))

@@ -29,6 +29,7 @@ from sinks.delivery.owner import Owner
 
 _SECRETS = MappingProxyType({"token": "sandbox"})
 _UNLIMITED = Limits()
+_OWN = ("options", "statuses", "stages", "accounts", "taxes", "time_zone")
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -99,8 +100,11 @@ class _Memory:
 
 
 @asynccontextmanager
-async def studio(slug: str) -> AsyncIterator[Studio]:
-    """Yield a studio on a fresh sandbox of platform *slug*; ConfigError when there is none."""
+async def studio(slug: str, like: Connection | None = None) -> AsyncIterator[Studio]:
+    """Yield a studio on a fresh sandbox of platform *slug*; ConfigError when there is none.
+
+    Options, mappings and time zone are those of *like*, or the platform's defaults.
+    """
     loaded = platforms.load(slug)
     if not loaded.platform.capabilities:
         raise ConfigError(f"Nothing is written to {loaded.platform.title}; name another platform.")
@@ -110,6 +114,9 @@ async def studio(slug: str) -> AsyncIterator[Studio]:
     try:
         async with new_session(allow_private=True, timeout=loaded.platform.limits.timeout_seconds) as session:
             connection = Connection(name=f"to-{slug}", tenant="local", platform=slug, account=sandbox.account)
+            if like is not None:
+                own = {name: getattr(like, name) for name in _OWN}
+                connection = msgspec.structs.replace(connection, **own)
             recorder = Recorder(session, url, loaded.platform)
             login = HttpClient(session, url, allow_private=True, moved=True)
             secrets = dict(system.secrets if system else _SECRETS)

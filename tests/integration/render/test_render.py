@@ -101,6 +101,22 @@ def test_what_parse_prints_of_a_webhook_can_be_rendered(tmp_path: Path, capsys: 
     ]
 
 
+def test_the_mappings_of_a_connection_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "o2c.toml"
+    config.write_text(
+        '[[tenant]]\nname = "acme"\n[tenant.connections.books]\nplatform = "xero"\naccount = "org-1"\n'
+        'accounts = { sales = "210" }\ntaxes = { "20" = "OUTPUT2" }\n'
+    )
+    (tmp_path / "order.json").write_text(json.dumps(ORDER))
+    words = ["render", "--platform", "xero", "--config", str(config), str(tmp_path / "order.json")]
+    assert main([*words, "--connection", "books"]) == 0
+    sent = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = sent[-1]["body"]["Invoices"][0]["LineItems"]
+    assert (line["AccountCode"], line["TaxType"]) == ("210", "OUTPUT2")
+    assert main([*words, "--connection", "shop"]) == 2
+    assert "has no connection shop of xero; it has books." in capsys.readouterr().err
+
+
 def test_a_refused_write_says_why_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = {**LINE, "tax_rate": "20", "net_amount": "20.005", "unit_price": "10.0025"}
     order = {**ORDER, "lines": [bad], "payable_amount": "24.005"}
