@@ -134,6 +134,14 @@ class Answers:
         self._count(command, outcome)
 
 
+def took_effect(command: Command, fields: Mapping[str, str]) -> bool:
+    """Tell whether a lost set shows: one field is as wanted, and none still as before; a system may word the others."""
+    wanted = {name: command.fields[name] for name in command.changes if name in command.fields and name in fields}
+    before = {name: pair.made for name, pair in command.base.items()}
+    stayed = any(fields[name] == before.get(name) != value for name, value in wanted.items())
+    return not stayed and any(fields[name] == value for name, value in wanted.items())
+
+
 def _made(command: Command, written: Written, *, sent: bool) -> dict[str, Pair]:
     """Return base pairs, only for fields that the system shows; what was not sent now counts as sent as it shows."""
     if written.facts is None:

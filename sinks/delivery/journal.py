@@ -160,6 +160,13 @@ class Journal:
             row for row in self.rows(command) if (_may_have_done(row) and batches_count if row.members else row.is_open)
         ]
 
+    def doubtful(self, command: str) -> list[Row]:
+        """Return the rows of *command* that forbid to send it without asking: the unresolved, and the settled.
+
+        What was found done has no reply to answer a repeated command from, also when the finder died before it told.
+        """
+        return [*self.unresolved(command), *(row for row in self.rows(command) if row.state == "settled")]
+
     def locked_by(self, lock: str, command: str) -> list[Row]:
         """Return the rows of other commands under the natural key *lock*."""
         rows = [self._rows[key] for key in sorted(self._locks.get(lock, ()))]

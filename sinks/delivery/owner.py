@@ -33,7 +33,7 @@ from schemas.commands import Command, Outcome
 from schemas.projection import project
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
-from sinks.delivery.answers import Answers
+from sinks.delivery.answers import Answers, took_effect
 from sinks.delivery.circuit import Circuit
 from sinks.delivery.inbox import Inbox, Waiting
 from sinks.delivery.journal import Journal, Row, batch_id
@@ -239,7 +239,7 @@ class Owner:
             self._wake.set()
 
     async def _attempt(self, waiting: Waiting) -> None:
-        run = Conversation(waiting.command.id, priority=waiting.command.priority)
+        run = Conversation(waiting.command.id)
         try:
             written = await self._written(waiting, run)
         except Lost:
@@ -256,7 +256,7 @@ class Owner:
     async def _attempt_many(self, batch: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in batch]
         members = tuple(command.id for command in commands)
-        run = Conversation(batch_id(members), members, min(command.priority for command in commands))
+        run = Conversation(batch_id(members), members)
         await asyncio.gather(*(self._writing.reopen(command) for command in members))
         try:
             parts = await self._writing.talk(run, lambda: self._sink.write_many(commands))
@@ -309,7 +309,7 @@ class Owner:
         command = waiting.command
         if (part := self._writing.part(command.id)) is not None:
             return part
-        open_rows = self._writing.journal.unresolved(command.id)
+        open_rows = self._writing.journal.doubtful(command.id)
         if open_rows and not await self._settled(waiting, open_rows):
             return None
         if command.kind == "set":
@@ -326,7 +326,7 @@ class Owner:
 
     async def _found(self, command: Command) -> bool:
         """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered."""
-        found = await self._writing.talk(_asking(command), lambda: self._sink.probe(command))
+        found = await self._writing.talk(Conversation(command.id), lambda: self._sink.probe(command))
         if found is None or not found.complete:
             return False
         await self._writing.settle(command.id)
@@ -336,7 +336,7 @@ class Owner:
     async def _settled(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
         """Tell whether a negative answer counts by now: settle time over, and asked twice."""
         command, now = waiting.command, self._now()
-        asked = self._already(command) if command.kind == "set" else self._found(command)
+        asked = self._already(command, sent=True) if command.kind == "set" else self._found(command)
         if await asked:
             return False
         ready = max(row.at for row in rows) + self._settle
@@ -351,9 +351,12 @@ class Owner:
             await self._writing.refute(command.id)
         return True
 
-    async def _already(self, command: Command) -> bool:
-        """Re-read what a set is about to change; when it is gone, edited or as wanted, answer the command."""
-        shown = await self._writing.talk(_asking(command), lambda: self._sink.reread(command))
+    async def _already(self, command: Command, *, sent: bool = False) -> bool:
+        """Re-read what a set is about to change; when it is gone, edited or as wanted, answer the command.
+
+        *sent*: it left already and its answer was lost, so what moved may be its own doing.
+        """
+        shown = await self._writing.talk(Conversation(command.id), lambda: self._sink.reread(command))
         if shown is None:
             await self.answers.give(command, "stale", "The object is gone.")
             return True
@@ -361,6 +364,9 @@ class Owner:
         wanted = {name: command.fields[name] for name in command.changes if name in command.fields}
         if wanted and all(fields.get(name) == value for name, value in wanted.items()):
             await self.answers.confirm(command, shown)
+            return True
+        if sent and took_effect(command, fields):
+            await self.answers.confirm(command, shown, asked=True)
             return True
         changed = {
             name: fields[name]
@@ -395,10 +401,6 @@ class Owner:
 
     def _fixed_by_rows(self, command: Command) -> bool:
         return bool(self._writing.journal.unresolved(command.id))
-
-
-def _asking(command: Command) -> Conversation:
-    return Conversation(command.id, priority=command.priority)
 
 
 def _fault(error: Exception) -> RejectedError:

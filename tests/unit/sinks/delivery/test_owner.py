@@ -14,7 +14,7 @@ import pytest
 from app.core.errors import AuthError, O2CError, RateLimited, UncertainError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.commands import BACKFILL, LIVE_PAYMENT, Command, Pair, Result
+from schemas.commands import Command, Pair, Result
 from schemas.connection import Connection
 from schemas.events import ChangeEvent
 from schemas.facts import Invoice
@@ -57,7 +57,8 @@ class Ledgerish(Sink):
 
 
 def _written(row: Mapping[str, Any]) -> Written:
-    facts = Invoice(currency="EUR", payable_amount=Decimal(24), note=row.get("note", ""))
+    shouted = row.get("po_number", "").upper()  # systems have their own words
+    facts = Invoice(currency="EUR", payable_amount=Decimal(24), note=row.get("note", ""), po_number=shouted)
     return Written(type="invoice", id=row["id"], facts=facts, mark=row["mark"])
 
 
@@ -68,7 +69,6 @@ class Vendor:
         self.rows: dict[str, dict[str, Any]] = {}
         self.fates = list(fates)
         self.calls: list[str] = []
-        self.priorities: list[int] = []
         self.visible_from = 0.0
         self.clock: Callable[[], float] = lambda: 0.0
 
@@ -79,7 +79,6 @@ class Vendor:
         if before is not None:
             await before()
         self.calls.append(f"{request.method} {key[:4]}")
-        self.priorities.append(request.priority)
         if request.method == "GET":
             return self._read(request)
         fate = self.fates.pop(0) if self.fates else "ok"
@@ -282,6 +281,37 @@ async def test_a_set_on_an_edited_document_is_stale_and_changes_nothing() -> Non
     assert bench.vendor.rows["1"]["note"] == "edited by a person"
 
 
+BASE = {"note": Pair("old", "old"), "po_number": Pair("po", "PO")}
+CHANGED = _command(
+    kind="set", bound_id="1", base=BASE, fields={"note": "new", "po_number": "po 2"}, changes=("note", "po_number")
+)
+
+
+async def test_a_set_whose_answer_was_lost_is_not_taken_for_an_edit_where_the_system_words_it_otherwise() -> None:
+    bench = Bench(["after"])
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": "old", "po_number": "po"}
+    await bench.owner.accept(CHANGED)
+    await bench.work(300)
+    (result,) = bench.log.results
+    assert (result.outcome, result.made) == (
+        "confirmed",
+        {"note": Pair("new", "new"), "po_number": Pair("PO 2", "PO 2")},
+    )
+
+
+@pytest.mark.parametrize("edited", [{"note": "a person's"}, {"note": "new", "po_number": "po"}])
+async def test_an_edit_beside_a_lost_set_is_never_written_over(edited: dict[str, str]) -> None:
+    bench = Bench(["before"])
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": "old", "po_number": "po"}
+    await bench.owner.accept(CHANGED)
+    await bench.work(0)
+    bench.vendor.rows["1"].update(edited)
+    await bench.work(300)
+    (result,) = bench.log.results
+    assert result.outcome == ("stale" if edited["note"] != "new" else "confirmed")
+    assert bench.vendor.rows["1"]["note"] == edited["note"]
+
+
 async def test_unknown_presence_asks_before_it_creates() -> None:
     bench = Bench()
     bench.vendor.rows["1"] = {"id": "1", "mark": "m1"}
@@ -316,17 +346,6 @@ async def test_retry_after_is_obeyed() -> None:
     assert len(bench.vendor.calls) == 1
     await bench.work(4)
     assert [result.outcome for result in bench.log.results] == ["confirmed"]
-
-
-async def test_every_request_of_a_write_is_as_urgent_as_its_command() -> None:
-    bench = Bench(["before"])
-    await bench.owner.accept(_command(presence="unknown", priority=LIVE_PAYMENT))
-    await bench.work(600)
-    await bench.owner.accept(_command(id="c2", entity="document:p", mark="m2", priority=BACKFILL))
-    await bench.work()
-    assert bench.vendor.priorities.count(BACKFILL) == 1
-    assert set(bench.vendor.priorities) == {LIVE_PAYMENT, BACKFILL}
-    assert len(bench.vendor.priorities) > 4
 
 
 async def test_writes_of_one_entity_go_one_after_the_other() -> None:

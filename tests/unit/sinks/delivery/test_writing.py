@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 
 from app.core.errors import O2CError, RejectedError, UncertainError
 from app.core.status import from_status
@@ -21,6 +22,7 @@ from schemas.platform import Auth, Consistency, Effect, Limits, Platform
 from sinks.base import Sink, Written
 from sinks.delivery.journal import Row, row_key
 from sinks.delivery.owner import Owner
+from sinks.delivery.ports import Lost
 
 PLATFORM = Platform(
     slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
@@ -259,6 +261,37 @@ async def test_a_second_batch_that_a_killed_owner_left_open_is_asked_about_as_we
     await successor.work(60)
     assert len(bench.vendor.invoices) == 3
     assert set(bench.log.outcomes().values()) == {"confirmed"}
+
+
+class Dying(Log):
+    """Its owner is killed before it can tell a result."""
+
+    async def publish_result(self, result: Result) -> None:
+        raise Lost("killed")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_who_dies_between_finding_out_and_telling_leaves_its_successor_to_ask_again(count: int) -> None:
+    bench = Bench(Vendor(invoices=["after"]), Dying())
+    await bench.work(60, *(command(number) for number in range(count)))
+    assert {row.state for row in bench.log.rows.values()} >= {"settled"}
+    log = Log()
+    log.rows, log.inbox = bench.log.rows, bench.log.inbox
+    successor = Bench(bench.vendor, log, bench.time)
+    for waiting in list(log.inbox.values()):
+        successor.owner.restore(waiting)
+    await successor.work(60)
+    assert len(bench.vendor.invoices) == count
+    assert log.outcomes() == {f"c{number}": "confirmed" for number in range(count)}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_what_was_found_done_is_asked_about_when_it_comes_again(count: int) -> None:
+    bench = Bench(Vendor(invoices=["after"]))
+    for _ in range(2):
+        await bench.work(60, *(command(number) for number in range(count)))
+    assert len(bench.vendor.invoices) == count
+    assert [result.outcome for result in bench.log.results] == ["confirmed"] * 2 * count
 
 
 async def test_one_bad_record_of_a_batch_is_refused_alone() -> None:
