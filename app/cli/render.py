@@ -27,9 +27,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=f"example: {EXAMPLE}",
         description="Plans the order as a live flow would, delivers it to the platform's sandbox in this process and "
         "prints each request as a JSON line: capability, method, path, headers without secrets, body, and what the "
-        "sandbox answered (it refuses ledger accounts that it does not have). The file holds the order's facts (schemas/generated), or JSON lines of facts or change "
-        "events: the order, its payments, credits and shipments. Exit: 0 all written, 1 something was refused or the "
-        "file is unreadable, 2 there is no such platform or capability.",
+        "sandbox answered (it refuses ledger accounts that it does not have). The file holds the order's facts "
+        "(schemas/generated), or JSON lines of facts or change events: the order, its payments, credits and "
+        "shipments. Exit: 0 all written, 1 something was refused or the file is unreadable, 2 there is no such "
+        "platform, capability or connection.",
     )
     parser.add_argument("--platform", required=True, help="platform, for example xero")
     parser.add_argument(
