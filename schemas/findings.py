@@ -25,6 +25,7 @@ CODES = (
     "rejected",
     "reverted",
     "rounding",
+    "status_differs",
     "totals_differ",
     "unmapped_status",
     "unsupported",

@@ -186,7 +186,7 @@ async def test_a_hint_is_read_and_a_sweep_finds_what_nobody_told(stand: Stand) -
     await stand.order(*orders(1))
     (result,) = await stand.results(1)
     assert result.bound is not None
-    await stand.send(topics.HINTS, ENCODE(Hint(tenant="acme", object=result.bound)))
+    await stand.send(topics.HINTS, ENCODE(Hint(tenant="acme", object=result.bound, reason="tie")))
     origins = [msgspec.json.decode(r.value).get("origin") for r in await stand.records(topics.ACCOUNTING_CHANGES, 2)]
     assert {"write", "read"} <= set(origins) | {"sweep"}
     assert await stand.records(topics.CURSORS, 1)
