@@ -239,7 +239,7 @@ class Owner:
             self._wake.set()
 
     async def _attempt(self, waiting: Waiting) -> None:
-        run = Conversation(waiting.command.id)
+        run = Conversation(waiting.command.id, priority=waiting.command.priority)
         try:
             written = await self._written(waiting, run)
         except Lost:
@@ -256,7 +256,7 @@ class Owner:
     async def _attempt_many(self, batch: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in batch]
         members = tuple(command.id for command in commands)
-        run = Conversation(batch_id(members), members)
+        run = Conversation(batch_id(members), members, min(command.priority for command in commands))
         await asyncio.gather(*(self._writing.reopen(command) for command in members))
         try:
             parts = await self._writing.talk(run, lambda: self._sink.write_many(commands))
@@ -326,7 +326,7 @@ class Owner:
 
     async def _found(self, command: Command) -> bool:
         """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered."""
-        found = await self._writing.talk(Conversation(command.id), lambda: self._sink.probe(command))
+        found = await self._writing.talk(_asking(command), lambda: self._sink.probe(command))
         if found is None or not found.complete:
             return False
         await self._writing.settle(command.id)
@@ -356,7 +356,7 @@ class Owner:
 
         *sent*: it left already and its answer was lost, so what moved may be its own doing.
         """
-        shown = await self._writing.talk(Conversation(command.id), lambda: self._sink.reread(command))
+        shown = await self._writing.talk(_asking(command), lambda: self._sink.reread(command))
         if shown is None:
             await self.answers.give(command, "stale", "The object is gone.")
             return True
@@ -401,6 +401,10 @@ class Owner:
 
     def _fixed_by_rows(self, command: Command) -> bool:
         return bool(self._writing.journal.unresolved(command.id))
+
+
+def _asking(command: Command) -> Conversation:
+    return Conversation(command.id, priority=command.priority)
 
 
 def _fault(error: Exception) -> RejectedError:

@@ -14,7 +14,7 @@ import pytest
 from app.core.errors import AuthError, O2CError, RateLimited, UncertainError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.commands import Command, Pair, Result
+from schemas.commands import BACKFILL, LIVE_PAYMENT, Command, Pair, Result
 from schemas.connection import Connection
 from schemas.events import ChangeEvent
 from schemas.facts import Invoice
@@ -69,6 +69,7 @@ class Vendor:
         self.rows: dict[str, dict[str, Any]] = {}
         self.fates = list(fates)
         self.calls: list[str] = []
+        self.priorities: list[int] = []
         self.visible_from = 0.0
         self.clock: Callable[[], float] = lambda: 0.0
 
@@ -79,6 +80,7 @@ class Vendor:
         if before is not None:
             await before()
         self.calls.append(f"{request.method} {key[:4]}")
+        self.priorities.append(request.priority)
         if request.method == "GET":
             return self._read(request)
         fate = self.fates.pop(0) if self.fates else "ok"
@@ -346,6 +348,17 @@ async def test_retry_after_is_obeyed() -> None:
     assert len(bench.vendor.calls) == 1
     await bench.work(4)
     assert [result.outcome for result in bench.log.results] == ["confirmed"]
+
+
+async def test_every_request_of_a_write_is_as_urgent_as_its_command() -> None:
+    bench = Bench(["before"])
+    await bench.owner.accept(_command(presence="unknown", priority=LIVE_PAYMENT))
+    await bench.work(600)
+    await bench.owner.accept(_command(id="c2", entity="document:p", mark="m2", priority=BACKFILL))
+    await bench.work()
+    assert bench.vendor.priorities.count(BACKFILL) == 1
+    assert set(bench.vendor.priorities) == {LIVE_PAYMENT, BACKFILL}
+    assert len(bench.vendor.priorities) > 4
 
 
 async def test_writes_of_one_entity_go_one_after_the_other() -> None:
