@@ -89,7 +89,7 @@ def on_message(row: LinkRow, message: LinkMessage, now: datetime) -> Linked:
     if isinstance(message, Ask):
         return _asked(row, message)
     if isinstance(message, Answer):
-        return _answered(row, message, now)
+        return _answered(row, message)
     return _placed(row, message, now)
 
 
@@ -130,8 +130,7 @@ def _placed(row: LinkRow, arrival: Place, now: datetime) -> Linked:
     return _settled(after, questions)
 
 
-def _answered(row: LinkRow, answer: Answer, now: datetime) -> Linked:
-    del now
+def _answered(row: LinkRow, answer: Answer) -> Linked:
     known = row.answers.get(answer.anchor)
     if row.event is None or (known is not None and (answer.version, answer.order) <= (known.version, known.order)):
         return Linked(row=row, due_at=_due(row))
@@ -160,7 +159,7 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     )
     if shares:
         after = _found(after)
-    return Linked(row=after, messages=questions, placed=placed, due_at=_due(after))
+    return Linked(row=after, placed=placed, due_at=_due(after))
 
 
 def _found(row: LinkRow) -> LinkRow:

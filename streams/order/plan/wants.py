@@ -18,6 +18,7 @@ from streams.order.merge import is_gone
 from streams.order.plan.desk import Desk, book_date
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
+from streams.order.plan.notes import notes
 from streams.order.plan.unapplied import applications
 from streams.order.plan.want import Want, write_key
 
@@ -35,6 +36,7 @@ def wants(desk: Desk) -> Iterator[Want]:
     yield from applications(desk)
     yield from _credits(desk)
     yield from _shipments(desk)
+    yield from notes(desk)
     yield from _status(desk)
 
 
@@ -285,7 +287,7 @@ def _status(desk: Desk) -> Iterator[Want]:
     if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == stages[word]:
         return
     record = desk.record(write_key(desk.name, "status"))
-    if _acknowledged(record, look, word) or _kept(desk, record, look.facts):
+    if _acknowledged(record, look, shown_word(look.facts), word) or _kept(desk, record, look.facts):
         return
     yield Want(
         write=write_key(desk.name, "status"),
@@ -312,7 +314,7 @@ def status_findings(desk: Desk) -> Iterator[Finding]:
     if look is None or is_gone(look) or not isinstance(look.facts, Order) or not desk.can("set_status"):
         return
     record = desk.record(write_key(desk.name, "status"))
-    if _kept(desk, record, look.facts) and not _acknowledged(record, look, word):
+    if _kept(desk, record, look.facts) and not _acknowledged(record, look, shown_word(look.facts), word):
         message = f"{desk.name} shows {shown_word(look.facts)}, the order is {word}."
         step = f"move it back, or change the order in {desk.derived.giver.object.connection}"
         yield Finding("status_differs", "warn", message, look.object.key, step)
@@ -323,9 +325,8 @@ def shown_word(facts: Order) -> str:
     return facts.headline or facts.status
 
 
-def _acknowledged(record: WriteRecord | None, look: Observation, word: str) -> bool:
+def _acknowledged(record: WriteRecord | None, look: Observation, there: str, word: str) -> bool:
     """Tell whether the system shows the word, or what it made of it, or has not been looked at since we wrote it."""
-    there = shown_word(look.facts) if isinstance(look.facts, Order) else ""
     pair = record.base.get("status") if record is not None else None
     if there == word or (pair is not None and pair.sent == word and pair.made == there):
         return True

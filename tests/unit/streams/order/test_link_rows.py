@@ -126,6 +126,11 @@ def test_the_higher_version_then_the_higher_order_claims(order: str, version: in
     assert linked.row == (LinkRow(key=BILL.key, order=order, version=version) if wins else row)
 
 
+def test_a_repeated_claim_is_told_to_nobody() -> None:
+    row = LinkRow(key=BILL.key, askers=("a",), order="o1", version=2)
+    assert on_message(row, Bind(key=BILL.key, order="o1", version=2), NOW) == Linked(row=row)
+
+
 def test_a_claim_that_is_given_up_leaves_the_object_waiting() -> None:
     row = waiting(order="o1", version=1)
     assert on_message(row, Bind(key=PAY.key, order="", version=2), NOW).row == msgspec.structs.replace(
@@ -179,6 +184,20 @@ def test_a_newer_look_keeps_the_answers_that_it_still_asks_for() -> None:
     wanted = msgspec.structs.replace(row, event=event, answers={BILL.key: known[BILL.key]})
     asks = (Ask(key=third.key, asker=PAY.key),)
     assert linked == Linked(row=wanted, messages=asks, due_at=NOW + PATIENCE)
+
+
+def test_a_newer_look_with_the_same_anchors_is_kept() -> None:
+    row = waiting(on(BILL), answers={BILL.key: answer(BILL)})
+    event = seen(on(BILL), native=2, facts=msgspec.structs.replace(PAID, amount=Decimal(51)))
+    assert on_message(row, arrived(event), NOW).row.event == event
+
+
+def test_a_number_that_somebody_typed_finds_the_order() -> None:
+    number = Anchor("number", ObjectRef("", "", "number", "SO-1"))
+    asked = on_message(LinkRow(key=PAY.key), arrived(seen(number)), NOW)
+    assert asked.messages == (Ask(key="number/acme/SO-1", asker=PAY.key),)
+    told = Answer(key=PAY.key, anchor="number/acme/SO-1", order="o1", version=1)
+    assert [one.order for one in on_message(asked.row, told, NOW).placed] == ["o1"]
 
 
 def test_an_older_look_never_replaces_a_newer_one() -> None:

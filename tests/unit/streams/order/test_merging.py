@@ -112,6 +112,8 @@ def test_a_look_without_content_never_hides_one_with() -> None:
     gone = observation(seen(version=read(9, 9), presence="deleted", facts=None))
     known = observation(seen("x"))
     assert join(gone, known).facts == join(known, gone).facts == Invoice(note="x")
+    stub = Observation(object=BILL, version=read(9, 9))
+    assert join(stub, known).facts == join(known, stub).facts == Invoice(note="x")
 
 
 def test_equal_versions_are_told_apart_by_their_content() -> None:

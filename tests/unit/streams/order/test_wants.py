@@ -279,8 +279,11 @@ def test_on_an_adopted_invoice_it_waits_for_the_payments_alone() -> None:
     assert want == _credited(after=("books|payment|pay@p/payment/1",))
 
 
-def test_a_share_of_a_credit_is_credited() -> None:
-    (want,) = of(desk(MADE, credit(share="2")), "issue_credit")
+def test_a_share_of_a_credit_is_credited_without_what_only_its_system_knows() -> None:
+    allocated = (Allocation(type="invoice", id="x", amount=Decimal(1)),)
+    there = credit(share="2")
+    facts = msgspec.structs.replace(there.facts, allocations=allocated)
+    (want,) = of(desk(MADE, msgspec.structs.replace(there, facts=facts)), "issue_credit")
     assert want.facts == Credit(amount=Decimal(2), currency="EUR", reason="Broken")
 
 
@@ -496,6 +499,8 @@ BACK = {"base": {"status": Pair("paid", "paid")}}
         ("paid", (_wrote(**BACK), look(Credit(amount=Decimal(1), currency="EUR", status="void"), "pay")), True),
         ("cancelled", (_wrote(base={"status": Pair("cancelled", "cancelled")}),), True),
         ("void", (_wrote(base={"status": Pair("void", "void")}),), True),
+        ("paid", (_wrote(**BACK), look(Invoice(currency="EUR", status="void"), "books")), False),
+        ("paid", (_wrote(**BACK), look(Credit(amount=Decimal(1), currency="EUR", status="pending"), "pay")), False),
         ("own word", (), True),
         ("draft", (), True),
     ],
