@@ -48,6 +48,8 @@ class FakePlatform:
     docs: dict[str, Doc] = field(default_factory=dict)
     applied: list[tuple[str, str, Decimal]] = field(default_factory=list)
     """(credit, invoice, amount): what was set off."""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """(invoice, text)."""
     writes: list[tuple[str, str]] = field(default_factory=list)
     """(capability, order key) of every write that took effect."""
 
@@ -79,6 +81,10 @@ class FakePlatform:
             return self.edit(self.docs[command.bound_id], headline=command.status, stage=command.status)
         if command.capability == "void_invoice":
             return self.edit(self.docs[command.links["invoice"]], status="void")
+        if command.capability == "add_note":
+            note = (command.links["invoice"], command.text)
+            self.notes += [note] if note not in self.notes else []
+            return self.docs[command.links["invoice"]]
         if command.capability == "apply_credit":
             return self.set_off(self.docs[command.links["credit"]], command.links["invoice"])
         if command.capability == "reverse_payment":

@@ -82,3 +82,28 @@ def test_where_the_ledger_cannot_use_a_credit_a_person_is_told(seed: int) -> Non
     play.look("books", credit)
     play.settle()
     assert not play.finding(key, "credit_unapplied")
+
+
+@SEEDS
+def test_a_note_goes_into_the_history_of_a_ledger_whose_invoices_have_none(seed: int) -> None:
+    ledger = company.PLATFORMS["ledgerr"]
+    shows = {name: fields - {"note"} for name, fields in ledger.shows.items()}
+    able = {**ledger.capabilities, "add_note": ledger.capabilities["upsert_invoice"]}
+    play = Simulation(seed, company.world(targets=_BOOKS), doubles=True)
+    platforms = {**company.PLATFORMS, "ledgerr": msgspec.structs.replace(ledger, capabilities=able, shows=shows)}
+    play.world = msgspec.structs.replace(play.world, platforms=platforms)
+    play.owners["books"].faults = _FAULTS
+    _, order = play.order(note="ring twice")
+    play.settle()
+    (bill,) = play.live("books", "invoice")
+    for note in ("leave at the door", "ring twice", ""):
+        play.edit("shop", order, note=note)
+        play.settle()
+    assert play.systems["books"].notes == [(bill.id, "ring twice"), (bill.id, "leave at the door")]
+
+
+def test_a_note_that_the_invoice_shows_is_not_written_beside_it() -> None:
+    play = Simulation(1)
+    play.order(note="ring twice")
+    play.settle()
+    assert "add_note" not in {one.capability for one in play.commands}
