@@ -229,14 +229,15 @@ async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
 
 
 async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:
-    """Show what was not polled yet, as of the last fetch."""
+    """Show what was not polled yet, as of the last fetch, and what was not read yet of the hints that were."""
+    done = office.offsets.to_commit()
     ends = {place: end for place in consumer.assignment() if (end := consumer.highwater(place)) is not None}
     for place, end in ends.items():
         try:
-            waiting = max(0, end - await consumer.position(place))
+            at = done[place] if place in done else await consumer.position(place)
         except KafkaError:  # moved away meanwhile
             return
-        office.lag.show(place.topic, place.partition, partial(float, waiting))
+        office.lag.show(place.topic, place.partition, partial(float, max(0, end - at)))
 
 
 async def _hand_over(
