@@ -108,6 +108,28 @@ def test_the_newest_look_wins_and_each_maximum_is_its_own() -> None:
         assert (joined.share, joined.share_version) == ("5", 2)
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "kept"), [("0", "5", "5"), ("0", None, None), ("5", "7", "7"), ("5", None, "5")]
+)
+def test_at_one_version_what_an_order_has_beats_what_it_lost(one: str, two: str | None, kept: str | None) -> None:
+    left, right = observation(seen("x"), one, 1), observation(seen("x"), two, 1)
+    assert join(left, right).share == join(right, left).share == kept
+
+
+def test_a_look_that_names_no_share_has_none_of_any_version() -> None:
+    found = merge(EMPTY, seen())
+    assert found is not None
+    assert found.objects[BILL.key].share_version == 0
+
+
+def test_when_it_was_found_last_is_kept_whatever_is_newest() -> None:
+    hook = observation(seen("new", version=Version(9)))
+    found = observation(seen("old", version=read(1, 3, native=2)))
+    assert join(hook, found).last_read == join(found, hook).last_read == (1, 3)
+    missing = observation(seen(version=read(1, 2), presence="deleted", facts=None))
+    assert join(hook, missing).gone == join(missing, hook).gone == (1, 2)
+
+
 def test_a_look_without_content_never_hides_one_with() -> None:
     gone = observation(seen(version=read(9, 9), presence="deleted", facts=None))
     known = observation(seen("x"))

@@ -11,13 +11,14 @@ import pytest
 
 from schemas.commands import Pair
 from schemas.facts import Allocation, Credit, Facts, Invoice, Line, Order, Party, Payment, Shipment
+from schemas.findings import Finding
 from schemas.flow import Target
 from schemas.platform import Effect
 from schemas.projection import digest
 from schemas.state import Observation, WriteRecord
 from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want, write_key
-from streams.order.plan.wants import lowers, shown_word, wants
+from streams.order.plan.wants import lowers, shown_word, status_findings, wants
 from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS, SHOP
 from tests.unit.streams.order.states import desk, look, record, ref
 
@@ -520,6 +521,37 @@ def test_counting_the_money_again_is_a_cause(there: str) -> None:
         "partially_paid"
     ]
     assert _told(desk(DEALT, shown, wrote, target=CRM, platform=stages)) == []
+
+
+FURTHER = deal(headline="paid", stage="s-paid")
+
+
+def test_a_status_that_somebody_moved_further_is_told() -> None:
+    known = desk(DEALT, FURTHER, target=CRM, platform=SETS)
+    step = "move it back, or change the order in shop"
+    assert list(status_findings(known)) == [
+        Finding("status_differs", "warn", "crm shows paid, the order is open.", DEAL.key, step)
+    ]
+    ours = _wrote(base={"status": Pair("open", "paid")})
+    taken = _wrote(outcome="confirmed", digest=digest({"status": "open"}), look=(1, 2))
+    for parts in ((ours,), (taken,), (_wrote(**BACK), FAILED)):
+        assert list(status_findings(desk(DEALT, FURTHER, *parts, target=CRM, platform=SETS))) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "more"),
+    [
+        ((FURTHER,), {}),
+        ((DEALT,), {}),
+        ((DEALT, msgspec.structs.replace(FURTHER, presence="deleted")), {}),
+        ((DEALT, msgspec.structs.replace(FURTHER, facts=None)), {}),
+        ((DEALT, FURTHER), {"platform": {**SETS, "capabilities": CAN}}),
+        ((DEALT, deal()), {}),
+        ((), {"target": OWN, "facts": {"headline": "paid"}}),
+    ],
+)
+def test_no_other_status_is_told(parts: tuple[Any, ...], more: dict[str, Any]) -> None:
+    assert list(status_findings(desk(*parts, **{"target": CRM, "platform": SETS, **more}))) == []
 
 
 @pytest.mark.parametrize(
