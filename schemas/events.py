@@ -68,6 +68,10 @@ class ChangeEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """
 
 
+MERGED_INTO = "merged_into:"
+"""Begins the reason of a hint at an object that was merged into another one; the id of that one follows."""
+
+
 class Hint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Something changed: go and read this object."""
 

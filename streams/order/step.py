@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
-from schemas.events import ChangeEvent, Hint
+from schemas.events import MERGED_INTO, ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
 from schemas.state import Handover, OrderState
@@ -97,8 +97,13 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     derived = derive(merged, world)
     if derived is None:
         return Stepped(state=merged, changed=merged != state, hints=tuple(hints), trace=cause.trace)
-    hints += [Hint(tenant=state.tenant, object=ref, reason="merged") for ref in awaited(derived.giver, merged)]
+    hints += [_moved(state, ref, derived.giver.object) for ref in awaited(derived.giver, merged)]
     return _planned(state, merged, derived, world, now, (cause, tuple(hints)))
+
+
+def _moved(state: OrderState, ref: ObjectRef, into: ObjectRef) -> Hint:
+    """Return the hint that makes a source say of *ref* that it was merged into *into*, also when it is gone."""
+    return Hint(tenant=state.tenant, object=ref, reason=f"{MERGED_INTO}{into.id}")
 
 
 def _planned(

@@ -107,7 +107,8 @@ def test_36_the_third_order_that_two_invoiced_ones_became_is_not_invoiced_again(
     three, third = _third(play, parts)
     play.run(60)
     assert play.finding(three, "merging")
-    assert {hint.object.id for hint in play.hints if hint.reason == "merged"} == {doc.id for doc in parts}
+    asked = {hint.object.id for hint in play.hints if hint.reason == f"merged_into:{third.id}"}
+    assert asked == {doc.id for doc in parts}
     for doc in parts:
         play.merge(doc, third)
     play.settle()

@@ -380,6 +380,24 @@ def test_a_merged_record_that_answers_under_its_new_id_ends_the_old_one() -> Non
     assert [(event.object.id, event.presence) for event in events] == [("1", "deleted"), ("2", "present")]
 
 
+def test_a_merge_tells_where_the_old_deals_went_and_what_the_new_one_is_made_of() -> None:
+    source = _source()
+    merge = {"subscriptionType": "deal.merge", "primaryObjectId": 1, "mergedObjectIds": [2], "newObjectId": 3}
+    seen = {"subscriptionType": "deal.propertyChange", "objectId": 1}
+    body = json.dumps([{**event, "portalId": int(PORTAL)} for event in (seen, merge)]).encode()
+    hints = {hint.object.id: hint for hint in source.hints(Hook(body=body))}
+    new = _reply({**_record(dealname="D", dealstage="closedwon"), "id": "3"})
+    for old in ("1", "2"):
+        _, (gone,) = answer(source.read(hints[old]), _reply({}, 404))
+        assert (gone.presence, gone.facts) == ("deleted", Order(merged_into="3"))
+        _, (gone, there) = answer(source.read(hints[old]), new)
+        assert (gone.presence, gone.facts) == ("deleted", Order(merged_into="3"))
+        assert there.object.id == "3"
+    _, (made,) = answer(source.read(hints["3"]), new)
+    assert isinstance(made.facts, Order)
+    assert made.facts.merged_from == ("1", "2")
+
+
 def test_a_refused_token_is_an_auth_error() -> None:
     with pytest.raises(AuthError):
         answer(_source().read(_hint("deals", "1")), _reply({"category": "INVALID_AUTHENTICATION"}, 401))

@@ -11,7 +11,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urldefrag
 
+import msgspec
+
 from app.core.errors import DecodeError
+from schemas.events import MERGED_INTO
+from schemas.facts import Facts, Order
 from schemas.platforms.hubspot.platform import SINGULAR, TYPE_IDS
 from streams.sources.base import Hook
 
@@ -19,6 +23,10 @@ _SKEW_MS = 300_000
 _DECODED = {"%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'", "%28": "("}
 _DECODED |= {"%29": ")", "%2A": "*", "%2C": ",", "%3B": ";"}
 """The escapes that HubSpot undoes in the address before it signs; no others."""
+
+
+FROM = "merged_from:"
+"""Begins the reason of a hint at the record that others were merged into; their ids follow."""
 
 
 def signed(hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
@@ -56,6 +64,26 @@ def named(event: Mapping[str, Any], order: str) -> list[tuple[str, str]]:
     # The workflow action "Send a webhook" posts the record itself.
     posted = (("deals", "dealId"), ("contacts", "vid"), (kind or order, "id"))
     return [(type_, str(event[name])) for type_, name in posted if event.get(name)][:1]
+
+
+def merged(event: Mapping[str, Any], id_: str) -> str:
+    """Return what a merge means for one of its records: "merged_into:<id>" or "merged_from:<ids>"; "" for no merge."""
+    if not type_of(event).endswith(".merge"):
+        return ""
+    old = [str(one) for one in (event.get("primaryObjectId"), *(event.get("mergedObjectIds") or [])) if one]
+    new = str(event.get("newObjectId") or event.get("primaryObjectId") or "")
+    if id_ != new:
+        return f"{MERGED_INTO}{new}" if new else ""
+    return FROM + ",".join(one for one in dict.fromkeys(old) if one != new)
+
+
+def merged_facts(shown: Facts | None, reason: str) -> Facts | None:
+    """Return what *shown* says of the order, when its hint's *reason* told of a merge."""
+    if shown is None and reason.startswith(MERGED_INTO):
+        return Order(merged_into=reason.removeprefix(MERGED_INTO))
+    if isinstance(shown, Order) and reason.startswith(FROM):
+        return msgspec.structs.replace(shown, merged_from=tuple(reason.removeprefix(FROM).split(",")))
+    return shown
 
 
 def _ends(event: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:

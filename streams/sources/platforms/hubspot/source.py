@@ -13,7 +13,7 @@ import msgspec
 from app.core.errors import DecodeError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.events import Anchor, ChangeEvent, Hint, Version
+from schemas.events import MERGED_INTO, Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts
 from schemas.platforms.hubspot.facts import Link, Links, Parts, Pipeline, Record, Stage
@@ -61,7 +61,8 @@ class HubspotSource(Source):
                 continue
             for kind, id_ in self._wanted(hooks.named(event, self._order)):
                 hint = self._hint(kind, id_, event)
-                found.setdefault(hint.object, hint)
+                if hint.object not in found or hooks.merged(event, id_):
+                    found[hint.object] = hint
         return list(found.values())
 
     def _wanted(self, named: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -76,7 +77,7 @@ class HubspotSource(Source):
         return Hint(
             tenant=self.connection.tenant,
             object=self._ref(kind, id_),
-            reason=hooks.type_of(event),
+            reason=hooks.merged(event, id_) or hooks.type_of(event),
             hinted_at=facts.instant(str(event.get("occurredAt", ""))),
             priority=_ECHO if echo else 1,
         )
@@ -151,11 +152,22 @@ class HubspotSource(Source):
             return (yield from self._parents([id_]))
         reply = yield self._get(kind, id_)
         if reply.status == _MISSING:
-            return [self._gone(ref)]
+            return self._merged([hint], [self._gone(ref)])
         record = _record(_success(reply))
         parts = yield from self._parts(kind, [record])
         events = self._shown(kind, record, parts[record.id])
-        return events if any(event.object == ref for event in events) else [self._gone(ref), *events]
+        if not any(event.object == ref for event in events):
+            events = [self._gone(ref), *events]
+            hint = msgspec.structs.replace(hint, reason=f"{MERGED_INTO}{record.id}")
+        return self._merged([hint], events)
+
+    def _merged(self, hints: Sequence[Hint], events: list[ChangeEvent]) -> list[ChangeEvent]:
+        """Say of a merged order where it went, and of the one it became where that came from."""
+        told = {hint.object: hint.reason for hint in hints if hint.object.type == self._order}
+        return [
+            msgspec.structs.replace(event, facts=hooks.merged_facts(event.facts, told.get(event.object, "")))
+            for event in events
+        ]
 
     def _get(self, kind: str, id_: str) -> Request:
         params = {"properties": ",".join(self._properties(kind))}
@@ -192,7 +204,7 @@ class HubspotSource(Source):
         parts = yield from self._parts(kind, list(found.values()))
         events = [event for record in found.values() for event in self._shown(kind, record, parts[record.id])]
         seen = {event.object for event in events}
-        return events + [self._gone(hint.object) for hint in hints if hint.object not in seen]
+        return self._merged(hints, events + [self._gone(hint.object) for hint in hints if hint.object not in seen])
 
     def _batch(self, kind: str, ids: Sequence[str]) -> Talk[dict[str, Record]]:
         """Read records by id, a hundred at a time; those that are gone are left out."""
