@@ -197,6 +197,16 @@ class Running:
             self._alive()
         assert left == 0, f"{left} records were not read within {seconds:.0f} s"
 
+    async def idle(self, seconds: float = 3.0) -> None:
+        """Wait until no system was called at all for *seconds*: where nothing is swept again, first sweeps are over."""
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < seconds or before < len(self.sandboxes):
+            now = sum(sandbox.counters["total"] for sandbox in self.sandboxes.values())
+            if now != before:
+                before, since = now, time.monotonic()
+            await asyncio.sleep(_PAUSE)
+            self._alive()
+
     async def silent(self, seconds: float = QUIET) -> dict[str, int]:
         """Wait for silence and return the writes until then: caught up, then *seconds* without a write, still caught up.
 
