@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+    from pathlib import PurePath
 
 _HOST = "127.0.0.1"
 
@@ -29,7 +29,7 @@ def bootstrap(nodes: Sequence[Node]) -> str:
     return ",".join(node.address for node in nodes)
 
 
-def properties(node: Node, nodes: Sequence[Node], data: Path) -> str:
+def properties(node: Node, nodes: Sequence[Node], data: PurePath) -> str:
     """Return server.properties of *node*, keeping its log in *data*.
 
     Topics are never created by accident and records never expire by age: histories of past years are played through it.
