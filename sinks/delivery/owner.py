@@ -36,12 +36,14 @@ from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers, took_effect
 from sinks.delivery.circuit import Circuit
 from sinks.delivery.inbox import Inbox, Waiting
-from sinks.delivery.journal import Journal, Row, batch_id
+from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
 from sinks.delivery.ports import Ledger, Lost, Sender
 from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
 _PROBES = 2
+_LAPSED = 0.2
+"""Seconds until an owner without a lease looks whether it is back."""
 _TOGETHER = 3
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
@@ -97,18 +99,27 @@ class Owner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
-        self._lost = False
+        self._owns = owns
+        self._draining = False
         self._paused = False
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    async def accept(self, command: Command) -> None:
-        """Make *command* durable; what it supersedes gets its result."""
+    async def accept(self, command: Command, sent_at: float = math.inf) -> None:
+        """Make *command* durable; what it supersedes gets its result. *sent_at*: when its record was written."""
+        command = doubted(command, sent_at, self._now())
         superseded = self.inbox.add(command, self._fixed)
         await self._ledger.keep_command(command)
         for old in superseded:
             await self.answers.give(old, "superseded", "A newer value replaced it before it was sent.")
         self._wake.set()
+
+    async def tidy(self) -> int:
+        """Forget what was done long ago, so that the journal stays bounded; return how many rows that were."""
+        try:
+            return await self._writing.expire(self._now() - KEPT_SECONDS, self.inbox.__contains__)
+        except Lost:
+            return 0
 
     def restore(self, command: Command) -> None:
         """Take a command that an earlier owner left in the inbox."""
@@ -133,7 +144,7 @@ class Owner:
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and give what is under way *seconds* to end: its intents then need no asking."""
-        self._lost = True
+        self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
 
@@ -162,12 +173,16 @@ class Owner:
             raise self._failure
 
     def _start_what_is_ready(self) -> None:
-        while len(self._tasks) < self._slots and not self._lost and (self.circuit.is_open or not self._paused):
+        while len(self._tasks) < self._slots and self._may_begin():
             now = math.inf if self.circuit.is_open else self._now()
             waiting = self.inbox.ready(now, frozenset(self._locked))
             if waiting is None:
                 return
             self._begin([waiting, *self._companions(waiting)])
+
+    def _may_begin(self) -> bool:
+        """Tell whether anything may begin now; a lease that lapsed comes back unless the connection went elsewhere."""
+        return self._owns() and not self._draining and (self.circuit.is_open or not self._paused)
 
     def _companions(self, first: Waiting) -> list[Waiting]:
         """Return what can go in one request with *first*: next in line, of the same capability, surely not done yet."""
@@ -215,6 +230,8 @@ class Owner:
         at = self.inbox.next_at()
         self._wake.clear()
         pause = None if at is None or self._paused else max(0.02, min(1.0, at - self._now()))
+        if not self._owns():
+            pause = _LAPSED
         with contextlib.suppress(TimeoutError):
             # Not wait_for: that of Python 3.11 loses a cancellation that comes together with the wake-up.
             async with asyncio.timeout(pause):
@@ -232,7 +249,7 @@ class Owner:
             else:
                 await self._attempt(batch[0])
         except Lost:
-            self._lost = True
+            log.warning("lease.lapsed", connection=self._sink.connection.name)
         finally:
             self._locked -= {waiting.command.entity for waiting in batch}
             self._busy -= {waiting.command.id for waiting in batch}

@@ -156,9 +156,11 @@ class Bench:
         self.vendor, self.log = vendor or Vendor(fates), log or Log()
         self.vendor.clock = lambda: self.time
         connection = Connection(name="books", tenant="acme", platform="made_up", account="b")
+        self.lease = True
         self.owner = Owner(
-            Ledgerish(connection), self.vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows)
-        )
+            Ledgerish(connection), self.vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows),
+            owns=lambda: self.lease,
+        )  # fmt: skip
 
     async def work(self, seconds: float = 1.0) -> None:
         """Run the owner while *seconds* of fake time pass."""
@@ -208,6 +210,49 @@ async def test_after_a_lost_reply_there_is_one_document(fates: list[str | int]) 
     await bench.work(600)
     assert len(bench.vendor.rows) == 1
     assert [result.outcome for result in bench.log.results] == ["confirmed"]
+
+
+@pytest.mark.parametrize("fate", ["ok", "after"])
+async def test_a_lease_that_lapses_for_a_while_stops_nothing_for_good(fate: str) -> None:
+    bench = Bench([fate])
+    bench.lease = False
+    await bench.owner.accept(_command())
+    await bench.work(5)
+    assert (bench.vendor.calls, bench.log.results) == ([], [])
+    bench.lease = True
+    await bench.work(300)
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+    assert len(bench.vendor.rows) == 1
+
+
+async def test_a_lease_that_lapses_amid_a_write_leaves_it_to_be_asked_about() -> None:
+    bench = Bench()
+    await bench.owner.accept(_command())
+    bench.owner._start_what_is_ready()
+    for _ in range(100):
+        await asyncio.sleep(0)
+        bench.lease = not bench.vendor.rows
+    await bench.work(5)
+    bench.lease = True
+    await bench.work(300)
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
+    assert len(bench.vendor.rows) == 1
+
+
+async def test_a_running_owner_goes_on_by_itself_when_its_lease_is_back() -> None:
+    bench = Bench()
+    bench.lease = False
+    running = asyncio.create_task(bench.owner.run())
+    await bench.owner.accept(_command())
+    await asyncio.sleep(0.05)
+    bench.lease = True
+    for _ in range(1_000):
+        await asyncio.sleep(0.005)
+        if bench.log.results:
+            break
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(bench.vendor.rows) == 1
 
 
 async def test_a_negative_answer_does_not_count_before_the_settle_time() -> None:
