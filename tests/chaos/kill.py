@@ -23,11 +23,12 @@ from pathlib import Path
 
 import aiohttp
 
+from app.core.errors import ConfigError
 from tests.chaos.checker import read
 from tests.chaos.journal import Observer
 from tests.chaos.load import Sender, orders
 from tests.chaos.report import Kill, Needs, Report
-from tests.chaos.rig import Rig
+from tests.chaos.rig import NotStartedError, Rig
 from tests.kafka import provided
 
 _QUIET = 12.0
@@ -188,11 +189,10 @@ def main() -> int:
             sys.stderr.write(f"{folder} is not empty.\n")
             return 2
         try:
-            bootstrap = stack.enter_context(provided(folder / "kafka"))
-        except (OSError, TimeoutError) as error:
-            sys.stderr.write(f"Kafka did not start: {error}\n")
+            report = asyncio.run(run(options, stack.enter_context(provided(folder / "kafka")), folder))
+        except (ConfigError, NotStartedError) as error:
+            sys.stderr.write(f"{error}\n")
             return 2
-        report = asyncio.run(run(options, bootstrap, folder))
         (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
         if given.report:
             Path(given.report).write_text(report.as_json(), encoding="utf-8")

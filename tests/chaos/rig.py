@@ -47,6 +47,12 @@ _SETTINGS = {
     },
 }
 _SCALE = 1000
+_START = 180.0
+"""Seconds that everything may take to start: busy machines are slow."""
+
+
+class NotStartedError(Exception):
+    """Something did not start, so that the run says nothing."""
 
 
 @dataclass
@@ -152,8 +158,8 @@ class Rig:
             worker.process = await self._spawn(worker.name, *words)
 
     async def _ready(self, session: aiohttp.ClientSession) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + _START
+        while time.monotonic() < deadline and not any(process.returncode for process in self._plain):
             try:
                 async with session.get(f"{self.gateway}/health/ready") as reply:
                     if reply.status == 200 and all(worker.owns() for worker in self.of("connectors")):
@@ -161,7 +167,7 @@ class Rig:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.2)
-        raise TimeoutError(f"the roles were not ready within 90 s; see the logs in {self.folder}")
+        raise NotStartedError(f"The roles were not ready within {_START:.0f} s; see the logs in {self.folder}.")
 
     def of(self, role: str) -> list[Worker]:
         """Return the workers of *role*."""
