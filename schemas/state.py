@@ -72,6 +72,8 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """The order that asked first, where another one was merged into this: its mark is in the document."""
     look: tuple[int, int] = NEVER
     """(epoch, seq) of the look that ended the last write: an older observation shows the time before it."""
+    older: dict[str, tuple[int, int]] = {}
+    """Fields of the base that the last write did not touch -> the look that ended the write of theirs."""
     result: tuple[int, int] = NEVER
     """(owner epoch, journal offset) of the newest result."""
 

@@ -110,8 +110,21 @@ def _after(record: WriteRecord, result: Result) -> WriteRecord:
         reason=result.reason,
         outage=result.outage,
         look=max(record.look, result.look),
+        older=_older(record, result),
         result=(result.epoch, result.offset),
     )
+
+
+def _older(record: WriteRecord, result: Result) -> dict[str, tuple[int, int]]:
+    """Return when the fields that *result* does not speak of were written: looks since then show more than the base."""
+    if result.look <= record.look:
+        return record.older
+    return {name: record.older.get(name, record.look) for name in record.base if name not in result.made}
+
+
+def hides(record: WriteRecord, name: str, look: Observation) -> bool:
+    """Tell whether *look* is older than our last write of the field: then it shows what that write made."""
+    return name in record.base and look.last_read < record.older.get(name, record.look)
 
 
 def with_writes(state: OrderState, writes: Mapping[str, WriteRecord]) -> OrderState:

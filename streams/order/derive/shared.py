@@ -16,7 +16,7 @@ from schemas.flow import Flow
 from schemas.projection import Fields, project
 from schemas.refs import ObjectRef
 from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
-from streams.order.merge import is_gone
+from streams.order.merge import hides, is_gone
 from streams.order.world import World
 
 SHARED = ("note", "po_number", "email", "due_date")
@@ -113,7 +113,7 @@ def _shows(world: World, look: Observation, name: str, *, gives: bool) -> bool:
 
 def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:
     """Return what the object shows; an observation older than our last write shows what that write made."""
-    if record is not None and look.last_read < record.look and name in record.base:
+    if record is not None and hides(record, name, look):
         return record.base[name].made
     return value
 

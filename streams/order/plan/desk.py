@@ -18,7 +18,7 @@ from schemas.projection import project
 from schemas.refs import ObjectRef
 from schemas.state import Observation, OrderState, WriteRecord
 from streams.order.derive import Derived
-from streams.order.merge import is_gone
+from streams.order.merge import hides, is_gone
 from streams.order.plan.want import write_key
 
 _DEAD = frozenset(("void", "cancelled"))
@@ -160,7 +160,7 @@ def shown(state: OrderState, ref: ObjectRef | None, record: WriteRecord | None) 
     fields = project(look.facts)
     if record is None or look.last_read >= record.look:
         return fields
-    return {**fields, **{name: pair.made for name, pair in record.base.items()}}
+    return {**fields, **{name: pair.made for name, pair in record.base.items() if hides(record, name, look)}}
 
 
 def equal(wanted: str, there: str, base: Pair | None) -> bool:
