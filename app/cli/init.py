@@ -105,6 +105,7 @@ def _section(platform: Platform) -> str:
         'account = "..."              # what the platform calls the company',
         f"secrets = {{ {wanted} }}",
         "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
+        "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",
     ]
     if platform.options:
         lines.append("# options:")

@@ -75,6 +75,8 @@ class ConnectionConfig(_Section):
     time_zone: str = "UTC"
     app_ids: dict[str, str] = {}
     sweep_seconds: Annotated[float, Field(gt=0)] = 600.0
+    recheck_seconds: Annotated[float, Field(ge=0)] = 86_400.0
+    """How often every open object that o2c wrote is read again by id; 0 = never."""
     quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
     start_at: str = ""
     legacy_signatures: bool = False
@@ -154,6 +156,7 @@ class ResolvedConnection(BaseModel):
     secrets: dict[str, str] = Field(repr=False)
     allow_private: bool
     sweep_seconds: float
+    recheck_seconds: float = 86_400.0
     quota_share: float
     start_at: str
 
@@ -221,6 +224,7 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
         secrets={key: secret.get_secret_value() for key, secret in config.secrets.items()},
         allow_private=config.allow_private,
         sweep_seconds=config.sweep_seconds,
+        recheck_seconds=config.recheck_seconds,
         quota_share=config.quota_share,
         start_at=config.start_at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -77,27 +77,35 @@ class Bus:
 
     async def read_all(self, topic: str, partition: int) -> dict[bytes, bytes]:
         """Return the newest value per key of one partition, read to its present end."""
+        found: dict[bytes, bytes] = {}
+        async for key, value in self.records(topic, [partition]):
+            if value is None:
+                found.pop(key, None)
+            else:
+                found[key] = value
+        return found
+
+    async def records(
+        self, topic: str, partitions: Iterable[int] | None = None
+    ) -> AsyncIterator[tuple[bytes, bytes | None]]:
+        """Yield every key and value of *partitions* (all), each read to its present end; a key's newest comes last."""
         # "earliest": aiokafka looks up where to begin in the background, which may undo an explicit seek; both agree.
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
             **self._security,
         )  # fmt: skip
         await consumer.start()
-        found: dict[bytes, bytes] = {}
         try:
-            place = TopicPartition(self.prefix + topic, partition)
-            consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
-            consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
-                    if record.value is None:
-                        found.pop(record.key, None)
-                    else:
-                        found[record.key] = record.value
+            for partition in range(self.partitions) if partitions is None else partitions:
+                place = TopicPartition(self.prefix + topic, partition)
+                consumer.assign([place])
+                end = (await consumer.end_offsets([place]))[place]
+                consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
+                while await consumer.position(place) < end:
+                    for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+                        yield record.key, record.value
         finally:
             await consumer.stop()
-        return found
 
     async def publish_event(self, event: ChangeEvent, platform: Platform) -> None:
         """Publish a change event on its side's topic."""

@@ -18,6 +18,7 @@ from app.connectors.gauges import ConnectionGauges
 from app.connectors.known import Known
 from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
+from app.connectors.rechecking import CURSOR, Recheck, standing
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
 _EPOCH = "@epoch"
 _WATCH = 1.0
+_TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
 """Seconds; below the lease, which is not renewed meanwhile."""
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
@@ -108,10 +110,13 @@ class Desk:
         self.owner = owner
         for value in (await self._rows(topics.INBOX)).values():
             owner.restore(msgspec.json.decode(value, type=Command))
-        self.reader = self._new_reader(sending, owner, epoch, await self._rows(topics.CURSORS))
+        rows = await self._rows(topics.CURSORS)
+        cursors = {name: msgspec.json.decode(value, type=Cursor) for name, value in rows.items()}
+        last = cursors.pop(CURSOR, None)
+        self.reader = self._new_reader(sending, owner, epoch, cursors)
         if self.reader.sweeps:
             self._gauges.show("complete_up_to_age", self.reader.age)
-        self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader))]
+        self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader, self._recheck(self.reader, last)))]
 
     def _settle(self) -> float | None:
         option = self._connection.options.get("settle_seconds")
@@ -151,15 +156,12 @@ class Desk:
     async def _store_tokens(self, tokens: Tokens) -> None:
         await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
 
-    def _new_reader(self, sending: Sending, owner: Owner, epoch: int, stored: dict[str, bytes]) -> Reader:
+    def _new_reader(self, sending: Sending, owner: Owner, epoch: int, cursors: dict[str, Cursor]) -> Reader:
         async def send(request: Request) -> Response:
             return await sending(request)
 
         def number() -> int:
             return owner.answers.next_look()
-
-        async def keep(name: str, cursor: Cursor) -> None:
-            await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
 
         return Reader(
             self._loaded.source(self._connection),
@@ -167,13 +169,27 @@ class Desk:
             lambda event: self._bus.publish_event(event, self._loaded.platform),
             epoch=epoch,
             number=number,
-            keep_cursor=keep,
-            cursors={name: msgspec.json.decode(value, type=Cursor) for name, value in stored.items()},
+            keep_cursor=self._keep_cursor,
+            cursors=cursors,
             metrics=self._metrics,
             failed=self._auth_failed,
             well=self.well,
             known=self._known,
             put_aside=self._put_aside,
+        )
+
+    async def _keep_cursor(self, name: str, cursor: Cursor) -> None:
+        await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
+
+    def _recheck(self, reader: Reader, cursor: Cursor | None) -> Recheck:
+        return Recheck(
+            self._connection,
+            lambda: standing(self._bus.records(topics.ORDER_STATES), self._connection),
+            reader.read_all,
+            keep_cursor=self._keep_cursor,
+            cursor=cursor,
+            seconds=self._resolved.recheck_seconds,
+            well=self.well,
         )
 
     async def _put_aside(self, hint: Hint, why: str) -> None:
@@ -192,7 +208,7 @@ class Desk:
         what = {"connection": self.name, "capability": command.capability, "outcome": outcome}
         log.info("write", **what, command=command.id, order=command.order, trace_id=trace_id(command.trace))
 
-    async def _work(self, sending: Sending, owner: Owner, reader: Reader) -> None:
+    async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
         """Verify the account first; then write, read and watch until cancelled."""
         if wrong := await self._verify(sending):
             owner.stop_writing(wrong)
@@ -202,6 +218,8 @@ class Desk:
             group.create_task(owner.run())
             group.create_task(reader.run())
             group.create_task(reader.sweep_forever(self._resolved.sweep_seconds))
+            group.create_task(recheck.run())
+            group.create_task(self._tidy(owner))
             group.create_task(self._watch(sending, owner))
 
     async def _watch(self, sending: Sending, owner: Owner) -> None:
@@ -218,6 +236,14 @@ class Desk:
                 seen = self._credential.access
                 if wrong := await self._verify(sending):
                     owner.stop_writing(wrong)
+
+    async def _tidy(self, owner: Owner) -> None:
+        """Drop outdated journal rows, a while after the start and then every few hours."""
+        await asyncio.sleep(_TIDY_FIRST)
+        while True:
+            if dropped := await owner.tidy():
+                log.info("journal.tidied", connection=self.name, rows=dropped)
+            await asyncio.sleep(_TIDY)
 
     async def _ask_again(self, sending: Sending, owner: Owner) -> None:
         stored = await self._rows(topics.TOKENS)
@@ -258,15 +284,15 @@ class Desk:
     async def _whose(self, sending: Sending) -> Identity:
         return await conversed(self._loaded.source(self._connection).identify(), sending)
 
-    async def accept(self, command: Command) -> None:
-        """Take a command from the topic; durable when this returns."""
+    async def accept(self, command: Command, sent_at: float) -> None:
+        """Take a command from the topic, written there at *sent_at* (seconds); durable when this returns."""
         if self.owner is None:
             return
         if command.account != self._connection.account:
             reason = f"{self.name} belongs to account {self._connection.account}, the command is for {command.account}."
             await self.owner.answers.give(command, "rejected", reason)
         else:
-            await self.owner.accept(command)
+            await self.owner.accept(command, sent_at)
 
     def pause(self, *, paused: bool) -> None:
         """Hold every write of this connection, or let them go again."""

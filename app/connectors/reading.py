@@ -152,7 +152,7 @@ class Reader:
         waiting = {hint.object.key: self._waiting.pop(hint.object.key, []) for hint in hints}
         rest: list[Hint] = []
         for batch in self._batches(hints):
-            again = await self._read_all(batch)
+            again = await self.read_all(batch)
             rest += again
             for key in {hint.object.key for hint in batch} - {hint.object.key for hint in again}:
                 for read in waiting.pop(key, ()):
@@ -161,7 +161,7 @@ class Reader:
             self._waiting.setdefault(key, []).extend(reads)
         return rest
 
-    async def _read_all(self, hints: Sequence[Hint]) -> list[Hint]:
+    async def read_all(self, hints: Sequence[Hint]) -> list[Hint]:
         """Read *hints* in batches and return those that must be tried again."""
         again: list[Hint] = []
         for batch in self._batches(hints):
@@ -181,7 +181,7 @@ class Reader:
     async def _one_by_one(self, batch: Sequence[Hint], error: Exception) -> list[Hint]:
         """Read each object of a failed batch by itself, so that only the bad one is left out."""
         if len(batch) > 1:
-            return [left for hint in batch for left in await self._read_all([hint])]
+            return [left for hint in batch for left in await self.read_all([hint])]
         where = {"connection": self._source.connection.name, "type": batch[0].object.type}
         why = f"{type(error).__name__}: {error}"
         log.warning("read.refused", **where, id=batch[0].object.id, why=why, trace_id=trace_id(batch[0].trace))
@@ -266,7 +266,7 @@ class Reader:
                 self._count_healed(fresh, before.complete_up_to)
             await self._publish_all([_told(event, "", began) for event in fresh], number)
             newer = [_less_urgent(_hinted(hint, began)) for hint in page.hints if self._known.is_newer(hint)]
-            if await self._read_all(newer):
+            if await self.read_all(newer):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 import structlog
 from aiohttp import web
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
@@ -203,9 +203,7 @@ async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
     desks, offsets = office.desks, office.offsets
     if office.generation == generation:
         taken = [
-            _hand_over(
-                office, desks, place.topic.removeprefix(prefix), one.value, partial(offsets.unread, place, one.offset)
-            )
+            _hand_over(office, desks, place.topic.removeprefix(prefix), one, partial(offsets.unread, place, one.offset))
             for place, found in polled.items()
             for one in found
         ]
@@ -241,22 +239,23 @@ async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:
 
 
 async def _hand_over(
-    office: Office, desks: Mapping[str, Desk], topic: str, value: bytes | None, hold: Callable[[], Callable[[], None]]
+    office: Office,
+    desks: Mapping[str, Desk],
+    topic: str,
+    record: ConsumerRecord,
+    hold: Callable[[], Callable[[], None]],
 ) -> None:
     """Give a record to its desk; *hold* keeps its offset back until the function that it returns is called."""
     try:
         if topic == topics.COMMANDS:
-            await _order(office, desks, msgspec.json.decode(value or b"", type=Command))
+            command = msgspec.json.decode(record.value or b"", type=Command)
+            if (desk := desks.get(command.connection)) is not None:
+                await desk.accept(command, record.timestamp / 1000)
+            else:
+                await office.unknown(command)
         else:
-            hint = msgspec.json.decode(value or b"", type=Hint)
+            hint = msgspec.json.decode(record.value or b"", type=Hint)
             if (desk := desks.get(hint.object.connection)) is not None:
                 desk.want(hint, hold())
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        await office.unreadable(topic, value, error)
-
-
-async def _order(office: Office, desks: Mapping[str, Desk], command: Command) -> None:
-    if (desk := desks.get(command.connection)) is not None:
-        await desk.accept(command)
-    else:
-        await office.unknown(command)
+        await office.unreadable(topic, record.value, error)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Literal
 from uuid import UUID, uuid5
 
 import msgspec
 
 from app.core.talk import Request, Response
+from schemas.commands import Command
 
 _NAMESPACE = UUID("1d0c0b8e-52a4-5c9d-8c64-6a2f6d0f9b42")
 _OPEN = frozenset(("intent", "uncertain"))
+KEPT_SECONDS = 30 * 24 * 3600.0
+"""How long a write that has its result is remembered: over four times as long as the topic of commands keeps any."""
+_CLOCKS_DIFFER = 24 * 3600.0
 MEMBER = "batch"
 """The step of the row that says what a batch did for one of its members."""
 State = Literal["intent", "uncertain", "confirmed", "not_done", "settled"]
@@ -65,6 +70,13 @@ def idempotency_key(command: str, step: str, attempt: int) -> str:
 def batch_id(commands: Iterable[str]) -> str:
     """Return the id under which a batch of commands is journalled: the same members, the same id."""
     return uuid5(_NAMESPACE, "batch|" + "|".join(commands)).hex
+
+
+def doubted(command: Command, sent_at: float, now: float) -> Command:
+    """Return *command* so that it asks first, where it may be older than what the journal remembers."""
+    told = math.inf if command.told_at is None else command.told_at.timestamp()
+    late = min(sent_at, told) < now - KEPT_SECONDS + _CLOCKS_DIFFER
+    return msgspec.structs.replace(command, presence="unknown") if late and command.presence == "absent" else command
 
 
 def intent(
@@ -172,12 +184,38 @@ class Journal:
         rows = [self._rows[key] for key in sorted(self._locks.get(lock, ()))]
         return [row for row in rows if row.command != command]
 
+    def outdated(self, before: float, waits: Callable[[str], bool]) -> list[str]:
+        """Return the keys of rows last touched before *before*, of writes that ended and that nobody *waits* for.
+
+        A batch comes before its members' own rows, and only with all of them: without these it would be in doubt again.
+        """
+
+        def is_old(command: str) -> bool:
+            rows = self.rows(command)
+            return not waits(command) and not self.unresolved(command) and max(row.at for row in rows) < before
+
+        batches = {key: row for key, row in self._rows.items() if row.members}
+        old = {row.command for row in self._rows.values() if not row.members and is_old(row.command)}
+        gone = [key for key, row in batches.items() if row.at < before and old.issuperset(row.members)]
+        held = {member for key in batches.keys() - set(gone) for member in batches[key].members}
+        ended = old - held
+        return gone + [key for key, row in self._rows.items() if not row.members and row.command in ended]
+
+    def remove(self, key: str) -> None:
+        """Forget one row."""
+        row = self._rows.pop(key)
+        for command in (row.command, *row.members):
+            self._of[command].discard(key)
+            if not self._of[command]:
+                del self._of[command]
+        if row.lock:
+            self._locks[row.lock].discard(key)
+            if not self._locks[row.lock]:
+                del self._locks[row.lock]
+
     def forget(self, command: str) -> list[str]:
         """Forget the rows of *command* alone and return their keys."""
         keys = sorted(key for key in self._of.get(command, ()) if not self._rows[key].members)
         for key in keys:
-            row = self._rows.pop(key)
-            self._of[command].discard(key)
-            if row.lock:
-                self._locks[row.lock].discard(key)
+            self.remove(key)
         return keys

@@ -215,6 +215,15 @@ class Writing:
             return None
         return msgspec.json.decode(base64.b64decode(row.reply), type=Written)
 
+    async def expire(self, before: float, waits: Callable[[str], bool]) -> int:
+        """Forget writes that ended before *before*; return how many rows that were."""
+        keys = self.journal.outdated(before, waits)
+        for key in keys:
+            self._check_lease()
+            self.journal.remove(key)
+            await self._ledger.drop_rows([key])
+        return len(keys)
+
     async def forget(self, command: str) -> None:
         """Forget the rows of *command*."""
         if keys := self.journal.forget(command):

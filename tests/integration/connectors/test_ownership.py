@@ -19,9 +19,12 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.core import topics
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
+from app.sandbox.platforms.quickbooks_online.acts import Acts
 from schemas.broadcast import Fact
+from schemas.cloudevents import decode
 from schemas.commands import Command, Result
-from schemas.events import Hint
+from schemas.events import ChangeEvent, Hint
+from schemas.order_state import PublicOrder, Shown
 from schemas.refs import ObjectRef, find_mark
 from schemas.trace import new_trace, trace_id
 from tests.platforms.quickbooks_online.rig import ACCOUNT, command, invoice
@@ -209,6 +212,29 @@ async def test_a_killed_owner_loses_no_hint_that_it_had_taken_and_not_read(stand
     while trace_id(trace) not in stand.log():
         assert time.monotonic() < deadline, "the hint was lost"
         await asyncio.sleep(0.2)
+
+
+async def test_a_deletion_that_nobody_told_is_found_by_reading_what_is_open_again(stand: Stand) -> None:
+    text = stand.config.read_text("utf-8")
+    often = text.replace("sweep_seconds = 2", "sweep_seconds = 3600\nrecheck_seconds = 2")
+    stand.config.write_text(often, encoding="utf-8")
+    await stand.start()
+    await stand.order(*orders(1))
+    (result,) = await stand.results(1)
+    assert result.bound is not None
+    open_ = Shown(
+        connection="books", account=ACCOUNT, type=result.bound.type, id=result.bound.id, kind="invoice", ours=True
+    )
+    order = PublicOrder(key="0", tenant="acme", shown=(open_,))
+    await stand.producer.send_and_wait(stand.prefix + topics.ORDER_STATES, ENCODE(order), key=b"0")
+    Acts(stand.sandbox.company).delete("Invoice", {"id": result.bound.id})
+    deadline = time.monotonic() + 60
+    gone: list[ChangeEvent] = []
+    while not gone:
+        assert time.monotonic() < deadline, "nobody noticed"
+        records = await stand.records(topics.ACCOUNTING_CHANGES, 1)
+        found = [decode(record.headers, record.value) for record in records]
+        gone = [event for event in found if event.object == result.bound and event.presence == "deleted"]
 
 
 async def test_another_account_behind_the_connection_is_never_written_to(kafka: str, tmp_path: Path) -> None:

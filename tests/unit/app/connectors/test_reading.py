@@ -57,7 +57,7 @@ async def test_only_the_unreadable_object_of_a_batch_is_put_aside_with_its_reaso
 
     reader = _reader(ledger, events, put_aside=put_aside)
     strange = ObjectRef("books", ACCOUNT, "unheard_of", "7")
-    again = await reader._read_all([Hint(tenant="acme", object=ref) for ref in (strange, REF)])
+    again = await reader.read_all([Hint(tenant="acme", object=ref) for ref in (strange, REF)])
     assert (again, len(events)) == ([], 1)
     assert [(id_, bool(why)) for id_, why in aside] == [("7", True)]
 

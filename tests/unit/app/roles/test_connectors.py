@@ -24,7 +24,7 @@ class Consumer:
     """The calls of aiokafka's consumer that taking makes."""
 
     def __init__(self, *values: bytes) -> None:
-        self.records = [SimpleNamespace(offset=10 + n, value=value) for n, value in enumerate(values)]
+        self.records = [SimpleNamespace(offset=10 + n, value=value, timestamp=1_000) for n, value in enumerate(values)]
         self.committed: list[dict[TopicPartition, int] | None] = []
         self.sought: list[tuple[TopicPartition, int]] = []
 
@@ -50,7 +50,7 @@ class Desk:
     def __init__(self, office: Office, *, rebalances: bool) -> None:
         self.office, self.rebalances, self.accepted = office, rebalances, list[str]()
 
-    async def accept(self, command: Command) -> None:
+    async def accept(self, command: Command, _sent_at: float) -> None:
         self.accepted.append(command.id)
         if self.rebalances:
             self.rebalances = False
