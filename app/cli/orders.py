@@ -109,7 +109,7 @@ def _decide(settings: Settings, orders: Iterable[PublicOrder], args: argparse.Na
     order = _one(known, args.id)
     about = args.about
     if args.action == "merge":
-        into = _one(known, about)
+        into = _one([one for one in known if order is None or one.tenant == order.tenant], about)
         about = into.key if into is not None else ""
     if order is None or (args.action == "merge" and not about):
         return 1

@@ -166,6 +166,8 @@ def _waking(
 
 
 def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetime) -> OrderState:
+    if isinstance(one, (Decision, Handover)) and _stranger(state, one):
+        return state
     if state.alias_of:
         return _forwarded(state, one, forwards)
     if isinstance(one, Seen):
@@ -180,6 +182,12 @@ def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetim
     if isinstance(one, Decision):
         return _frozen(state, one.into, forwards) if one.kind == "merge" else decided(state, one, now)
     return state
+
+
+def _stranger(state: OrderState, one: Decision | Handover) -> bool:
+    """Tell whether *one* speaks for another tenant: nobody's word reaches beyond their own orders."""
+    tenant = one.state.tenant if isinstance(one, Handover) else one.tenant
+    return bool(state.tenant) and tenant != state.tenant
 
 
 def _frozen(state: OrderState, into: str, forwards: list[Forward]) -> OrderState:

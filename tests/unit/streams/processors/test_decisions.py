@@ -23,7 +23,7 @@ from schemas.order_state import PublicOrder
 from schemas.platforms.external import PLATFORM as ERP
 from schemas.platforms.quickbooks_online import PLATFORM as BOOKS
 from schemas.refs import ObjectRef, order_key
-from schemas.state import OrderState
+from schemas.state import Handover, OrderState
 from streams.engine.fold import NewerFormat, Out, Record
 from streams.order.world import World
 from streams.processors.orders import Orders
@@ -136,6 +136,17 @@ def test_orders_that_a_person_calls_one_are_one_and_results_still_arrive() -> No
     table.event(TWO, _order(number="8"), 2)
     assert [one.capability for one in table.commands()] == ["upsert_invoice", "record_payment"]
     assert {one.version for one in _binds(table) if one.order == KEYS[1]} == {1, 2}
+
+
+def test_the_word_of_another_tenant_counts_for_nothing() -> None:
+    table = Topics()
+    table.event(ONE, _order())
+    decision = Decision(id="d", tenant="beta", order=KEYS[0], kind="merge", into=KEYS[1])
+    table.take(topics.DECISIONS, KEYS[0].encode(), msgspec.json.encode(decision))
+    assert (table.state(0).alias_of, KEYS[1].encode() in table.states) == ("", False)
+    handover = Handover(order=KEYS[0], state=OrderState(key=KEYS[1], tenant="beta"), path=(KEYS[1],))
+    table.take(topics.ORDER_FACTS, KEYS[0].encode(), msgspec.json.encode(handover), (("o2c-kind", b"handover"),))
+    assert table.state(0).aliases == ()
 
 
 def _binds(table: Topics) -> list[Bind]:
