@@ -167,7 +167,7 @@ class Rig:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.2)
-        raise NotStartedError(f"The roles were not ready within {_START:.0f} s; see the logs in {self.folder}.")
+        raise NotStartedError(f"The roles did not become ready; see the logs in {self.folder}.")
 
     def of(self, role: str) -> list[Worker]:
         """Return the workers of *role*."""
