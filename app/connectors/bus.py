@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
@@ -89,13 +90,7 @@ class Bus:
         self, topic: str, partitions: Iterable[int] | None = None
     ) -> AsyncIterator[tuple[bytes, bytes | None]]:
         """Yield every key and value of *partitions* (all), each read to its present end; a key's newest comes last."""
-        # "earliest": aiokafka looks up where to begin in the background, which may undo an explicit seek; both agree.
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
-            **self._security,
-        )  # fmt: skip
-        await consumer.start()
-        try:
+        async with self._reading() as consumer:
             for partition in range(self.partitions) if partitions is None else partitions:
                 place = TopicPartition(self.prefix + topic, partition)
                 consumer.assign([place])
@@ -104,6 +99,27 @@ class Bus:
                 while await consumer.position(place) < end:
                     for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
                         yield record.key, record.value
+
+    async def follow(self, topic: str) -> AsyncIterator[tuple[bytes, bytes | None]]:
+        """Yield every key and value of a topic of one partition, then what comes, until cancelled."""
+        async with self._reading() as consumer:
+            place = TopicPartition(self.prefix + topic, 0)
+            consumer.assign([place])
+            consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
+            while True:
+                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+                    yield record.key, record.value
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
+        # "earliest": aiokafka looks up where to begin in the background, which may undo an explicit seek; both agree.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
+            **self._security,
+        )  # fmt: skip
+        await consumer.start()
+        try:
+            yield consumer
         finally:
             await consumer.stop()
 

@@ -96,6 +96,16 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if (desk := self.desks.get(name)) is not None:
             desk.pause(paused=paused)
 
+    def told(self, key: bytes, value: bytes | None) -> None:
+        """Take a broadcast fact; only pauses matter here."""
+        kind, _, name = key.decode("utf-8", "replace").partition("/")
+        if kind != "paused":
+            return
+        try:
+            self.obey(name, paused=value is not None and bool(msgspec.json.decode(value, type=Fact).value))
+        except msgspec.MsgspecError as error:  # what was said before still holds
+            log.warning("facts.unreadable", connection=name, why=str(error))
+
     async def unknown(self, command: Command) -> None:
         """Answer a command for a connection that is not configured (any more)."""
         reason = f"There is no connection {command.connection}."
@@ -144,6 +154,8 @@ async def run(settings: Settings) -> int:
     try:
         await bus.start()
         await consumer.start()
+        for key, value in (await bus.read_all(topics.BROADCAST, 0)).items():  # before anything is written
+            office.told(key, value)
     except KafkaError as error:
         raise ConfigError(f"Kafka does not answer at {kafka.bootstrap}; run `o2c kafka status`.") from error
     app = web.Application()
@@ -178,18 +190,14 @@ async def run(settings: Settings) -> int:
 
 
 async def _obey_facts(bus: Bus, office: Office) -> None:
-    """Look every few seconds at what people paused."""
+    """Obey what people say about pauses as soon as it is there."""
     while True:
         try:
-            rows = await bus.read_all(topics.BROADCAST, 0)
+            async for key, value in bus.follow(topics.BROADCAST):
+                office.told(key, value)
         except KafkaError as error:
             log.info("facts.later", why=type(error).__name__)
-            rows = {}
-        for key, value in rows.items():
-            if key.startswith(b"paused/"):
-                fact = msgspec.json.decode(value, type=Fact)
-                office.obey(fact.subject, paused=bool(fact.value))
-        await asyncio.sleep(_FACTS_SECONDS)
+            await asyncio.sleep(_FACTS_SECONDS)
 
 
 async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:

@@ -126,11 +126,10 @@ class Inbox:
         """Return when the earliest postponed command may be tried."""
         return self._later[0][0] if self._later else None
 
-    def hurry(self) -> None:
-        """Let everything that was put off go now."""
+    def begin_anew(self) -> None:
+        """Let everything that was put off go now, its time to be tried counted from now on."""
         for waiting in list(self._waiting.values()):
-            if waiting.not_before > 0:
-                self.change(msgspec.structs.replace(waiting, not_before=0.0))
+            self.change(msgspec.structs.replace(waiting, not_before=0.0, first_tried=0.0))
 
     def commands(self) -> list[Command]:
         """Return everything that waits."""

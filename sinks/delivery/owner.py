@@ -150,6 +150,8 @@ class Owner:
 
     def pause(self, *, paused: bool) -> None:
         """Hold every write, or let them go again; people pause connections."""
+        if self._paused and not paused:
+            self.inbox.begin_anew()
         self._paused = paused
         self._wake.set()
 

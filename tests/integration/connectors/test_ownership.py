@@ -126,6 +126,13 @@ class Stand:
     def log(self) -> str:
         return (self.folder / "connectors.log").read_text("utf-8", "replace")
 
+    async def logged(self, event: str, times: int = 1, seconds: float = 60.0) -> None:
+        """Wait until the connectors logged *event* so often."""
+        deadline = time.monotonic() + seconds
+        while self.log().count(f'"{event}"') < times:
+            assert time.monotonic() < deadline, f"{event} was not logged"
+            await asyncio.sleep(0.2)
+
     def invoices(self) -> list[str]:
         return [find_mark(row["mark"]) or "" for row in self.sandbox.books() if row["kind"] == "invoice"]
 

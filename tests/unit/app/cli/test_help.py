@@ -16,10 +16,13 @@ NONE = "none/o2c.toml"
 FAILURES = {
     "check": f"--config {NONE}",
     "classify": "--platform xero --status 400 none.json",
+    "connections pause": f"books --config {NONE}",
+    "connections resume": f"books --config {NONE}",
     "dead-letters list": f"--config {NONE}",
     "dead-letters show": f"0/1 --config {NONE}",
     "dead-letters replay": f"0/1 --config {NONE}",
     "demo": "--file none.jsonl",
+    "flows mode": f"web live --config {NONE}",
     "init": "--platforms xerro",
     "new-platform": "Acme-ERP",
     "orders get": f"SO-1 --config {NONE}",

@@ -64,3 +64,16 @@ def test_a_batch_is_forgotten_with_all_its_members_and_before_them() -> None:
     for key in ("ab/all", "a/batch", "b/batch"):
         journal.remove(key)
     assert (journal.rows("a"), journal.rows("ab"), len(journal)) == ([], [], 6)
+
+
+async def test_a_long_pause_is_not_held_against_a_write_that_was_tried_before() -> None:
+    bench = Bench(["limited", "limited"])
+    await bench.owner.accept(_command())
+    await bench.work(0)
+    bench.owner.pause(paused=True)
+    bench.time += MONTH
+    await bench.work(1)
+    assert bench.log.results == []
+    bench.owner.pause(paused=False)
+    await bench.work(60)
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]

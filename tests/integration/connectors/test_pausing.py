@@ -1,0 +1,60 @@
+"""A person pauses a connection and lets it go on; a flow's mode reaches every worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+import msgspec
+import pytest
+
+from app.cli import main
+from app.core import topics
+from schemas.broadcast import Fact
+from tests.integration.connectors.test_ownership import Stand, orders, stand
+
+__all__ = ["stand"]
+pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
+
+
+async def said(stand: Stand, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    """Run a command against the stand's Kafka and return what it prints as JSON."""
+    assert await asyncio.to_thread(main, [*words, "--config", str(stand.config), "--json"]) == 0
+    told: dict[str, object] = json.loads(capsys.readouterr().out)
+    return told
+
+
+async def test_a_paused_connection_writes_nothing_within_five_seconds_and_loses_nothing(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await stand.start()
+    first, *others = orders(4)
+    await stand.order(first)
+    await stand.results(1)
+    told = await said(stand, capsys, "connections", "pause", "books")
+    assert told == {"connection": "books", "paused": True}
+    await asyncio.sleep(5)
+    await stand.order(*others[:2])
+    await asyncio.sleep(3)
+    assert stand.invoices() == [first.mark]
+    await stand.end(signal.SIGKILL)  # the pause outlives the process
+    await stand.start()
+    await stand.order(others[2])
+    await stand.logged("connection.up", 2)
+    await asyncio.sleep(3)
+    assert stand.invoices() == [first.mark]
+    await said(stand, capsys, "connections", "resume", "books")
+    results = await stand.results_of([first, *others])
+    assert {result.outcome for result in results} == {"confirmed"}
+    assert sorted(stand.invoices()) == sorted(one.mark for one in (first, *others))
+
+
+async def test_a_mode_is_a_fact_that_stays_until_the_next(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    flow = '\n[[tenant.flows]]\nname = "web"\nkey_giver = "books"\n'
+    stand.config.write_text(stand.config.read_text("utf-8") + flow, encoding="utf-8")
+    for mode in ("live", "stopped"):
+        assert await said(stand, capsys, "flows", "mode", "web", mode) == {"flow": "web", "mode": mode}
+    records = await stand.records(topics.BROADCAST, 2)
+    assert [record.key for record in records] == [b"mode/web"] * 2
+    assert [msgspec.json.decode(record.value, type=Fact).value for record in records] == ["live", "stopped"]
