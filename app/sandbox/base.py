@@ -104,6 +104,7 @@ class Sandbox:
         self._stand = 0
         self._books: tuple[tuple[int, date], bytes] | None = None
         self._writes_in_flight = 0
+        self._unheard = 0
         self.verbs: dict[str, Verb] = {}
         self._runner: web.AppRunner | None = None
         self._late: set[asyncio.Task[web.StreamResponse]] = set()
@@ -231,6 +232,7 @@ class Sandbox:
         finally:
             self._writes_in_flight -= writes
             self._stand += operation.mutating
+        self._unheard += writes and request.transport is None
         self._note(request, operation, status, fault)
         return reply
 
@@ -347,7 +349,8 @@ class Sandbox:
         last = min(int(request.query.get("last", LOGGED)), len(self.log))
         rows = [asdict(entry) for entry in islice(self.log, len(self.log) - last, None)]
         counters = {**self.counters, "429": self.counters["429"]}
-        return _json({"counters": counters, "in_flight": self._writes_in_flight, "requests": rows})
+        waiting = {"in_flight": self._writes_in_flight, "unheard": self._unheard}
+        return _json({"counters": counters, **waiting, "requests": rows})
 
 
 async def _handled(handler: Handler, request: web.Request) -> web.StreamResponse:

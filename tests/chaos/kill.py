@@ -33,6 +33,8 @@ from tests.kafka import provided
 
 _QUIET = 12.0
 """Seconds without a change that end a run: longer than a lost answer takes to be asked about."""
+_ANSWERED = 0.5
+"""Seconds after a ledger's latency by which it has answered what it had received."""
 _PER_EPOCH = 1_000_000
 
 
@@ -69,22 +71,29 @@ class Killer:
             await self._kill()
 
     async def _kill(self) -> None:
+        before = await self._writes()
         worker = self._dice.choice(self._rig.alive())
         self._rig.kill(worker)
-        names = list(self._rig.sandboxes)
-        found = await asyncio.gather(*(self._in_flight(name) for name in names))
-        in_flight = dict(zip(names, found, strict=True))
+        at = round(time.monotonic() - self._began, 1)
+        there = await self._writes()
         owned = tuple(worker.owns())
         working = bool(owned or worker.said("assigned"))
-        cut = sum(in_flight.get(name, 0) for name in owned)
-        kill = Kill(round(time.monotonic() - self._began, 1), worker.role, worker.name, owned, in_flight, cut, working)
-        self.kills.append(kill)
-        sys.stderr.write(f"kill {len(self.kills)}: {kill.worker} at {kill.at:.0f} s, in flight {in_flight}\n")
+        await asyncio.sleep(self._options.latency + _ANSWERED)
+        after = await self._writes()
+        cut = sum(after[name]["unheard"] - before[name]["unheard"] for name in owned if name in after)
+        in_flight = {name: writes["in_flight"] for name, writes in there.items()}
+        self.kills.append(Kill(at, worker.role, worker.name, owned, in_flight, cut, working))
+        sys.stderr.write(f"kill {len(self.kills)}: {worker.name} at {at:.0f} s, in flight {in_flight}, cut off {cut}\n")
 
-    async def _in_flight(self, name: str) -> int:
-        url = f"{self._rig.sandboxes[name]}/_sandbox/requests"
-        async with self._session.get(url, params={"last": "0"}) as reply:
-            return int((await reply.json())["in_flight"])
+    async def _writes(self) -> dict[str, dict[str, int]]:
+        """Return what each ledger tells of writes that it received: in flight now, answered to nobody so far."""
+        found = await asyncio.gather(*(self._told(url) for url in self._rig.sandboxes.values()))
+        return dict(zip(self._rig.sandboxes, found, strict=True))
+
+    async def _told(self, url: str) -> dict[str, int]:
+        async with self._session.get(f"{url}/_sandbox/requests", params={"last": "0"}) as reply:
+            told = await reply.json()
+        return {name: int(told[name]) for name in ("in_flight", "unheard")}
 
 
 async def run(options: Options, bootstrap: str, folder: Path) -> Report:

@@ -26,7 +26,7 @@ class Kill:
     in_flight: dict[str, int]
     """Ledger -> writes that it had received and not answered, asked right after the kill."""
     cut: int
-    """Those of the killed worker's own connections: nobody will hear their answer."""
+    """Writes of the killed worker's own connections that were answered to nobody."""
     working: bool
     """It had finished starting: had partitions."""
 
@@ -114,7 +114,7 @@ class Report:
             (f"{kill.at:.0f} s", kill.worker, "" if kill.working else "starting", ", ".join(kill.owned), _counts(kill))
             for kill in self.kills
         ]
-        lines = _table(("at", "killed", "", "owned", "writes in flight (its own)"), rows)
+        lines = _table(("at", "killed", "", "owned", "writes in flight (its own, cut off)"), rows)
         lines += [
             "",
             *_table(("condition", "needed", "seen", ""), [(*row[:3], _word(row[3])) for row in self.conditions()]),

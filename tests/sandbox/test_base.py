@@ -159,6 +159,19 @@ async def test_a_write_counts_as_in_flight_from_its_arrival_to_its_answer(sandbo
         assert await in_flight(client) == 0
 
 
+async def test_a_write_whose_caller_is_gone_is_done_and_counted_as_unheard(sandbox: Counting) -> None:
+    async with aiohttp.ClientSession() as client:
+        await faults(client, sandbox, latency_s=0.3)
+        async with aiohttp.ClientSession() as caller:
+            call = asyncio.create_task(caller.post(f"{sandbox.url}/value"))
+            await asyncio.sleep(0.1)
+            call.cancel()
+        await asyncio.sleep(0.5)
+        async with client.get(f"{sandbox.url}/_sandbox/requests", params={"last": "0"}) as reply:
+            told = await reply.json()
+    assert (sandbox.value, told["unheard"], told["in_flight"]) == (1, 1, 0)
+
+
 async def test_a_platform_runs_as_a_process_and_names_its_address_first() -> None:
     words = ("-m", "app.sandbox", "shopify", "--account", "a.myshopify.com")
     process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
