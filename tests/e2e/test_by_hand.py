@@ -121,6 +121,9 @@ async def test_an_invoice_voided_in_a_ledger(company: Running, ledger: str) -> N
     key, _ = await order_in_shop(company)
     await company.act(ledger, "void_invoice", id=head(company, ledger, key)["id"])
     await company.until(lambda: _status(company, key, ledger) == "void", f"the order shows that {ledger} voided it")
+    words = f"was voided in {ledger}."
+    await company.until(lambda: words in str(head(company, "crm", key).get("notes")), "the deal has a note")
+    await company.until(lambda: words in str(head(company, "shop", key)["marks"]), "the shop's order has a note")
     await company.silent(2)
     found = [finding for finding in company.order(key).findings if finding.code == "document_ended"]
     assert [finding.subject for finding in found] == [ledger]

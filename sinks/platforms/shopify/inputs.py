@@ -39,7 +39,10 @@ def key(command: Command, kind: str) -> str:
 
 def said(command: Command) -> Written:
     """Return what a note or a mail leaves behind: no facts, since the order itself is no mirror of it."""
-    return Written(type="order", id=command.links.get("order") or command.bound_id, mark=command.mark)
+    id_ = command.links.get("order") or command.bound_id
+    if command.capability == "add_note":
+        return Written(type="metafield", id=f"{id_}:{key(command, 'note')}", mark=command.mark)
+    return Written(type="order", id=id_, mark=command.mark)
 
 
 def email(party: Party | None) -> str:

@@ -1,18 +1,58 @@
-"""The order's note where a system keeps none with the document: a line in the document's history, one per text."""
+"""Notes: the order's own where a ledger's documents have none, and what became of a document in another system."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.facts import Invoice
+from schemas.facts import Invoice, Order
 from schemas.projection import digest
+from schemas.state import Observation
+from streams.order.merge import is_gone
 from streams.order.plan.desk import Desk
 from streams.order.plan.documents import CAPABILITIES
 from streams.order.plan.want import Want, write_key
 
+_DEAD = frozenset(("void", "cancelled"))
+_BILLS = frozenset(CAPABILITIES.values())
+
 
 def notes(desk: Desk) -> Iterator[Want]:
-    """Yield the note as it is agreed now; a text that was written before is not written again."""
+    """Yield what the system should note; a text that was written before is not written again."""
+    yield from _agreed(desk)
+    yield from _ended_elsewhere(desk)
+
+
+def _ended_elsewhere(desk: Desk) -> Iterator[Want]:
+    """Tell a system that keeps the order that somebody voided or deleted its document in a ledger, each once."""
+    order, derived = desk.order_ref, desk.derived
+    if order is None or desk.target.document != "none" or derived.cancelled or not desk.can("add_note"):
+        return
+    for look in _ended(desk):
+        what = "deleted" if is_gone(look) else "voided"
+        text = f"{getattr(look.facts, 'number', '') or look.object.id} was {what} in {look.object.connection}."
+        name = digest({"object": look.object.key, "what": what})
+        yield Want(
+            write=write_key(desk.name, "note", name),
+            connection=desk.name,
+            capability="add_note",
+            kind="append",
+            canonical=f"{what} {look.object.key}+{derived.giver.object.key}",
+            entity=f"order:{desk.state.key}",
+            facts=Order(number=derived.order.number, currency=derived.order.currency),
+            links={"order": order.id},
+            text=text,
+        )
+
+
+def _ended(desk: Desk) -> list[Observation]:
+    """Return our documents in other systems that ended there without our doing."""
+    records = [record for record in desk.state.writes.values() if record.capability in _BILLS and record.bound]
+    bound = {record.bound.key for record in records if record.bound is not None and record.connection != desk.name}
+    looks = [desk.state.objects[key] for key in sorted(bound & desk.state.objects.keys())]
+    return [look for look in looks if is_gone(look) or getattr(look.facts, "status", "") in _DEAD]
+
+
+def _agreed(desk: Desk) -> Iterator[Want]:
     text, document = desk.derived.order.note, desk.document
     if not text or document is None or desk.ended or desk.voiding or not _apart(desk):
         return

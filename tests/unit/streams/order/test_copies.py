@@ -62,6 +62,25 @@ def test_a_credit_of_the_ledger_is_told_once(document: str, capability: str) -> 
     assert [one for one in run(stepped.state, there, result, look).commands if one.connection == "crm"] == []
 
 
+@pytest.mark.parametrize(
+    ("end", "words"), [("void", "INV-1 was voided in books."), ("gone", "INV-1 was deleted in books.")]
+)
+def test_a_document_that_somebody_ended_in_the_ledger_is_noted_once(end: str, words: str) -> None:
+    there = world(capabilities={**sample.PLATFORMS["crmm"].capabilities, "add_note": Effect.RECORDS})
+    state = begun(there)
+    bill = state.objects["books@b/invoice/books-1"]
+    facts = msgspec.structs.replace(bill.facts, number="INV-1", status="void" if end == "void" else "invoiced")
+    seen = [ChangeEvent(tenant="acme", object=bill.object, facts=facts, version=Version(read=True, epoch=1, seq=9))]
+    if end == "gone":
+        gone = Version(read=True, epoch=1, seq=10)
+        seen.append(ChangeEvent(tenant="acme", object=bill.object, facts=None, presence="deleted", version=gone))
+    stepped = run(state, there, *map(Seen, seen))
+    asked = [one for one in stepped.commands if one.capability == "add_note"]
+    assert [(one.connection, one.text, one.links) for one in asked] == [("crm", words, {"order": "crm-1"})]
+    result, _ = sample.confirmed(asked[0], "note-1", 11)
+    assert [one for one in run(stepped.state, there, result).commands if one.capability == "add_note"] == []
+
+
 def test_money_is_not_paid_back_where_nobody_allowed_it() -> None:
     there = world()
     assert [one for one in run(begun(there), there, credit("refund")).commands if one.connection == "crm"] == []
