@@ -175,7 +175,7 @@ def _finding(desk: Desk, code: str, message: str, step: str) -> Finding:
 def _due(desk: Desk) -> bool:
     public = desk.derived.public
     words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
-    if public.life_cycle in {"open", "closed"}:
+    if public.life_cycle == "closed":
         words.add("open")
     stages = {
         f"stage:{look.object.connection}:{look.facts.stage}"

@@ -40,6 +40,10 @@ def shown(total: str = "24.00", **changes: Any) -> Any:
     return look(Invoice(currency="EUR", payable_amount=Decimal(total), **changes), "books", mirror_of=None)
 
 
+def _old() -> Any:
+    return msgspec.structs.replace(shown("25"), last_read=(1, 1))
+
+
 MONEY = record("books|payment|x", ref("books", "payment", "1"), outcome="confirmed")
 NOTE = record("books|correction|1", ref("books", "credit", "9"))
 
@@ -153,6 +157,24 @@ def test_money_makes_it_due_as_well() -> None:
     held = {"status": "on_hold"}
     assert len(list(documents(desk(paid, facts=held, target=target(when=("paid",)))))) == 1
     assert list(documents(desk(facts=held, target=target(when=("paid",))))) == []
+
+
+def test_a_closed_order_was_open_whatever_else_it_is() -> None:
+    paid = look(Payment(amount=Decimal(24), currency="EUR"))
+    for status in ("open", "closed"):
+        assert len(list(documents(desk(paid, facts={"status": status})))) == 1
+
+
+def test_a_look_from_before_our_last_write_is_no_edit() -> None:
+    dearer = {"payable_amount": Decimal(30), "lines": ()}
+    known = desk(made(look=(1, 5)), _old(), MONEY, facts=dearer)
+    assert [want.write for want in documents(known)][1:] == ["books|correction|1", "books|document|1"]
+    assert list(findings(desk(made(look=(1, 5)), _old(), MONEY))) == []
+
+
+def test_less_than_a_yen_is_no_other_total() -> None:
+    yen = {"currency": "JPY", "payable_amount": Decimal("24.4"), "lines": ()}
+    assert [want.write for want in documents(desk(made(), shown(), MONEY, facts=yen))] == ["books|document"]
 
 
 def test_a_stage_of_the_deal_makes_it_due() -> None:
