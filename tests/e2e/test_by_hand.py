@@ -21,6 +21,7 @@ from tests.e2e.people import (
 from tests.e2e.running import Running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="package")]
+OTHERS = [pytest.param(name, marks=pytest.mark.long) for name in ("qbo", "pay")]
 INVOICE_TYPES = {"books": "invoice", "qbo": "Invoice", "pay": "invoice"}
 
 
@@ -107,7 +108,7 @@ def _given_back(company: Running, system: str, key: str) -> list[str]:
     return [row["amount"] for row in company.of(system, key, "refund")]
 
 
-@pytest.mark.parametrize("ledger", LEDGERS)
+@pytest.mark.parametrize("ledger", ["books", *OTHERS])
 async def test_an_invoice_typed_into_a_ledger(company: Running, ledger: str) -> None:
     typed: dict[str, Any] = {"customer": BUYER["name"], "email": BUYER["email"], "currency": "EUR", "lines": LINES}
     made = await company.act(ledger, "type_invoice", **typed)
@@ -116,7 +117,7 @@ async def test_an_invoice_typed_into_a_ledger(company: Running, ledger: str) -> 
     await unchanged(company, key)
 
 
-@pytest.mark.parametrize("ledger", LEDGERS)
+@pytest.mark.parametrize("ledger", ["books", *OTHERS])
 async def test_an_invoice_voided_in_a_ledger(company: Running, ledger: str) -> None:
     key, _ = await order_in_shop(company)
     await company.act(ledger, "void_invoice", id=head(company, ledger, key)["id"])

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.e2e.people import BUYER, TOTAL, deal_in_crm, head, linked, money_everywhere, order_in_shop
 from tests.e2e.running import Running, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 NEVER = 86_400.0
 
 
