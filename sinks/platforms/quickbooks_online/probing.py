@@ -11,7 +11,7 @@ import msgspec
 from app.core.errors import RejectedError
 from app.core.talk import Talk
 from schemas.commands import Command
-from schemas.facts import Credit, Customer, Facts, Invoice, Party, Shipment
+from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
 from schemas.platforms.quickbooks_online.query import quoted
 from sinks.base import Written
 from sinks.platforms.quickbooks_online import bodies
@@ -72,7 +72,7 @@ class Probing(Finding):
         facts = command.facts
         day = facts.issue_date if isinstance(facts, Invoice) else getattr(facts, "date", None)
         clauses = [f"TxnDate = '{day.isoformat()}'"] if day is not None else []
-        if isinstance(facts, Invoice):
+        if isinstance(facts, Invoice) or (isinstance(facts, Payment) and not command.links.get("invoice")):
             names = display_names(facts.customer or Party(), facts.currency)
             rows = yield from self.query("Customer", f"DisplayName in ({quoted(names)})")
             ids = [str(row["Id"]) for row in rows]

@@ -114,7 +114,7 @@ class XeroSink(Probing):
         """Record money received; what exceeds the open amount, or has no invoice, becomes an overpayment."""
         payment = facts_of(command, Payment)
         if command.presence != "absent" and (found := (yield from self.probe(command))) is not None:
-            return found
+            return found if found.complete else (yield from self._overpaid(command, payment))
         if not command.links.get("invoice"):
             contact = yield from self.contact(payment.customer)
             body = bodies.overpayment(payment, contact.contact_id, payment.amount, command.mark, self.connection)

@@ -40,3 +40,11 @@ async def test_money_without_an_invoice_stays_on_the_buyers_account(rig: Rig) ->
     assert sorted(Decimal(row["amount"]) for row in rig.books("payment")) == [Decimal(n) for n in range(1, 15)]
     assert {row["invoice_id"] for row in rig.books("payment")} == {""}
     assert [request.path.rpartition("/")[2] for request in rig.writes] == ["batch", "batch"]
+
+
+async def test_money_on_account_is_found_again_by_its_mark(rig: Rig) -> None:  # noqa: F811
+    facts = Payment(amount=Decimal(5), currency="EUR", customer=Party(name="Payer"))
+    first = await rig.write(command("record_payment", facts))
+    again = await rig.write(command("record_payment", facts, presence="unknown"))
+    assert again.id == first.id
+    assert len(rig.books("payment")) == 1

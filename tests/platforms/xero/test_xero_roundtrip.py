@@ -213,7 +213,8 @@ async def test_more_than_is_due_becomes_an_overpayment_once(company: Company) ->
         await company.write("reverse_payment", money, n=4, links={"payment": extra.id})
 
 
-async def test_half_an_overpayment_is_completed_not_repeated(company: Company) -> None:
+@pytest.mark.parametrize("presence", ["absent", "unknown"])
+async def test_half_an_overpayment_is_completed_not_repeated(company: Company, presence: str) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     part = Payment(amount=Decimal("15.53"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
     whole = msgspec.structs.replace(part, amount=Decimal(20))
@@ -223,7 +224,7 @@ async def test_half_an_overpayment_is_completed_not_repeated(company: Company) -
     )
     assert probed is not None
     assert not probed.complete
-    await company.write("record_payment", whole, n=2, links={"invoice": invoice.id})
+    await company.write("record_payment", whole, n=2, links={"invoice": invoice.id}, presence=presence)
     assert [row["amount"] for row in company.books("payment")] == ["15.53", "4.47"]
 
 
