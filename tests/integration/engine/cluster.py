@@ -36,6 +36,13 @@ class Cluster:
         self.bootstrap = bootstrap
         self.prefix = prefix
         self.folder = folder
+        self.started: list[Process] = []
+
+    async def close(self) -> None:
+        """Kill the processes that a failed test left behind."""
+        for process in self.started:
+            if process.process.returncode is None:
+                await process.kill()
 
     def name(self, topic: str) -> str:
         return f"{self.prefix}{topic}"
@@ -176,7 +183,9 @@ class Process:
             sys.executable, str(MAIN), given, stdout=log, stderr=log, env=environment
         )
         log.close()
-        return cls(process)
+        made = cls(process)
+        cluster.started.append(made)
+        return made
 
     async def kill(self) -> None:
         self.process.kill()

@@ -22,6 +22,7 @@ from tests.integration.engine.cluster import PARTITIONS, Cluster, Process, event
 from tests.integration.engine.worker_main import SetFold
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from streams.engine.worker import Worker
@@ -30,10 +31,11 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-async def cluster(kafka: str, tmp_path: Path) -> Cluster:
+async def cluster(kafka: str, tmp_path: Path) -> AsyncIterator[Cluster]:
     made = Cluster(kafka, f"b{uuid.uuid4().hex[:8]}-", tmp_path)
     await made.create()
-    return made
+    yield made
+    await made.close()
 
 
 def set_fold(cluster: Cluster) -> SetFold:

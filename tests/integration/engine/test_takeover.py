@@ -15,17 +15,18 @@ from tests.integration.engine.cluster import PARTITIONS, Cluster, Process, event
 from tests.integration.engine.worker_main import SetFold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-async def cluster(kafka: str, tmp_path: Path) -> Cluster:
+async def cluster(kafka: str, tmp_path: Path) -> AsyncIterator[Cluster]:
     made = Cluster(kafka, f"t{uuid.uuid4().hex[:8]}-", tmp_path)
     await made.create()
-    return made
+    yield made
+    await made.close()
 
 
 def set_fold(cluster: Cluster) -> SetFold:
@@ -68,7 +69,7 @@ async def test_workers_that_come_and_go_while_events_trickle_in_lose_none(cluste
 
     async def trickle(until: Callable[[], bool]) -> None:
         nonlocal sent
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not until():
                 await cluster.produce(history(sent + 10, keys, sent))
                 sent += 10
