@@ -37,7 +37,7 @@ test-long: setup
 # Workers die while orders flow; docs/reliability.md says what it shows. ORDERS=n for fewer.
 chaos-kill: setup
 	rm -rf chaos-kill
-	$(BIN)/python -m tests.chaos.kill --orders $(or $(ORDERS),20000) --rate 25 --every 10 --folder chaos-kill
+	$(BIN)/python -m tests.chaos.kill --orders $(or $(ORDERS),20000) --rate 20 --latency 0.5 --every 10 --folder chaos-kill
 
 # Changes the core in thousands of small ways, one at a time, and reports what no test noticed; takes about an hour of
 # one core. MUTANTS="streams.order.merge* streams.order.link*" does only these; what was done is remembered in mutants/.
