@@ -10,11 +10,12 @@ from tests.chaos.kill import Options, run
 from tests.chaos.report import Kill, Needs, Report
 
 SHORT = Options(
-    orders=240,
+    orders=300,
     every=10.0,
-    window=60,
+    window=120,
+    rate=2.0,
     latency=1.0,
-    needs=Needs(kills_of_each_role=3, kills_with_a_write_in_flight=2, outcomes_resolved_by_asking=5),
+    needs=Needs(kills_of_each_role=3, kills_with_a_write_in_flight=1, outcomes_resolved_by_asking=5),
 )
 
 
