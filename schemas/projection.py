@@ -9,19 +9,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from schemas.facts import Credit, Facts, Invoice, Line, Order, Payment, Shipment
 from schemas.money import text
 
-Fields = dict[str, str]
+Fields = Mapping[str, str]
+_NOTHING: Fields = MappingProxyType({})
+_REMEMBERED = 1_000
+_KNOWN: dict[int, tuple[Facts | None, Fields]] = {}
 
 
-def project(facts: Facts | None) -> Fields:
-    """Return the comparable fields of *facts*; empty for customers, payouts and deleted objects."""
-    for kind, translate in _PROJECTIONS.items():
-        if isinstance(facts, kind):
-            return translate(facts)
-    return {}
+def project(facts: Facts | None) -> Mapping[str, str]:
+    """Return the comparable fields of *facts*; empty for customers, payouts and deleted objects.
+
+    Facts never change, so those of the same object are computed once while it is among the newest thousand.
+    """
+    known = _KNOWN.get(id(facts))
+    if known is not None and known[0] is facts:
+        return known[1]
+    translate = _PROJECTIONS.get(type(facts))
+    if translate is None:
+        return _NOTHING
+    if len(_KNOWN) >= _REMEMBERED:
+        _KNOWN.clear()
+    fields = MappingProxyType(translate(facts))
+    # The facts are kept with their fields: their id cannot go to another object meanwhile.
+    _KNOWN[id(facts)] = (facts, fields)
+    return fields
 
 
 def digest(fields: Mapping[str, str]) -> str:

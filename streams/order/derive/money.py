@@ -74,8 +74,15 @@ def _stayed(state: OrderState, one: Counted) -> Decimal:
         for record in state.writes.values()
         if record.bound is not None and record.capability == "record_payment" and record.key.endswith("|" + one.key)
     ]
-    shares = [Decimal(mirror.share) for mirror in mirrors if mirror is not None and mirror.share is not None]
-    return min((one.amount, *shares))
+    moved = [_moved(mirror) for mirror in mirrors if mirror is not None]
+    return one.amount - max(moved, default=ZERO)
+
+
+def _moved(mirror: Observation) -> Decimal:
+    """Return what of a mirror hangs on other orders; what its invoice did not need stays with the buyer."""
+    if mirror.share is None or not isinstance(mirror.facts, Payment):
+        return ZERO
+    return max(ZERO, mirror.facts.amount - (mirror.facts.unapplied_amount or ZERO) - Decimal(mirror.share))
 
 
 def _payment_counts(facts: Facts | None) -> bool:

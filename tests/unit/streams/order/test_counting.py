@@ -145,6 +145,21 @@ def _mirror(share: str | None, id_: str = "m") -> Observation:
 
 
 @pytest.mark.parametrize(
+    ("mirror", "share", "stayed"),
+    [
+        (paid("24.00", unapplied_amount=Decimal(4)), "20", "24"),  # the invoice took 20, 4 stay on the buyer's account
+        (paid("20.00"), "20", "24"),  # 4 more lie beside it as an overpayment
+        (paid("24.00", unapplied_amount=Decimal(4)), "15", "19"),  # 5 of it were moved to another order
+    ],
+)
+def test_what_an_invoice_did_not_need_was_not_moved_away(mirror: Payment, share: str, stayed: str) -> None:
+    source = look(paid("24"), "shop", "t1")
+    there = look(mirror, "qbo", "1", share=share)
+    written = record(f"qbo|payment|{source.object.key}", there.object, capability="record_payment")
+    assert [one.amount for one in payments(state(source, there, written), FLOW)] == [Decimal(stayed)]
+
+
+@pytest.mark.parametrize(
     ("shares", "stayed"),
     [((None,), ["24.00"]), (("10",), ["10"]), (("30",), ["24.00"]), (("10", "3"), ["3"]), (("0",), [])],
 )
@@ -157,7 +172,7 @@ def test_a_payment_whose_mirror_was_moved_counts_as_far_as_it_stayed(
         mirror = look(paid(), system, "m", mirror_of=mark(), share=share)
         key = f"{system}|payment|{source.object.key}"
         parts += [mirror, record(key, mirror.object, capability="record_payment")]
-    assert [f"{one.amount:f}" for one in payments(state(*parts), FLOW)] == stayed
+    assert [one.amount for one in payments(state(*parts), FLOW)] == [Decimal(amount) for amount in stayed]
 
 
 @pytest.mark.parametrize(
