@@ -14,7 +14,7 @@ import aiohttp
 
 from app.demo.figures import Figures, ask
 
-_PAUSE = 0.5
+_PAUSE = 1.0
 
 
 class Watch:
