@@ -87,7 +87,7 @@ async def ask(session: aiohttp.ClientSession, pages: Iterable[str]) -> Figures:
 
 
 def _read(page: str) -> str:
-    """Return the lines that are read and say something: parsing a whole page each second would cost more than it says."""
+    """Return the lines that are read and say something: parsing whole pages each second costs more than it says."""
     return "".join(f"{line}\n" for line in page.splitlines() if line.startswith(_READ) and not line.endswith(" 0.0"))
 
 
