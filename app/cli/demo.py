@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ from app.demo.watch import Watch, summary
 EXAMPLE = "o2c demo --orders 300"
 LEDGERS = ("books", "qbo")
 _SECONDS_PER_CHANGE = 0.012
-_LONG = 5_000  # changes; from here on the backstop runs less often, since every sweep reads all that changed
+_LONG = 5_000
+"""Changes from which a history is long: then webhooks alone must do, since every sweep reads all that changed, and
+parcels are told to the CRM but not to the ledgers."""
+_QUIET, _QUIET_LONG = 8.0, 20.0
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,15 +66,28 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo in a folder of its own and clean up."""
     rows = list(read(Path(args.file))) if args.file else generated(args.orders, args.deals, args.seed)
     with tempfile.TemporaryDirectory(prefix="o2c-demo-", ignore_cleanup_errors=True) as folder:
-        return asyncio.run(_demo(args, rows, Path(folder)))
+        return asyncio.run(_until_told(_demo(args, rows, Path(folder))))
+
+
+async def _until_told(demo: Coroutine[None, None, int]) -> int:
+    """Run the demo; SIGTERM ends it as Ctrl-C does, with everything that it started."""
+    task = asyncio.create_task(demo)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 2
 
 
 async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
-    scale, sweep = (1_000.0 if args.file else 50.0), (5.0 if len(rows) < _LONG else 60.0)
+    long = len(rows) >= _LONG
+    scale, sweep = (1_000.0 if args.file else 50.0), (3_600.0 if long else 5.0)
     orders = len({row.order for row in rows})
     _say(args, f"{len(rows)} changes of {orders} orders; quotas scaled by {scale:g}, swept each {sweep:g} s")
+    if long:
+        _say(args, "a long history: parcels go to the CRM, not to the ledgers")
     async with _kafka(folder) as bootstrap:
-        stack = Stack(folder, scale, sweep)
+        stack = Stack(folder, scale, sweep, parcels=not long)
         try:
             await stack.start_sandboxes()
             config = stack.write_config(bootstrap, free_port(), scale, prefix=args.prefix)
@@ -78,7 +95,7 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             await apply_topics(settings)
             for role in ("streams", "connectors", "gateway"):
                 await stack.start_role(role, config, f"{role}-1")
-            code = await _played(args, rows, stack, settings, sweep + 3)
+            code = await _played(args, rows, stack, settings, _QUIET_LONG if long else _QUIET)
             if args.export:
                 states = await read_orders(settings)
                 lines = b"".join(msgspec.json.encode(state) + b"\n" for state in states.values())

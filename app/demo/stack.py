@@ -70,8 +70,14 @@ class Process:
 class Stack:
     """Starts processes, knows their addresses, ends them all."""
 
-    def __init__(self, folder: Path, quota_scale: float = 1.0, sweep_seconds: float = 5.0) -> None:
-        """Keep logs, data and configuration in *folder*; every system is swept each *sweep_seconds*."""
+    def __init__(
+        self, folder: Path, quota_scale: float = 1.0, sweep_seconds: float = 5.0, *, parcels: bool = True
+    ) -> None:
+        """Keep logs, data and configuration in *folder*; every system is swept each *sweep_seconds*.
+
+        *parcels* tells whether the ledgers hear of them.
+        """
+        self._parcels = parcels
         self._sweep_seconds = sweep_seconds
         self.folder = folder
         self.urls: dict[str, str] = {}
@@ -101,9 +107,10 @@ class Stack:
     def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, prefix: str = "") -> Path:
         """Write the demo's configuration and return its path."""
         path = self.folder / "o2c.toml"
-        path.write_text(
-            config(self.urls, bootstrap, gateway_port, quota_share, prefix, self._sweep_seconds), encoding="utf-8"
-        )
+        text = config(self.urls, bootstrap, gateway_port, quota_share, prefix, self._sweep_seconds)
+        if not self._parcels:
+            text = text.replace('document = "invoice"\n', 'document = "invoice"\nshipments = false\n')
+        path.write_text(text, encoding="utf-8")
         return path
 
     async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
