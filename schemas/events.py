@@ -9,7 +9,7 @@ import msgspec
 from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
-ASKED_FOR = frozenset(("tie", "parent"))
+ASKED_FOR = frozenset(("tie", "parent", "expired"))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 
 Presence = Literal["present", "deleted"]

@@ -36,9 +36,19 @@ class Bus:
     """One idempotent producer, and readers of whole partitions."""
 
     def __init__(
-        self, bootstrap: str, prefix: str, partitions: int, security: dict[str, Any], metrics: Metrics | None = None
+        self,
+        bootstrap: str,
+        prefix: str,
+        partitions: int,
+        security: dict[str, Any],
+        metrics: Metrics | None = None,
+        routed: Callable[[ChangeEvent], ChangeEvent] = lambda event: event,
     ) -> None:
-        """*partitions* is the count of every topic keyed by connection."""
+        """*partitions* is the count of every topic keyed by connection.
+
+        *routed* names the order of an event that tells it by itself.
+        """
+        self._routed = routed
         self._metrics = metrics or new_metrics()
         self.prefix, self.partitions = prefix, partitions
         self._bootstrap, self._security = bootstrap, security
@@ -126,7 +136,7 @@ class Bus:
     async def publish_event(self, event: ChangeEvent, platform: Platform) -> None:
         """Publish a change event on its side's topic."""
         canonical = canonical_type(event, platform)
-        key, headers, value = encode(event, canonical)
+        key, headers, value = encode(self._routed(event), canonical)
         await self.send(topics.side_topic(canonical), key, value, headers=headers)
 
     async def broadcast(self, fact: Fact) -> None:

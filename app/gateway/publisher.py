@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,8 +24,18 @@ _PATIENCE = 3.0
 class KafkaPublisher:
     """A publisher on one idempotent producer; at least once, acknowledged by all in-sync replicas."""
 
-    def __init__(self, bootstrap: str, prefix: str = "", security: Mapping[str, Any] | None = None) -> None:
-        """*prefix* stands before every topic name; *security* are aiokafka's TLS and SASL arguments."""
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str = "",
+        security: Mapping[str, Any] | None = None,
+        routed: Callable[[ChangeEvent], ChangeEvent] = lambda event: event,
+    ) -> None:
+        """*prefix* stands before every topic name; *security* are aiokafka's TLS and SASL arguments.
+
+        *routed* names the order of an event that tells it by itself.
+        """
+        self._routed = routed
         self._prefix = prefix
         self._settings: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
@@ -67,7 +77,7 @@ class KafkaPublisher:
 
     async def _event(self, event: ChangeEvent) -> None:
         canonical = canonical_type(event)
-        key, headers, value = encode(event, canonical)
+        key, headers, value = encode(self._routed(event), canonical)
         await self._send(side_topic(canonical), key, value, headers)
 
     async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:

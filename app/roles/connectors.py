@@ -27,6 +27,7 @@ from app.core.errors import ConfigError
 from app.core.metrics import Metrics, new_metrics
 from app.roles.gateway import security
 from app.roles.status_page import add_status_routes, serve
+from app.world import router
 from schemas.broadcast import Fact
 from schemas.commands import Command, Result
 from schemas.events import Hint
@@ -143,7 +144,7 @@ async def run(settings: Settings) -> int:
     """Work until SIGTERM; 1 when a connection's work failed in a way that only a restart mends."""
     kafka, prefix = settings.kafka, settings.topics.prefix
     metrics = new_metrics()
-    bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka), metrics)
+    bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka), metrics, router(settings))
     office = Office(settings, bus, metrics)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap, group_id=group_of(settings), enable_auto_commit=False,

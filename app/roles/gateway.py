@@ -17,6 +17,7 @@ from app.gateway.addresses import addresses
 from app.gateway.publisher import KafkaPublisher
 from app.gateway.server import Gateway
 from app.roles.status_page import add_status_routes, serve
+from app.world import router
 
 
 def security(kafka: KafkaConfig) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def security(kafka: KafkaConfig) -> dict[str, Any]:
 
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start."""
-    publisher = KafkaPublisher(settings.kafka.bootstrap, settings.topics.prefix, security(settings.kafka))
+    publisher = KafkaPublisher(
+        settings.kafka.bootstrap, settings.topics.prefix, security(settings.kafka), router(settings)
+    )
     try:
         await publisher.start()
     except KafkaError as error:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from app import platforms
 from app.config.model import Settings
 from app.core import topics
 from app.roles.gateway import security
-from schemas.flow import Facts
+from app.world import world
 from streams.engine.settings import WorkerSettings
 from streams.engine.worker import create_worker
-from streams.order.world import World
 from streams.processors.links import Links
 from streams.processors.orders import Orders
-
-
-def world(settings: Settings) -> World:
-    """Return the configured world of the pure core."""
-    connections = {resolved.connection.name: resolved.connection for resolved in settings.connections}
-    used = {connection.platform for connection in connections.values()}
-    return World(
-        facts=Facts(connections=connections, flows=settings.flows),
-        platforms={slug: platforms.load(slug).platform for slug in used},
-    )
 
 
 async def run(settings: Settings) -> int:

@@ -132,6 +132,34 @@ def with_writes(state: OrderState, writes: Mapping[str, WriteRecord]) -> OrderSt
     return msgspec.structs.replace(state, writes={**state.writes, **writes})
 
 
+def told_again(before: OrderState, after: OrderState) -> bool:
+    """Tell whether *after* differs from *before* only by looks that show the same again, and no write waits for a look.
+
+    Such a look is kept, since later ones are compared with it, but it means nothing new.
+    """
+    if before.objects.keys() != after.objects.keys():
+        return False
+    if msgspec.structs.replace(after, objects=before.objects) != before:
+        return False
+    again = [new for key, new in after.objects.items() if new != before.objects[key]]
+    return all(_same(before.objects[new.object.key], new) and not _awaited(before, new) for new in again)
+
+
+def _same(old: Observation, new: Observation) -> bool:
+    return is_gone(old) == is_gone(new) and old == msgspec.structs.replace(
+        new, version=old.version, last_read=old.last_read
+    )
+
+
+def _awaited(state: OrderState, new: Observation) -> bool:
+    """Tell whether a write of ours to the object was not looked at before."""
+    old = state.objects[new.object.key]
+    return any(
+        record.bound is not None and record.bound.key == new.object.key and old.last_read < record.look
+        for record in state.writes.values()
+    )
+
+
 def tied(state: OrderState, event: ChangeEvent) -> bool:
     """Tell whether *event* contradicts a look of the same version: then the object must be read again."""
     known = state.objects.get(event.object.key)

@@ -27,7 +27,7 @@ from streams.order.alias import (
 from streams.order.cause import Cause, caused, oldest
 from streams.order.decide import decided, remembered
 from streams.order.derive import Derived, derive
-from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, with_writes
+from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, told_again, with_writes
 from streams.order.plan import plan
 from streams.order.stub import expires_at, shrunk, unread
 from streams.order.world import World
@@ -60,6 +60,8 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
     hints: tuple[Hint, ...] = ()
     shadow: bool = False
+    told_again: bool = False
+    """Nothing but looks that show the same again: what was planned and shown before stands, timers and waits too."""
     forwards: tuple[Forward, ...] = ()
     """What belongs to the order that this one is an alias of; each names that order."""
     trace: str = ""
@@ -89,6 +91,8 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     ticked = any(isinstance(one, Tick) for one in inputs)
     if merged == state and (not ticked or merged.asleep):
         return Stepped(state=state, changed=False, hints=tuple(hints))
+    if not ticked and state.expired_at is None and told_again(state, merged):
+        return Stepped(state=merged, changed=True, told_again=True, hints=tuple(hints), trace=cause.trace)
     if merged.asleep:
         merged = msgspec.structs.replace(merged, asleep=False)
     missing = unread(merged, world)

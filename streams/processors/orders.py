@@ -135,6 +135,7 @@ class Orders:
                 timers[key.encode()] = stepped.state.due_at
             if stepped.changed:
                 changed[key.encode()] = _ENCODE(stepped.state)
+            if stepped.changed and not stepped.told_again:
                 timers[key.encode()] = stepped.state.due_at
                 waits[key.encode()] = self._waits(stepped.state, stepped)
             outs += self._outs(state, stepped, world)
@@ -160,7 +161,7 @@ class Orders:
         hints = self._prefix + topics.HINTS
         outs += [Out(hints, hint.object.connection.encode(), _ENCODE(hint)) for hint in stepped.hints]
         outs += [self._forward(one) for one in stepped.forwards]
-        if not stepped.changed:
+        if not stepped.changed or stepped.told_again:
             return outs
         known = set(binds(before, world))
         outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]

@@ -37,7 +37,7 @@ class Ledger:
         return Response(status=200, body=msgspec.json.encode({"Invoices": [invoice]}))
 
 
-@pytest.mark.parametrize(("reason", "told"), [("INVOICE.UPDATE", 1), ("tie", 2), ("parent", 2)])
+@pytest.mark.parametrize(("reason", "told"), [("INVOICE.UPDATE", 1), ("tie", 2), ("parent", 2), ("expired", 2)])
 async def test_an_unchanged_object_is_told_again_only_when_asked_for(reason: str, told: int) -> None:
     events, ledger = list[ChangeEvent](), Ledger()
     reader = _reader(ledger, events)
