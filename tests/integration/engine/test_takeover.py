@@ -182,7 +182,7 @@ async def test_a_late_record_of_an_older_epoch_is_repaired_by_the_owner_and_igno
     cluster: Cluster,
 ) -> None:
     fold = set_fold(cluster)
-    await cluster.produce([("in-a", b"k", event(n)) for n in range(2)], partition=0)
+    await cluster.produce([("in-a", b"k", event(n)) for n in range(3)], partition=0)
     async with cluster.worker(fold, "w0"):
         await eventually(cluster.drained)
     async with cluster.worker(fold, tail_check_interval=0.5):
@@ -198,7 +198,7 @@ async def test_a_late_record_of_an_older_epoch_is_repaired_by_the_owner_and_igno
 
 async def test_recovery_keeps_the_higher_epoch_even_when_nobody_repaired(cluster: Cluster) -> None:
     fold = set_fold(cluster)
-    await cluster.produce([("in-a", b"k", event(n)) for n in range(2)], partition=0)
+    await cluster.produce([("in-a", b"k", event(n)) for n in range(3)], partition=0)
     for worker in ("w0", "w1"):
         async with cluster.worker(fold, worker):
             await cluster.produce([("in-a", b"k", event(3 if worker == "w0" else 4))], partition=0)

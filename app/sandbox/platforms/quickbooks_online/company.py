@@ -89,6 +89,9 @@ class Company:
                 },
             )
         self.store.changes.clear()
+        for entity, rows in self.store.rows.items():
+            for id_ in rows:
+                self.store.silently(entity, id_)  # a company has these long before anybody looks
 
     # ----------------------------------------------------------------------------------------- writing
 
