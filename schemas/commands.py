@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from schemas.events import ChangeEvent
 from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
@@ -109,3 +110,6 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     trace: str = ""
     told_at: Instant | None = None
     """The command's: the next step of a chain answers the same change."""
+    events: tuple[ChangeEvent, ...] = ()
+    """What the system showed after the write, or instead of it: looks like those on the topics of changes, told here
+    only, so that who learns what was made of a value knows at once what was sent."""

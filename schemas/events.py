@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from schemas.facts import Facts, Instant
+from schemas.facts import Allocation, Facts, Instant
 from schemas.refs import ObjectRef
 
-ASKED_FOR = frozenset(("tie", "parent", "expired"))
+TIE = "tie"
+"""The reason of a hint at an object of which two different looks have one version."""
+ASKED_FOR = frozenset((TIE, "parent", "expired"))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 
 Presence = Literal["present", "deleted"]
@@ -39,6 +42,13 @@ class Anchor(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     ref: ObjectRef
     share: str | None = None
     """The amount that goes to that anchor, as decimal text; None means all."""
+
+
+def allocated(connection: str, account: str, parts: Iterable[Allocation]) -> tuple[Anchor, ...]:
+    """Return the anchors of money: the documents of its own system that it went to, each with its amount."""
+    return tuple(
+        Anchor("object", ObjectRef(connection, account, part.type, part.id), f"{part.amount:f}") for part in parts
+    )
 
 
 class ChangeEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -130,6 +130,8 @@ class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """When the order became a stub for the last time; what it holds since then was read again."""
     asleep: bool = False
     """A stub that nothing happened to since it became one."""
+    shown: str = ""
+    """Digest of what was published of the order last: the same again is no news."""
     due_at: Instant | None = None
     """When this order wants to be looked at again without an event."""
 

@@ -11,6 +11,7 @@ from app.core.errors import O2CError, UnsupportedError
 from app.core.talk import Response, Talk
 from schemas.commands import Command
 from schemas.connection import Connection
+from schemas.events import Anchor
 from schemas.facts import Facts
 from schemas.platform import Platform
 
@@ -28,6 +29,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     """False: an earlier try died half way; running the talk again completes it."""
     native: int = 0
     """The platform's own version of what is shown, as its source puts it into `Version.native`; 0 = it has none."""
+    anchors: tuple[Anchor, ...] = ()
+    """How a read of the same object finds its order, where its facts do not say it: an equal look is told once."""
     also: tuple[Written, ...] = ()
     """Further objects made on the way (a customer)."""
 

@@ -155,10 +155,9 @@ def canonical_type(event: ChangeEvent, platform: Platform) -> str:
 class ConnectionLedger:
     """The durable side of one connection's owner: inbox, journal, results, events and dead letters."""
 
-    def __init__(self, bus: Bus, connection: str, platform: Platform, published: Callable[[ChangeEvent], None]) -> None:
-        """Keep every row in the connection's own partition; *published* hears of each acknowledged event."""
-        self._published = published
-        self._bus, self._connection, self._platform = bus, connection, platform
+    def __init__(self, bus: Bus, connection: str, told: Callable[[ChangeEvent], None]) -> None:
+        """Keep every row in the connection's own partition; *told* hears of each event in a result."""
+        self._bus, self._connection, self._told = bus, connection, told
         self._partition = partition_of(connection, bus.partitions)
 
     def _key(self, name: str) -> bytes:
@@ -184,12 +183,9 @@ class ConnectionLedger:
 
     async def publish_result(self, result: Result) -> None:
         """Publish a result, keyed by order."""
+        for event in result.events:  # now: who reads the object meanwhile must find that it shows nothing new
+            self._told(event)
         await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        """Publish what a system shows after a write."""
-        await self._bus.publish_event(event, self._platform)
-        self._published(event)
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         """Publish a command that was refused for good; personal data stays out of the headers."""

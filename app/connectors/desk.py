@@ -92,7 +92,7 @@ class Desk:
         await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
         self._epoch, self._circuit = epoch, Circuit(epoch)
         sending = self._sending(await self._rows(topics.TOKENS))
-        ledger = ConnectionLedger(self._bus, self.name, self._loaded.platform, self._known.note)
+        ledger = ConnectionLedger(self._bus, self.name, self._known.note)
         owner = Owner(
             self._loaded.sink(self._connection),
             sending,

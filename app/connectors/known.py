@@ -38,6 +38,10 @@ class Known:
         known = self._looks.get(event.object.key)
         return known is None or known.digest != _digest(event)
 
+    def knows(self, ref: ObjectRef) -> bool:
+        """Tell whether a look at the object was published by this owner."""
+        return ref.key in self._looks
+
     def is_newer(self, hint: Hint) -> bool:
         """Tell whether *hint* speaks of a version that was not published yet; without a version it may."""
         known = self._looks.get(hint.object.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from app.core.limits import AGE
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
-from schemas.events import ASKED_FOR, ChangeEvent, Hint, Version
+from schemas.events import ASKED_FOR, TIE, ChangeEvent, Hint, Version
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
@@ -205,11 +205,22 @@ class Reader:
         asked = {hint.object.key: hint for hint in hints}
         told = [asked.get(event.object.key, hints[0]) for event in events]
         stamped = [_told(event, hint.trace, hint.told_at or began) for event, hint in zip(events, told, strict=True)]
-        if not any(hint.reason in ASKED_FOR for hint in hints):
-            stamped = [event for event in stamped if self._known.is_new(event)]
-        await self._publish_all(stamped, number)
+        await self._publish_all([event for event in stamped if self._tells(event, asked)], number)
         for hint in hints:
             log.info("read", connection=hint.object.connection, type=hint.object.type, trace_id=trace_id(hint.trace))
+
+    def _tells(self, event: ChangeEvent, asked: Mapping[str, Hint]) -> bool:
+        """Tell whether *event*, shown by a read of what was *asked* for, is to be told: it is new, or the stream waits.
+
+        A tie concerns its object alone: what else its record shows the gateway has told before, unknown to us.
+        """
+        reasons = {hint.reason for hint in asked.values()} & ASKED_FOR
+        if reasons - {TIE}:
+            return True
+        hint = asked.get(event.object.key)
+        if hint is not None and hint.reason == TIE:
+            return True
+        return self._known.is_new(event) and (not reasons or hint is not None or self._known.knows(event.object))
 
     async def _publish_all(self, events: Sequence[ChangeEvent], number: int) -> None:
         numbered = [self._numbered(event, number) for event in events]

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from app.core.errors import DecodeError
-from schemas.events import ChangeEvent, Hint
+from schemas.events import MERGED_INTO, ChangeEvent, Hint
 from schemas.trace import HEADER, accepted, new_trace
 from streams.sources.base import Hook, Reply, Source
 
@@ -76,7 +76,15 @@ def _translate(sources: Iterable[Source], hook: Hook) -> Intake:
         events += [event for event in source.to_events(hook) if _counts(source, event)]
         hints += source.hints(hook)
     outcome = "accepted" if events or hints else "ignored"
-    return Intake(reply=OK, outcome=outcome, events=tuple(events), hints=tuple(hints))
+    return Intake(reply=OK, outcome=outcome, events=tuple(events), hints=_coalesced(hints))
+
+
+def _coalesced(hints: Iterable[Hint]) -> tuple[Hint, ...]:
+    """Return one hint per object: a delivery names each property and association that changed, one read shows all.
+
+    That an object was merged is told by the hint alone.
+    """
+    return tuple({(hint.object, hint.reason.startswith(MERGED_INTO)): hint for hint in hints}.values())
 
 
 def _counts(source: Source, event: ChangeEvent) -> bool:

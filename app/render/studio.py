@@ -91,9 +91,7 @@ class _Memory:
 
     async def publish_result(self, result: Result) -> None:
         self._result = result
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        self.events.append(event)
+        self.events += result.events
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         del command, reason

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from schemas.commands import Command, Outcome, Pair, Result
-from schemas.events import ChangeEvent, Version
+from schemas.events import Anchor, ChangeEvent, Version, allocated
+from schemas.facts import Credit, Facts, Payment
 from schemas.projection import project
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
@@ -54,10 +55,10 @@ class Answers:
         look = (self._epoch, self.seq)
         await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events)
 
-    async def publish_shown(self, command: Command, written: Written) -> None:
-        """Publish the objects that a re-read showed."""
-        for event in self._events(command, written):
-            await self._ledger.publish_event(event)
+    async def outdated(self, command: Command, written: Written, changed: Mapping[str, str]) -> None:
+        """Publish that the object shows other values, *changed*, than the write rests on."""
+        reason = f"{', '.join(sorted(changed))} was edited there meanwhile."
+        await self.give(command, "stale", reason, shown=changed, events=self._events(command, written))
 
     def _events(self, command: Command, written: Written) -> list[ChangeEvent]:
         events = []
@@ -71,6 +72,7 @@ class Answers:
                 object=self._ref(shown),
                 facts=shown.facts,
                 version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
+                anchors=shown.anchors or self._allocated(shown.facts),
                 mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
                 origin="write",
                 order=command.order,
@@ -82,6 +84,11 @@ class Answers:
 
     def _ref(self, written: Written) -> ObjectRef:
         return ObjectRef(self._sink.connection.name, self._sink.connection.account, written.type, written.id)
+
+    def _allocated(self, facts: Facts) -> tuple[Anchor, ...]:
+        """Hang money on the documents that it went to, as a read does: the two looks must be equal."""
+        parts = facts.allocations if isinstance(facts, Payment | Credit) else ()
+        return allocated(self._sink.connection.name, self._sink.connection.account, parts)
 
     async def give(
         self,
@@ -96,10 +103,7 @@ class Answers:
         keep_rows: bool = False,
         events: Sequence[ChangeEvent] = (),
     ) -> None:
-        """Publish the one result of *command*, then what the system shows (*events*), then forget the command.
-
-        The result goes first: whoever sees what the system made of a value must know by then what was sent.
-        """
+        """Publish the one result of *command* with what the system shows (*events*), then forget the command."""
         result = Result(
             command=command.id,
             order=command.order,
@@ -121,10 +125,9 @@ class Answers:
             offset=self._writing.next_offset(),
             trace=command.trace,
             told_at=command.told_at,
+            events=tuple(events),
         )
         await self._ledger.publish_result(result)
-        for event in events:
-            await self._ledger.publish_event(event)
         self._inbox.remove(command.id)
         await self._ledger.drop_command(command.id)
         if command.kind == "set" and not keep_rows:

@@ -288,13 +288,27 @@ class Owner:
             refused: O2CError = RejectedError(f"The batch failed ({type(error).__name__}); each goes by itself.")
             parts = [refused for _ in batch]
         sent = any(row.state != "not_done" for row in self._writing.journal.rows(run.command))
-        for waiting, part in zip(batch, parts, strict=True):
-            if isinstance(part, Written) or not (sent and _whole(parts)):
-                await self._writing.keep_part(waiting.command.id, part)
-            if isinstance(part, Written):
-                await self.answers.confirm(waiting.command, part, faithful=run.faithful)
-            else:
-                await self._part_failed(waiting, part, whole=_whole(parts))
+        whole = _whole(parts)
+        results = await asyncio.gather(
+            *(
+                self._tell_part(waiting, part, run, whole=whole, keep=isinstance(part, Written) or not (sent and whole))
+                for waiting, part in zip(batch, parts, strict=True)
+            ),
+            return_exceptions=True,  # every part that can be told is told, before the batch lets go of its entities
+        )
+        for failure in results:
+            if failure is not None:
+                raise failure
+
+    async def _tell_part(
+        self, waiting: Waiting, part: Written | O2CError, run: Conversation, *, whole: bool, keep: bool
+    ) -> None:
+        if keep:
+            await self._writing.keep_part(waiting.command.id, part)
+        if isinstance(part, Written):
+            await self.answers.confirm(waiting.command, part, faithful=run.faithful)
+        else:
+            await self._part_failed(waiting, part, whole=whole)
 
     async def _part_failed(self, waiting: Waiting, error: O2CError, *, whole: bool) -> None:
         """Try again alone what a batch could not do, so that only the bad one is refused; a busy platform gets it so.
@@ -394,9 +408,7 @@ class Owner:
         }
         if not changed:
             return False
-        await self.answers.publish_shown(command, shown)
-        reason = f"{', '.join(sorted(changed))} was edited there meanwhile."
-        await self.answers.give(command, "stale", reason, shown=changed)
+        await self.answers.outdated(command, shown, changed)
         return True
 
     async def _later(self, waiting: Waiting, error: O2CError) -> None:

@@ -8,7 +8,6 @@ from typing import Protocol
 from app.core.errors import O2CError
 from app.core.talk import Request, Response
 from schemas.commands import Command, Result
-from schemas.events import ChangeEvent
 from sinks.delivery.journal import Row
 
 
@@ -33,9 +32,6 @@ class Ledger(Protocol):
 
     async def publish_result(self, result: Result) -> None:
         """Publish a result, keyed by order."""
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        """Publish what a system shows after a write."""
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         """Publish a command that was refused for good."""

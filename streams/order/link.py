@@ -17,6 +17,9 @@ from streams.order.merge import is_gone, join, observation
 from streams.order.world import World
 
 PATIENCE = timedelta(minutes=15)
+_CHILDLESS = frozenset(("shipment", ""))
+"""Nothing ever hangs on parcels and notes, so that nobody asks whose they are."""
+_NOBODYS = frozenset(("customer", "payout"))
 _MOVES = frozenset(("payment", "credit", "payout"))
 
 
@@ -53,6 +56,11 @@ def route(event: ChangeEvent, world: World) -> str:
     return mark.order if mark is not None and canonical not in _MOVES else ""
 
 
+def is_nobodys(event: ChangeEvent, world: World) -> bool:
+    """Tell whether no order can be meant: a customer or a payout that names none."""
+    return not event.anchors and world.canonical(event.object) in _NOBODYS
+
+
 def place(event: ChangeEvent, world: World) -> Place:
     """Return the message that brings *event* to its home."""
     flow = world.orphan_flow(event.tenant, event.object)
@@ -65,12 +73,13 @@ def anchor_key(tenant: str, anchor: Anchor) -> str:
 
 
 def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
-    """Return what an order tells the link table: its objects, those it is bound to, and its number.
+    """Return what an order tells the link table: its number, and its and its writes' objects that others may hang on.
 
     What it took over from an order that it is one with it claims in a higher version.
     """
-    keys = {look.object.key for look in state.objects.values() if look.share is None}
-    keys |= {record.bound.key for record in state.writes.values() if record.bound is not None}
+    refs = {look.object for look in state.objects.values() if look.share is None}
+    refs |= {record.bound for record in state.writes.values() if record.bound is not None}
+    keys = {ref.key for ref in refs if world.canonical(ref) not in _CHILDLESS}
     keys |= {f"number/{state.tenant}/{number}" for number in _numbers(state, world)}
     version = 1 + len(state.aliases)
     return tuple(Bind(key=key, order=state.key, version=version) for key in sorted(keys))
@@ -142,9 +151,12 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     event = row.event
     if event is None or any(anchor_key(event.tenant, anchor) not in row.answers for anchor in event.anchors):
         return Linked(row=row, messages=questions, due_at=_due(row))
-    shares = _shares(row, event) or _alone(row, event)
+    found = _shares(row, event)
+    shares = found or _alone(row, event)
     mark = read_mark(event.mirror_of)
-    left = {*row.shares, *((mark.order,) if mark is not None and shares else ())}
+    claimed = {row.order} if found else set()  # written by us and not looked at before it was moved
+    claimed |= {mark.order} if mark is not None and shares else set()
+    left = {*row.shares, *claimed} - {""}
     gone = dict.fromkeys(sorted(left - shares.keys()), "0")
     version = row.share_version + (shares != {key: value for key, value in row.shares.items() if value != "0"})
     after = msgspec.structs.replace(row, shares={**gone, **shares}, share_version=version)

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
-from schemas.events import MERGED_INTO, ChangeEvent, Hint
+from schemas.events import MERGED_INTO, TIE, ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
 from schemas.state import Handover, OrderState
@@ -82,7 +82,7 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         if merged is not before:
             causes.append(_cause(one))
     hints = [
-        Hint(tenant=state.tenant, object=ref, reason="tie", trace=event.trace, told_at=event.told_at)
+        Hint(tenant=state.tenant, object=ref, reason=TIE, trace=event.trace, told_at=event.told_at)
         for ref, event in sorted(again.items(), key=lambda pair: pair[0])
     ]
     if merged.alias_of:

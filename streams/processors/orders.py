@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from schemas.links import LinkMessage, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
-from streams.order.link import binds, place, route
+from streams.order.link import binds, is_nobodys, place, route
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.world import Worlds
@@ -40,7 +41,8 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-Decoded = tuple[str, Input] | ChangeEvent | Unreadable
+Decoded = tuple[str, tuple[Input, ...]] | ChangeEvent | Unreadable
+"""An order and what came for it, an event for somewhere else, or nothing that can be used."""
 
 
 class Orders:
@@ -71,7 +73,7 @@ class Orders:
 
     def _decode(self, record: Record) -> Decoded:
         if record.topic == TICK_TOPIC:
-            return record.key.decode(), Tick()
+            return record.key.decode(), (Tick(),)
         try:
             return self._message(record)
         except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -83,19 +85,19 @@ class Orders:
             handover = _HANDOVER.decode(record.value)
             if handover.state.format > FORMAT:
                 raise NewerFormat(f"order {handover.state.key} has format {handover.state.format}")
-            return handover.order, handover
+            return handover.order, (handover,)
         if name == topics.ORDER_FACTS:
             placed = _PLACED.decode(record.value)
-            return placed.order, Seen(placed.event, placed.share, placed.share_version)
+            return placed.order, (Seen(placed.event, placed.share, placed.share_version),)
         if name == topics.RESULTS:
             result = _RESULT.decode(record.value)
-            return result.order, result
+            return result.order, _told_with(result)
         if name == topics.DECISIONS:
             decision = _DECISION.decode(record.value)
-            return decision.order, decision
+            return decision.order, (decision,)
         event = _told(decode(record.headers, record.value), record)
         key = route(event, self._configured)
-        return (key, Seen(event)) if key and key.encode() == record.key else event
+        return (key, (Seen(event),)) if key and key.encode() == record.key else event
 
     def fold(
         self,
@@ -118,8 +120,10 @@ class Orders:
             if isinstance(decoded, Unreadable):
                 dead.append((record, "unreadable", decoded.reason))
             elif isinstance(decoded, tuple):
-                inputs.setdefault(decoded[0], []).append(decoded[1])
+                inputs.setdefault(decoded[0], []).extend(decoded[1])
                 origins.setdefault(decoded[0], Counter())[record.topic] += 1
+            elif is_nobodys(decoded, self._configured):
+                counts[f"{record.topic}/ignored"] += 1
             else:
                 outs.append(self._elsewhere(decoded))
                 counts[f"{record.topic}/{_FORWARDED}"] += 1
@@ -133,12 +137,15 @@ class Orders:
             counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
             if not stepped.changed and Tick() in found:
                 timers[key.encode()] = stepped.state.due_at
+            public, stepped = _news(stepped)
             if stepped.changed:
                 changed[key.encode()] = _ENCODE(stepped.state)
             if stepped.changed and not stepped.told_again:
                 timers[key.encode()] = stepped.state.due_at
                 waits[key.encode()] = self._waits(stepped.state, stepped)
             outs += self._outs(state, stepped, world)
+            if public is not None:
+                outs.append(self._shown(key, public, stepped.trace))
         return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
 
     def _known(self, record: Record) -> Decoded:
@@ -165,11 +172,10 @@ class Orders:
             return outs
         known = set(binds(before, world))
         outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]
-        if stepped.public is not None:
-            key = stepped.state.key.encode()
-            headers = trace_headers(stepped.trace)
-            outs.append(Out(self._prefix + topics.ORDER_STATES, key, _ENCODE(stepped.public), headers))
         return outs
+
+    def _shown(self, key: str, public: bytes, trace: str) -> Out:
+        return Out(self._prefix + topics.ORDER_STATES, key.encode(), public, trace_headers(trace))
 
     def _forward(self, one: Forward) -> Out:
         """Send what an alias was given to the order that it is one with."""
@@ -196,6 +202,24 @@ class Orders:
             labels.append(wait_label(topic, f"mode/{stepped.public.flow}".encode()))
             labels += [count_label("findings", code) for code in sorted({one.code for one in stepped.public.findings})]
         return labels
+
+
+def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:
+    """Return what is shown of the order where that is news, and the step that remembers what was shown last."""
+    if not stepped.changed or stepped.public is None:
+        return None, stepped
+    shown = _ENCODE(stepped.public)
+    digest = hashlib.blake2b(shown, digest_size=8).hexdigest()
+    if digest == stepped.state.shown:
+        return None, stepped
+    return shown, msgspec.structs.replace(stepped, state=msgspec.structs.replace(stepped.state, shown=digest))
+
+
+def _told_with(result: Result) -> tuple[Input, ...]:
+    """Return *result* and then what the system showed: who sees a value must know by then what was sent."""
+    if not result.events:
+        return (result,)
+    return (msgspec.structs.replace(result, events=()), *(Seen(event) for event in result.events))
 
 
 def _told(event: ChangeEvent, record: Record) -> ChangeEvent:

@@ -207,10 +207,9 @@ class RealDelivery:
         self.inbox.pop(command, None)
 
     async def publish_result(self, result: Result) -> None:
-        self.emit(result)
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        self.emit(event)
+        self.emit(msgspec.structs.replace(result, events=()))
+        for event in result.events:  # one by one: whatever comes between must not matter
+            self.emit(event)
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         raise AssertionError(f"{command.id} was refused: {reason}")

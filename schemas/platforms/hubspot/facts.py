@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from schemas.connection import Connection
+from schemas.events import Anchor
 from schemas.facts import (
     Allocation,
     Credit,
@@ -29,7 +30,7 @@ from schemas.facts import (
 )
 from schemas.money import ZERO, rounded
 from schemas.platforms.hubspot.platform import MARK, PARCELS, PLATFORM
-from schemas.refs import find_mark
+from schemas.refs import ObjectRef, find_mark
 
 _PAYMENTS: Mapping[str, PaymentStatus] = {
     "succeeded": "succeeded",
@@ -45,6 +46,9 @@ _SHIPPING: Mapping[str, Literal["shipped", "delivered", "returned", "cancelled"]
     "returned": "returned",
     "cancelled": "cancelled",
 }
+
+COMMERCE = ("invoices", "commerce_payments")
+"""Objects that need scopes of their own and hang on others."""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -369,6 +373,23 @@ def refund(record: Record) -> Credit | None:
 def customer(record: Record) -> Customer:
     """Return a contact."""
     return Customer(party=party(record), status="archived" if record.archived else "active")
+
+
+def anchors(connection: Connection, order_kind: str, kind: str, record: Record) -> tuple[Anchor, ...]:
+    """Return what says whose a record is: the order objects and invoices that it is associated with."""
+
+    def ref(kind: str, id_: str) -> ObjectRef:
+        return ObjectRef(connection.name, connection.account, kind, id_)
+
+    if kind == "shipments":
+        return (Anchor("order", ref("orders", record.id)),)
+    if kind == "refunds":
+        return (Anchor("object", ref("commerce_payments", record.id)),)
+    if kind not in COMMERCE:
+        return ()
+    orders = tuple(Anchor("order", ref(order_kind, id_)) for id_ in record.linked(order_kind))
+    invoices = record.linked("invoices") if kind == "commerce_payments" else ()
+    return orders + tuple(Anchor("object", ref("invoices", id_)) for id_ in invoices)
 
 
 def to_facts(connection: Connection, kind: str, record: Record, parts: Parts) -> Facts | None:

@@ -83,15 +83,16 @@ class Batching(OrderBatches):
                 return results | each([asked[mark] for mark in ids], error)
         # What an earlier try made may hang on more than we know.
         known = [ids[mark] for mark in ids if made[mark].get("new") is False]
-        ends: dict[str, tuple[str, ...]] = {}
-        for mark, id_ in ids.items():
-            ends[id_] = tuple(filter(None, [asked[mark].links.get("invoice")]))
-        ends |= yield from self.linked("commerce_payments", known, "invoices")
+        ends: dict[str, dict[str, tuple[str, ...]]] = {}
+        for name, kind in (("invoice", "invoices"), ("order", self.order_kind)):
+            asked_for = {id_: tuple(filter(None, [asked[mark].links.get(name)])) for mark, id_ in ids.items()}
+            ends[kind] = asked_for | (yield from self.linked("commerce_payments", known, kind))
         shown = {one.id: one for one in (yield from self.batch_read("commerce_payments", list(ids.values())))}
         for mark, id_ in ids.items():
-            record, links = shown.get(id_), Links(tuple(Link(one) for one in ends.get(id_, ())))
+            record = shown.get(id_)
             if record:
-                record = msgspec.structs.replace(record, associations={"invoices": links})
+                links = {kind: Links(tuple(Link(one) for one in there[id_])) for kind, there in ends.items()}
+                record = msgspec.structs.replace(record, associations=links)
             results[asked[mark].id] = self.seen_or_error("commerce_payments", record, Parts())
         return results
 

@@ -130,7 +130,14 @@ class Talks(Sink):
             shown = facts.to_facts(self.connection, kind, record, parts)
         except (ValueError, ArithmeticError) as error:
             raise DecodeError(f"HubSpot: {kind} {record.id} does not have the documented shape.") from error
-        return Written(type=kind, id=record.id, facts=shown, mark=facts.mark(record), native=facts.native(record))
+        return Written(
+            type=kind,
+            id=record.id,
+            facts=shown,
+            mark=facts.mark(record),
+            native=facts.native(record),
+            anchors=facts.anchors(self.connection, self.order_kind, kind, record),
+        )
 
     def shown(self, kind: str, id_: str) -> Talk[Written]:
         """Read a record that was just written."""

@@ -15,7 +15,7 @@ import msgspec
 from app.core.errors import DecodeError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.events import Anchor, ChangeEvent, Hint, allocated
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
 from schemas.platforms.xero.setup import missing_accounts, missing_taxes
@@ -179,7 +179,7 @@ class XeroSource(Source):
         return self._event("contact", record.contact_id, facts.contact_facts(record), record.updated_date_utc)
 
     def _parents(self, allocations: Iterable[Allocation]) -> tuple[Anchor, ...]:
-        return tuple(Anchor("object", self._ref(part.type, part.id), f"{part.amount:f}") for part in allocations)
+        return allocated(self.connection.name, self.connection.account, allocations)
 
     def _event(
         self,

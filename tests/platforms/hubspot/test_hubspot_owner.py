@@ -16,7 +16,6 @@ from app.sandbox.faults import Faults
 from app.sandbox.platforms.hubspot import HubspotSandbox
 from schemas.commands import Command, Result
 from schemas.connection import Connection
-from schemas.events import ChangeEvent
 from schemas.facts import Party
 from sinks.delivery.journal import Row, row_key
 from sinks.delivery.owner import Owner
@@ -64,9 +63,6 @@ class Memory:
 
     async def publish_result(self, result: Result) -> None:
         self.results.append(result)
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        return None
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         self.dead.append(reason)

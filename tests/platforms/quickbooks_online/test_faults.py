@@ -15,7 +15,6 @@ from app.core.errors import O2CError, RetryableError, UncertainError
 from app.core.talk import Request, Response
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from schemas.commands import Command, Result
-from schemas.events import ChangeEvent
 from schemas.facts import Party
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
@@ -53,8 +52,6 @@ class MemoryLedger:
         future = self.results[result.command]
         if not future.done():
             future.set_result(result)
-
-    async def publish_event(self, event: ChangeEvent) -> None: ...
 
     async def dead_letter(self, command: Command, reason: str) -> None: ...
 

@@ -19,7 +19,6 @@ from app.core.talk import Request, Response
 from app.sandbox.faults import Faults
 from app.sandbox.platforms.xero import XeroSandbox
 from schemas.commands import Command, Result
-from schemas.events import ChangeEvent
 from schemas.facts import Credit, Facts, Party, Payment, Shipment
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
@@ -66,9 +65,6 @@ class Memory:
     async def publish_result(self, result: Result) -> None:
         self.results[result.command] = result
         self.waiting.setdefault(result.command, asyncio.Event()).set()
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        return None
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         self.dead.append(reason)

@@ -13,7 +13,7 @@ import msgspec
 from app.core.errors import DecodeError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.events import MERGED_INTO, Anchor, ChangeEvent, Hint, Version
+from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
 from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts
 from schemas.platforms.hubspot.facts import Link, Links, Parts, Pipeline, Record, Stage
@@ -27,7 +27,6 @@ _OVERLAP_MS, _LAG = 120_000, timedelta(seconds=60)
 _ECHO = 2
 _PARTS_OF = {"shipments": "orders", "refunds": "commerce_payments"}
 _KINDS = {"invoice": "invoices", "payment": "commerce_payments", "credit": "commerce_payments", "customer": "contacts"}
-_COMMERCE = ("invoices", "commerce_payments")
 
 
 class HubspotSource(Source):
@@ -123,20 +122,9 @@ class HubspotSource(Source):
             changed_at=facts.modified(record),
             presence="deleted" if record.archived else "present",
             mirror_of=found,
-            anchors=self._anchors(kind, record),
+            anchors=facts.anchors(self.connection, self._order, kind, record),
             origin="read",
         )
-
-    def _anchors(self, kind: str, record: Record) -> tuple[Anchor, ...]:
-        if kind == "shipments":
-            return (Anchor("order", self._ref("orders", record.id)),)
-        if kind == "refunds":
-            return (Anchor("object", self._ref("commerce_payments", record.id)),)
-        if kind not in _COMMERCE:
-            return ()
-        orders = tuple(Anchor("order", self._ref(self._order, id_)) for id_ in record.linked(self._order))
-        invoices = record.linked("invoices") if kind == "commerce_payments" else ()
-        return orders + tuple(Anchor("object", self._ref("invoices", id_)) for id_ in invoices)
 
     def _gone(self, ref: ObjectRef) -> ChangeEvent:
         return ChangeEvent(tenant=self.connection.tenant, object=ref, facts=None, presence="deleted", origin="read")
@@ -278,7 +266,7 @@ class HubspotSource(Source):
 
     def sweeps(self) -> tuple[str, ...]:
         """Return the object types to walk; invoices and payments need scopes of their own."""
-        commerce = _COMMERCE if self.connection.options.get("commerce") == "yes" else ()
+        commerce = facts.COMMERCE if self.connection.options.get("commerce") == "yes" else ()
         return (self._order, "contacts", *commerce)
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from app.core.errors import DecodeError
 from app.core.talk import Request, Talk
-from schemas.events import Anchor, ChangeEvent, Hint, Version
+from schemas.events import Anchor, ChangeEvent, Hint, Version, allocated
 from schemas.facts import Allocation, Credit, Customer, Facts, Party, Payment
 from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, SWEPT, translate, wire
 from schemas.platforms.quickbooks_online.faults import read_fault
@@ -102,7 +102,7 @@ class Reading(Source):
         return (*number, *(Anchor("object", self.ref(link.txn_type, link.txn_id)) for link in linked))
 
     def _shares(self, parts: Sequence[Allocation]) -> tuple[Anchor, ...]:
-        return tuple(Anchor("object", self.ref(part.type, part.id), share=f"{part.amount:f}") for part in parts)
+        return allocated(self.connection.name, self.connection.account, parts)
 
     # ------------------------------------------------------------------------------------------- reading
 

@@ -140,9 +140,7 @@ class Log:
 
     async def publish_result(self, result: Result) -> None:
         self.results.append(result)
-
-    async def publish_event(self, event: ChangeEvent) -> None:
-        self.events.append(event)
+        self.events += result.events
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         self.dead.append(command)
