@@ -1,4 +1,8 @@
-"""The waiting commands of one connection: collapsed per entity, taken by priority, one at a time per entity. Pure."""
+"""The waiting commands of one connection: collapsed per entity, taken by priority, one at a time per entity. Pure.
+
+Each command waits in the lane of its capability; creates and appends that nobody can have made yet have a lane of their
+own, since they can go together in one request.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from schemas.commands import Command
+from schemas.commands import Capability, Command
+
+Lane = tuple[Capability, bool]
+_LOOKED_AT = 100
+"""Commands that do not suit a batch and are passed over for it; more stand too far apart."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +31,23 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = False
     """Not in a batch again: the last one failed as a whole."""
 
+    @property
+    def lane(self) -> Lane:
+        """Return the capability, and whether the command may go together with others."""
+        command = self.command
+        fresh = command.kind != "set" and command.presence == "absent" and not command.bound_id
+        return command.capability, fresh and not self.alone
+
+
+def _as_sure(command: Command, unsent: Command) -> Command:
+    """Return *command* as sure of its object's absence as the one it replaces, which never left.
+
+    Who planned it could not know that nothing was sent.
+    """
+    if unsent.presence != "absent" or command.presence != "unknown":
+        return command
+    return msgspec.structs.replace(command, presence="absent")
+
 
 class Inbox:
     """Newest set of an entity and capability wins; creates and appends never collapse, but one id waits once."""
@@ -30,8 +55,9 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: dict[str, Waiting] = {}
         self._queues: dict[str, dict[str, None]] = {}
-        self._due: list[tuple[int, int, str]] = []
+        self._lanes: dict[Lane, list[tuple[int, int, str]]] = {}
         self._later: list[tuple[float, int, str]] = []
+        self._held: set[str] = set()
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -55,7 +81,7 @@ class Inbox:
             self._queues.setdefault(command.entity, {})[command.id] = None
             self._offer(command.entity)
         elif not fixed(command.id) and known.command.entity == command.entity:
-            self._waiting[command.id] = msgspec.structs.replace(known, command=command)
+            self._waiting[command.id] = msgspec.structs.replace(known, command=_as_sure(command, known.command))
             self._offer(command.entity)
         return superseded
 
@@ -92,35 +118,83 @@ class Inbox:
         return self._waiting[next(iter(self._queues[entity]))]
 
     def _offer(self, entity: str) -> None:
+        if entity in self._held:
+            return
         head = self._head(entity)
         if head.not_before > 0:
             heapq.heappush(self._later, (head.not_before, head.arrived, head.command.id))
         else:
-            heapq.heappush(self._due, (head.command.priority, head.arrived, head.command.id))
+            self._line_up(head)
 
-    def ready(
-        self, now: float, locked: frozenset[str], suits: Callable[[Waiting], bool] = lambda _waiting: True
-    ) -> Waiting | None:
-        """Return the command to write next, None when none may go: by priority, then arrival; per entity in order."""
-        while self._later and self._later[0][0] <= now:
-            _, arrived, id_ = heapq.heappop(self._later)
-            if (waiting := self._waiting.get(id_)) is not None:
-                heapq.heappush(self._due, (waiting.command.priority, arrived, id_))
+    def _line_up(self, waiting: Waiting) -> None:
+        entry = (waiting.command.priority, waiting.arrived, waiting.command.id)
+        heapq.heappush(self._lanes.setdefault(waiting.lane, []), entry)
+
+    def take(self, now: float, may: Callable[[Lane], bool] = lambda _lane: True) -> Waiting | None:
+        """Return the command to write next from the lanes that *may* go, None when there is none.
+
+        By priority, then arrival; its entity is held until it is released.
+        """
+        self._wake(now)
+        first = [(self._lanes[lane][0], lane) for lane in list(self._lanes) if self._clean(lane, now) and may(lane)]
+        if not first:
+            return None
+        (_, _, id_), lane = min(first)
+        heapq.heappop(self._lanes[lane])
+        return self._hold(id_)
+
+    def take_like(self, first: Waiting, now: float, most: int, suits: Callable[[Waiting], bool]) -> list[Waiting]:
+        """Return up to *most* more from the lane of *first* that *suit* the same request; their entities are held."""
+        lane = first.lane
+        found: list[Waiting] = []
         aside: list[tuple[int, int, str]] = []
-        found: Waiting | None = None
-        while self._due and found is None:
-            entry = heapq.heappop(self._due)
-            waiting = self._waiting.get(entry[2])
-            if waiting is None or waiting.not_before > now or self._head(waiting.command.entity) != waiting:
-                continue
-            aside.append(entry)
-            if waiting.command.entity not in locked:
-                if not suits(waiting):
-                    break
-                found = waiting
+        while len(found) < most and len(aside) < _LOOKED_AT and self._clean(lane, now):
+            entry = heapq.heappop(self._lanes[lane])
+            if suits(self._waiting[entry[2]]):
+                found.append(self._hold(entry[2]))
+            else:
+                aside.append(entry)
         for entry in aside:
-            heapq.heappush(self._due, entry)
+            heapq.heappush(self._lanes[lane], entry)
         return found
+
+    def release(self, entity: str) -> None:
+        """Let the next command of *entity* go."""
+        self._held.discard(entity)
+        if entity in self._queues:
+            self._offer(entity)
+
+    def depth(self, lane: Lane) -> int:
+        """Return about how many commands could go now in *lane*: those that were replaced may count twice."""
+        return len(self._lanes.get(lane, ()))
+
+    def _hold(self, command: str) -> Waiting:
+        waiting = self._waiting[command]
+        self._held.add(waiting.command.entity)
+        return waiting
+
+    def _wake(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            waiting = self._waiting.get(heapq.heappop(self._later)[2])
+            if waiting is not None and waiting.not_before <= now:
+                self._line_up(waiting)
+
+    def _clean(self, lane: Lane, now: float) -> bool:
+        """Drop what is out of date at the top of a lane; tell whether somebody is left."""
+        heap = self._lanes.get(lane)
+        while heap:
+            waiting = self._waiting.get(heap[0][2])
+            if waiting is not None and waiting.lane == lane and self._may_go(waiting):
+                if waiting.not_before <= now:
+                    return True
+                heapq.heappush(self._later, (waiting.not_before, waiting.arrived, waiting.command.id))
+            heapq.heappop(heap)
+        self._lanes.pop(lane, None)
+        return False
+
+    def _may_go(self, waiting: Waiting) -> bool:
+        entity = waiting.command.entity
+        return entity not in self._held and self._head(entity) == waiting
 
     def next_at(self) -> float | None:
         """Return when the earliest postponed command may be tried."""

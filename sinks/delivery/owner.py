@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -35,7 +36,7 @@ from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers, took_effect
 from sinks.delivery.circuit import Circuit
-from sinks.delivery.inbox import Inbox, Waiting
+from sinks.delivery.inbox import Inbox, Lane, Waiting
 from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
 from sinks.delivery.ports import Ledger, Lost, Sender
 from sinks.delivery.writing import Conversation, Writing
@@ -94,7 +95,7 @@ class Owner:
             sink, ledger, self._writing, self.inbox, self.circuit, epoch=epoch, count=count, unseen=unseen
         )
         self._slots = concurrency
-        self._locked: set[str] = set()
+        self._batches = Counter[Lane]()
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -177,10 +178,19 @@ class Owner:
     def _start_what_is_ready(self) -> None:
         while len(self._tasks) < self._slots and self._may_begin():
             now = math.inf if self.circuit.is_open else self._now()
-            waiting = self.inbox.ready(now, frozenset(self._locked))
+            waiting = self.inbox.take(now, self._open)
             if waiting is None:
                 return
             self._begin([waiting, *self._companions(waiting)])
+
+    def _open(self, lane: Lane) -> bool:
+        """Tell whether *lane* may go: while a batch is under way the next one gathers, until it is whole.
+
+        Otherwise each command would leave alone the moment it came, and quota would run out at a fraction of the work.
+        """
+        size = self._sink.batch.get(lane[0], 1)
+        gathers = lane[1] and size > 1 and not self.circuit.is_open
+        return not gathers or not self._batches[lane] or self.inbox.depth(lane) >= size
 
     def _may_begin(self) -> bool:
         """Tell whether anything may begin now; a lease that lapsed comes back unless the connection went elsewhere."""
@@ -189,26 +199,13 @@ class Owner:
     def _companions(self, first: Waiting) -> list[Waiting]:
         """Return what can go in one request with *first*: next in line, of the same capability, surely not done yet."""
         size = self._sink.batch.get(first.command.capability, 1)
-        found: list[Waiting] = []
-        if self.circuit.is_open or not self._batchable(first):
-            return found
-        locked = {*self._locked, first.command.entity}
-        while len(found) + 1 < size:
-            more = self.inbox.ready(
-                self._now(),
-                frozenset(locked),
-                lambda one: one.command.capability == first.command.capability and self._batchable(one),
-            )
-            if more is None:
-                break
-            locked.add(more.command.entity)
-            found.append(more)
-        return found
+        if self.circuit.is_open or size == 1 or not self._batchable(first):
+            return []
+        return self.inbox.take_like(first, self._now(), size - 1, self._batchable)
 
     def _batchable(self, waiting: Waiting) -> bool:
         command = waiting.command
-        fresh = command.kind != "set" and command.presence == "absent" and not command.bound_id
-        if not fresh or waiting.alone:
+        if not waiting.lane[1]:
             return False
         journal = self._writing.journal
         # What a batch is known not to have done goes together again, but not for ever: its replies are remembered.
@@ -216,8 +213,8 @@ class Owner:
         return all(row.state == "not_done" or (again and row.members) for row in journal.rows(command.id))
 
     def _begin(self, batch: Sequence[Waiting]) -> None:
-        self._locked |= {waiting.command.entity for waiting in batch}
         self._busy |= {waiting.command.id for waiting in batch}
+        self._batches[batch[0].lane] += 1
         task = asyncio.create_task(self._deliver(batch))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -253,8 +250,10 @@ class Owner:
         except Lost:
             log.warning("lease.lapsed", connection=self._sink.connection.name)
         finally:
-            self._locked -= {waiting.command.entity for waiting in batch}
+            self._batches[batch[0].lane] -= 1
             self._busy -= {waiting.command.id for waiting in batch}
+            for waiting in batch:
+                self.inbox.release(waiting.command.entity)
             self._wake.set()
 
     async def _attempt(self, waiting: Waiting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,6 @@ from hypothesis import strategies as st
 from schemas.commands import BACKFILL, LIVE, LIVE_PAYMENT, Command
 from schemas.facts import Payment
 from sinks.delivery.inbox import Inbox
-
-NOTHING: frozenset[str] = frozenset()
 
 
 def command(id_: str, **changes: Any) -> Command:
@@ -27,9 +26,10 @@ def command(id_: str, **changes: Any) -> Command:
 
 def taken(inbox: Inbox, now: float = 0.0) -> list[str]:
     found = []
-    while (waiting := inbox.ready(now, NOTHING)) is not None:
+    while (waiting := inbox.take(now)) is not None:
         found.append(waiting.command.id)
         inbox.remove(waiting.command.id)
+        inbox.release(waiting.command.entity)
     return found
 
 
@@ -57,24 +57,80 @@ def test_a_later_command_of_the_same_id_replaces_a_waiting_one_but_no_fixed_one(
     assert [waiting.text for waiting in inbox.commands()] == ["second"]
 
 
+def test_what_replaces_an_unsent_create_is_as_sure_that_nothing_is_there() -> None:
+    inbox = Inbox()
+    for id_, presence in (("a", "absent"), ("b", "unknown"), ("c", "absent")):
+        inbox.add(command(id_, presence=presence))
+    for id_ in "ab":
+        inbox.add(command(id_, presence="unknown"))
+    inbox.add(command("c", presence="unknown"), lambda id_: id_ == "c")
+    assert {one.id: one.presence for one in inbox.commands()} == {"a": "absent", "b": "unknown", "c": "absent"}
+
+
 def test_a_postponed_command_holds_its_followers_and_nobody_else() -> None:
     inbox = Inbox()
     inbox.add(command("a1", entity="e"))
     inbox.add(command("a2", entity="e"))
     inbox.add(command("b"))
-    head = inbox.ready(0.0, NOTHING)
+    head = inbox.take(0.0)
     assert head is not None
     inbox.change(msgspec.structs.replace(head, not_before=5.0))
+    inbox.release("e")
     assert taken(inbox, 1.0) == ["b"]
     assert inbox.next_at() == 5.0
     assert taken(inbox, 5.0) == ["a1", "a2"]
 
 
-def test_a_locked_entity_waits_and_stays() -> None:
+def test_a_held_entity_waits_and_stays() -> None:
     inbox = Inbox()
-    inbox.add(command("a"))
-    assert inbox.ready(0.0, frozenset(["a"])) is None
-    assert taken(inbox) == ["a"]
+    inbox.add(command("a1", entity="e"))
+    assert inbox.take(0.0) is not None
+    inbox.add(command("a2", entity="e"))
+    inbox.remove("a1")
+    assert inbox.take(0.0) is None
+    inbox.release("e")
+    assert taken(inbox) == ["a2"]
+
+
+def test_what_suits_one_request_is_found_among_others_and_the_rest_stays() -> None:
+    inbox = Inbox()
+    for number in range(6):
+        inbox.add(command(f"p{number}"))
+        inbox.add(command(f"i{number}", capability="upsert_invoice"))
+        inbox.add(command(f"u{number}", presence="unknown"))
+    first = inbox.take(0.0)
+    assert first is not None
+    assert first.command.id == "p0"
+    more = inbox.take_like(first, 0.0, 3, lambda one: one.command.id != "p2")
+    assert [one.command.id for one in more] == ["p1", "p3", "p4"]
+    assert taken(inbox) == ["i0", "u0", "i1", "u1", "p2", "i2", "u2", "i3", "u3", "i4", "u4", "p5", "i5", "u5"]
+
+
+def test_a_lane_that_may_not_go_holds_nobody_else_and_a_replaced_command_changes_lanes() -> None:
+    inbox = Inbox()
+    inbox.add(command("p"))
+    inbox.add(command("i", capability="upsert_invoice"))
+    waiting = inbox.take(0.0, lambda lane: lane != ("record_payment", True))
+    assert waiting is not None
+    assert waiting.command.id == "i"
+    inbox.add(command("p", presence="present"))
+    assert inbox.depth(("record_payment", False)) == 1
+    waiting = inbox.take(0.0, lambda lane: lane != ("record_payment", True))
+    assert waiting is not None
+    assert waiting.command.id == "p"
+
+
+def test_what_was_put_off_is_not_lost_when_an_outage_let_everything_go() -> None:
+    inbox = Inbox()
+    for id_ in "ab":
+        inbox.add(command(id_))
+        inbox.change(msgspec.structs.replace(inbox.take(0.0), not_before=5.0))  # type: ignore[type-var]
+        inbox.release(id_)
+    told = inbox.take(math.inf)
+    assert told is not None
+    inbox.remove(told.command.id)
+    assert inbox.take(1.0) is None
+    assert taken(inbox, 5.0) == ["b"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("efg"), st.sampled_from((LIVE_PAYMENT, LIVE, BACKFILL))), max_size=30))

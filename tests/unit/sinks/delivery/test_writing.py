@@ -231,6 +231,35 @@ async def test_many_creates_go_in_one_call_and_each_gets_its_result() -> None:
     assert {result.bound.id for result in bench.log.results if result.bound} == {f"{n}" for n in range(1, 11)}
 
 
+async def test_what_comes_while_a_batch_is_under_way_goes_together_in_the_next_and_what_goes_alone_does_not_wait() -> (
+    None
+):
+    bench = Bench(Vendor())
+    owner = bench.owner
+    await owner.accept(command(0))
+    owner._start_what_is_ready()
+    for number in range(1, 6):
+        await owner.accept(command(number))
+        owner._start_what_is_ready()
+    await owner.accept(single(9))
+    owner._start_what_is_ready()
+    assert len(owner._tasks) == 2
+    await bench.work(1)
+    assert len(bench.vendor.posts) == 3
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    assert len(bench.log.outcomes()) == 7
+
+
+async def test_a_whole_batch_does_not_wait_for_the_one_under_way() -> None:
+    bench = Bench(Vendor())
+    for number in range(101):
+        await bench.owner.accept(command(number))
+    bench.owner._start_what_is_ready()
+    assert len(bench.owner._tasks) == 2
+    await bench.work(1)
+    assert len(bench.vendor.posts) == 3
+
+
 async def test_a_batch_that_is_cut_off_leaves_each_document_once() -> None:
     for fate in ("after", "before"):
         bench = Bench(Vendor(invoices=[fate]))
