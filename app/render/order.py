@@ -123,10 +123,10 @@ async def _planned(
     for _ in range(_ROUNDS):
         inputs: list[Input] = []
         for command in stepped.commands:
-            done = await bench.deliver(command)
-            inputs += [done.result, *(Seen(event) for event in done.events)]
-            if done.result.outcome != "confirmed":
-                yield f"{command.capability} is {done.result.outcome}: {done.result.reason}"
+            result = await bench.deliver(command)
+            inputs += [result, *(Seen(event) for event in result.events)]
+            if result.outcome != "confirmed":
+                yield f"{command.capability} is {result.outcome}: {result.reason}"
         if not inputs:
             break
         stepped = step(stepped.state, inputs, world, datetime.now(UTC))

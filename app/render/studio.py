@@ -22,7 +22,6 @@ from app.render.recording import Recorder
 from app.sandbox.__main__ import find
 from schemas.commands import Command, Result
 from schemas.connection import Connection
-from schemas.events import ChangeEvent
 from schemas.platform import Limits
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
@@ -30,14 +29,6 @@ from sinks.delivery.owner import Owner
 _SECRETS = MappingProxyType({"token": "sandbox"})
 _UNLIMITED = Limits()
 _OWN = ("options", "statuses", "stages", "accounts", "taxes", "time_zone")
-
-
-class Delivered(msgspec.Struct, frozen=True):
-    """What came of one command."""
-
-    result: Result
-    events: tuple[ChangeEvent, ...]
-    """What the platform shows of what was written."""
 
 
 class Studio:
@@ -49,25 +40,23 @@ class Studio:
         self._ledger = _Memory()
         self._owner = Owner(loaded.sink(connection), sending, self._ledger, epoch=1, now=time.time)
 
-    async def deliver(self, command: Command) -> Delivered:
+    async def deliver(self, command: Command) -> Result:
         """Write *command* as a connector would, and return its result with what the platform shows then."""
         self.recorder.capability = command.capability
-        self._ledger.result, self._ledger.events = asyncio.get_running_loop().create_future(), []
+        self._ledger.result = asyncio.get_running_loop().create_future()
         await self._owner.accept(command)
         working = asyncio.create_task(self._owner.run())
         try:
-            result = await self._ledger.result
+            return await self._ledger.result
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-        return Delivered(result, tuple(self._ledger.events))
 
 
 class _Memory:
     """A ledger that lasts as long as the process."""
 
     result: asyncio.Future[Result]
-    events: list[ChangeEvent]
 
     def __init__(self) -> None:
         self._offset = 0
@@ -91,7 +80,6 @@ class _Memory:
 
     async def publish_result(self, result: Result) -> None:
         self._result = result
-        self.events += result.events
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         del command, reason

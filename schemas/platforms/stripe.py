@@ -11,6 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from schemas.connection import Connection
 from schemas.events import Anchor
 from schemas.facts import (
     Allocation,
@@ -201,6 +202,15 @@ def order_anchor(record: dict[str, Any]) -> tuple[Anchor, ...]:
     metadata = record.get("metadata") or {}
     number = next((str(metadata[key]) for key in ORDER_KEYS if metadata.get(key)), "")
     return (Anchor("number", ObjectRef("", "", "number", number)),) if number else ()
+
+
+def anchors(connection: Connection, record: dict[str, Any]) -> tuple[Anchor, ...]:
+    """Return what says whose an object is: the order number in its metadata, its invoice, the payment behind it."""
+    linked = [("invoice", ident(record.get("invoice")))]
+    if record.get("object") in {"refund", "dispute", "charge"}:
+        linked.append(("payment_intent", ident(record.get("payment_intent"))))
+    refs = [ObjectRef(connection.name, connection.account, type_, id_) for type_, id_ in linked if id_]
+    return order_anchor(record) + tuple(Anchor("object", ref) for ref in refs)
 
 
 def to_facts(record: dict[str, Any]) -> Facts | None:

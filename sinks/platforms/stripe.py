@@ -16,10 +16,10 @@ from app.core.errors import (
 from app.core.status import from_status, retry_after
 from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
-from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
+from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
 from schemas.money import to_minor
 from schemas.platforms import stripe as stripe_facts
-from schemas.platforms.stripe import MARK, ident, mark, to_facts
+from schemas.platforms.stripe import MARK, anchors, ident, mark, to_facts
 from sinks.base import Sink, Written
 
 _KEY = "header:Idempotency-Key"
@@ -32,6 +32,16 @@ class StripeSink(Sink):
     """Every POST carries an idempotency key; our mark sits in metadata.o2c."""
 
     platform = stripe_facts.PLATFORM
+
+    def _written(self, record: dict[str, Any]) -> Written:
+        return Written(
+            type=str(record["object"]),
+            id=ident(record),
+            facts=to_facts(record),
+            mark=mark(record),
+            complete=record.get("object") != "invoice" or record.get("status") != "draft",
+            anchors=anchors(self.connection, record),
+        )
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
         """Return the error; `Stripe-Should-Retry` overrides every rule."""
@@ -80,7 +90,7 @@ class StripeSink(Sink):
         """Find by e-mail, else create; the natural key is locked."""
         if not isinstance(command.facts, Customer):
             raise RejectedError("Stripe: upsert_customer needs a customer.")
-        return _written((yield from self._customer(command.facts.party)))
+        return self._written((yield from self._customer(command.facts.party)))
 
     def _customer(self, party: Party) -> Talk[dict[str, Any]]:
         if party.email:
@@ -101,12 +111,14 @@ class StripeSink(Sink):
         if command.bound_id:
             changed = {"description": invoice.note} if "note" in command.changes else {}
             path = f"/v1/invoices/{command.bound_id}"
-            return _written((yield from self._post("update", path, {**changed, f"metadata[{MARK}]": command.mark})))
+            return self._written(
+                (yield from self._post("update", path, {**changed, f"metadata[{MARK}]": command.mark}))
+            )
         customer = yield from self._customer(invoice.customer or Party(name=invoice.reference))
         draft = yield from self._post("draft", "/v1/invoices", self._draft(command, invoice, str(customer["id"])))
         yield from self._post("lines", f"/v1/invoices/{draft['id']}/add_lines", _lines(invoice))
         path = f"/v1/invoices/{draft['id']}/finalize"
-        return _written((yield from self._post("finalize", path, {"auto_advance": "false"})))
+        return self._written((yield from self._post("finalize", path, {"auto_advance": "false"})))
 
     def _draft(self, command: Command, invoice: Invoice, customer: str) -> dict[str, str]:
         form = {
@@ -124,12 +136,12 @@ class StripeSink(Sink):
     def void_invoice(self, command: Command) -> Talk[Written]:
         """Void an open invoice."""
         path = f"/v1/invoices/{command.bound_id or command.links['invoice']}/void"
-        return _written((yield from self._post("void", path, {})))
+        return self._written((yield from self._post("void", path, {})))
 
     def request_payment(self, command: Command) -> Talk[Written]:
         """Send the invoice to the customer (contacts the customer)."""
         path = f"/v1/invoices/{command.bound_id or command.links['invoice']}/send"
-        return _written((yield from self._post("send", path, {})))
+        return self._written((yield from self._post("send", path, {})))
 
     def record_payment(self, command: Command) -> Talk[Written]:
         """Report money taken outside Stripe and attach it to the invoice; nothing is charged."""
@@ -154,7 +166,7 @@ class StripeSink(Sink):
             f"metadata[{MARK}]": command.mark,
             **({"out_of_band_amount": units} if command.links.get("payment") else {}),
         }
-        return _written((yield from self._post("credit", "/v1/credit_notes", form)))
+        return self._written((yield from self._post("credit", "/v1/credit_notes", form)))
 
     def record_refund(self, command: Command) -> Talk[Written]:
         """Refund at the processor (moves money)."""
@@ -164,7 +176,7 @@ class StripeSink(Sink):
             "amount": str(to_minor(credit.amount, credit.currency)),
             f"metadata[{MARK}]": command.mark,
         }
-        return _written((yield from self._post("refund", "/v1/refunds", form)))
+        return self._written((yield from self._post("refund", "/v1/refunds", form)))
 
     def record_shipment(self, command: Command) -> Talk[Written]:
         """Write carrier and tracking number into the invoice's metadata."""
@@ -173,12 +185,12 @@ class StripeSink(Sink):
             raise RejectedError("Stripe: record_shipment needs a shipment.")
         tracking = ", ".join(parcel.tracking_numbers)
         form = {"metadata[carrier]": parcel.carrier, "metadata[tracking_number]": tracking}
-        return _written((yield from self._post("shipment", f"/v1/invoices/{command.links['invoice']}", form)))
+        return self._written((yield from self._post("shipment", f"/v1/invoices/{command.links['invoice']}", form)))
 
     def add_note(self, command: Command) -> Talk[Written]:
         """Write a short note into the invoice's metadata (500 characters)."""
         form = {"metadata[note]": command.text[:500]}
-        return _written((yield from self._post("note", f"/v1/invoices/{command.links['invoice']}", form)))
+        return self._written((yield from self._post("note", f"/v1/invoices/{command.links['invoice']}", form)))
 
     def probe(self, command: Command) -> Talk[Written | None]:
         """List the newest objects of the kind and compare marks: search lags, lists do not."""
@@ -190,7 +202,7 @@ class StripeSink(Sink):
             page = yield from self._ask(Request(method="GET", path=path, params={"limit": "100", **after}))
             for record in page["data"]:
                 if mark(record) == command.mark:
-                    return _written(record)
+                    return self._written(record)
             if not page.get("has_more"):
                 return None
             after = {"starting_after": str(page["data"][-1]["id"])}
@@ -202,7 +214,7 @@ class StripeSink(Sink):
             return None
         if (error := self.classify(reply, mutating=False)) is not None:
             raise error
-        return _written(reply.json())
+        return self._written(reply.json())
 
 
 def _credit(command: Command) -> Credit:
@@ -218,12 +230,6 @@ def _error(response: Response) -> dict[str, Any]:
         return {}
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) else {}
-
-
-def _written(record: dict[str, Any]) -> Written:
-    shown: Facts | None = to_facts(record)
-    draft = record.get("object") == "invoice" and record.get("status") == "draft"
-    return Written(type=str(record["object"]), id=ident(record), facts=shown, mark=mark(record), complete=not draft)
 
 
 def _lines(invoice: Invoice) -> dict[str, str]:

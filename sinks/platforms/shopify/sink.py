@@ -24,13 +24,14 @@ from app.core.errors import (
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
+from schemas.events import Anchor
 from schemas.facts import Credit, Customer, Order, Payment, Shipment
 from schemas.money import text
 from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, facts, graph, wire, writes
 from schemas.platforms.shopify.facts import Claim
 from schemas.platforms.shopify.replies import meaning
 from schemas.refs import NAMESPACE as UUIDS
-from schemas.refs import find_mark
+from schemas.refs import ObjectRef, find_mark
 from sinks.base import Sink, Written
 from sinks.platforms.shopify import inputs
 
@@ -173,9 +174,18 @@ class ShopifySink(Sink):
             if mark and facts.payment_mark(order, one) == find_mark(mark):
                 found = facts.payment(one, order.currency, self.connection.time_zone)
                 return Written(
-                    type="transaction", id=wire.text(one.id), facts=found, mark=mark, native=facts.settled((one,))
+                    type="transaction",
+                    id=wire.text(one.id),
+                    facts=found,
+                    mark=mark,
+                    native=facts.settled((one,)),
+                    anchors=self._part_of(order),
                 )
         return None
+
+    def _part_of(self, order: wire.Order) -> tuple[Anchor, ...]:
+        account = self.connection.account
+        return (Anchor("order", ObjectRef(self.connection.name, account, "order", wire.text(order.id))),)
 
     # ------------------------------------------------------------------------------------------- credits
 
@@ -231,6 +241,7 @@ class ShopifySink(Sink):
                     facts=found,
                     mark=mark,
                     native=facts.settled(one.transactions),
+                    anchors=self._part_of(order),
                 )
         return None
 
@@ -287,6 +298,7 @@ class ShopifySink(Sink):
                     facts=facts.shipment(one),
                     mark=mark,
                     native=facts.native(one.updated_at),
+                    anchors=self._part_of(order),
                 )
         return None
 

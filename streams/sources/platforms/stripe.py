@@ -13,7 +13,7 @@ from typing import Any
 from app.core.errors import DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.events import ChangeEvent, Hint
 from schemas.platforms import stripe as facts
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
@@ -90,18 +90,11 @@ class StripeSource(Source):
                 facts=found,
                 changed_at=facts.instant(record.get("created")),
                 mirror_of=facts.mark(record),
-                anchors=self._anchors(record),
+                anchors=facts.anchors(self.connection, record),
                 presence="deleted" if record.get("deleted") else "present",
                 origin="read",
             )
         ]
-
-    def _anchors(self, record: dict[str, Any]) -> tuple[Anchor, ...]:
-        linked = [("invoice", facts.ident(record.get("invoice")))]
-        if record.get("object") in {"refund", "dispute", "charge"}:
-            linked.append(("payment_intent", facts.ident(record.get("payment_intent"))))
-        parents = tuple(Anchor("object", self._ref(type_, id_)) for type_, id_ in linked if id_)
-        return facts.order_anchor(record) + parents
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; lines beyond the first ten are paged."""

@@ -26,7 +26,7 @@ class Ledger:
     """Answers the read of one invoice; people change its reference."""
 
     def __init__(self) -> None:
-        self.reference = "R-1"
+        self.reference, self.paid = "R-1", ""
 
     async def __call__(self, _request: Request) -> Response:
         invoice: dict[str, Any] = {
@@ -34,6 +34,10 @@ class Ledger:
             "AmountDue": 1, "CurrencyCode": "EUR", "Reference": self.reference,
             "UpdatedDateUTC": "/Date(1772442000000+0000)/",
         }  # fmt: skip
+        if self.paid:
+            invoice["Payments"] = [
+                {"PaymentID": f"{ACCOUNT[:-1]}7", "Date": "/Date(1772442000000+0000)/", "Amount": self.paid},
+            ]
         return Response(status=200, body=msgspec.json.encode({"Invoices": [invoice]}))
 
 
@@ -47,6 +51,20 @@ async def test_an_unchanged_object_is_told_again_only_when_asked_for(reason: str
     ledger.reference = "R-2"
     await reader._read([Hint(tenant="acme", object=REF, reason="INVOICE.UPDATE")])
     assert len(events) == told + 1
+
+
+async def test_of_what_a_tie_reads_only_its_object_and_what_changed_is_told() -> None:
+    events, ledger = list[ChangeEvent](), Ledger()
+    ledger.paid = "1.00"
+    reader = _reader(ledger, events)
+    tie = Hint(tenant="acme", object=REF, reason="tie")
+    await reader._read([tie])
+    assert [event.object.type for event in events] == ["invoice"]
+    await reader._read([msgspec.structs.replace(tie, reason="INVOICE.UPDATE")])
+    assert [event.object.type for event in events] == ["invoice", "payment"]
+    ledger.paid = "0.50"
+    await reader._read([tie])
+    assert sorted(event.object.type for event in events[2:]) == ["invoice", "payment"]
 
 
 async def test_only_the_unreadable_object_of_a_batch_is_put_aside_with_its_reason() -> None:

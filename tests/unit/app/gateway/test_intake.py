@@ -3,11 +3,15 @@ import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from unittest.mock import patch
 
-from app.gateway.intake import Endpoint, receive, secrets_of, stamped
+from app.gateway.intake import Endpoint, _translate, receive, secrets_of, stamped
 from schemas.connection import Connection
+from schemas.events import Hint
+from schemas.refs import ObjectRef
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Hook
+from streams.sources.platforms.hubspot import HubspotSource
 from streams.sources.platforms.stripe import StripeSource
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,6 +37,24 @@ def test_a_thin_platform_gives_hints_and_no_observation() -> None:
     intake = receive([ENDPOINT], _signed(_event(record)), NOW)
     assert (intake.outcome, intake.events) == ("accepted", ())
     assert [hint.object.id for hint in intake.hints] == ["in_1"]
+
+
+def test_a_delivery_hints_once_at_each_object_and_apart_at_what_was_merged() -> None:
+    crm = HubspotSource(Connection(name="crm", tenant="acme", platform="hubspot", account="4711"))
+    ref, other = (ObjectRef("crm", "4711", "deals", id_) for id_ in ("1", "2"))
+    hints = [
+        Hint(tenant="acme", object=ref, reason="deal.creation"),
+        Hint(tenant="acme", object=ref, reason="object.associationChange"),
+        Hint(tenant="acme", object=ref, reason="merged_into:2"),
+        Hint(tenant="acme", object=other, reason="deal.merge"),
+    ]
+    with patch.object(crm, "to_events", return_value=[]), patch.object(crm, "hints", return_value=hints):
+        intake = _translate([crm], Hook(body=b"[]", headers={}))
+    assert [(hint.object.id, hint.reason) for hint in intake.hints] == [
+        ("1", "object.associationChange"),
+        ("1", "merged_into:2"),
+        ("2", "deal.merge"),
+    ]
 
 
 def test_a_wrong_signature_is_refused_before_the_body_is_looked_at() -> None:

@@ -73,6 +73,21 @@ def test_a_payment_that_moves_leaves_share_zero_behind() -> None:
     assert table.shares["o2"][0] == "50.00"
 
 
+def test_a_payment_of_ours_that_was_moved_before_anybody_looked_leaves_its_order() -> None:
+    table = Table()
+    table.send(Bind(key=PAYMENT.key, order="o1"), Bind(key=INVOICE_2.key, order="o2"))
+    table.send(_place(_payment(1, (INVOICE_2, "50.00"))))
+    assert table.shares["o1"][0] == "0"
+    assert table.shares["o2"][0] == "50.00"
+
+
+def test_a_payment_of_ours_whose_invoice_is_nobodys_stays() -> None:
+    table = Table()
+    table.send(Bind(key=PAYMENT.key, order="o1"))
+    table.send(_place(_payment(1, (INVOICE_2, "50.00"))))
+    assert table.shares == {}
+
+
 def test_a_payment_over_two_invoices_is_split() -> None:
     table = Table()
     table.send(Bind(key=INVOICE_1.key, order="o1"), Bind(key=INVOICE_2.key, order="o2"))
