@@ -7,6 +7,7 @@ ORDERS ?=
 EXPORT ?=
 TAMPER ?=
 MUTANTS ?=
+WORKERS ?= 4
 
 .PHONY: setup demo test test-long chaos-kill mutation lint lock clean
 
@@ -28,8 +29,11 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 demo: $(RUNTIME)
 	$(BIN)/o2c demo $(if $(ORDERS),--file "$(ORDERS)") $(if $(EXPORT),--export "$(EXPORT)") $(if $(TAMPER),--tamper cent)
 
+# Twice as many workers as small machines have processors, since many tests wait; tests/distribution.py shares them out.
+# Bytecode is kept in any case: the run starts a hundred processes from the same sources.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
-	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered --durations=10
+	$(BIN)/pytest -m "not long" -n $(WORKERS) --cov --cov-report=term:skip-covered --durations=10
 
 test-long: setup
 	$(BIN)/pytest -m long

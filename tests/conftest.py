@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.core.errors import ConfigError
+from tests.distribution import Distribution, in_order
 from tests.kafka import provided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+KAFKA = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribution | None:
+    """Distribute as tests/distribution.py says, unless `--dist` asks for something else."""
+    return Distribution(config, log) if config.getoption("dist") == "load" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what takes longest first where workers share the tests."""
+    if hasattr(config, "workerinput"):
+        items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Start one Kafka for all workers, and stop it when the last of them has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="o2c-tests-"))
+    stack = contextlib.ExitStack()
+    config.add_cleanup(stack.close)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        config.stash[KAFKA] = {"bootstrap": stack.enter_context(provided(folder))}
+    except ConfigError as error:
+        stack.pop_all()  # leaves the log that the error names
+        config.stash[KAFKA] = {"error": str(error)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where that Kafka is."""
+    node.workerinput["kafka"] = node.config.stash[KAFKA]
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +69,12 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the bootstrap servers of one real Kafka for the whole run."""
+    if shared := getattr(request.config, "workerinput", {}).get("kafka"):
+        if "error" in shared:
+            pytest.fail(shared["error"])
+        yield shared["bootstrap"]
+        return
     with provided(tmp_path_factory.mktemp("kafka")) as bootstrap:
         yield bootstrap

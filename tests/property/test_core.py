@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from streams.order.merge import is_gone, join, merge, observation
 from streams.order.step import Forward, Input, Seen, Tick, step
 from tests.simulator import company
 
+pytestmark = pytest.mark.no_cover  # thousands of histories cost several times as much with every line counted
 WORLD = company.world()
 SHOP = ObjectRef("shop", "s", "order", "1")
 KEY = order_key(company.TENANT, SHOP)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from streams.engine.worker import Worker
 
 pytestmark = pytest.mark.kafka
+LONG = {"session_timeout": 45.0, "request_timeout": 50.0}
+"""Longer than a busy machine needs to start a worker anew."""
 
 
 @pytest.fixture
@@ -209,13 +211,13 @@ async def test_a_fold_that_needs_seconds_of_cpu_leaves_the_loop_alive_and_the_me
 
 
 async def test_a_static_member_that_is_killed_and_returns_causes_no_rebalance_for_others(cluster: Cluster) -> None:
-    async with cluster.worker(set_fold(cluster), "w2", static_membership=True, session_timeout=9.0) as other:
-        first = await Process.start(cluster, "w1", static_membership=True, session_timeout=9.0)
+    async with cluster.worker(set_fold(cluster), "w2", static_membership=True, **LONG) as other:
+        first = await Process.start(cluster, "w1", static_membership=True, **LONG)
         await eventually(lambda: bool(other.engine) and len(other.engine.paths) == PARTITIONS // 2)  # type: ignore[union-attr]
         await eventually(lambda: other.ready().ok)
         generation = other.engine.paths[0].generation  # type: ignore[union-attr]
         await first.kill()
-        again = await Process.start(cluster, "w1", static_membership=True, session_timeout=9.0)
+        again = await Process.start(cluster, "w1", static_membership=True, **LONG)
         await cluster.produce([("in-a", b"k%d" % (n % 40), event(n)) for n in range(400)])
         await eventually(cluster.drained)
         assert other.engine.paths[0].generation == generation  # type: ignore[union-attr]
