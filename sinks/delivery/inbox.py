@@ -155,7 +155,7 @@ class Inbox:
             else:
                 aside.append(entry)
         for entry in aside:
-            heapq.heappush(self._lanes[lane], entry)
+            heapq.heappush(self._lanes.setdefault(lane, []), entry)
         return found
 
     def release(self, entity: str) -> None:

@@ -106,6 +106,16 @@ def test_what_suits_one_request_is_found_among_others_and_the_rest_stays() -> No
     assert taken(inbox) == ["i0", "u0", "i1", "u1", "p2", "i2", "u2", "i3", "u3", "i4", "u4", "p5", "i5", "u5"]
 
 
+def test_what_does_not_suit_stays_in_its_lane_although_nobody_else_is_left_there() -> None:
+    inbox = Inbox()
+    for id_ in ("p0", "p1", "p2"):
+        inbox.add(command(id_))
+    first = inbox.take(0.0)
+    assert first is not None
+    assert [one.command.id for one in inbox.take_like(first, 0.0, 3, lambda one: one.command.id != "p2")] == ["p1"]
+    assert taken(inbox) == ["p2"]
+
+
 def test_a_lane_that_may_not_go_holds_nobody_else_and_a_replaced_command_changes_lanes() -> None:
     inbox = Inbox()
     inbox.add(command("p"))
