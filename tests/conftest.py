@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from app.core.errors import ConfigError
 from tests.distribution import Distribution, in_order
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 KAFKA = pytest.StashKey[dict[str, str]]()
+settings.register_profile("shared processors", deadline=None)  # how long an example took tells who else was busy
+settings.load_profile("shared processors")
 
 
 @pytest.hookimpl(optionalhook=True)
