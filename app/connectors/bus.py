@@ -24,6 +24,8 @@ from sinks.delivery.journal import Row, row_key
 _ENCODE = msgspec.json.Encoder().encode
 _POLL_MS = 500
 _FETCH = 4 * 1024 * 1024
+_BATCH = 256 * 1024
+"""Everything of a connection goes to one partition: many senders wait for each other where a batch is soon full."""
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -57,7 +59,8 @@ class Bus:
     async def start(self) -> None:
         """Connect the producer."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=2, compression_type="lz4",
+            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=_BATCH,
+            compression_type="lz4",
             request_timeout_ms=30_000, max_request_size=topics.LARGEST_LETTER, **self._security,
         )  # fmt: skip
         await self._producer.start()

@@ -5,9 +5,7 @@ The delivery loop (or a test) answers them: it owns auth, quota, retry, idempote
 
 from __future__ import annotations
 
-import json as stdjson
 from collections.abc import Generator, Mapping
-from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -15,6 +13,7 @@ import msgspec
 
 from app.core.errors import DecodeError
 from schemas.commands import LIVE
+from schemas.jsontext import read_json
 
 T = TypeVar("T")
 Talk = Generator["Request", "Response", T]
@@ -68,8 +67,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     def json(self) -> Any:  # noqa: ANN401 - a reply is any JSON
         """Return the body as JSON with Decimal instead of float; DecodeError when it is none."""
         try:
-            return stdjson.loads(self.body, parse_float=Decimal)
-        except (ValueError, RecursionError) as error:
+            return read_json(self.body)
+        except ValueError as error:
             message = f"The reply with status {self.status} is not JSON."
             raise DecodeError(message) from error
 

@@ -50,6 +50,8 @@ class Player:
         self._urls = urls
         self._at_once = asyncio.Semaphore(at_once)
         self.played = Played()
+        self._arrived: dict[str, str] = {}
+        """Orders that were delivered before anybody said that they were shipped, and when."""
 
     async def play(self, rows: Iterable[Row], rows_per_second: float | None = None) -> None:
         """Play *rows* in their order, at most *rows_per_second*; returns when the last was accepted."""
@@ -127,8 +129,12 @@ class Player:
         elif row.type == "order.shipped":
             parcel = {"carrier": data.get("carrier", ""), "tracking": data.get("tracking", "")}
             await self._act("shop", "fulfil_order", {"id": id_, "at": row.at, **parcel})
+            if (arrived := self._arrived.pop(row.order, "")) != "":
+                await self._act("shop", "deliver_order", {"id": id_, "at": arrived})
         elif row.type == "order.delivered":
-            await self._act("shop", "deliver_order", {"id": id_, "at": row.at})
+            done = await self._act("shop", "deliver_order", {"id": id_, "at": row.at})
+            if not done["delivered"]:  # the carrier's scans come in the wrong order
+                self._arrived[row.order] = row.at
         elif row.type == "order.refunded":
             await self._act("shop", "refund_order", {"id": id_, "amount": data["amount"]})
         elif row.type in _ENDS:

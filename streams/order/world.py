@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -13,8 +14,8 @@ from schemas.refs import ObjectRef, order_key
 from schemas.state import Observation, OrderState
 
 
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Configuration and broadcast facts, and the platforms by slug."""
+class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Configuration and broadcast facts, and the platforms by slug; what follows from them alone is found once."""
 
     facts: Facts
     platforms: Mapping[str, Platform]
@@ -27,6 +28,24 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         """Return the platform behind a connection."""
         known = self.connection(connection)
         return None if known is None else self.platforms.get(known.platform)
+
+    def shown(self, connection: str, capability: str) -> frozenset[str] | None:
+        """Return the fields of *capability* that a connection stores and shows again; None where nothing is said."""
+        place = (connection, capability)
+        if place not in self._fields:
+            known, platform = self.connection(connection), self.platform(connection)
+            if known is None or platform is None:
+                return None
+            self._fields[place] = platform.shown(capability, known.options)
+        return self._fields[place]
+
+    @cached_property
+    def _fields(self) -> dict[tuple[str, str], frozenset[str] | None]:
+        return {}
+
+    @cached_property
+    def _giving_flows(self) -> dict[tuple[str, str, str], Flow | None]:
+        return {}
 
     def mode(self, flow: Flow) -> str:
         """Return the mode in force: what was set at run time, else the configuration's."""
@@ -48,11 +67,16 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     def key_giver(self, state: OrderState) -> tuple[Flow, Observation] | None:
         """Return the flow of an order and the object that gave it its key, once it was seen."""
         for look in state.objects.values():
-            flow = self.flow_of(state.tenant, look.object)
-            flow = flow or self.orphan_flow(state.tenant, look.object)
+            flow = self._giving(state.tenant, look.object)
             if flow is not None and order_key(state.tenant, look.object) == state.key:
                 return flow, look
         return None
+
+    def _giving(self, tenant: str, ref: ObjectRef) -> Flow | None:
+        kind = (tenant, ref.connection, ref.type)
+        if kind not in self._giving_flows:
+            self._giving_flows[kind] = self.flow_of(tenant, ref) or self.orphan_flow(tenant, ref)
+        return self._giving_flows[kind]
 
     def orphan_flow(self, tenant: str, ref: ObjectRef) -> Flow | None:
         """Return the flow in which an accounting entry like *ref* becomes an order when it has none."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from schemas.jsontext import read_json
 
 NAMED = MappingProxyType(
     {
@@ -73,8 +74,8 @@ def read_fault(body: bytes) -> Fault:
         match = _XML_FAULT.search(body)
         return Fault() if match is None else _xml(match[1] or b"", match[2])
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        found = read_json(body)
+    except ValueError:
         return Fault()
     return fault_of(found) if isinstance(found, dict) else Fault()
 
@@ -94,7 +95,7 @@ def batch_outcomes(body: bytes) -> dict[str, Outcome]:
     """Return item id -> outcome of a batch reply in JSON or XML."""
     if body.lstrip().startswith(b"<"):
         return {bid.decode(): _xml_outcome(item) for bid, item in _XML_ITEM.findall(body)}
-    items = json.loads(body).get("BatchItemResponse", [])
+    items = read_json(body).get("BatchItemResponse", [])
     return {str(item.get("bId")): _outcome(item) for item in items}
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.jsontext import read_json
+
 _ABBREVIATIONS = {"id": "ID", "utc": "UTC"}
 
 
@@ -241,6 +243,14 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     events: tuple[HookEvent, ...]
     first_event_sequence: int = 0
     last_event_sequence: int = 0
+
+
+_REPLY = msgspec.json.Decoder(Reply, strict=False)
+
+
+def read(body: bytes) -> Reply:
+    """Return the envelope in *body*; msgspec.MsgspecError when it does not fit, ValueError when it is no JSON."""
+    return reply(read_json(body)) if b"null" in body else _REPLY.decode(body)
 
 
 def reply(record: Any) -> Reply:  # noqa: ANN401 - any JSON

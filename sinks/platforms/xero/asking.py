@@ -79,8 +79,8 @@ class Asking(Sink):
         if not response.body.strip():
             return wire.Reply()
         try:
-            return wire.reply(response.json())
-        except msgspec.ValidationError as error:
+            return wire.read(response.body)
+        except (msgspec.MsgspecError, ValueError) as error:
             raise DecodeError(f"Xero: the reply does not have the documented shape: {error}.") from error
 
     # --------------------------------------------------------------------------------------------- contacts

@@ -136,6 +136,7 @@ class XeroSink(Probing):
     def _overpaid(self, command: Command, payment: Payment) -> Talk[Written]:
         """Pay what is open and book the rest as an overpayment; what an earlier try did is not done again."""
         part = yield from self.payment_with(command.mark)
+        begun = part is not None
         if part is None:
             invoice = yield from self.shown(link(command, "invoice"))
             due = min(invoice.amount_due or ZERO, payment.amount)
@@ -147,7 +148,8 @@ class XeroSink(Probing):
             reply = yield from self.put("/Payments", {"Payments": [body]}, f"payment-due:{command.id}", _APART)
             part = payment_written(reply.payments[0])
         made = part.facts.amount if isinstance(part.facts, Payment) else payment.amount
-        extra = yield from self.marked_advance(beside(command.mark))
+        # The payment is made first: without it no earlier try can have come to the rest, which only a long walk finds.
+        extra = (yield from self.marked_advance(beside(command.mark))) if begun else None
         if extra is None:
             extra = yield from self._overpay(command, payment, payment.amount - made, beside(command.mark))
         return Written(type=part.type, id=part.id, facts=part.facts, mark=part.mark, also=(extra,))

@@ -104,7 +104,7 @@ def _confirmed(record: WriteRecord | None) -> bool:
 
 def _compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     record = desk.record(want.write)
-    fields = _fields(desk, want)
+    fields = _fields(desk, want, world)
     if want.kind == "set":
         return _set(desk, want, record, {"status": want.status}, world, now)
     bound = want.bound or (record.bound if record else None)
@@ -123,8 +123,8 @@ def _satisfied(record: WriteRecord | None) -> Move:
     return Move(record=msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}))
 
 
-def _fields(desk: Desk, want: Want) -> dict[str, str]:
-    shows = desk.platform.shown(want.capability, desk.connection.options)
+def _fields(desk: Desk, want: Want, world: World) -> dict[str, str]:
+    shows = world.shown(desk.name, want.capability)
     wanted = project(want.facts)
     agreed = {name: agreed.value for name, agreed in desk.derived.agreed.items() if name in wanted}
     return {name: value for name, value in {**wanted, **agreed}.items() if shows is None or name in shows}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from app.core.errors import DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint
+from schemas.jsontext import read_json
 from schemas.platforms import stripe as facts
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
@@ -165,8 +164,8 @@ def _success(reply: Response) -> dict[str, Any]:
 
 def _event(body: bytes) -> dict[str, Any]:
     try:
-        event = json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+        event = read_json(body)
+    except ValueError as error:
         raise DecodeError("Stripe: the body is not JSON.") from error
     if not isinstance(event, dict) or event.get("object") != "event":
         kind = event.get("object") if isinstance(event, dict) else "list"

@@ -373,8 +373,8 @@ def _decoded(reply: Response) -> wire.Reply:
     if (error := from_status("Xero", reply, mutating=False)) is not None:
         raise error
     try:
-        return wire.reply(reply.json())
-    except msgspec.ValidationError as error:
+        return wire.read(reply.body)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise DecodeError(f"Xero: the reply does not have the documented shape: {error}.") from error
 
 

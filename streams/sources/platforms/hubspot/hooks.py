@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ import msgspec
 from app.core.errors import DecodeError
 from schemas.events import MERGED_INTO
 from schemas.facts import Facts, Order
+from schemas.jsontext import read_json
 from schemas.platforms.hubspot.platform import SINGULAR, TYPE_IDS
 from streams.sources.base import Hook
 
@@ -103,8 +103,8 @@ def type_of(event: Mapping[str, Any]) -> str:
 def events(body: bytes) -> list[dict[str, Any]]:
     """Return the events of a delivery, or the one record that a workflow posts; DecodeError for other bytes."""
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        found = read_json(body)
+    except ValueError as error:
         raise DecodeError("HubSpot: the body is not JSON.") from error
     rows = found if isinstance(found, list) else [found]
     if not all(isinstance(row, dict) for row in rows):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.core.errors import DecodeError
+from schemas.jsontext import read_json
 from schemas.platforms.quickbooks_online import wire
 from streams.sources.platforms.quickbooks_online.replies import moment
 
@@ -33,9 +32,9 @@ class Notice(NamedTuple):
 def notices(body: bytes) -> list[Notice]:
     """Return the changes of a delivery in either form; DecodeError when it is neither."""
     try:
-        told = json.loads(body, parse_float=Decimal)
+        told = read_json(body)
         return list(_cloud_events(told) if isinstance(told, list) else _legacy(told))
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DecodeError("QuickBooks: the webhook has neither of the two documented forms.") from error
 
 

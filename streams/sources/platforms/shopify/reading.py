@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,6 +13,7 @@ from app.core.errors import AuthError, DecodeError, O2CError, RateLimited, Rejec
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
+from schemas.jsontext import read_json
 from schemas.platforms.shopify import PATH, graph
 from schemas.platforms.shopify.replies import meaning
 from schemas.platforms.shopify.wire import text
@@ -93,8 +92,8 @@ def topic_of(hook: Hook) -> str:
 def body_of(hook: Hook) -> dict[str, Any]:
     """Return the body as an object; DecodeError when it is none."""
     try:
-        body = json.loads(hook.body, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+        body = read_json(hook.body)
+    except ValueError as error:
         raise DecodeError("Shopify: the body is not JSON.") from error
     if not isinstance(body, dict):
         raise DecodeError("Shopify: the body is no object.")

@@ -37,6 +37,8 @@ class ShopifySource(Source):
 
     platform = PLATFORM
     read_batch: ClassVar[Mapping[str, int]] = {"order": 5}
+    _told: tuple[Hook, list[ChangeEvent]] | None = None
+    """The delivery that was translated last, and what it showed."""
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Compare the HMAC of the raw bytes; there is no time in it, and after a rotation both secrets are good."""
@@ -55,6 +57,11 @@ class ShopifySource(Source):
 
     def to_events(self, hook: Hook) -> list[ChangeEvent]:
         """Return what a delivery shows completely: orders, customers, and payments that cannot be ours."""
+        if self._told is None or self._told[0] is not hook:  # its hints depend on its events
+            self._told = (hook, self._events(hook))
+        return list(self._told[1])
+
+    def _events(self, hook: Hook) -> list[ChangeEvent]:
         topic, body = reading.topic_of(hook), reading.body_of(hook)
         if topic.startswith("orders/") and "line_items" in body and not self._reads_orders:
             return [reading.stamped(one, hook) for one in self._order(reading.into(body, wire.Order), origin="webhook")]
@@ -78,7 +85,7 @@ class ShopifySource(Source):
         if topic.startswith(_QUIET) or body.get("test") is True:
             return []
         markless = topic.startswith("orders/") and "metafields" not in body and bool(body.get("fulfillments"))
-        if self.to_events(hook) and not markless:
+        if not markless and self.to_events(hook):
             return []
         if topic.startswith("customers/"):
             return [self._hint("customer", text(body["id"]), topic)] if body.get("id") else []
