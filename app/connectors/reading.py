@@ -189,11 +189,11 @@ class Reader:
         return []
 
     def _batches(self, hints: Sequence[Hint]) -> list[list[Hint]]:
-        by_type: dict[str, list[Hint]] = {}
+        alike: dict[tuple[str, bool], list[Hint]] = {}
         for hint in hints:
-            by_type.setdefault(hint.object.type, []).append(hint)
+            alike.setdefault((hint.object.type, hint.reason == TIE), []).append(hint)
         found: list[list[Hint]] = []
-        for type_, same in by_type.items():
+        for (type_, _), same in alike.items():
             size = self._source.read_batch.get(type_, 1)
             found += [same[start : start + size] for start in range(0, len(same), size)]
         return found

@@ -67,6 +67,16 @@ async def test_of_what_a_tie_reads_only_its_object_and_what_changed_is_told() ->
     assert sorted(event.object.type for event in events[2:]) == ["invoice", "payment"]
 
 
+async def test_what_a_webhook_hinted_at_is_told_with_all_its_parts_although_ties_are_read_beside_it() -> None:
+    events, ledger = list[ChangeEvent](), Ledger()
+    ledger.paid = "1.00"
+    reader = _reader(ledger, events)
+    other = msgspec.structs.replace(REF, id="00000000-0000-4000-8000-000000000010")
+    hints = [Hint(tenant="acme", object=other, reason="tie"), Hint(tenant="acme", object=REF, reason="INVOICE.UPDATE")]
+    assert await reader.read_all(hints) == []
+    assert "payment" in {event.object.type for event in events}
+
+
 async def test_only_the_unreadable_object_of_a_batch_is_put_aside_with_its_reason() -> None:
     events, ledger, aside = list[ChangeEvent](), Ledger(), list[tuple[str, str]]()
 
