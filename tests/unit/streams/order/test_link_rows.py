@@ -13,9 +13,9 @@ from schemas.events import Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Customer, Facts, Invoice, Order, Party, Payment, Payout
 from schemas.links import Answer, Ask, Bind, LinkRow, Parked, Place, Placed
 from schemas.refs import ObjectRef, order_key
-from streams.order.link import PATIENCE, Linked, anchor_key, binds, on_message, on_tick, place, route
+from streams.order.link import PATIENCE, Linked, anchor_key, binds, is_nobodys, on_message, on_tick, place, route
 from streams.order.world import World
-from tests.unit.streams.order.sample import KEY, NOW, SHOP, WORLD
+from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS, SHOP, WORLD
 from tests.unit.streams.order.states import OTHER_ORDER, giver, look, mark, record, ref, state
 
 PAY, BILL, OTHER = ref("books", "payment", "p"), ref("books", "invoice", "1"), ref("books", "invoice", "2")
@@ -26,6 +26,10 @@ ORPHANS = msgspec.structs.replace(
     ),
 )
 PAID = Payment(amount=Decimal(50), currency="EUR")
+_KINDS = {kind: kind for kind in ("order", "invoice", "payment", "customer", "payout")}
+EVERYTHING = msgspec.structs.replace(
+    WORLD, platforms={slug: msgspec.structs.replace(known, objects=_KINDS) for slug, known in PLATFORMS.items()}
+)
 
 
 def seen(*anchors: Anchor, native: int = 1, **changes: Any) -> ChangeEvent:
@@ -51,6 +55,23 @@ def waiting(*anchors: Anchor, **changes: Any) -> LinkRow:
 
 
 # ----------------------------------------------------------------------------------------------- the route
+
+
+@pytest.mark.parametrize(
+    ("type_", "anchors", "nobodys"),
+    [
+        ("customer", (), True),
+        ("payout", (), True),
+        ("payment", (), False),
+        ("order", (), False),
+        ("customer", (on(BILL),), False),
+        ("payout", (on(BILL),), False),
+    ],
+)
+def test_only_a_customer_or_a_payout_that_names_no_order_is_nobodys(
+    type_: str, anchors: tuple[Anchor, ...], *, nobodys: bool
+) -> None:
+    assert is_nobodys(seen(*anchors, object=ref("books", type_, "1")), EVERYTHING) is nobodys
 
 
 @pytest.mark.parametrize(
