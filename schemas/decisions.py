@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.facts import Instant
 
-Kind = Literal["retry", "recreate", "merge", "resume", "revert"]
+Kind = Literal["retry", "recreate", "merge", "resume", "revert", "sync"]
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -17,6 +17,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     retry: plan refused writes afresh (`write`, or all of the order's). recreate: make a document that was deleted or
     voided once more, under the next generation (`write`). merge: this order and `into` are one. resume: plan again
     although two orders with documents became this one. revert: give the lost value of a conflict about `field` back.
+    sync: plan again now, and read every object of the order again.
     """
 
     id: str

@@ -12,7 +12,9 @@ from schemas.refs import ObjectRef
 
 TIE = "tie"
 """The reason of a hint at an object of which two different looks have one version."""
-ASKED_FOR = frozenset((TIE, "parent", "expired"))
+SYNC = "sync"
+"""The reason of a hint that a person asked for."""
+ASKED_FOR = frozenset((TIE, "parent", "expired", SYNC))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 
 Presence = Literal["present", "deleted"]

@@ -7,6 +7,8 @@ order that bound it and who asked.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from schemas.events import ChangeEvent
@@ -47,7 +49,20 @@ class Place(msgspec.Struct, frozen=True, tag="place", omit_defaults=True, kw_onl
     """The order that the object makes by itself when no anchor knows one (an accounting entry without an order)."""
 
 
-LinkMessage = Bind | Ask | Answer | Place
+class Say(msgspec.Struct, frozen=True, tag="say", omit_defaults=True, kw_only=True):
+    """A person says of an object, to its home: it is `order`'s, it is nobody's, or look again. The newest word counts.
+
+    What the systems themselves say stands above it: an anchor that knows an order decides, then as later.
+    """
+
+    key: str
+    word: Literal["link", "dismiss", "release"]
+    order: str = ""
+    at: Instant
+    by: str = ""
+
+
+LinkMessage = Bind | Ask | Answer | Place | Say
 
 
 class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -69,6 +84,8 @@ class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     listed: bool = False
     """On the list of what waits for a person."""
     alone: str = ""
+    said: Say | None = None
+    """What a person said last."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.events import SYNC, Anchor, ChangeEvent, Hint
 from schemas.facts import Customer, Order, Payout
-from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed
+from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed, Say
 from schemas.refs import order_key, read_mark
 from schemas.state import OrderState
 from streams.order.merge import is_gone, join, observation
@@ -99,6 +99,8 @@ def on_message(row: LinkRow, message: LinkMessage, now: datetime) -> Linked:
         return _asked(row, message)
     if isinstance(message, Answer):
         return _answered(row, message)
+    if isinstance(message, Say):
+        return _said(row, message, now)
     return _placed(row, message, now)
 
 
@@ -133,7 +135,7 @@ def _placed(row: LinkRow, arrival: Place, now: datetime) -> Linked:
             event = row.event
     asked = {anchor_key(event.tenant, anchor) for anchor in event.anchors}
     kept = {key: answer for key, answer in row.answers.items() if key in asked}
-    since = row.waiting_since or now if not row.order and _belongs(event) else None
+    since = row.waiting_since or now if not row.order and _belongs(event) and not _dismissed(row) else None
     after = msgspec.structs.replace(row, event=event, answers=kept, waiting_since=since)
     questions = tuple(Ask(key=key, asker=row.key) for key in sorted(asked - kept.keys()))
     return _settled(after, questions)
@@ -152,7 +154,7 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     if event is None or any(anchor_key(event.tenant, anchor) not in row.answers for anchor in event.anchors):
         return Linked(row=row, messages=questions, due_at=_due(row))
     found = _shares(row, event)
-    shares = found or _alone(row, event)
+    shares = found or _linked(row) or _alone(row, event)
     mark = read_mark(event.mirror_of)
     claimed = {row.order} if found else set()  # written by us and not looked at before it was moved
     claimed |= {mark.order} if mark is not None and shares else set()
@@ -172,6 +174,33 @@ def _settled(row: LinkRow, questions: tuple[Ask, ...]) -> Linked:
     if shares:
         after = _found(after)
     return Linked(row=after, placed=placed, due_at=_due(after))
+
+
+def _said(row: LinkRow, say: Say, now: datetime) -> Linked:
+    """Do what a person said; to look again is to read the object and what it names, and to wait for the answers."""
+    if row.said is not None and (say.at, say.word, say.order) <= (row.said.at, row.said.word, row.said.order):
+        return Linked(row=row, due_at=_due(row))
+    after = msgspec.structs.replace(row, said=say)
+    if say.word == "link":
+        return _settled(after, ())
+    if say.word == "dismiss":
+        return _settled(_found(after), ())
+    if row.event is None:
+        return Linked(row=after)
+    since = None if row.order else now
+    linked = _settled(msgspec.structs.replace(after, waiting_since=since, asked_source=True, listed=False), ())
+    refs = (row.event.object, *(anchor.ref for anchor in row.event.anchors if anchor.kind != "number"))
+    hints = tuple(Hint(tenant=row.event.tenant, object=ref, reason=SYNC) for ref in refs)
+    return msgspec.structs.replace(linked, hints=hints)
+
+
+def _linked(row: LinkRow) -> dict[str, str]:
+    """Return the order that a person named."""
+    return {row.said.order: ""} if row.said is not None and row.said.word == "link" else {}
+
+
+def _dismissed(row: LinkRow) -> bool:
+    return row.said is not None and row.said.word == "dismiss"
 
 
 def _found(row: LinkRow) -> LinkRow:

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
-from schemas.events import MERGED_INTO, TIE, ChangeEvent, Hint
+from schemas.events import MERGED_INTO, SYNC, TIE, ChangeEvent, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
 from schemas.state import Handover, OrderState
@@ -75,18 +75,21 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     """
     merged, again, causes = state, dict[ObjectRef, ChangeEvent](), list[Cause]()
     forwards: list[Forward] = []
+    sync = False
     for one in inputs:
         if isinstance(one, Seen) and tied(merged, one.event):
             again[one.event.object] = one.event
         before, merged = merged, _merged(merged, one, forwards, now)
         if merged is not before:
             causes.append(_cause(one))
+            sync = sync or (isinstance(one, Decision) and one.kind == SYNC)
     hints = [
         Hint(tenant=state.tenant, object=ref, reason=TIE, trace=event.trace, told_at=event.told_at)
         for ref, event in sorted(again.items(), key=lambda pair: pair[0])
     ]
     if merged.alias_of:
         return _alias(state, merged, forwards, hints)
+    hints += _everything(merged) if sync else []
     cause, merged = oldest(causes), bind_marks(merged)
     ticked = any(isinstance(one, Tick) for one in inputs)
     if merged == state and (not ticked or merged.asleep):
@@ -103,6 +106,13 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         return Stepped(state=merged, changed=merged != state, hints=tuple(hints), trace=cause.trace)
     hints += [_moved(state, ref, derived.giver.object) for ref in awaited(derived.giver, merged)]
     return _planned(state, merged, derived, world, now, (cause, tuple(hints)))
+
+
+def _everything(state: OrderState) -> list[Hint]:
+    """Return hints at whatever was seen of the order or written for it."""
+    refs = {look.object for look in state.objects.values()}
+    refs |= {record.bound for record in state.writes.values() if record.bound is not None}
+    return [Hint(tenant=state.tenant, object=ref, reason=SYNC) for ref in sorted(refs)]
 
 
 def _moved(state: OrderState, ref: ObjectRef, into: ObjectRef) -> Hint:
