@@ -90,6 +90,19 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     basic_client: bool = False
     """Send client id and secret by HTTP Basic instead of in the form."""
     rotates: bool = False
+    authorize_url: str = ""
+    """Where a person gives consent, "" when there is no code flow. Absolute, or a path on the connection's base URL."""
+    scopes: tuple[str, ...] = ()
+    """What consent is asked for."""
+    pkce: bool = False
+    """The platform takes a code challenge (S256), and a client id without a secret."""
+    account_param: str = ""
+    """Parameter of the call-back that names the account."""
+    accounts_url: str = ""
+    """Where a login lists the accounts that it reaches; "" when it reaches one, which `identify` tells."""
+    account_id: str = ""
+    """Field of an entry of that list that holds the account's id."""
+    account_name: str = ""
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):

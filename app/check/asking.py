@@ -28,6 +28,7 @@ from app.core.http import new_session
 from app.core.limits import Limiter
 from app.roles.connectors import group_of
 from app.roles.gateway import security
+from schemas.platform import Auth
 from streams.sources.base import Setup
 
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
@@ -75,7 +76,7 @@ async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
     platform = loaded.platform
     async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
         http = http_of(resolved, platform, session)
-        tokens, store = await _tokens(settings, resolved, rotates=platform.auth.kind == "oauth2")
+        tokens, store = await _tokens(settings, resolved, platform.auth)
         credential = Credential(platform.auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         sending = Sending(connection, platform, http, credential, limiter)
@@ -90,13 +91,13 @@ async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
 # ------------------------------------------------------------------------------------------------------------ tokens
 
 
-async def _tokens(settings: Settings, resolved: ResolvedConnection, *, rotates: bool) -> tuple[Tokens | None, Store]:
+async def _tokens(settings: Settings, resolved: ResolvedConnection, auth: Auth) -> tuple[Tokens | None, Store]:
     """Return the stored tokens, and where a fresh one goes.
 
     A refresh token may be good for one use, and only the owner of a connection refreshes: while connectors run, what
     they stored is used as it is; otherwise a fresh token is stored for them before it is used.
     """
-    if not rotates or resolved.secrets.get("token"):
+    if auth.kind in {"client_credentials", "basic"} or resolved.secrets.get(auth.secret):
         return None, _forget
     return await _stored(settings, resolved)
 

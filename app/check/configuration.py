@@ -8,14 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app import platforms
 from app.check.problems import Places, Problem, Severity
-from app.config.model import ConnectionConfig, FlowConfig, Settings, TargetConfig, TenantConfig
+from app.config.model import NO_ACCOUNT, ConnectionConfig, FlowConfig, Settings, TargetConfig, TenantConfig
 from app.core.errors import ConfigError
 from app.platforms import Loaded
 from schemas.platform import Effect, Platform, Words
 
 _WORDS = frozenset(get_args(Words))
 _FIELDS = frozenset(TargetConfig.model_fields["fields"].default)
-_OAUTH = frozenset(("client_id", "client_secret", "refresh_token"))
 _GENERAL_OPTIONS = frozenset(("settle_seconds", "legacy_signatures"))
 _DOCUMENTS = {
     "invoice": "upsert_invoice",
@@ -39,7 +38,7 @@ def _one_connection_per_account(settings: Settings, places: Places) -> Found:
     for tenant in settings.tenants:
         for name, connection in tenant.connections.items():
             first = seen.setdefault((connection.platform, connection.account), name)
-            if first != name:
+            if first != name and connection.account != NO_ACCOUNT:
                 where = places.of(tenant.tenant, "connections", name, "account")
                 text = f"The account of {name} is that of {first} as well; one account has one connection, remove one."
                 yield Problem(where, "error", "same_account", text)
@@ -85,8 +84,7 @@ class _Tenant:
         if not platform.capabilities:
             return  # nothing is asked of it
         given = {secret for secret, value in connection.secrets.items() if value.get_secret_value()}
-        enough = "token" in given or (platform.auth.kind == "oauth2" and given >= _OAUTH)
-        needed = () if enough else [secret for secret in platform.secrets if secret != platform.hook_secret]
+        needed = () if "token" in given else [secret for secret in platform.secrets if secret not in _spared(platform)]
         for secret in needed:
             if secret not in given:
                 text = f"{name} has no secret {secret}, which {platform.title} asks for; add it to its secrets."
@@ -192,6 +190,12 @@ class _Tenant:
                 )
                 keys = ("connections", target.connection, table)
                 yield self._problem("default_mapping", text, *keys, severity="warning")
+
+
+def _spared(platform: Platform) -> set[str]:
+    """Return secrets that need not be configured: `o2c connect` may have stored them, a public client has none."""
+    public = {"client_secret"} if platform.auth.pkce else set()
+    return {platform.hook_secret, platform.auth.secret, "refresh_token"} | public
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ from schemas.flow import Document, Flow, Target
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 Name = Annotated[str, Field(pattern=_NAME.pattern)]
+NO_ACCOUNT = "..."
+"""What `o2c init` writes for an account: `o2c connect` tells the right one."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -62,7 +64,7 @@ class ConnectionConfig(_Section):
     """One account of one platform."""
 
     platform: Name
-    account: str = Field(min_length=1)
+    account: str = Field(NO_ACCOUNT, min_length=1)
     base_url: str = ""
     allow_private: bool = False
     """Allow loopback and private addresses (sandboxes, simulators, an ERP in the same network)."""
@@ -141,7 +143,7 @@ class TenantConfig(_Section):
         seen: dict[tuple[str, str], str] = {}
         for name, connection in self.connections.items():
             first = seen.setdefault((connection.platform, connection.account), name)
-            if first != name:
+            if first != name and connection.account != NO_ACCOUNT:
                 message = f"connections {first} and {name} are the same {connection.platform} account"
                 raise ValueError(message)
         return self

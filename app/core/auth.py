@@ -7,7 +7,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
@@ -36,6 +35,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the refresh token itself expires, 0 when the platform does not say."""
     origin: str = ""
     """Digest of the configured refresh token that these descend from: a new one in the configuration wins."""
+    account: str = ""
+    """Whose they are, "" when `o2c connect` was not asked."""
 
 
 class Vault:
@@ -80,17 +81,21 @@ class Credential:
         """*tokens* are the stored ones, None at the very first start."""
         self._auth, self._secrets, self._http = auth, secrets, http
         self._clock, self._store = clock, store
-        configured = secrets.get("refresh_token", "")
-        origin = hashlib.sha256(configured.encode()).hexdigest()[:16] if configured else ""
-        first = Tokens(access=secrets.get("access_token", ""), refresh=configured, origin=origin)
-        descends = tokens is not None and (not origin or not tokens.origin or tokens.origin == origin)
-        self._tokens = tokens if tokens is not None and descends else first
+        self._origin = origin_of(secrets)
+        first = Tokens(
+            access=secrets.get("access_token", ""), refresh=secrets.get("refresh_token", ""), origin=self._origin
+        )
+        self._tokens = tokens if tokens is not None and self._descend(tokens) else first
         self._refreshing = asyncio.Lock()
 
     def adopt(self, stored: Tokens) -> None:
-        """Take what somebody else stored meanwhile, `o2c connect` for example."""
-        if stored.refresh != self._tokens.refresh:
+        """Take what somebody else stored meanwhile, `o2c connect` for example; ours is stored before it is used."""
+        if self._descend(stored):
             self._tokens = stored
+
+    def _descend(self, stored: Tokens) -> bool:
+        """Tell whether *stored* come from the configured refresh token, or from none."""
+        return not self._origin or stored.origin in {"", self._origin}
 
     @property
     def expires_in(self) -> float | None:
@@ -106,9 +111,10 @@ class Credential:
         if auth.kind == "basic":
             pair = f"{self._secrets.get('user', '')}:{self._secrets.get('password', '')}"
             return {auth.header: "Basic " + base64.b64encode(pair.encode()).decode()}
-        if auth.secret not in self._secrets:
-            raise ConfigError(f"The secret {auth.secret} is missing; `o2c check` lists what a connection needs.")
-        return {auth.header: self._value(self._secrets[auth.secret])}
+        key = self._secrets.get(auth.secret) or self._tokens.access
+        if not key:
+            raise ConfigError(f"The secret {auth.secret} is missing; configure it, or run `o2c connect` to store it.")
+        return {auth.header: self._value(key)}
 
     def _value(self, token: str) -> str:
         return f"Bearer {token}" if self._auth.header.lower() == "authorization" else token
@@ -141,38 +147,57 @@ class Credential:
         return self._tokens.access
 
     async def _exchange(self) -> Tokens:
-        form = {"grant_type": "client_credentials"}
+        grant = {"grant_type": "client_credentials"}
         if self._auth.kind == "oauth2":
-            form = {"grant_type": "refresh_token", "refresh_token": self._tokens.refresh}
-        headers: dict[str, str] = {}
-        client, secret = self._secrets.get("client_id", ""), self._secrets.get("client_secret", "")
-        if self._auth.basic_client:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
-        else:
-            form |= {"client_id": client, "client_secret": secret}
-        reply = await self._http.send(Request(method="POST", path=self._token_path(), form=form), headers, {})
-        if reply.status == _TOO_MANY:
-            raise RateLimited("The token endpoint asks to wait.", retry_after(reply))
-        if reply.status in _BUSY or reply.status >= _SERVER:
-            raise RetryableError(f"The token endpoint answered {reply.status}.")
+            grant = {"grant_type": "refresh_token", "refresh_token": self._tokens.refresh}
+        reply = await ask_for_tokens(self._auth, self._secrets, self._http, grant)
         if reply.status != _OK:
-            why = f"The token endpoint answered {reply.status}{_reason(reply)}; run `o2c connect` again."
-            raise AuthError(why)
-        answer = reply.into(_Answer)
-        return Tokens(
-            access=answer.access_token,
-            refresh=answer.refresh_token or self._tokens.refresh,
-            expires_at=self._clock() + answer.expires_in,
-            refresh_expires_at=self._clock() + left if (left := answer.x_refresh_token_expires_in) else 0.0,
-            origin=self._tokens.origin,
-        )
+            word = refusal(reply)
+            why = f" ({word})" if word else ""
+            raise AuthError(f"The token endpoint answered {reply.status}{why}; run `o2c connect` again.")
+        return tokens_of(reply, self._tokens, self._clock())
 
-    def _token_path(self) -> str:
-        """Return the token endpoint: the vendor's own host, or the connection's when its base URL was moved."""
-        url = self._auth.token_url
-        if self._http.moved and url.startswith("https://"):
-            return self._http.origin + urlsplit(url).path
-        return url
+
+def origin_of(secrets: Mapping[str, str]) -> str:
+    """Return the digest of the configured refresh token, "" when there is none."""
+    configured = secrets.get("refresh_token", "")
+    return hashlib.sha256(configured.encode()).hexdigest()[:16] if configured else ""
+
+
+async def ask_for_tokens(
+    auth: Auth, secrets: Mapping[str, str], http: HttpClient, grant: Mapping[str, str]
+) -> Response:
+    """Return what the token endpoint answers to *grant*, given or refused; it may ask to try later by an error.
+
+    A client without a secret is a public one and only names itself.
+    """
+    headers: dict[str, str] = {}
+    client, secret = secrets.get("client_id", ""), secrets.get("client_secret", "")
+    form = dict(grant)
+    if auth.basic_client and secret:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+    else:
+        form |= {"client_id": client, **({"client_secret": secret} if secret else {})}
+    request = Request(method="POST", path=http.endpoint(auth.token_url), form=form)
+    reply = await http.send(request, headers, {})
+    if reply.status == _TOO_MANY:
+        raise RateLimited("The token endpoint asks to wait.", retry_after(reply))
+    if reply.status in _BUSY or reply.status >= _SERVER:
+        raise RetryableError(f"The token endpoint answered {reply.status}.")
+    return reply
+
+
+def tokens_of(reply: Response, before: Tokens, now: float) -> Tokens:
+    """Return what the token endpoint gave; what it does not say stays as it was."""
+    answer = reply.into(_Answer)
+    return Tokens(
+        access=answer.access_token,
+        refresh=answer.refresh_token or before.refresh,
+        expires_at=now + answer.expires_in,
+        refresh_expires_at=now + left if (left := answer.x_refresh_token_expires_in) else 0.0,
+        origin=before.origin,
+        account=before.account,
+    )
 
 
 class _Answer(msgspec.Struct):
@@ -185,12 +210,14 @@ class _Answer(msgspec.Struct):
 
 class _Refusal(msgspec.Struct):
     error: str = ""
+    status: str = ""
+    """HubSpot's word (BAD_CLIENT_ID)."""
 
 
-def _reason(reply: Response) -> str:
-    """Return the OAuth error word of a refusal (invalid_grant), never more of the body."""
+def refusal(reply: Response) -> str:
+    """Return the error word of a refusal (invalid_grant), never more of the body."""
     try:
-        word = reply.into(_Refusal).error
+        found = reply.into(_Refusal)
     except DecodeError:
         return ""
-    return f" ({word})" if _WORD.fullmatch(word) else ""
+    return next((word for word in (found.error, found.status.lower()) if _WORD.fullmatch(word)), "")

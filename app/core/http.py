@@ -123,6 +123,10 @@ class HttpClient:
         parts = urlsplit(self._base)
         return f"{parts.scheme}://{parts.netloc}"
 
+    def endpoint(self, url: str) -> str:
+        """Return an address of the vendor's, or the same path where the base URL was moved to."""
+        return self.origin + urlsplit(url).path if self.moved and url.startswith("https://") else url
+
     def url(self, request: Request) -> str:
         """Return where *request* goes."""
         return request.path if request.path.startswith(("http://", "https://")) else self._base + request.path

@@ -502,7 +502,7 @@ async def test_a_user_who_takes_the_permission_back_stops_everything_until_it_is
         status, pair = await token({**refused, **given})
         assert (status, pair["expires_in"]) == (200, 1800)
         assert (await token({"grant_type": "client_credentials"}))[0] == 200
-        assert (await token({"grant_type": "authorization_code", "code": "x"}))[0] == 200
+        assert (await token({"grant_type": "authorization_code", "code": "sandbox-code"}))[0] == 200
         assert (await token({"grant_type": "password"}))[1] == {"error": "unsupported_grant_type"}
     async with aiohttp.ClientSession() as session:
         for header in ("", "Basic !!!", "Bearer x"):

@@ -12,6 +12,8 @@ MARK = "o2c_mark"
 PARCELS = "o2c_shipments"
 """Our own property on orders: the marks of the parcels whose tracking numbers stand beside it, in order."""
 
+_SCOPES = ("deals", "orders", "invoices", "commercepayments", "contacts", "companies", "line_items")
+
 TYPE_IDS: Mapping[str, str] = MappingProxyType(
     {
         "0-1": "contacts",
@@ -147,7 +149,16 @@ PLATFORM = Platform(
     base_url="https://api.hubapi.com",
     docs="https://developers.hubspot.com/docs/api-reference",
     # A private app's token never expires and is used as it is; a public app refreshes what `o2c connect` stored.
-    auth=Auth(kind="oauth2", secret="token", token_url="/oauth/v1/token"),  # noqa: S106 - a name and a path
+    auth=Auth(
+        kind="oauth2",
+        secret="token",  # noqa: S106 - the name of a secret, not one
+        token_url="/oauth/v1/token",  # noqa: S106 - a path
+        authorize_url="https://app.hubspot.com/oauth/authorize",
+        scopes=(
+            *(f"crm.objects.{name}.{access}" for name in _SCOPES for access in ("read", "write")),
+            "crm.schemas.deals.write",
+        ),
+    ),
     limits=Limits(
         windows=(Limit(100, 10.0),),
         concurrent=8,

@@ -27,6 +27,9 @@ PLATFORM = Platform(
         token_url="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",  # noqa: S106 - an address
         basic_client=True,
         rotates=True,
+        authorize_url="https://appcenter.intuit.com/connect/oauth2",
+        scopes=("com.intuit.quickbooks.accounting",),
+        account_param="realmId",
     ),
     headers=MappingProxyType({"Accept": "application/json"}),
     # Points count batch calls alone, of which 40 a minute are allowed: a full bucket of 20 and 20 a minute on top.

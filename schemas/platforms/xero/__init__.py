@@ -20,6 +20,17 @@ PLATFORM = Platform(
         token_url="https://identity.xero.com/connect/token",  # noqa: S106 - an address
         basic_client=True,
         rotates=True,
+        authorize_url="https://login.xero.com/identity/connect/authorize",
+        scopes=(
+            "offline_access",
+            "accounting.transactions",
+            "accounting.contacts",
+            "accounting.settings.read",
+        ),
+        pkce=True,
+        accounts_url="https://api.xero.com/connections",
+        account_id="tenantId",
+        account_name="tenantName",
     ),
     headers=MappingProxyType({"Accept": "application/json"}),
     limits=Limits(

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from app.sandbox.base import Operation, Sandbox, Window, dumps
+from app.sandbox.consent import Consent
 from app.sandbox.platforms.hubspot.associations import Associations
 from app.sandbox.platforms.hubspot.books import books
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
@@ -38,8 +39,10 @@ class HubspotSandbox(Sandbox):
         self.portal = Portal(self.clock, self._tell, self.visible)
         self.objects = Objects(self.portal, self.injector, self.visible)
         self.associations, self.settings = Associations(self.portal), Settings(self.portal)
-        self.verbs = People(self.portal).verbs()
+        self.consent = Consent(self.clock, CLIENT[0])
+        self.verbs = {**People(self.portal).verbs(), "consent": self.consent.act, "revoke": self._revoke}
         self.tokens: dict[str, datetime] = {}
+        self._revoked = False
         self._window = Window(_TEN_SECONDS * self.quota_scale, 10.0, self.clock)
         self._searches = Window(_SEARCHES * self.quota_scale, 1.0, self.clock)
         self._events = self._errors = self._used = 0
@@ -54,6 +57,7 @@ class HubspotSandbox(Sandbox):
             web.route("*", "/{api:webhooks}/v3/{path:.+}", self._call),
             web.get("/{api:account-info}/v3/{path:details}", self._call),
             web.get("/oauth/v1/access-tokens/{token}", self._introspect),
+            web.get("/oauth/authorize", self.consent.page),
             web.post("/oauth/{version:v1|v3}/token", self._token),
         ]
 
@@ -167,7 +171,11 @@ class HubspotSandbox(Sandbox):
             return self._no_token("BAD_CLIENT_ID", "missing or invalid client id or secret")
         if form.get("grant_type") not in {"authorization_code", "refresh_token"}:
             return self._no_token("BAD_GRANT_TYPE", "missing or unknown grant type")
-        if not form.get("code") and not str(form.get("refresh_token", "")).startswith("refresh-"):
+        if form.get("grant_type") == "authorization_code":
+            if not self.consent.good(form):
+                return self._no_token("BAD_AUTH_CODE", "missing or unknown auth code")
+            self._revoked = False
+        elif self._revoked or not str(form.get("refresh_token", "")).startswith("refresh-"):
             return self._no_token("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
         token = f"access-{len(self.tokens) + 1}"
         self.tokens[token] = self.clock() + timedelta(seconds=TTL)
@@ -180,6 +188,13 @@ class HubspotSandbox(Sandbox):
             "hub_id": int(self.account),
         }
         return _json(body, 200, {})
+
+    def _revoke(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Let the user take the permission back; private apps go on."""
+        del asked
+        self._revoked = True
+        self.tokens.clear()
+        return {"revoked": True}
 
     def _no_token(self, status: str, message: str) -> web.Response:
         return _json({**Refused(400, message, status).body(self._error_number()), "status": status}, 400)

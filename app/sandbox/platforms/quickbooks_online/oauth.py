@@ -10,9 +10,10 @@ from random import Random
 
 from aiohttp import web
 
+from app.sandbox.consent import Consent
+
 TOKEN = "sandbox-access-token"
 REFRESH = "sandbox-refresh-token"
-CODE = "sandbox-code"
 CLIENT = ("sandbox-client", "sandbox-secret")
 _ACCESS_SECONDS = 3600
 _REFRESH_SECONDS = 8_726_400
@@ -22,16 +23,18 @@ _HARD_SECONDS = 157_680_000
 class OAuth:
     """Tokens of one connection. The first access token is TOKEN, the first refresh token REFRESH."""
 
-    def __init__(self, clock: Callable[[], datetime], random: Random) -> None:
+    def __init__(self, clock: Callable[[], datetime], random: Random, realm: str) -> None:
         self._clock, self._random = clock, random
         self._access: dict[str, datetime | None] = {TOKEN: None}
         self._refresh, self._previous, self._revoked = REFRESH, "", False
         self.refreshes = 0
+        self.consent = Consent(clock, CLIENT[0], told={"realmId": realm})
 
     def routes(self) -> list[web.RouteDef]:
         """Return the discovery document, the token endpoint and revocation."""
         return [
             web.get("/.well-known/openid_sandbox_configuration", self._discovery),
+            web.get("/connect/oauth2", self.consent.page),
             web.post("/oauth2/v1/tokens/bearer", self._token),
             web.post("/oauth2/v1/tokens/revoke", self._revocation),
         ]
@@ -70,7 +73,7 @@ class OAuth:
             return web.json_response({"error": "invalid_client"}, status=401)
         form = await request.post()
         kind = form.get("grant_type")
-        if kind == "authorization_code" and form.get("code") == CODE:
+        if kind == "authorization_code" and self.consent.good(form):
             self._revoked = False
             return self._issued(request)
         if (

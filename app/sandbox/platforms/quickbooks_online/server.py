@@ -71,7 +71,7 @@ class QuickbooksOnlineSandbox(Sandbox):
     ) -> None:
         super().__init__(account, seed=seed, clock=clock, quota_scale=quota_scale, faults=faults)
         self.company = Company(account, settings or Settings(), clock, self.visible)
-        self.oauth = OAuth(clock, self.random)
+        self.oauth = OAuth(clock, self.random, account)
         self.cloud_events = cloud_events
         self._replies: dict[str, tuple[int, bytes]] = {}
         self._minute = Window(500 * quota_scale, 60, clock)
@@ -309,7 +309,7 @@ class QuickbooksOnlineSandbox(Sandbox):
                 verbs[f"void_{word}"] = partial(acts.void, entity)
         told: dict[str, Verb] = {name: partial(self._act, verb) for name, verb in verbs.items()}
         told["tamper"] = lambda asked: tamper(self.company, str(asked["how"]))
-        return {**told, "revoke": self._revoke, "webhooks": self._form}
+        return {**told, "revoke": self._revoke, "webhooks": self._form, "consent": self.oauth.consent.act}
 
     def _act(self, verb: Callable[[dict[str, Any]], dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -46,7 +46,7 @@ class XeroSandbox(Sandbox):
         self.books_of = Books(self.clock, self.random)
         self.books_of.changed = self._changed
         self.tokens = Tokens(self.clock, self.books_of.new_id)
-        self.verbs = acts.verbs(self)
+        self.verbs = {**acts.verbs(self), "consent": self.tokens.consent.act}
         self._quota = Quota(self.quota_scale, self.clock)
         self._repeated = Repeated(self.clock)
         self._shown = Shown()
@@ -80,6 +80,7 @@ class XeroSandbox(Sandbox):
     def routes(self) -> list[web.RouteDef]:
         """Return the identity server, the connections, and the accounting API (also without its path prefix)."""
         found = [
+            web.get("/identity/connect/authorize", self.tokens.consent.page),
             web.post("/connect/token", self._token),
             web.get("/connections", self._open(self._connections)),
             web.get("/Connections", self._open(self._connections)),  # xero-python writes it so
@@ -222,9 +223,11 @@ class XeroSandbox(Sandbox):
         return _json(body, status)
 
     async def _connections(self, _: web.Request) -> web.Response:
-        row = {"id": self.account, "authEventId": self.account, "tenantId": self.account, "tenantType": "ORGANISATION"}
         stamp = "2026-01-01T00:00:00.0000000"
-        return _json([{**row, "tenantName": "Sandbox Ltd", "createdDateUtc": stamp, "updatedDateUtc": stamp}])
+        dates = {"createdDateUtc": stamp, "updatedDateUtc": stamp}
+        reached = [{"id": self.account, "name": "Sandbox Ltd"}, *self.tokens.consent.tenants]
+        rows = [{"id": one["id"], "tenantId": one["id"], "tenantName": one["name"]} for one in reached]
+        return _json([{**row, "authEventId": row["id"], "tenantType": "ORGANISATION", **dates} for row in rows])
 
     async def _disconnect(self, _: web.Request) -> web.Response:
         self.tokens.disconnect()

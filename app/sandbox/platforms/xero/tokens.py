@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from app.sandbox.consent import Consent
 from app.sandbox.platforms.xero.render import Row
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-client", "sandbox-secret"
@@ -27,6 +28,7 @@ class Tokens:
         self._used: set[str] = set()
         self.connected = True
         self.refreshes = 0
+        self.consent = Consent(clock, CLIENT_ID, challenges=True)
 
     def good(self, header: str) -> bool:
         """Tell whether an Authorization header carries a living token."""
@@ -53,12 +55,15 @@ class Tokens:
     def grant(self, form: Mapping[str, str], authorization: str) -> tuple[int, Row]:
         """Answer the token endpoint."""
         given = ((form.get("client_id"), form.get("client_secret")), _basic(authorization))
-        if (CLIENT_ID, CLIENT_SECRET) not in given:
-            return 400, {"error": "invalid_client"}
         grant_type = form.get("grant_type")
+        public = "code_verifier" in form and given[0] == (CLIENT_ID, None)
+        if (CLIENT_ID, CLIENT_SECRET) not in given and not public:
+            return 400, {"error": "invalid_client"}
         if grant_type == "client_credentials":
             return 200, self._pair(refresh="")
-        if grant_type == "authorization_code" and form.get("code"):
+        if grant_type == "authorization_code":
+            if not self.consent.good(form):
+                return 400, {"error": "invalid_grant"}
             self.connected = True
             return 200, self._pair(refresh=self._new_refresh())
         if grant_type != "refresh_token":

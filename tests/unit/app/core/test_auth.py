@@ -139,3 +139,34 @@ async def test_the_end_of_the_refresh_token_is_told_where_the_platform_names_it(
     await desk.credential.headers()
     desk.now += 1_000
     assert desk.credential.expires_in == 8_639_000
+
+
+async def test_what_somebody_else_stored_is_taken_unless_the_configuration_names_another_beginning() -> None:
+    desk = Desk()
+    await desk.credential.headers()
+    mine = desk.stored[0]
+    desk.credential.adopt(Tokens(access="b1", refresh="r1", origin=mine.origin, account="7"))
+    assert desk.credential.access == "b1", "the refresh token of some platforms never changes"
+    desk.credential.adopt(Tokens(access="c1", refresh="r9", origin="of another"))
+    assert desk.credential.access == "b1"
+    await desk.credential.refresh("b1")
+    assert desk.stored[-1].account == "7", "whose they are outlives a refresh"
+
+
+async def test_a_stored_key_serves_where_none_is_configured() -> None:
+    stored = Tokens(access="sk_stored")
+    for secrets, used in (({}, "sk_stored"), ({"token": "sk_configured"}, "sk_configured")):
+        credential = Credential(
+            Auth(kind="bearer"), secrets, TokenEndpoint(), clock=lambda: 0.0, store=Desk()._store, tokens=stored
+        )
+        assert await credential.headers() == {"Authorization": f"Bearer {used}"}
+
+
+async def test_a_client_without_a_secret_only_names_itself() -> None:
+    endpoint = TokenEndpoint()
+    auth = Auth(kind="oauth2", token_url="/token", basic_client=True)
+    credential = Credential(
+        auth, {"client_id": "app", "refresh_token": "r0"}, endpoint, clock=lambda: 0.0, store=Desk()._store, tokens=None
+    )
+    await credential.headers()
+    assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": "r0", "client_id": "app"}]
