@@ -90,12 +90,27 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     if merged.alias_of:
         return _alias(state, merged, forwards, hints)
     hints += _everything(merged) if sync else []
-    cause, merged = oldest(causes), bind_marks(merged)
     ticked = any(isinstance(one, Tick) for one in inputs)
+    stepped = _meant(state, bind_marks(merged), world, now, (oldest(causes), tuple(hints)), ticked=ticked)
+    # Orders were merged in a circle and this one survives: what came before it knew was passed on all the same.
+    return msgspec.structs.replace(stepped, forwards=tuple(forwards)) if forwards else stepped
+
+
+def _meant(
+    state: OrderState,
+    merged: OrderState,
+    world: World,
+    now: datetime,
+    known: tuple[Cause, tuple[Hint, ...]],
+    *,
+    ticked: bool,
+) -> Stepped:
+    """Return what the change from *state* to *merged* means for an order that is no alias."""
+    cause, hints = known
     if merged == state and (not ticked or merged.asleep):
-        return Stepped(state=state, changed=False, hints=tuple(hints))
+        return Stepped(state=state, changed=False, hints=hints)
     if not ticked and state.expired_at is None and told_again(state, merged):
-        return Stepped(state=merged, changed=True, told_again=True, hints=tuple(hints), trace=cause.trace)
+        return Stepped(state=merged, changed=True, told_again=True, hints=hints, trace=cause.trace)
     if merged.asleep:
         merged = msgspec.structs.replace(merged, asleep=False)
     missing = unread(merged, world)
@@ -103,9 +118,9 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         return _waking(state, merged, missing, hints, now)
     derived = derive(merged, world)
     if derived is None:
-        return Stepped(state=merged, changed=merged != state, hints=tuple(hints), trace=cause.trace)
-    hints += [_moved(state, ref, derived.giver.object) for ref in awaited(derived.giver, merged)]
-    return _planned(state, merged, derived, world, now, (cause, tuple(hints)))
+        return Stepped(state=merged, changed=merged != state, hints=hints, trace=cause.trace)
+    asked = tuple(_moved(state, ref, derived.giver.object) for ref in awaited(derived.giver, merged))
+    return _planned(state, merged, derived, world, now, (cause, (*hints, *asked)))
 
 
 def _everything(state: OrderState) -> list[Hint]:

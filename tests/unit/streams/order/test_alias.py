@@ -29,7 +29,7 @@ from streams.order.alias import (
     take_over,
 )
 from streams.order.step import Seen, Tick, step
-from tests.unit.streams.order.sample import KEY, NOW, SHOP, WORLD
+from tests.unit.streams.order.sample import KEY, NOW, SHOP, WORLD, payment
 from tests.unit.streams.order.states import OTHER_ORDER, giver, look, record, ref, state
 
 SECOND = ref("shop", "order", "2")
@@ -295,13 +295,17 @@ def test_a_foreign_hand_over_is_passed_on_and_shows_nothing() -> None:
     assert after.forwards == (Handover(order=OTHER_ORDER, state=second(), path=(SECOND_KEY, KEY)),)
 
 
-def test_a_circle_ends_with_a_living_order_that_passes_nothing_on() -> None:
+@pytest.mark.parametrize("first", ["payment", "back"])
+def test_a_circle_ends_with_a_living_order_and_what_came_meanwhile_goes_round_once_more(first: str) -> None:
     low, high = sorted((KEY, SECOND_KEY))
-    known = state(giver(), key=low)
     frozen = OrderState(key=low, tenant="acme", alias_of=high)
-    after = step(frozen, [Handover(order=low, state=known, path=(low, high))], WORLD, NOW)
+    back = Handover(order=low, state=state(giver(), key=low), path=(low, high))
+    paid = payment()
+    after = step(frozen, [paid, back] if first == "payment" else [back, paid], WORLD, NOW)
     assert after.state.elected
-    assert after.forwards == ()
+    passed = Seen(msgspec.structs.replace(paid.event, order=high))
+    assert after.forwards == ((passed,) if first == "payment" else ())
+    assert (paid.event.object.key in after.state.objects) is (first == "back")
 
 
 def test_the_source_is_asked_where_the_orders_went_that_have_not_handed_over() -> None:
