@@ -30,7 +30,7 @@ USED = "books|application|1|1"
 
 def note(left: str | None = "4.00", **changes: Any) -> Observation:
     remaining = None if left is None else Decimal(left)
-    return look(Credit(amount=Decimal(24), currency="EUR", remaining_amount=remaining), "books", "9", **changes)
+    return look(Credit(amount=Decimal(26), currency="EUR", remaining_amount=remaining), "books", "9", **changes)
 
 
 def bill(due: str | None = "3", **changes: Any) -> Observation:
@@ -49,7 +49,7 @@ WANTED = Want(
     kind="append",
     canonical=f"{'2' * 32}+{'3' * 32}",
     entity=f"document:{KEY}",
-    facts=Credit(amount=Decimal(24), currency="EUR"),
+    facts=Credit(amount=Decimal(26), currency="EUR"),
     links={"credit": "9", "invoice": "2"},
 )
 
@@ -81,6 +81,12 @@ def test_what_was_asked_for_stays_asked_for() -> None:
     (want,) = applications(unseen)
     assert want.facts == Credit(amount=Decimal(24), currency="EUR")
     assert unseen.derived.payable == 24
+
+
+def test_the_credit_of_a_correction_that_has_not_led_to_its_document_yet_is_not_used_on_the_old_one() -> None:
+    begun = record("books|correction|2", ref("books", "credit", "10"), id="4" * 32)
+    left = look(Credit(amount=Decimal(30), currency="EUR", remaining_amount=Decimal(1)), "books", "10")
+    assert list(applications(corrected(note(), bill(), begun, left))) == [WANTED]
 
 
 def test_each_correction_is_used_on_the_newest_document() -> None:
