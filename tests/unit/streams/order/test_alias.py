@@ -10,7 +10,7 @@ import pytest
 
 from schemas.commands import Result
 from schemas.decisions import Decision
-from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
+from schemas.events import MERGED_INTO, TIE, ChangeEvent, Hint, Version
 from schemas.facts import Invoice, Order
 from schemas.findings import Finding
 from schemas.order_state import PublicOrder
@@ -293,6 +293,25 @@ def test_a_foreign_hand_over_is_passed_on_and_shows_nothing() -> None:
     after = step(frozen, [handed()], WORLD, NOW)
     assert (after.state, after.changed, after.public) == (frozen, False, None)
     assert after.forwards == (Handover(order=OTHER_ORDER, state=second(), path=(SECOND_KEY, KEY)),)
+
+
+def test_its_own_hand_over_on_its_way_round_is_passed_on_and_not_shown_again() -> None:
+    low, high = sorted((KEY, SECOND_KEY))
+    frozen = OrderState(key=high, tenant="acme", alias_of=low)
+    own = Handover(order=high, state=state(giver(), key=high), path=(high, low))
+    after = step(frozen, [own], WORLD, NOW)
+    assert (after.state, after.public) == (frozen, None)
+    assert [(one.order, one.path) for one in after.forwards if isinstance(one, Handover)] == [(low, (high, low, high))]
+
+
+def test_what_must_be_read_again_is_read_although_the_order_is_frozen_in_the_same_batch() -> None:
+    event = ChangeEvent(tenant="acme", object=SHOP, facts=Order(note="a"), version=Version(2), trace="t")
+    other = msgspec.structs.replace(event, facts=Order(note="b"))
+    known = step(OrderState(key=KEY, tenant="acme"), [Seen(event)], WORLD, NOW).state
+    decision = Decision(id="d1", tenant="acme", order=KEY, kind="merge", into=OTHER_ORDER)
+    after = step(known, [Seen(other), decision], WORLD, NOW)
+    assert after.state.alias_of == OTHER_ORDER
+    assert after.hints == (Hint(tenant="acme", object=SHOP, reason=TIE, trace="t"),)
 
 
 @pytest.mark.parametrize("first", ["payment", "back"])

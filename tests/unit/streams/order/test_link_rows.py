@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Anchor, ChangeEvent, Hint, Version
+from schemas.events import SYNC, Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Customer, Facts, Invoice, Order, Party, Payment, Payout
-from schemas.links import Answer, Ask, Bind, LinkRow, Parked, Place, Placed
+from schemas.links import Answer, Ask, Bind, LinkRow, Parked, Place, Placed, Say
 from schemas.refs import ObjectRef, order_key
 from streams.order.link import PATIENCE, Linked, anchor_key, binds, is_nobodys, on_message, on_tick, place, route
 from streams.order.world import World
@@ -372,3 +372,59 @@ def test_the_parents_are_read_then_a_person_is_asked() -> None:
     parked = Parked(object=PAY, tenant="acme", anchors=(BILL.key, "number/acme/SO-1", OTHER.key), since=later)
     listed = msgspec.structs.replace(again, listed=True)
     assert on_tick(again, last) == Linked(row=listed, parked=parked, due_at=last + PATIENCE)
+
+
+# ------------------------------------------------------------------------------------------------- what a person says
+
+
+def say(word: Any, order: str = "", at: Any = NOW) -> Say:
+    return Say(key=PAY.key, word=word, order=order, at=at)
+
+
+@pytest.mark.parametrize("word", ["link", "dismiss", "release"])
+def test_a_word_about_what_was_not_seen_yet_is_kept(word: str) -> None:
+    row = LinkRow(key=PAY.key)
+    assert on_message(row, say(word), NOW) == Linked(row=msgspec.structs.replace(row, said=say(word)))
+
+
+def test_an_object_whose_anchors_have_not_answered_goes_nowhere_yet() -> None:
+    row = waiting(on(BILL), listed=True, asked_source=True)
+    linked = on_message(row, say("link", KEY), NOW)
+    kept = msgspec.structs.replace(row, said=say("link", KEY))
+    assert linked == Linked(row=kept, due_at=NOW + PATIENCE)
+    dismissed = on_message(row, say("dismiss"), NOW)
+    idle = waiting(on(BILL), waiting_since=None, said=say("dismiss"))
+    assert dismissed == Linked(row=idle)
+    later = NOW + timedelta(hours=1)
+    released = on_message(row, say("release"), later)
+    again = waiting(on(BILL), waiting_since=later, asked_source=True, said=say("release"))
+    reads = tuple(Hint(tenant="acme", object=target, reason=SYNC) for target in (PAY, BILL))
+    assert released == Linked(row=again, hints=reads, due_at=later + PATIENCE)
+
+
+def test_to_look_again_needs_no_parents_to_be_read_before_it_is_listed_and_no_number_to_be_read() -> None:
+    number = Anchor("number", ObjectRef("", "", "number", "SO-1"))
+    released = on_message(waiting(number), say("release"), NOW)
+    assert released.row.asked_source
+    assert [hint.object for hint in released.hints] == [PAY]
+
+
+def test_what_an_order_has_waits_for_nothing_when_it_is_looked_at_again() -> None:
+    bound = waiting(on(BILL), order=KEY, waiting_since=None)
+    released = on_message(bound, say("release"), NOW)
+    assert (released.row.waiting_since, released.due_at) == (None, None)
+    assert released.hints
+
+
+def test_a_linked_object_is_not_read_again_and_a_late_word_leaves_the_wait_as_it_is() -> None:
+    row = waiting(on(BILL), answers={BILL.key: answer(BILL)})
+    linked = on_message(row, say("link", KEY), NOW)
+    assert [placed.order for placed in linked.placed] == [KEY]
+    assert linked.hints == ()
+    said = waiting(on(BILL), said=say("release"))
+    assert on_message(said, say("link", KEY, NOW - PATIENCE), NOW) == Linked(row=said, due_at=NOW + PATIENCE)
+
+
+def test_a_tick_asks_no_anchor_again() -> None:
+    own = waiting(on(BILL), alone=KEY)
+    assert on_tick(own, NOW + PATIENCE).messages == ()

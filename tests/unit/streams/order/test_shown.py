@@ -65,3 +65,15 @@ def test_a_field_that_was_written_again_counts_from_then() -> None:
 def test_a_look_after_the_last_write_is_believed_whole() -> None:
     found = _after(_wrote(1, payable_amount="100.00"), _wrote(2, note="b"), _look(3, "90.00", "c"))
     assert (found["payable_amount"], found["note"]) == ("90.00", "c")
+
+
+def test_each_field_counts_from_its_own_write_however_many_follow() -> None:
+    found = _after(
+        _wrote(1, payable_amount="100.00"), _wrote(3, note="b"), _wrote(5, po_number="P"), _look(2, "120.00", "a")
+    )
+    assert (found["payable_amount"], found["note"]) == ("120.00", "b")
+
+
+def test_the_look_that_ended_a_write_is_believed_about_its_fields() -> None:
+    found = _after(_wrote(3, payable_amount="100.00"), _look(3, "99.00", "a"), _wrote(5, note="b"))
+    assert (found["payable_amount"], found["note"]) == ("99.00", "b")
