@@ -80,6 +80,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     trace: str = ""
     told_at: Instant | None = None
     """When o2c was told of the oldest change that this write answers; None when only time passed."""
+    flow: str = ""
+    """The flow that wants it: it leaves only while that flow is live."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

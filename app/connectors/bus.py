@@ -114,11 +114,21 @@ class Bus:
                         yield record.key, record.value
 
     async def follow(self, topic: str) -> AsyncIterator[tuple[bytes, bytes | None]]:
-        """Yield every key and value of a topic of one partition, then what comes, until cancelled."""
+        """Yield the newest value of every key of a topic of one partition, then what comes, until cancelled.
+
+        What was said earlier of a key is passed over: a connection that is paused must not go on for a moment.
+        """
         async with self._reading() as consumer:
             place = TopicPartition(self.prefix + topic, 0)
             consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
             consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
+            newest: dict[bytes, bytes | None] = {}
+            while await consumer.position(place) < end:
+                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+                    newest[record.key] = record.value
+            for key, value in newest.items():
+                yield key, value
             while True:
                 for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
                     yield record.key, record.value

@@ -50,9 +50,19 @@ class Desk:
     """Starts as owner of a connection and stops when its partition goes elsewhere."""
 
     def __init__(
-        self, resolved: ResolvedConnection, bus: Bus, vault: Vault, metrics: Metrics, lease: Lease | None = None
+        self,
+        resolved: ResolvedConnection,
+        bus: Bus,
+        vault: Vault,
+        metrics: Metrics,
+        lease: Lease | None = None,
+        live: Callable[[str], bool] = lambda _flow: True,
     ) -> None:
-        """Nothing runs before `start`; without a *lease* the connection is ours until `stop`."""
+        """Nothing runs before `start`; without a *lease* the connection is ours until `stop`.
+
+        *live* tells whether a flow may write.
+        """
+        self._live = live
         self._lease = lease or Lease(math.inf, time.monotonic)
         self._circuit = Circuit(0)
         self._epoch = 0
@@ -107,6 +117,7 @@ class Desk:
             count=self._count,
             unseen=self._known.forget,
         )
+        owner.live = self._live
         self.owner = owner
         for value in (await self._rows(topics.INBOX)).values():
             owner.restore(msgspec.json.decode(value, type=Command))
@@ -298,6 +309,11 @@ class Desk:
         """Hold every write of this connection, or let them go again."""
         if self.owner is not None:
             self.owner.pause(paused=paused)
+
+    def flow_changed(self, flow: str) -> None:
+        """Hold what waits of a flow, or have it planned afresh: whether it may write has changed."""
+        if self.owner is not None:
+            self.owner.flow_changed(flow)
 
     @property
     def stopped(self) -> str:

@@ -52,6 +52,9 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._vault = Vault(settings.key.get_secret_value())
         self.lease = Lease(_SESSION_MS / 1000 - _MARGIN, time.monotonic)
         self.paused: dict[str, bool] = {}
+        self._modes = {flow.name: str(flow.mode) for flow in settings.flows}
+        self._said: dict[str, str] = {}
+        """Flow -> mode set at run time; overrides the configuration's."""
         self.desks: dict[str, Desk] = {}
         self.lag = Lag(metrics)
         self.ready = asyncio.Event()
@@ -75,7 +78,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         wanted = self._bus.prefix + topics.COMMANDS
         mine = {place.partition for place in assigned if place.topic == wanted}
         desks = [
-            Desk(resolved, self._bus, self._vault, self._metrics, self.lease)
+            Desk(resolved, self._bus, self._vault, self._metrics, self.lease, self.live)
             for resolved in self._settings.connections
             if partition_of(resolved.connection.name, self._bus.partitions) in mine
         ]
@@ -97,15 +100,31 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if (desk := self.desks.get(name)) is not None:
             desk.pause(paused=paused)
 
+    def live(self, flow: str) -> bool:
+        """Tell whether *flow* may write; what names no flow that is known may."""
+        return (self._said.get(flow) or self._modes.get(flow, "live")) == "live"
+
     def told(self, key: bytes, value: bytes | None) -> None:
-        """Take a broadcast fact; only pauses matter here."""
+        """Take a broadcast fact; only pauses of connections and modes of flows matter here."""
         kind, _, name = key.decode("utf-8", "replace").partition("/")
-        if kind != "paused":
+        if kind not in {"paused", "mode"}:
             return
         try:
-            self.obey(name, paused=value is not None and bool(msgspec.json.decode(value, type=Fact).value))
+            said = "" if value is None else msgspec.json.decode(value, type=Fact).value
         except msgspec.MsgspecError as error:  # what was said before still holds
-            log.warning("facts.unreadable", connection=name, why=str(error))
+            log.warning("facts.unreadable", subject=name, why=str(error))
+            return
+        if kind == "paused":
+            self.obey(name, paused=bool(said))
+        else:
+            self._set_mode(name, said)
+
+    def _set_mode(self, flow: str, mode: str) -> None:
+        before = self.live(flow)
+        self._said[flow] = mode
+        if self.live(flow) != before:
+            for desk in self.desks.values():
+                desk.flow_changed(flow)
 
     async def unknown(self, command: Command) -> None:
         """Answer a command for a connection that is not configured (any more)."""
@@ -191,7 +210,7 @@ async def run(settings: Settings) -> int:
 
 
 async def _obey_facts(bus: Bus, office: Office) -> None:
-    """Obey what people say about pauses as soon as it is there."""
+    """Obey what people say about pauses and modes as soon as it is there."""
     while True:
         try:
             async for key, value in bus.follow(topics.BROADCAST):

@@ -52,7 +52,9 @@ def _as_sure(command: Command, unsent: Command) -> Command:
 class Inbox:
     """Newest set of an entity and capability wins; creates and appends never collapse, but one id waits once."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_leave: Callable[[Command], bool] = lambda _command: True) -> None:
+        """*may_leave* holds a command back while it says no; tell `begin_anew` when it may say yes again."""
+        self._may_leave = may_leave
         self._waiting: dict[str, Waiting] = {}
         self._queues: dict[str, dict[str, None]] = {}
         self._lanes: dict[Lane, list[tuple[int, int, str]]] = {}
@@ -194,16 +196,17 @@ class Inbox:
 
     def _may_go(self, waiting: Waiting) -> bool:
         entity = waiting.command.entity
-        return entity not in self._held and self._head(entity) == waiting
+        return entity not in self._held and self._head(entity) == waiting and self._may_leave(waiting.command)
 
     def next_at(self) -> float | None:
         """Return when the earliest postponed command may be tried."""
         return self._later[0][0] if self._later else None
 
-    def begin_anew(self) -> None:
-        """Let everything that was put off go now, its time to be tried counted from now on."""
+    def begin_anew(self, flow: str | None = None) -> None:
+        """Let what was put off or held (of *flow*, else all) go now, its time to be tried counted from now on."""
         for waiting in list(self._waiting.values()):
-            self.change(msgspec.structs.replace(waiting, not_before=0.0, first_tried=0.0))
+            if flow is None or waiting.command.flow == flow:
+                self.change(msgspec.structs.replace(waiting, not_before=0.0, first_tried=0.0))
 
     def commands(self) -> list[Command]:
         """Return everything that waits."""

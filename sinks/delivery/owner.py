@@ -76,10 +76,14 @@ class Owner:
 
         *count* hears of every result, *unseen* of each object that was written without being shown.
         """
+        self.live: Callable[[str], bool] = lambda _flow: True
+        """Tells whether a flow may write: what it asked for waits otherwise, see `flow_changed`."""
+        self._held_flows: set[str] = set()
+        """Flows that are live again, and of which the inbox may hold what was planned before they were stopped."""
         self._sink, self._ledger, self._now = sink, ledger, now
         self._settle = sink.platform.consistency.settle_seconds if settle is None else settle
         self.circuit = circuit or Circuit(epoch)
-        self.inbox = Inbox()
+        self.inbox = Inbox(lambda command: self.live(command.flow) and command.flow not in self._held_flows)
         self._writing = Writing(
             sink,
             send,
@@ -156,9 +160,27 @@ class Owner:
         self._paused = paused
         self._wake.set()
 
-    def _barred(self) -> str:
-        """Return why nothing may leave right now, "" when it may."""
-        return self.circuit.reason or ("The connection is paused." if self._paused else "")
+    def flow_changed(self, flow: str) -> None:
+        """Hold what waits of *flow*, which was stopped, or answer it `deferred`, now that it may write again.
+
+        What was planned before a stop is not written after it: the order may have changed, and a person saw a plan.
+        """
+        if self.live(flow):
+            self._held_flows.add(flow)
+        self._wake.set()
+
+    async def _plan_afresh(self) -> None:
+        for flow in sorted(self._held_flows) if self._owns() and not self._draining else ():
+            held = [one for one in self.inbox.commands() if one.flow == flow and not self._fixed(one.id)]
+            reason = f"The flow {flow} was stopped meanwhile; it is planned afresh."
+            await asyncio.gather(*(self.answers.give(command, "deferred", reason) for command in held))
+            self._held_flows.discard(flow)
+            self.inbox.begin_anew(flow)
+
+    def _barred(self, flows: frozenset[str]) -> str:
+        """Return why nothing of *flows* may leave right now, "" when it may."""
+        stopped = next((f"The flow {flow} is not live." for flow in sorted(flows) if not self.live(flow)), "")
+        return self.circuit.reason or ("The connection is paused." if self._paused else stopped)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -166,6 +188,7 @@ class Owner:
         """Write what waits, many entities at once, one write at a time per entity."""
         try:
             while self._failure is None:
+                await self._plan_afresh()
                 self._start_what_is_ready()
                 await self._until_woken()
         finally:
@@ -257,7 +280,7 @@ class Owner:
             self._wake.set()
 
     async def _attempt(self, waiting: Waiting) -> None:
-        run = Conversation(waiting.command.id, priority=waiting.command.priority)
+        run = _asking(waiting.command)
         try:
             written = await self._written(waiting, run)
         except Lost:
@@ -274,7 +297,8 @@ class Owner:
     async def _attempt_many(self, batch: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in batch]
         members = tuple(command.id for command in commands)
-        run = Conversation(batch_id(members), members, min(command.priority for command in commands))
+        urgent, flows = min(command.priority for command in commands), frozenset(one.flow for one in commands)
+        run = Conversation(batch_id(members), members, urgent, flows)
         await asyncio.gather(*(self._writing.reopen(command) for command in members))
         try:
             parts = await self._writing.talk(run, lambda: self._sink.write_many(commands))
@@ -434,7 +458,7 @@ class Owner:
 
 
 def _asking(command: Command) -> Conversation:
-    return Conversation(command.id, priority=command.priority)
+    return Conversation(command.id, priority=command.priority, flows=frozenset((command.flow,)))
 
 
 def _fault(error: Exception) -> RejectedError:

@@ -31,6 +31,8 @@ class Conversation(msgspec.Struct):
     command: str
     members: tuple[str, ...] = ()
     priority: int = LIVE
+    flows: frozenset[str] = frozenset()
+    """Whose writes these are."""
     began: int = 0
     steps: dict[str, int] = {}
     """How often each step was asked for in this run: a second one is another request."""
@@ -52,9 +54,12 @@ class Writing:
         now: Callable[[], float],
         settle: float,
         owns: Callable[[], bool],
-        barred: Callable[[], str],
+        barred: Callable[[frozenset[str]], str],
     ) -> None:
-        """*owns* tells whether the lease is still held, *barred* why nothing may leave; *settle* is in seconds."""
+        """*owns* tells whether the lease is still held, *barred* why nothing of some flows may leave.
+
+        *settle* is in seconds.
+        """
         self._barred = barred
         self._sink, self._send, self._ledger, self.journal = sink, send, ledger, journal
         self._epoch, self._now, self._settle, self._owns = epoch, now, settle, owns
@@ -130,7 +135,7 @@ class Writing:
         async def before() -> None:
             """Make the intent durable, then look at the lease: the last thing before the socket write."""
             nonlocal row, left
-            if reason := self._barred():
+            if reason := self._barred(run.flows):
                 raise RetryableError(reason)
             row = msgspec.structs.replace(row, at=self._now())
             await self.keep(row)

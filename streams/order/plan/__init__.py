@@ -1,5 +1,5 @@
 """Commands are desired minus known: silence where nothing is missing."""
 
-from streams.order.plan.plan import Planned, plan
+from streams.order.plan.plan import Planned, desks, plan
 
-__all__ = ["Planned", "plan"]
+__all__ = ["Planned", "desks", "plan"]

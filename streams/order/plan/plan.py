@@ -59,11 +59,11 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     mode = world.mode(derived.flow)
     if derived.blocked or state.alias_of or derived.order.test or mode == "stopped":
         return Planned()
-    desks = list(_desks(state, derived, world))
-    moves = [move for desk in desks for move in _target(desk, world, now)]
+    at = list(desks(state, derived, world))
+    moves = [move for desk in at for move in _target(desk, world, now)]
     commands = tuple(move.command for move in moves if move.command is not None)
     found = [move.finding for move in moves if move.finding is not None]
-    found += [finding for desk in desks for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
+    found += [finding for desk in at for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
     if mode != "live":
         return Planned(commands=commands, findings=tuple(found), shadow=True)
     writes = {move.record.key: move.record for move in moves if move.record is not None}
@@ -77,7 +77,8 @@ def _told(desk: Desk) -> Iterator[Finding]:
     yield from status_findings(desk)
 
 
-def _desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
+def desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
+    """Yield every target of the order that is configured."""
     for target in derived.flow.targets:
         connection, platform = world.connection(target.connection), world.platform(target.connection)
         if connection is not None and platform is not None:
@@ -304,6 +305,7 @@ def _command(
         status=want.status,
         text=want.text,
         priority=LIVE_PAYMENT if money else LIVE,
+        flow=desk.derived.flow.name,
     )
 
 

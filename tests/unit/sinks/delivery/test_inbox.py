@@ -40,6 +40,18 @@ def test_live_payments_go_before_live_before_backfill() -> None:
     assert taken(inbox) == ["p", "l", "b"]
 
 
+def test_what_may_not_leave_lets_the_others_pass_and_goes_when_it_may() -> None:
+    stopped = {"web"}
+    inbox = Inbox(lambda command: command.flow not in stopped)
+    for id_, flow in (("w1", "web"), ("o", "other"), ("w2", "web")):
+        inbox.add(command(id_, flow=flow))
+    assert taken(inbox) == ["o"]
+    stopped.clear()
+    assert taken(inbox) == []
+    inbox.begin_anew("web")
+    assert taken(inbox) == ["w1", "w2"]
+
+
 def test_the_newest_set_wins_and_appends_never_collapse() -> None:
     inbox = Inbox()
     inbox.add(command("a1", entity="e"))

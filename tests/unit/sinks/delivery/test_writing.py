@@ -177,16 +177,19 @@ class Log:
 class Bench:
     def __init__(self, vendor: Vendor, log: Log | None = None, time: float = 1_000.0) -> None:
         self.time, self.vendor, self.log, self.lease = time, vendor, log or Log(), True
+        self.stopped: set[str] = set()
         connection = Connection(name="books", tenant="t", platform="made_up", account="a")
         self.owner = Owner(
             Books(connection), vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows),
             owns=lambda: self.lease,
         )  # fmt: skip
+        self.owner.live = lambda flow: flow not in self.stopped
 
     async def work(self, seconds: float = 1.0, *commands: Command) -> None:
         for command in commands:
             await self.owner.accept(command)
         for _ in range(int(seconds * 2) + 1):
+            await self.owner._plan_afresh()
             self.owner._start_what_is_ready()
             while self.owner._tasks:
                 await asyncio.gather(*self.owner._tasks)
@@ -444,6 +447,55 @@ async def test_a_paused_connection_sends_nothing_until_it_goes_on() -> None:
     bench.owner.pause(paused=False)
     await bench.work(2)
     assert bench.log.outcomes() == {"c1": "confirmed"}
+
+
+async def test_what_a_stopped_flow_asked_for_is_held_and_planned_afresh_when_it_is_live_again() -> None:
+    bench = Bench(Vendor())
+    bench.stopped.add("web")
+    await bench.work(2, single(1, flow="web"), single(2, flow="other"))
+    assert bench.log.outcomes() == {"c2": "confirmed"}
+    assert list(bench.log.inbox) == ["c1"]
+    bench.stopped.clear()
+    bench.owner.flow_changed("web")
+    await bench.work(2)
+    assert bench.log.outcomes() == {"c1": "deferred", "c2": "confirmed"}
+    assert "stopped meanwhile" in bench.log.results[-1].reason
+    assert bench.log.inbox == {}
+    assert len(bench.vendor.posts) == 1
+    await bench.work(2, single(1, flow="web"))
+    assert bench.log.outcomes()["c1"] == "confirmed"
+
+
+async def test_a_flow_that_is_stopped_between_two_requests_of_a_write_sends_no_second_one() -> None:
+    bench = Bench(Vendor(invoices=["429"]))
+    await bench.work(0, single(1, flow="web"))
+    assert len(bench.vendor.posts) == 1
+    bench.stopped.add("web")
+    await bench.work(120)
+    assert len(bench.vendor.posts) == 1
+    assert bench.vendor.invoices == []
+
+
+async def test_a_batch_of_a_stopped_flow_does_not_leave() -> None:
+    bench = Bench(Vendor())
+    bench.stopped.add("web")
+    fresh = [command(number, flow="web", presence="absent") for number in range(3)]
+    await bench.work(2, *fresh, command(9, flow="other", presence="absent"))
+    assert [row["mark"] for row in bench.vendor.invoices] == ["m9"]
+
+
+async def test_what_may_have_been_done_before_the_stop_is_asked_about_and_not_deferred() -> None:
+    bench = Bench(Vendor(invoices=["after"]))
+    await bench.work(0, single(1, flow="web"))
+    bench.stopped.add("web")
+    bench.owner.flow_changed("web")
+    await bench.work(60)
+    assert bench.log.outcomes() == {}
+    bench.stopped.clear()
+    bench.owner.flow_changed("web")
+    await bench.work(60)
+    assert bench.log.outcomes() == {"c1": "confirmed"}
+    assert len(bench.vendor.invoices) == 1
 
 
 async def test_a_drained_owner_ends_what_is_under_way_and_begins_nothing() -> None:
