@@ -1,0 +1,1 @@
+"""How a connection gets its first credential, and how every connection stands."""
