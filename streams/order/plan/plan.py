@@ -206,12 +206,14 @@ def _set(
     desk: Desk, want: Want, record: WriteRecord | None, missing: dict[str, str], world: World, now: datetime
 ) -> Move:
     wish = digest(missing)
-    # What a create sent is known only from its result: an echo that overtakes it looks like a difference.
-    unanswered = record is not None and record.outcome is None and record.result == (0, 0)
-    if record is not None and not _again(record, record.digest if unanswered else wish, desk, world, now):
-        return Move(due_at=_patience(record, desk, record.digest if unanswered else wish))
-    if record is not None and _took_back(record, wish):
-        return Move(finding=_reverted(desk, record))
+    if record is not None:
+        # What a create sent is known only from its result: an echo that overtakes it looks like a difference.
+        unanswered = record.outcome is None and record.result == (0, 0)
+        asked = record.digest if unanswered else wish
+        if not _again(record, asked, desk, world, now):
+            return Move(due_at=_patience(record, desk, asked))
+        if _took_back(record, wish):
+            return Move(finding=_reverted(desk, record))
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _NOTHING

@@ -88,6 +88,7 @@ def test_the_first_document_is_asked_for_whole_and_remembered() -> None:
         status="",
         text="",
         priority=LIVE,
+        flow="main",
     )
     assert (command.facts.payable_amount, command.fields["note"]) == (Decimal(24), "ring")
     assert found.writes == {
@@ -253,6 +254,7 @@ def test_a_set_says_what_it_changes_on_which_object_and_what_it_rests_on() -> No
         status="",
         text="",
         priority=LIVE,
+        flow="main",
     )
     # It is the create that keeps the id: the mark in the document is of that.
     expected = copied(generation=2, digest=WISH, asked=("note",), asked_at=NOW, outcome=None)
