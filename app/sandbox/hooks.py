@@ -96,6 +96,16 @@ class Hooks:
             self._tasks += self._serving(target, self._session)
         return target
 
+    def keep(self, url: str, secret: str, topics: frozenset[str] | None) -> None:
+        """Send *url* exactly *topics* from now on, every one when they are empty; None sends it nothing any more."""
+        known = next((target for target in self.targets if target.url == url), None)
+        if topics is None:
+            self.targets = [target for target in self.targets if target is not known]
+        elif known is None:
+            self.add(url, secret, topics)
+        else:
+            known.secret, known.topics = secret, topics
+
     def wanted(self, topic: str) -> bool:
         """Tell whether anybody asked for *topic*."""
         return any(not target.topics or topic in target.topics for target in self.targets)

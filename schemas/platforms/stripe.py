@@ -31,6 +31,7 @@ from schemas.facts import (
 from schemas.money import from_minor
 from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
 from schemas.refs import ObjectRef, find_mark
+from schemas.webhooks import Webhooks
 
 VERSION = "2026-10-28.endive"
 MARK = "o2c"
@@ -116,13 +117,17 @@ EVENTS = (
     "invoice.created",
     "invoice.updated",
     "invoice.finalized",
+    "invoice.sent",
     "invoice.paid",
     "invoice.voided",
     "invoice.overdue",
     "invoice.marked_uncollectible",
     "invoice.deleted",
     "payment_intent.succeeded",
+    "payment_intent.processing",
     "payment_intent.canceled",
+    "charge.succeeded",
+    "charge.captured",
     "charge.refunded",
     "refund.created",
     "refund.updated",
@@ -130,10 +135,15 @@ EVENTS = (
     "charge.dispute.created",
     "charge.dispute.closed",
     "credit_note.created",
+    "credit_note.updated",
     "credit_note.voided",
+    "customer.created",
+    "customer.updated",
     "payout.paid",
     "payout.failed",
 )
+"""What a connection subscribes to: snapshot events of the objects that are read."""
+WEBHOOKS = Webhooks(topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write")
 
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",

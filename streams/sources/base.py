@@ -12,6 +12,8 @@ from app.core.talk import Talk
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.platform import Platform
+from schemas.webhooks import Webhooks
+from streams.sources.subscribing import Subscriber
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Source:
     platform: ClassVar[Platform]
     read_batch: ClassVar[Mapping[str, int]] = {}
     """Object type -> how many `read_many` may take at once."""
+    webhooks: ClassVar[Webhooks] = Webhooks()
+    """What is asked for and how it is registered; without topics the platform has no webhooks."""
 
     def __init__(self, connection: Connection) -> None:
         """Remember the connection whose objects are translated."""
@@ -82,6 +86,14 @@ class Source:
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Tell whether the raw bytes are signed with any of *secrets* (two during rotation), recently enough."""
         raise NotImplementedError
+
+    def topics(self) -> tuple[str, ...]:
+        """Return what this connection wants to be told, in the vendor's words."""
+        return self.webhooks.topics
+
+    def subscriber(self) -> Subscriber | None:
+        """Return who registers webhooks at the platform, None where a person does (see `webhooks.steps`)."""
+        return None
 
     def handshake(self, hook: Hook, secrets: Sequence[str]) -> Reply | None:
         """Return the answer to a subscription handshake, or None when this is an ordinary delivery."""

@@ -118,31 +118,3 @@ PLATFORM = Platform(
         "Partial manual payments need Shopify Plus.",
     ),
 )
-
-TOPICS = (
-    "ORDERS_CREATE",
-    "ORDERS_UPDATED",
-    "ORDERS_CANCELLED",
-    "ORDERS_EDITED",
-    "ORDERS_DELETE",
-    "ORDER_TRANSACTIONS_CREATE",
-    "REFUNDS_CREATE",
-    "FULFILLMENTS_UPDATE",
-    "FULFILLMENT_EVENTS_CREATE",
-    "FULFILLMENT_ORDERS_PLACED_ON_HOLD",
-    "FULFILLMENT_ORDERS_HOLD_RELEASED",
-    "RETURNS_UPDATE",
-    "DISPUTES_CREATE",
-    "DISPUTES_UPDATE",
-    "CUSTOMERS_CREATE",
-    "CUSTOMERS_UPDATE",
-    "CUSTOMERS_DELETE",
-    "CUSTOMERS_MERGE",
-    "APP_UNINSTALLED",
-)
-"""What a connection subscribes to."""
-
-
-def subscription(topic: str, uri: str) -> dict[str, object]:
-    """Return the variables of `webhookSubscriptionCreate` that send *topic* to *uri*, our claims in each body."""
-    return {"topic": topic, "subscription": {"uri": uri, "format": "JSON", "metafieldNamespaces": [NAMESPACE]}}

@@ -69,8 +69,3 @@ CUSTOMER_SET = f"""mutation customerSet($email: String!, $input: CustomerSetInpu
   customerSet(identifier: {{ email: $email }}, input: $input) {{ customer {CUSTOMER_FIELDS} {_CODED} }}
 }}"""
 INVOICE_SEND = f"""mutation orderInvoiceSend($id: ID!) {{ orderInvoiceSend(id: $id) {{ order {{ id }} {_CODED} }} }}"""
-SUBSCRIBE = """mutation subscribe($topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!) {
-  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
-    webhookSubscription { id topic uri metafieldNamespaces } userErrors { field message }
-  }
-}"""

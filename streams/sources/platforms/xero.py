@@ -19,6 +19,7 @@ from schemas.events import Anchor, ChangeEvent, Hint, allocated
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
 from schemas.platforms.xero.setup import missing_accounts, missing_taxes
+from schemas.platforms.xero.webhooks import WEBHOOKS
 from schemas.refs import ObjectRef, find_mark
 from streams.sources.base import Hook, Identity, Page, Reply, Setup, Source
 
@@ -83,6 +84,7 @@ class XeroSource(Source):
     """An invoice brings its payments along; removed payments show in the sweep of payments."""
 
     platform = PLATFORM
+    webhooks = WEBHOOKS
     read_batch = MappingProxyType({"invoice": 50, "contact": 50})
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:

@@ -26,6 +26,7 @@ FILES = (
     "oauth-v1",
     "oauth-v3",
     "webhooks-v3",
+    "webhooks-2026-09",
 )
 UNLISTED = ("/account-info/",)
 """Documented by the vendor, but in none of the files."""

@@ -20,7 +20,6 @@ from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Facts, Line, Order, Party, Payment, Shipment, ShipmentLine
-from schemas.platforms.shopify import NAMESPACE, PATH, TOPICS, subscription, writes
 from schemas.refs import ObjectRef
 from sinks.base import Written
 from sinks.platforms.shopify import ShopifySink
@@ -79,16 +78,6 @@ async def shop() -> AsyncIterator[Shop]:
     sandbox = ShopifySandbox(DOMAIN, quota_scale=100)
     yield Shop(sandbox, await sandbox.start())
     await sandbox.stop()
-
-
-async def test_every_topic_can_be_subscribed_to_with_our_claims(shop: Shop) -> None:
-    async with aiohttp.ClientSession() as session:
-        for topic in TOPICS:
-            asked = {"query": writes.SUBSCRIBE, "variables": subscription(topic, "https://hooks.example.com/shopify")}
-            reply = await send(session, shop.url, Request(method="POST", path=PATH, json=asked), HEADERS)
-            made = reply.json()["data"]["webhookSubscriptionCreate"]
-            assert made["userErrors"] == []
-            assert made["webhookSubscription"]["metafieldNamespaces"] == [NAMESPACE]
 
 
 def command(capability: Any, facts: Facts, write: str = "b" * 12, **more: Any) -> Command:

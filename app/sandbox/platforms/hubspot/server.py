@@ -21,10 +21,13 @@ from app.sandbox.platforms.hubspot.people import People
 from app.sandbox.platforms.hubspot.portal import Change, Portal
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.settings import Settings
+from app.sandbox.platforms.hubspot.subscriptions import Subscriptions, topic_of
 from app.sandbox.platforms.hubspot.times import millis
 
 APP, PORTAL, TTL = 39_522_895, "48975575", 1800
 CLIENT = ("sandbox-client", "sandbox-secret")
+DEVELOPER_KEY = "sandbox-developer-key"
+"""Of the account that owns the app: the one way to its webhook settings of 2026-09."""
 _TEN_SECONDS, _SEARCHES, _DAY = 190, 5, 250_000
 _READS = ("/search", "/batch/read")
 
@@ -39,6 +42,7 @@ class HubspotSandbox(Sandbox):
         self.portal = Portal(self.clock, self._tell, self.visible)
         self.objects = Objects(self.portal, self.injector, self.visible)
         self.associations, self.settings = Associations(self.portal), Settings(self.portal)
+        self.subscriptions = Subscriptions(self.clock, self._serve)
         self.consent = Consent(self.clock, CLIENT[0])
         self.verbs = {**People(self.portal).verbs(), "consent": self.consent.act, "revoke": self._revoke}
         self.tokens: dict[str, datetime] = {}
@@ -55,6 +59,7 @@ class HubspotSandbox(Sandbox):
             web.route("*", "/crm/v3/{api:properties|pipelines}/{path:.+}", self._call),
             web.route("*", "/crm/v4/{api:objects|associations}/{path:.+}", self._call),
             web.route("*", "/{api:webhooks}/v3/{path:.+}", self._call),
+            web.route("*", "/{api:app-webhooks}/2026-09/{path:.+}", self._call),
             web.get("/{api:account-info}/v3/{path:details}", self._call),
             web.get("/oauth/v1/access-tokens/{token}", self._introspect),
             web.get("/oauth/authorize", self.consent.page),
@@ -70,7 +75,11 @@ class HubspotSandbox(Sandbox):
     # -- calls --------------------------------------------------------------------------------------------------------
 
     async def _call(self, request: web.Request) -> web.Response:
-        if not self._known(request.headers.get("Authorization", "").removeprefix("Bearer ")):
+        if request.match_info["api"] == "app-webhooks":
+            known = request.query.get("hapikey") == DEVELOPER_KEY
+        else:
+            known = self._known(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if not known:
             return self.unauthorized(request)
         search = request.path.endswith("/search")
         taken = self._window.take()
@@ -105,6 +114,8 @@ class HubspotSandbox(Sandbox):
             return self.associations.batch(parts, asked, source)
         if api == "account-info":
             return 200, self._account()
+        if api.endswith("webhooks"):
+            return self.subscriptions.call(method, parts, asked)
         answer: Callable[[str, list[str], Any], Answer] = getattr(self.settings, api)
         return answer(method, parts, asked)
 
@@ -239,7 +250,11 @@ class HubspotSandbox(Sandbox):
             event["objectId"] = int(change.id)
         if change.kind.generic:
             event["objectTypeId"] = change.kind.type_id
-        self.emit(dumps(event), topic=event["subscriptionType"], join=_joined)
+        self.emit(dumps(event), topic=topic_of(event), join=_joined)
+
+    def _serve(self, url: str, topics: frozenset[str] | None) -> None:
+        """Send an address what is subscribed to for it, signed with the app's client secret."""
+        self.hooks.keep(url, CLIENT[1], topics)
 
     def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
         """Return the v3 signature and, as HubSpot still does, the old one."""

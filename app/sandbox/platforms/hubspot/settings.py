@@ -1,4 +1,4 @@
-"""Properties and pipelines of a portal, and the webhook settings of its app."""
+"""Properties and pipelines of a portal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from app.sandbox.platforms.hubspot.times import stamp
 
 
 class Settings:
-    """Answers /crm/v3/properties, /crm/v3/pipelines and /webhooks/v3."""
+    """Answers /crm/v3/properties and /crm/v3/pipelines."""
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
-        self.subscriptions: dict[str, dict[str, Any]] = {}
-        self.target: dict[str, Any] | None = None
 
     def properties(self, method: str, parts: list[str], asked: dict[str, Any]) -> Answer:
         """Answer /crm/v3/properties/{type}[/{name}]."""
@@ -69,28 +67,4 @@ class Settings:
                 id_ = str(10_000_000 + sum(len(one.stages) for one in held))
                 pipeline.stages.append(model.Stage(id_, str(asked["label"]), dict(asked["metadata"])))
                 return 201, pipeline.shown()["stages"][-1]
-        raise Refused(404, "resource not found", "OBJECT_NOT_FOUND")
-
-    def webhooks(self, method: str, parts: list[str], asked: dict[str, Any]) -> Answer:
-        """Answer /webhooks/v3/{app}/settings and .../subscriptions."""
-        at = stamp(self.portal.clock())
-        match method, parts[1:]:
-            case "PUT", ["settings"]:
-                if int(asked["throttling"]["maxConcurrentRequests"]) <= 5:
-                    raise Refused(400, "maxConcurrentRequests must be greater than 5.")
-                throttling = {"maxConcurrentRequests": asked["throttling"]["maxConcurrentRequests"]}
-                self.target = {"targetUrl": asked["targetUrl"], "throttling": throttling, "createdAt": at}
-                return 200, self.target
-            case "GET", ["settings"] if self.target:
-                return 200, self.target
-            case "POST", ["subscriptions"]:
-                id_ = str(6_500_000 + len(self.subscriptions))
-                row = {"id": id_, "active": False, "createdAt": at, **asked}
-                self.subscriptions[id_] = row
-                return 201, row
-            case "GET", ["subscriptions"]:
-                return 200, {"results": list(self.subscriptions.values())}
-            case "PATCH", ["subscriptions", id_] if id_ in self.subscriptions:
-                self.subscriptions[id_].update(active=bool(asked["active"]), updatedAt=at)
-                return 200, self.subscriptions[id_]
         raise Refused(404, "resource not found", "OBJECT_NOT_FOUND")

@@ -30,15 +30,14 @@ from app.sandbox.platforms.shopify.graph import (
 )
 from app.sandbox.platforms.shopify.legacy import Legacy
 from app.sandbox.platforms.shopify.rest import gid
-from app.sandbox.platforms.shopify.shop import INDEXED, Refused, Shop
+from app.sandbox.platforms.shopify.shop import INDEXED, Shop
+from app.sandbox.platforms.shopify.subscriptions import VERSION, Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.sandbox.hooks import Target
     from app.sandbox.platforms.shopify.records import Customer, Order
 
-VERSION = "2026-07"
 RESTORE = 100
 TOKEN_LIFE = timedelta(hours=24)
 
@@ -60,12 +59,8 @@ class ShopifySandbox(Sandbox):
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
         self.verbs = Acts(self.shop).verbs()
         self._tokens: dict[str, datetime] = {}
-        self._subscriptions: dict[int, tuple[dict[str, Any], Target | None]] = {}
-        own: dict[str, Any] = {
-            "webhookSubscriptionCreate": self._subscribe,
-            "webhookSubscriptionDelete": self._unsubscribe,
-            "bulkOperationRunQuery": self._bulk,
-        }
+        self.subscriptions = Subscriptions(self.shop.new_id, self.clock, self._serve)
+        own: dict[str, Any] = {**self.subscriptions.mutations(), "bulkOperationRunQuery": self._bulk}
         self.engine = Engine(self.shop, self._queries(), own)
         self.engine.idempotency_off = lambda: self.injector.happens("idempotency_off")
 
@@ -124,6 +119,10 @@ class ShopifySandbox(Sandbox):
         }
         order = body.get("order_id") or body.get("id") or ""
         self.emit(dumps(body), topic=topic, headers=headers, key=str(order))
+
+    def _serve(self, uri: str, topics: frozenset[str]) -> None:
+        """Send an address what is subscribed to for it, signed as an app's subscriptions are."""
+        self.hooks.keep(uri, self.client_secret, topics or None)
 
     # ---------------------------------------------------------------------------------------------- tokens
 
@@ -186,7 +185,7 @@ class ShopifySandbox(Sandbox):
             "nodes": lambda ids: [self._node(one) for one in ids],
             "fulfillment": lambda id: self._node(id),  # noqa: A006, PLW0108
             "refund": lambda id: self._node(id),  # noqa: A006, PLW0108
-            "webhookSubscriptions": lambda **args: page([one for one, _ in self._subscriptions.values()], **args),
+            "webhookSubscriptions": lambda **args: page(self.subscriptions.rows(), **args),
             "bulkOperation": lambda id: {"id": id, "status": "COMPLETED", "type": "QUERY", "query": ""},  # noqa: A006
         }
 
@@ -280,50 +279,6 @@ class ShopifySandbox(Sandbox):
             return None
         parts: list[Any] = getattr(order, places.get(type_, ""), [])
         return next((Of(order, part) for part in parts if part.id == wanted), None)
-
-    def _subscribe(self, topic: str, webhookSubscription: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
-        asked = webhookSubscription
-        uri = asked.get("uri") or asked.get("callbackUrl") or ""
-        known = ((one["topic"], one["uri"]) for one, _ in self._subscriptions.values())
-        if not uri.startswith("http"):
-            raise Refused("Address is invalid", ("webhookSubscription", "callbackUrl"))
-        if (topic, uri) in known:
-            raise Refused("Address for this topic has already been taken", ("webhookSubscription", "callbackUrl"))
-        id_, now = self.shop.new_id(), at(self.clock())
-        words = topic.lower()
-        for head in (
-            "order_transactions",
-            "fulfillment_orders",
-            "fulfillment_events",
-            "draft_orders",
-            "bulk_operations",
-        ):
-            if words.startswith(f"{head}_"):
-                name = f"{head}/{words[len(head) + 1 :]}"
-                break
-        else:
-            name = words.replace("_", "/", 1)
-        target = self.hooks.add(uri, self.client_secret, frozenset({name}))
-        made = {
-            "id": gid("WebhookSubscription", id_),
-            "legacyResourceId": str(id_),
-            "topic": topic,
-            "uri": uri,
-            "callbackUrl": uri,
-            "format": asked.get("format") or "JSON",
-            "includeFields": asked.get("includeFields") or [],
-            "metafieldNamespaces": asked.get("metafieldNamespaces") or [],
-            "createdAt": now,
-            "updatedAt": now,
-            "apiVersion": {"handle": VERSION, "displayName": VERSION, "supported": True},
-        }
-        self._subscriptions[id_] = (made, target)
-        return {"webhookSubscription": made, "userErrors": []}
-
-    def _unsubscribe(self, id: str) -> dict[str, Any]:  # noqa: A002 - the vendor's name
-        if self._subscriptions.pop(number(id), None) is None:
-            raise Refused("Webhook subscription not found", ("id",))
-        return {"deletedWebhookSubscriptionId": id, "userErrors": []}
 
     def _bulk(self, query: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - groupObjects
         operation = {

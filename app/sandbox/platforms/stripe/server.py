@@ -15,6 +15,7 @@ from aiohttp import web
 
 from app.sandbox.base import ActError, Operation, Sandbox, Window, dumps
 from app.sandbox.platforms.stripe import books, form
+from app.sandbox.platforms.stripe.endpoints import Endpoints
 from app.sandbox.platforms.stripe.events import Events
 from app.sandbox.platforms.stripe.ledger import Ledger, Record, StripeError
 
@@ -28,6 +29,7 @@ _LISTED = {
     "credit_notes": "credit_note",
     "payouts": "payout",
     "disputes": "dispute",
+    "webhook_endpoints": "webhook_endpoint",
 }
 _FILTERS = ("email", "status", "customer", "invoice", "payment_intent")
 _PER_SECOND = 100
@@ -42,6 +44,7 @@ class StripeSandbox(Sandbox):
     def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
         super().__init__(account or "acct_sandbox", **settings)
         self.ledger = Ledger(self.clock, self._event)
+        self.endpoints = Endpoints(self.ledger, self.hooks.keep)
         self.events = Events(API_VERSION)
         self.replies: dict[str, tuple[str, int, bytes]] = {}
         self.window = Window(_PER_SECOND * self.quota_scale, 1.0, self.clock)
@@ -110,13 +113,17 @@ class StripeSandbox(Sandbox):
             "payment_records/report_payment": ledger.report_payment,
             "refunds": ledger.refund,
             "credit_notes": ledger.credit,
-            "webhook_endpoints": self._endpoint,
+            "webhook_endpoints": self.endpoints.create,
         }
         match parts:
             case ["invoices", id_, *action] if request.method == "POST":
                 return self._invoice(ledger.get("invoice", id_), "".join(action), asked)
             case ["invoices", id_]:
                 return self._delete(ledger.get("invoice", id_))
+            case ["webhook_endpoints", id_] if request.method == "DELETE":
+                return self.endpoints.delete(id_)
+            case ["webhook_endpoints", id_]:
+                return self.endpoints.update(id_, asked)
             case ["credit_notes", id_, "void"]:
                 return ledger.void_credit(ledger.get("credit_note", id_))
         create = creates.get("/".join(parts))
@@ -177,13 +184,6 @@ class StripeSandbox(Sandbox):
             query.get("starting_after", ""),
             query.get("ending_before", ""),
         )
-
-    def _endpoint(self, asked: Record) -> Record:
-        secret = "whsec_" + hashlib.sha256(asked["url"].encode()).hexdigest()[:32]
-        self.hooks.add(
-            asked["url"], secret, frozenset(event for event in asked.get("enabled_events", []) if event != "*")
-        )
-        return self.ledger.add("webhook_endpoint", {"url": asked["url"], "secret": secret, "status": "enabled"})
 
     def throttled(self, request: web.Request) -> web.Response:
         """Answer as Stripe's rate limiter."""

@@ -18,9 +18,11 @@ from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts
 from schemas.platforms.hubspot.facts import Link, Links, Parts, Pipeline, Record, Stage
 from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES, STAGES
+from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Setup, Source
 from streams.sources.platforms.hubspot import hooks
+from streams.sources.platforms.hubspot.subscribing import HubspotSubscriber
 
 _BATCH, _PAGE, _MISSING = 100, 200, 404
 _OVERLAP_MS, _LAG = 120_000, timedelta(seconds=60)
@@ -33,11 +35,24 @@ class HubspotSource(Source):
     """An order is a deal, or an order object where `order_object` says so."""
 
     platform = PLATFORM
+    webhooks = WEBHOOKS
     read_batch = dict.fromkeys(("deals", "orders", "invoices", "commerce_payments", "contacts", "line_items"), _BATCH)
 
     @property
     def _order(self) -> str:
         return self.connection.options.get("order_object", "deals")
+
+    # -- registering ---------------------------------------------------------------------------------------------------
+
+    def topics(self) -> tuple[str, ...]:
+        """Return the events of the objects that this connection reads."""
+        own = [self.connection.options.get(name, "") for name in ("number_property", "po_property")]
+        return topics(self._order, filter(None, own), commerce=self.connection.options.get("commerce") == "yes")
+
+    def subscriber(self) -> HubspotSubscriber | None:
+        """Register by the API of the app, where the connection names one."""
+        app = self.connection.options.get("app_id", "")
+        return HubspotSubscriber(app) if app.isdigit() else None
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
 

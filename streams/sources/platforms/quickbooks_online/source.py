@@ -13,6 +13,7 @@ from app.core.talk import Talk
 from schemas.events import Hint
 from schemas.platforms.quickbooks_online import PAGE
 from schemas.platforms.quickbooks_online.query import select
+from schemas.platforms.quickbooks_online.webhooks import WEBHOOKS
 from streams.sources.base import Hook, Identity, Setup
 from streams.sources.platforms.quickbooks_online.holding import missing_accounts, missing_taxes, wrong_home
 from streams.sources.platforms.quickbooks_online.notices import notices
@@ -22,6 +23,8 @@ from streams.sources.platforms.quickbooks_online.sweeping import Sweeping
 
 class QuickBooksSource(Sweeping):
     """Both webhook forms are thin; a deleted record shows only in CDC or as error 610."""
+
+    webhooks = WEBHOOKS
 
     # ------------------------------------------------------------------------------------------- webhooks
 

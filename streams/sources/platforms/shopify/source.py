@@ -16,10 +16,12 @@ from app.core.talk import Talk
 from schemas.events import Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Customer, Facts, Party
 from schemas.platforms.shopify import PLATFORM, VERSION, facts, graph, wire
+from schemas.platforms.shopify.webhooks import WEBHOOKS
 from schemas.platforms.shopify.wire import text
 from schemas.refs import ObjectRef, find_mark
 from streams.sources.base import Hook, Identity, Page, Source
 from streams.sources.platforms.shopify import reading
+from streams.sources.platforms.shopify.subscribing import ShopifySubscriber
 
 _OVERLAP = timedelta(minutes=5)
 _GID = {
@@ -36,9 +38,14 @@ class ShopifySource(Source):
     """An order event brings its refunds, parcels and, when read, its payments."""
 
     platform = PLATFORM
+    webhooks = WEBHOOKS
     read_batch: ClassVar[Mapping[str, int]] = {"order": 5}
     _told: tuple[Hook, list[ChangeEvent]] | None = None
     """The delivery that was translated last, and what it showed."""
+
+    def subscriber(self) -> ShopifySubscriber:
+        """Register by the Admin API."""
+        return ShopifySubscriber()
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Compare the HMAC of the raw bytes; there is no time in it, and after a rotation both secrets are good."""

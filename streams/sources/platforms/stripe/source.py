@@ -16,6 +16,7 @@ from schemas.jsontext import read_json
 from schemas.platforms import stripe as facts
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
+from streams.sources.platforms.stripe.subscribing import StripeSubscriber
 
 _TOLERANCE = 300
 _PAGE = 100
@@ -37,6 +38,11 @@ class StripeSource(Source):
     """Webhooks carry a snapshot that may be older or newer than its name: read the object."""
 
     platform = facts.PLATFORM
+    webhooks = facts.WEBHOOKS
+
+    def subscriber(self) -> StripeSubscriber:
+        """Register by the API of webhook endpoints."""
+        return StripeSubscriber()
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Compare with any v1 value; too old or too far ahead is refused."""
@@ -188,6 +194,3 @@ def _renamed(event: ChangeEvent, event_id: str, *, deleted: bool) -> ChangeEvent
         event_id=event_id,
         origin="webhook",
     )
-
-
-SOURCE = StripeSource
