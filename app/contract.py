@@ -1,4 +1,4 @@
-"""The public contract as documents: JSON Schema per message and one AsyncAPI 3 document.
+"""The public contract as documents: JSON Schema per message and an AsyncAPI 3 and an OpenAPI 3.1 document.
 
 Generated from the msgspec models that the hot path uses, so the published schema cannot drift from the code.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from app.console.routes import openapi
 from app.core import topics
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
@@ -35,6 +36,7 @@ def documents() -> dict[str, str]:
     """Return file name -> text of every generated document, the same on every run."""
     files = {f"{name}.schema.json": _text(schema(model)) for name, model in MODELS.items()}
     files["asyncapi.json"] = _text(asyncapi())
+    files["openapi.json"] = _text(openapi())
     return files
 
 

@@ -60,6 +60,36 @@ class RoleConfig(_Section):
     port: Port = 0
 
 
+class ApiKeyConfig(_Section):
+    """A key for the console's API: it belongs to one tenant and sees nothing of another."""
+
+    name: Name
+    """Says in logs and decisions who it was."""
+    tenant: Name
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    key: Annotated[SecretStr, Field(min_length=16)]
+
+
+class ConsoleConfig(RoleConfig):
+    """The read model of all orders and its API."""
+
+    port: Port = 8083
+    url: str = ""
+    """Where the command line asks it, where that is not its own host and port."""
+    api_keys: tuple[ApiKeyConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> ConsoleConfig:
+        names = [key.name for key in self.api_keys]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            message = f"two API keys are called {doubled[0]}"
+            raise ValueError(message)
+        if len({key.key.get_secret_value() for key in self.api_keys}) < len(names):
+            message = "two API keys are the same"
+            raise ValueError(message)
+        return self
+
+
 class ConnectionConfig(_Section):
     """One account of one platform."""
 
@@ -171,6 +201,7 @@ class Settings(_Section):
     gateway: GatewayConfig = GatewayConfig()
     streams: RoleConfig = RoleConfig(port=8081)
     connectors: RoleConfig = RoleConfig(port=8082)
+    console: ConsoleConfig = ConsoleConfig()
     worker: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "o2c-1"
     data_dir: Path
     key: SecretStr = SecretStr("")
@@ -190,6 +221,14 @@ class Settings(_Section):
     def flows(self) -> tuple[Flow, ...]:
         """Return every flow as the pure core takes it."""
         return tuple(_flow(tenant.tenant, flow) for tenant in self.tenants for flow in tenant.flows)
+
+    @model_validator(mode="after")
+    def _keys_name_tenants(self) -> Settings:
+        known = {tenant.tenant for tenant in self.tenants}
+        if missing := sorted({key.tenant for key in self.console.api_keys} - known):
+            message = f"an API key of the console names the tenant {missing[0]}, which is not configured"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:

@@ -56,6 +56,7 @@ class Metrics:
         self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
         self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))
         self.findings = self._gauge("o2c_findings", "Orders that have a finding now.", ("code",))
+        self.console = self._histogram("o2c_console_seconds", "How long the console took for an answer.", _ACKS)
         self._begin()
 
     def _begin(self) -> None:

@@ -1,0 +1,1 @@
+"""The read model of orders and the HTTP API over it."""
