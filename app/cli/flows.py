@@ -1,4 +1,4 @@
-"""o2c flows mode: let a flow write, only show what it would write, or stop it."""
+"""o2c flows list|go-live|stop|mode: what a flow may do, and letting it write what a plan said."""
 
 from __future__ import annotations
 
@@ -7,54 +7,190 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from app.broadcasting import send
+from app.cli.plan import flow_of, planned
 from app.config.load import load
-from app.core.errors import ConfigError
+from app.config.model import Settings
+from app.core.errors import ConfigError, O2CError
+from app.planning.plan import Differences, Plan, differences
+from app.planning.reading import read_world
+from app.planning.shelf import Shelf
+from app.planning.telling import difference_rows
 from schemas.broadcast import Fact
+from schemas.flow import Flow
+from streams.order.world import World
 
-EXAMPLE = "o2c flows mode web live"
+EXAMPLE = "o2c flows go-live web --plan 0f3a9c5d2b7e4a61"
+_ENCODE = msgspec.json.Encoder().encode
 _WORDS = {
     "live": "writes what its orders lack",
     "shadow": "plans and shows, and writes nothing",
-    "stopped": "plans nothing",
+    "stopped": "plans and writes nothing",
 }
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("flows", help="set what a flow may do", epilog=f"example: {EXAMPLE}")
+    parser = subparsers.add_parser(
+        "flows", help="see and set what a flow may do, let it write what a plan said", epilog=f"example: {EXAMPLE}"
+    )
     actions = parser.add_subparsers(dest="action", required=True)
-    action = actions.add_parser(
+    _list = _action(
+        actions,
+        "list",
+        "every flow with the mode in force",
+        "o2c flows list",
+        "Shows each flow, the mode in force and the configuration's, its targets and the plan that was shown last. "
+        "Exit: 0 shown, 2 configuration, or Kafka does not answer.",
+    )
+    _list.set_defaults(run=run_list)
+    live = _action(
+        actions,
+        "go-live",
+        "let it write what a plan said",
+        EXAMPLE,
+        "Plans anew and lets the flow write when that is what the plan with this digest said; `o2c plan` shows the "
+        "digest. Else it lists what differs and changes nothing. Orders that waited are planned at once. "
+        "Exit: 0 live, 1 it stays as it is (what would be written differs, or no such plan was shown here), "
+        "2 configuration, or Kafka does not answer.",
+    )
+    live.add_argument("name", metavar="NAME", help="the flow, as the configuration names it")
+    live.add_argument("--plan", required=True, metavar="DIGEST", help="of the plan that was shown")
+    live.add_argument("--accept-changes", action="store_true", help="go live although the plan differs by now")
+    live.set_defaults(run=run_live)
+    stop = _action(
+        actions,
+        "stop",
+        "let it write nothing more, at once",
+        "o2c flows stop web",
+        "Every worker obeys within seconds, also after a restart: what waits to be written is held, and planned "
+        "afresh once the flow is live again. Reading goes on. Exit: 0 acknowledged by Kafka, 2 configuration.",
+    )
+    stop.add_argument("name", metavar="NAME", help="the flow, as the configuration names it")
+    stop.set_defaults(run=run_mode, mode="stopped")
+    mode = _action(
+        actions,
         "mode",
-        help="live, shadow or stopped",
-        epilog=f"example: {EXAMPLE}",
-        description="Counts until it is set again, whatever mode the configuration names; orders that waited for it "
-        "are planned at once. What was planned before is still written. "
-        "Exit: 0 acknowledged by Kafka, 2 configuration.",
+        "live, shadow or stopped",
+        "o2c flows mode web live",
+        "Counts until it is set again, whatever mode the configuration names; orders that waited for it are planned "
+        "at once, without asking for a plan (`o2c flows go-live` does). In any mode but live, what waits to be written "
+        "is held. Exit: 0 acknowledged by Kafka, 2 configuration.",
     )
-    action.add_argument("name", metavar="NAME", help="the flow, as the configuration names it")
-    action.add_argument(
-        "mode", choices=sorted(_WORDS), help="; ".join(f"{one}: {what}" for one, what in _WORDS.items())
-    )
+    mode.add_argument("name", metavar="NAME", help="the flow, as the configuration names it")
+    mode.add_argument("mode", choices=sorted(_WORDS), help="; ".join(f"{one}: {what}" for one, what in _WORDS.items()))
+    mode.set_defaults(run=run_mode)
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, example: str, description: str
+) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=what, epilog=f"example: {example}", description=description)
     action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
     action.add_argument("--json", action="store_true", help="print JSON")
-    action.set_defaults(run=run)
+    return action
 
 
-def run(args: argparse.Namespace) -> int:
+def run_mode(args: argparse.Namespace) -> int:
     """Set the mode."""
     settings = load(args.config, os.environ)
-    known = sorted({flow.name for flow in settings.flows})
-    if args.name not in known:
-        raise ConfigError(f"There is no flow {args.name}; name one of {', '.join(known) or 'none'}.")
-    try:
-        asyncio.run(send(settings, Fact(kind="mode", subject=args.name, value=args.mode)))
-    except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+    _set(settings, flow_of(settings, args.name), args.mode)
     said = {"flow": args.name, "mode": args.mode}
     sys.stdout.write(json.dumps(said) + "\n" if args.json else f"{args.name} is {args.mode}: {_WORDS[args.mode]}.\n")
     return 0
+
+
+def run_live(args: argparse.Namespace) -> int:
+    """Go live with the plan that was shown, or tell what differs."""
+    settings = load(args.config, os.environ)
+    flow = flow_of(settings, args.name)
+    shown = Shelf(settings.data_dir, flow.tenant, flow.name).find(args.plan)
+    if shown is None:
+        raise O2CError(f"No plan {args.plan} of {flow.name} was shown here; run `o2c plan --flow {flow.name}`.")
+    (now,) = planned(settings, lambda _world: [flow])
+    found = differences(shown.rows, now.rows)
+    live = not found or args.accept_changes
+    if live:
+        _set(settings, flow, "live")
+    if args.json:
+        document = {"flow": flow.name, "live": live, "plan": shown.digest, "differences": found}
+        sys.stdout.write(_ENCODE(document).decode() + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _said(now, found, live=live))
+    if not live:
+        sys.stderr.write(f"{flow.name} stays {now.mode}: {_advice(flow)}\n")
+    return 0 if live else 1
+
+
+def _said(now: Plan, found: Differences, *, live: bool) -> Iterable[str]:
+    yield from difference_rows(found)
+    if live:
+        yield f"{now.flow} is live: it writes {now.writes} documents and changes of {now.orders} orders."
+
+
+def _advice(flow: Flow) -> str:
+    return f"what it would write differs by now; look at `o2c plan --flow {flow.name}`, or use --accept-changes."
+
+
+def _set(settings: Settings, flow: Flow, mode: str) -> None:
+    try:
+        asyncio.run(send(settings, Fact(kind="mode", subject=flow.name, value=mode)))
+    except KafkaError as error:
+        raise _silent(settings) from error
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """List the flows."""
+    settings = load(args.config, os.environ)
+    try:
+        world = asyncio.run(read_world(settings))
+    except KafkaError as error:
+        raise _silent(settings) from error
+    rows = [_listed(settings, flow, world) for flow in settings.flows]
+    lines = [_ENCODE({"flows": rows}).decode()] if args.json else map(_line, rows)
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 0
+
+
+class _Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One flow of the list."""
+
+    flow: str
+    tenant: str
+    mode: str
+    configured: str
+    key_giver: str
+    targets: list[str]
+    plan: str
+    """Digest of the plan that was shown last, "" before the first."""
+    planned_at: str
+
+
+def _listed(settings: Settings, flow: Flow, world: World) -> _Listed:
+    last = Shelf(settings.data_dir, flow.tenant, flow.name).last()
+    return _Listed(
+        flow=flow.name,
+        tenant=flow.tenant,
+        mode=world.mode(flow),
+        configured=flow.mode,
+        key_giver=flow.key_giver,
+        targets=[target.connection for target in flow.targets],
+        plan="" if last is None else last.digest,
+        planned_at="" if last is None else last.planned_at.isoformat(timespec="seconds"),
+    )
+
+
+def _line(row: _Listed) -> str:
+    said = "" if row.mode == row.configured else f" (configured {row.configured})"
+    plan = f", plan {row.plan} of {row.planned_at}" if row.plan else ""
+    return f"{row.flow}: {row.mode}{said}, {row.key_giver} to {', '.join(row.targets) or 'nothing'}{plan}"
+
+
+def _silent(settings: Settings) -> ConfigError:
+    return ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.")

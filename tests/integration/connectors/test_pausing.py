@@ -50,6 +50,34 @@ async def test_a_paused_connection_writes_nothing_within_five_seconds_and_loses_
     assert sorted(stand.invoices()) == sorted(one.mark for one in (first, *others))
 
 
+async def test_a_stopped_flow_writes_nothing_within_five_seconds_and_is_planned_afresh_afterwards(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = '\n[[tenant.flows]]\nname = "web"\nkey_giver = "books"\nmode = "live"\n'
+    stand.config.write_text(stand.config.read_text("utf-8") + flow, encoding="utf-8")
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"latency_s": 0.4})
+    await stand.start()
+    *waiting, other = (msgspec.structs.replace(one, flow="web") for one in orders(61))
+    await stand.order(*waiting)
+    await stand.results(1)  # the others wait in the inbox
+    await said(stand, capsys, "flows", "stop", "web")
+    await asyncio.sleep(5)
+    written = len(stand.invoices())
+    assert written < len(waiting)
+    await asyncio.sleep(3)
+    assert len(stand.invoices()) == written
+    await stand.end(signal.SIGKILL)  # the stop outlives the process, whatever the configuration names
+    await stand.start()
+    await stand.logged("connection.up", 2)
+    await stand.order(msgspec.structs.replace(other, flow=""))
+    await stand.results_of([other])
+    assert len(stand.invoices()) == written + 1
+    await said(stand, capsys, "flows", "mode", "web", "live")
+    outcomes = {result.command: result.outcome for result in await stand.results_of(waiting)}
+    assert sorted(outcomes.values()) == ["confirmed"] * (written + 1) + ["deferred"] * (len(waiting) - written)
+    assert len(stand.invoices()) == written + 1
+
+
 async def test_a_mode_is_a_fact_that_stays_until_the_next(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     flow = '\n[[tenant.flows]]\nname = "web"\nkey_giver = "books"\n'
     stand.config.write_text(stand.config.read_text("utf-8") + flow, encoding="utf-8")

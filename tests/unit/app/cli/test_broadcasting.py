@@ -31,6 +31,8 @@ key_giver = "shop"
         (["connections", "pause", "book"], "name one of books, shop."),
         (["connections", "resume", "web"], "name one of books, shop."),
         (["flows", "mode", "books", "live"], "name one of web."),
+        (["flows", "stop", "books"], "name one of web."),
+        (["flows", "go-live", "books", "--plan", "0" * 16], "name one of web."),
     ],
 )
 def test_what_is_not_configured_is_refused_with_what_is(
@@ -40,6 +42,24 @@ def test_what_is_not_configured_is_refused_with_what_is(
     config.write_text(CONFIG, encoding="utf-8")
     assert main([*words, "--config", str(config)]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_flow_goes_live_only_with_a_plan_that_was_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "o2c.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    assert main(["flows", "go-live", "web", "--plan", "0" * 16, "--config", str(config)]) == 1
+    assert capsys.readouterr().err.endswith("was shown here; run `o2c plan --flow web`.\n")
+
+
+@pytest.mark.parametrize("words", [["stop", "web"], ["mode", "web", "live"], ["go-live", "web", "--plan", "0" * 16]])
+def test_a_flow_name_of_two_tenants_is_refused(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = CONFIG.partition("[[tenant]]")[2].replace("acme", "beta").replace("shop", "till").replace("books", "bank")
+    config = tmp_path / "o2c.toml"
+    config.write_text(f"{CONFIG}[[tenant]]{other}".replace('"shopify"', '"hubspot"'), encoding="utf-8")
+    assert main(["flows", *words, "--config", str(config)]) == 2
+    assert "The flow name web is used by acme and beta; rename one of them." in capsys.readouterr().err
 
 
 def test_a_mode_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

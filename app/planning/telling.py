@@ -1,0 +1,104 @@
+"""Plans as text, as CSV for an accountant and as one JSON document."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from app.planning.plan import Differences, Plan, Row
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_COLUMNS = (
+    "flow", "order", "number", "target", "action", "document", "amount", "currency", "date", "reason", "existing",
+    "asks_first", "follows",
+)  # fmt: skip
+
+
+def neutral(cell: str) -> str:
+    """Return *cell* so that no spreadsheet takes it for a formula, whoever typed what is in it."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def as_csv(plans: Iterable[Plan]) -> str:
+    """Return every row of *plans* under one line of headings."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(_COLUMNS)
+    for plan in plans:
+        for row in plan.rows:
+            cells = {**msgspec.structs.asdict(row), "flow": plan.flow}
+            writer.writerow([neutral(_cell(cells[name])) for name in _COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield the plan as people read it."""
+    yield _head(plan)
+    yield from (_row(row) for row in plan.rows)
+    if plan.totals:
+        yield "totals"
+    for total in plan.totals:
+        amount = f"{total.amount:>14} {total.currency}" if total.amount else ""
+        yield f"  {total.target:<14} {total.action:<7} {total.document:<18} {total.count:>7} {amount}".rstrip()
+    for trouble in plan.findings:
+        finding = trouble.finding
+        word = "blocked" if finding.severity == "block" else "warning"
+        yield _plain(f"{word}: {trouble.number or trouble.order} {finding.message.rstrip('.')}; {finding.next_step}.")
+    for lost in plan.conflicts:
+        kept = f"{lost.kept!r} of {lost.kept_by or 'a person'} is kept"
+        yield _plain(
+            f"conflict: {lost.number or lost.order} {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by} lost"
+        )
+    yield _tail(plan)
+
+
+def difference_lines(plan: Plan, found: Differences) -> Iterator[str]:
+    """Yield what a plan adds, leaves out and says otherwise."""
+    yield _head(plan)
+    yield from difference_rows(found)
+    if not found:
+        yield "Nothing differs from the plan that was shown last."
+    yield _tail(plan)
+
+
+def difference_rows(found: Differences) -> Iterator[str]:
+    """Yield one line per row that was added or removed, two per row that changed."""
+    yield from (f"+{_row(row)}" for row in found.added)
+    yield from (f"-{_row(row)}" for row in found.removed)
+    for both in found.changed:
+        yield f"<{_row(both.before)}"
+        yield f">{_row(both.now)}"
+
+
+def _head(plan: Plan) -> str:
+    adopted = len(plan.rows) - plan.writes
+    counts = f"{plan.orders} orders, {plan.writes} writes, {adopted} adopted, {plan.blocked} blocked"
+    unread = f", {plan.unread} to be read first" if plan.unread else ""
+    return f"{plan.flow} ({plan.mode}): {counts}{unread}"
+
+
+def _tail(plan: Plan) -> str:
+    way = "" if plan.mode == "live" else f"; to write it: o2c flows go-live {plan.flow} --plan {plan.digest}"
+    return f"plan {plan.digest}{way}"
+
+
+def _row(row: Row) -> str:
+    amount = f"{row.amount:>12} {row.currency}" if row.amount else " " * 16
+    first = " (looks for an earlier one first)" if row.asks_first else ""
+    existing = f" [{row.existing}]" if row.existing else ""
+    what = f"{row.target:<14} {row.action:<7} {row.document:<18} {amount}"
+    return _plain(f"  {row.number or row.order:<16} {what}  {row.reason}{existing}{first}")
+
+
+def _plain(line: str) -> str:
+    """Return *line* without what would move the cursor of a terminal: numbers and notes are typed by anybody."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
