@@ -5,28 +5,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import importlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from app.config.load import load
 from app.config.model import Settings
-from app.core import topics
-from app.core.errors import ConfigError
-from app.decisions import decision, send
-from app.roles.gateway import security
-from schemas.decisions import Kind
+from app.console.reach import reached
+from app.console.views import OrderView
+from schemas.decisions import Decision, Kind
 from schemas.order_state import PublicOrder
 
 EXAMPLE = "o2c orders get SO-1001"
 _ENCODE = msgspec.json.Encoder().encode
-_DECODER = msgspec.json.Decoder(PublicOrder)
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,11 +36,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("watch", "every change as it happens", "o2c orders watch"),
         ("export", "all order states as JSON lines", "o2c orders export orders.jsonl"),
     ):
+        source = "Asks the console, or Kafka where none runs." if name == "get" else "Reads the topic order-states."
         action = actions.add_parser(
             name,
             help=what,
             epilog=f"example: {example}",
-            description="Reads the public topic order-states. Exit: 0 done, 1 there is no such order, 2 configuration.",
+            description=f"{source} Exit: 0 done, 1 there is no such order, 2 configuration.",
         )
         action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
         action.add_argument("--json", action="store_true", help="print JSON lines")
@@ -86,22 +84,30 @@ _DECISIONS: tuple[tuple[Kind, str, str, str], ...] = (
 def run(args: argparse.Namespace) -> int:
     """Get, list, watch, export or decide."""
     settings = load(args.config, os.environ)
-    try:
-        if args.action == "watch":
-            return asyncio.run(_watch(settings, as_json=args.json))
-        orders = asyncio.run(read_orders(settings))
-    except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+    if args.action == "get":
+        return _get(settings, args)
+    if args.action == "watch":
+        return asyncio.run(_watch(settings, as_json=args.json))
+    orders = asyncio.run(read_orders(settings))
     if args.action == "export":
         return _export(orders.values(), args.file)
     if args.action in {name for name, *_ in _DECISIONS}:
         return _decide(settings, orders.values(), args)
-    found = [order for order in orders.values() if _wanted(order, args)]
-    sys.stdout.writelines(_line(order, full=args.action == "get", as_json=args.json) for order in found)
-    if args.action == "get" and not found:
-        sys.stderr.write(f"There is no order {args.id}; see `o2c orders list`.\n")
-        return 1
+    found = [order for order in orders.values() if args.headline in ("", order.headline)]
+    sys.stdout.writelines(_line(order, as_json=args.json) for order in found)
     return 0
+
+
+def _get(settings: Settings, args: argparse.Namespace) -> int:
+    """Print all about every order of that id: the console knows it at once, Kafka has to be read first."""
+    with reached(settings) as console:
+        found = console.orders(args.id)
+    for view in found:
+        lines = [_ENCODE(view).decode() + "\n"] if args.json else [_line(view.order, as_json=False), *_details(view)]
+        sys.stdout.writelines(lines)
+    if not found:
+        sys.stderr.write(f"There is no order {args.id}; see `o2c orders list`.\n")
+    return 0 if found else 1
 
 
 def _decide(settings: Settings, orders: Iterable[PublicOrder], args: argparse.Namespace) -> int:
@@ -113,8 +119,9 @@ def _decide(settings: Settings, orders: Iterable[PublicOrder], args: argparse.Na
         about = into.key if into is not None else ""
     if order is None or (args.action == "merge" and not about):
         return 1
-    decided = decision(order, args.action, about, args.by, datetime.now(UTC))
-    asyncio.run(send(settings, decided))
+    decisions = _loaded("app.decisions")
+    decided: Decision = decisions.decision(order, args.action, about, args.by, datetime.now(UTC))
+    asyncio.run(decisions.send(settings, decided))
     said = _ENCODE(decided).decode() if args.json else f"{decided.kind} {order.number or order.key} {about}".rstrip()
     sys.stdout.write(said + "\n")
     return 0
@@ -136,36 +143,43 @@ def _ids(order: PublicOrder) -> set[str]:
     return {order.key, order.number, *order.tracking_numbers, *(shown.id for shown in order.shown)}
 
 
-def _wanted(order: PublicOrder, args: argparse.Namespace) -> bool:
-    if args.action == "get":
-        return args.id in _ids(order)
-    return not args.headline or order.headline == args.headline
-
-
-def _line(order: PublicOrder, *, full: bool, as_json: bool) -> str:
+def _line(order: PublicOrder, *, as_json: bool) -> str:
     if as_json:
         return _ENCODE(order).decode() + "\n"
-    head = (
+    return (
         f"{order.number:<16} {order.headline:<20} {order.payable_amount:>12} {order.currency}  "
         f"paid {order.paid_amount}  credited {order.credited_amount}  {order.key}\n"
     )
-    return head + ("".join(_details(order)) if full else "")
 
 
-def _details(order: PublicOrder) -> Iterable[str]:
-    if order.alias_of:
-        yield f"  is one with {order.alias_of}\n"
-    for shown in order.shown:
-        row = (shown.connection.ljust(12), shown.kind.ljust(9), shown.id.ljust(40), shown.status.ljust(18))
-        yield f"  {' '.join(row)} {shown.amount or '':>12} {'written by o2c' if shown.ours else ''}\n"
-    for wait in order.waiting:
-        what = f"{wait.capability} waits: {wait.outcome or 'asked for'} {wait.reason}"
-        yield f"  {wait.connection:<12} {what}  [{wait.write}]\n"
+def _details(view: OrderView) -> Iterable[str]:
+    order = view.order
+    for system in view.systems:
+        yield f"  {system.connection}{' (paused)' if system.paused else ''}\n"
+        for shown in system.objects:
+            row = (shown.kind.ljust(9), (shown.number or shown.id).ljust(24), shown.status.ljust(18))
+            seen = f"seen {_time(shown.seen_at)}" if shown.seen_at else ""
+            yield f"    {' '.join(row)} {shown.amount or '':>12} {'written by o2c' if shown.ours else '':<14} {seen}\n"
+    for write in view.writes:
+        came = f"{write.outcome or 'no answer yet'} {write.reason}".rstrip()
+        yield f"  write {write.capability} in {write.connection}: {came}  [{write.write}] command {write.command}\n"
+        for request in write.requests:
+            what = f"{request.method} {request.path} -> {request.status or request.state}"
+            yield f"    {_time(request.at)} {what}  request {request.id}\n"
+    for hop in view.hops:
+        yield f"  {_time(hop.at)} {hop.what:<8} {hop.system:<12} {hop.text}\n"
+    for stop in view.stopped:
+        yield f"  stopped: {stop.why} {stop.next_step}{f'  [{stop.write}]' if stop.write else ''}\n"
     for lost in order.conflicts:
         kept = f"{lost.kept!r} of {lost.kept_by} was kept"
         yield f"  conflict {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by} lost {lost.at or ''}\n"
     for finding in order.findings:
-        yield f"  {finding.severity}: {finding.message} {finding.next_step}\n"
+        if finding.severity == "warn":
+            yield f"  warn: {finding.message} {finding.next_step}\n"
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _export(orders: Iterable[PublicOrder], path: Path) -> int:
@@ -179,38 +193,18 @@ def _export(orders: Iterable[PublicOrder], path: Path) -> int:
 
 async def read_orders(settings: Settings) -> dict[str, PublicOrder]:
     """Return the newest state of every order, key -> state, read to the topic's present end."""
-    found: dict[str, PublicOrder] = {}
-    async for key, order in _states(settings, follow=False):
-        if order is None:
-            found.pop(key, None)
-        else:
-            found[key] = order
+    found: dict[str, PublicOrder] = await _loaded("app.console.states").read_orders(settings)
     return found
 
 
+def _loaded(name: str) -> ModuleType:
+    """Return a module that needs aiokafka: `orders get` must not wait until that is loaded."""
+    return importlib.import_module(name)
+
+
 async def _watch(settings: Settings, *, as_json: bool) -> int:
-    async for _, order in _states(settings, follow=True):
+    async for _, order in _loaded("app.console.states").states(settings, follow=True):
         if order is not None:
-            sys.stdout.write(_line(order, full=False, as_json=as_json))
+            sys.stdout.write(_line(order, as_json=as_json))
             sys.stdout.flush()
     return 0
-
-
-async def _states(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[str, PublicOrder | None]]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, **security(settings.kafka))
-    await consumer.start()
-    try:
-        topic = settings.topics.prefix + topics.ORDER_STATES
-        places = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        if not follow:
-            # seek_to_beginning() is only asked for in the background: the position would still be the end.
-            for place, begin in (await consumer.beginning_offsets(places)).items():
-                consumer.seek(place, begin)
-        while follow or any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    yield record.key.decode(), None if record.value is None else _DECODER.decode(record.value)
-    finally:
-        await consumer.stop()

@@ -16,7 +16,7 @@ import structlog
 from app.config.load import load
 
 EXAMPLE = "o2c run streams --config o2c.toml"
-ROLES = ("gateway", "streams", "connectors")
+ROLES = ("gateway", "streams", "connectors", "console")
 _GRACE = 40.0
 _log = structlog.get_logger(__name__)
 

@@ -16,8 +16,9 @@ from aiohttp import web
 from app.config.model import ApiKeyConfig
 from app.console.answers import conflict_list, order_view, parked_list, parked_view
 from app.console.model import Model
+from app.console.refused import Refused
 from app.console.routes import DOCUMENT, ROLES, ROUTES, Route, openapi
-from app.console.telling import Refused, Teller, one_order, one_parked
+from app.console.telling import Teller, one_order, one_parked
 from app.console.views import Link, Orders, Problem
 from app.core.metrics import Metrics
 from schemas.links import Say

@@ -12,9 +12,10 @@ from aiokafka.errors import KafkaError
 from app.config.model import Settings
 from app.console.model import Model
 from app.console.records import short_id
+from app.console.refused import Refused
 from app.console.views import Told
 from app.core import topics
-from app.core.errors import ConfigError, O2CError
+from app.core.errors import ConfigError
 from app.decisions import decision
 from app.roles.gateway import security
 from schemas.decisions import Decision, Kind
@@ -23,14 +24,6 @@ from schemas.order_state import PublicOrder
 
 _ENCODE = msgspec.json.Encoder().encode
 _ACKNOWLEDGED = 10.0
-
-
-class Refused(O2CError):
-    """Why a request comes to nothing, with the HTTP status that says so and the next step."""
-
-    def __init__(self, status: int, error: str, next_step: str) -> None:
-        super().__init__(f"{error} {next_step}")
-        self.status, self.error, self.next_step = status, error, next_step
 
 
 class Teller:

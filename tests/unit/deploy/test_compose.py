@@ -16,10 +16,10 @@ import yaml
 
 from app.broker import docker
 from app.broker.artifacts import KAFKA_VERSION
+from app.cli.run import ROLES
 from app.config.load import load
 
 ENVIRONMENT = {"O2C_BOOTSTRAP": "kafka:29092", "O2C_KEY": "long random text", "O2C_PUBLIC_URL": "https://hooks.example"}
-ROLES = ("gateway", "streams", "connectors")
 
 
 @pytest.fixture(scope="module")

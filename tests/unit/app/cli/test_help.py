@@ -21,6 +21,8 @@ FAILURES = {
     "connections resume": f"books --config {NONE}",
     "dead-letters list": f"--config {NONE}",
     "dead-letters show": f"0/1 --config {NONE}",
+    "conflicts list": f"--config {NONE}",
+    "conflicts revert": f"SO-1 note --config {NONE}",
     "dead-letters replay": f"0/1 --config {NONE}",
     "demo": "--file none.jsonl",
     "flows go-live": f"web --plan 0f3a9c5d2b7e4a61 --config {NONE}",
@@ -35,12 +37,18 @@ FAILURES = {
     "orders export": f"orders.jsonl --config {NONE}",
     "parse": "--platform xero none.json",
     "plan": f"--config {NONE}",
+    "parked list": f"--config {NONE}",
+    "parked show": f"1 --config {NONE}",
+    "parked link": f"1 SO-1 --config {NONE}",
+    "parked release": f"1 --config {NONE}",
+    "parked dismiss": f"1 --config {NONE}",
     "render": "--platform xero none.json",
     "replay": f"events.jsonl --config {NONE}",
     "run": f"gateway --config {NONE}",
     "schema export": "--check --output none",
     "topics apply": f"--config {NONE}",
     "topics show": f"--config {NONE}",
+    "sync": f"SO-1 --config {NONE}",
 }
 """Command -> arguments with which it fails before it touches anything."""
 
