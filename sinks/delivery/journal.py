@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -46,6 +47,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The natural key of a find-or-create: while the row is open, nobody else may create that thing."""
     members: tuple[str, ...] = ()
     """The commands of a batch; each of them is settled by itself."""
+    digest: str = ""
+    """Of what was asked for, kept when the bytes are not: whoever is answered from here may have asked for more."""
 
     @property
     def is_open(self) -> bool:
@@ -122,7 +125,17 @@ def same_bytes(row: Row, request: Request) -> tuple[Request, bool]:
 def confirmed(row: Row, response: Response) -> Row:
     """Return the row of a request that was answered with success."""
     reply = base64.b64encode(response.body).decode()
-    return msgspec.structs.replace(row, state="confirmed", status=response.status, reply=reply, body="")
+    digest = _digest(row.method, row.path, base64.b64decode(row.body))
+    return msgspec.structs.replace(row, state="confirmed", status=response.status, reply=reply, body="", digest=digest)
+
+
+def answers(row: Row, request: Request) -> bool:
+    """Tell whether a confirmed row stands for *request* as it is built now, and not for an earlier wish."""
+    return row.digest == _digest(request.method, request.path, request.content()[0])
+
+
+def _digest(method: str, path: str, body: bytes) -> str:
+    return hashlib.blake2b(f"{method} {path} ".encode() + body, digest_size=8).hexdigest()
 
 
 def remembered(row: Row) -> Response:

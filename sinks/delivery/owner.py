@@ -327,7 +327,7 @@ class Owner:
         self, waiting: Waiting, part: Written | O2CError, run: Conversation, *, whole: bool, keep: bool
     ) -> None:
         if keep:
-            await self._writing.keep_part(waiting.command.id, part)
+            await self._writing.keep_part(waiting.command, part)
         if isinstance(part, Written):
             await self.answers.confirm(waiting.command, part, faithful=run.faithful)
         else:
@@ -363,8 +363,9 @@ class Owner:
     async def _written(self, waiting: Waiting, run: Conversation) -> Written | None:
         """Return what the platform holds now; None when the command was answered or put off on the way."""
         command = waiting.command
-        if (part := self._writing.part(command.id)) is not None:
-            return part
+        if (part := self._writing.part(command)) is not None:
+            written, run.faithful = part
+            return written
         open_rows = self._writing.journal.doubtful(command.id)
         if open_rows and not await self._settled(waiting, open_rows):
             return None

@@ -11,9 +11,19 @@ import msgspec
 
 from app.core.errors import AuthError, O2CError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
-from schemas.commands import LIVE
+from schemas.commands import LIVE, Command
 from sinks.base import Sink, Written
-from sinks.delivery.journal import MEMBER, Journal, Row, confirmed, idempotency_key, intent, remembered, same_bytes
+from sinks.delivery.journal import (
+    MEMBER,
+    Journal,
+    Row,
+    answers,
+    confirmed,
+    idempotency_key,
+    intent,
+    remembered,
+    same_bytes,
+)
 from sinks.delivery.ports import Ledger, Lost, Sender
 
 T = TypeVar("T")
@@ -123,6 +133,7 @@ class Writing:
             request = msgspec.structs.replace(request, step=f"{request.step}#{count}")
         known = self.journal.get(run.command, request.step)
         if known is not None and known.state == "confirmed":
+            run.faithful = run.faithful and answers(known, request)
             return remembered(known)
         if request.lock and request.shared and (made := self._made_by_another(run, request)) is not None:
             return made
@@ -203,9 +214,16 @@ class Writing:
         if row is not None and row.state == "not_done":
             await self.keep(msgspec.structs.replace(row, state="intent", epoch=self._epoch, at=self._now()))
 
-    async def keep_part(self, command: str, part: Written | O2CError) -> None:
+    async def keep_part(self, command: Command, part: Written | O2CError) -> None:
         """Write down what a batch did for one of its members; nothing when nobody knows."""
-        row = Row(command=command, step=MEMBER, epoch=self._epoch, state="not_done", at=self._now())
+        row = Row(
+            command=command.id,
+            step=MEMBER,
+            epoch=self._epoch,
+            state="not_done",
+            at=self._now(),
+            digest=command.digest,
+        )
         if isinstance(part, Written):
             reply = base64.b64encode(_ENCODE(part)).decode()
             row = msgspec.structs.replace(row, state="confirmed", reply=reply)
@@ -213,12 +231,16 @@ class Writing:
             return
         await self.keep(row)
 
-    def part(self, command: str) -> Written | None:
-        """Return what a batch made of *command* earlier, None when it made nothing or there was none."""
-        row = self.journal.get(command, MEMBER)
+    def part(self, command: Command) -> tuple[Written, bool] | None:
+        """Return what a batch made of *command* earlier, None when it made nothing or there was none.
+
+        And whether it was asked for the same: a later wish under the same id was not what was sent.
+        """
+        row = self.journal.get(command.id, MEMBER)
         if row is None or row.state != "confirmed":
             return None
-        return msgspec.json.decode(base64.b64decode(row.reply), type=Written)
+        written = msgspec.json.decode(base64.b64decode(row.reply), type=Written)
+        return written, row.digest == command.digest
 
     async def expire(self, before: float, waits: Callable[[str], bool]) -> int:
         """Forget writes that ended before *before*; return how many rows that were."""

@@ -14,7 +14,7 @@ import pytest
 from app.core.errors import O2CError, RejectedError, UncertainError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.commands import Command, Result
+from schemas.commands import Command, Pair, Result
 from schemas.connection import Connection
 from schemas.events import ChangeEvent
 from schemas.facts import Invoice
@@ -102,6 +102,8 @@ class Vendor:
         self.refused: set[str] = set()
         self.taken: set[str] = set()
         self.hidden = False
+        self.shouts = False
+        """Words notes in capitals."""
 
     async def __call__(
         self, request: Request, key: str, before: Callable[[], Awaitable[None]] | None = None
@@ -133,6 +135,7 @@ class Vendor:
     def _add(self, kept: list[dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:
         if row.get("mark") in self.refused:
             return {"error": "no such account"}
+        row = {**row, "note": row["note"].upper()} if self.shouts else row
         kept.append({**row, "id": f"{len(kept) + 1}"})
         return kept[-1]
 
@@ -507,3 +510,34 @@ async def test_a_drained_owner_ends_what_is_under_way_and_begins_nothing() -> No
     bench.owner._start_what_is_ready()
     assert bench.log.outcomes() == {"c1": "confirmed"}
     assert list(bench.log.inbox) == ["c2"]
+
+
+def _noted(number: int, note: str, **changes: Any) -> Command:
+    return command(number, fields={"note": note}, digest=note, **changes)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_later_wish_that_finds_the_write_done_is_not_said_to_have_been_sent(
+    count: int, *, restart: bool
+) -> None:
+    bench = Bench(Vendor())
+    await bench.work(1, *(_noted(number, "first") for number in range(count)))
+    if restart:
+        bench = Bench(bench.vendor, bench.log, bench.time)
+    await bench.work(1, *(_noted(number, "second", presence="unknown") for number in range(count)))
+    assert [row["note"] for row in bench.vendor.invoices] == ["first"] * count
+    last = {result.command: result for result in bench.log.results}
+    assert {result.made["note"] for result in last.values()} == {Pair("first", "first")}
+    assert {result.digest for result in last.values()} == {"second"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_the_same_wish_that_finds_the_write_done_says_what_was_sent(count: int) -> None:
+    bench = Bench(Vendor())
+    bench.vendor.shouts = True
+    for _ in range(2):
+        await bench.work(1, *(_noted(number, "first") for number in range(count)))
+    assert len(bench.vendor.invoices) == count
+    assert len(bench.log.results) == 2 * count
+    assert {result.made["note"] for result in bench.log.results} == {Pair("first", "FIRST")}
