@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -113,7 +113,7 @@ class Bus:
                     for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
                         yield record.key, record.value
 
-    async def follow(self, topic: str) -> AsyncIterator[tuple[bytes, bytes | None]]:
+    async def follow(self, topic: str) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the newest value of every key of a topic of one partition, then what comes, until cancelled.
 
         What was said earlier of a key is passed over: a connection that is paused must not go on for a moment.

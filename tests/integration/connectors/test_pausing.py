@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from app.cli import main
+from app.connectors.bus import Bus
 from app.core import topics
 from schemas.broadcast import Fact
 from tests.integration.connectors.test_ownership import Stand, orders, stand
@@ -86,3 +88,20 @@ async def test_a_mode_is_a_fact_that_stays_until_the_next(stand: Stand, capsys: 
     records = await stand.records(topics.BROADCAST, 2)
     assert [record.key for record in records] == [b"mode/web"] * 2
     assert [msgspec.json.decode(record.value, type=Fact).value for record in records] == ["live", "stopped"]
+
+
+async def test_who_follows_hears_of_what_was_said_before_only_the_newest(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for action in ("pause", "resume", "pause"):
+        await said(stand, capsys, "connections", action, "books")
+    bus = Bus(stand.bootstrap, stand.prefix, 2, {})
+    heard: list[bool] = []
+    async with contextlib.aclosing(bus.follow(topics.BROADCAST)) as facts:
+        async for _, value in facts:
+            heard.append(bool(msgspec.json.decode(value or b"", type=Fact).value))
+            if len(heard) == 1:
+                await said(stand, capsys, "connections", "resume", "books")
+            else:
+                break
+    assert heard == [True, False]
