@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
@@ -70,22 +71,28 @@ def _plain(error: O2CError) -> str:
     return str(error).rstrip(".")
 
 
-async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
-    connection = resolved.connection
-    loaded = platforms.load(connection.platform)
-    platform = loaded.platform
+@asynccontextmanager
+async def opened(settings: Settings, resolved: ResolvedConnection) -> AsyncIterator[Sending]:
+    """Yield a way to the account of a connection that leaves its owner's tokens alone."""
+    platform = platforms.load(resolved.connection.platform).platform
     async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
         http = http_of(resolved, platform, session)
         tokens, store = await _tokens(settings, resolved, platform.auth)
         credential = Credential(platform.auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
-        sending = Sending(connection, platform, http, credential, limiter)
+        yield Sending(resolved.connection, platform, http, credential, limiter)
+
+
+async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
+    connection = resolved.connection
+    loaded = platforms.load(connection.platform)
+    async with opened(settings, resolved) as sending:
         source = loaded.source(connection)
         identity = await conversed(source.identify(), sending)
         # Somebody else's books are not looked into any further.
         mine = identity.account == connection.account
         setup = await conversed(source.setup(), sending) if mine else Setup()
-    return Account(connection, platform, identity, setup)
+    return Account(connection, loaded.platform, identity, setup)
 
 
 # ------------------------------------------------------------------------------------------------------------ tokens

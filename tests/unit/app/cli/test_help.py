@@ -49,6 +49,7 @@ FAILURES = {
     "topics apply": f"--config {NONE}",
     "topics show": f"--config {NONE}",
     "sync": f"SO-1 --config {NONE}",
+    **{f"webhooks {word}": f"shop --config {NONE}" for word in ("register", "remove", "show", "verify")},
 }
 """Command -> arguments with which it fails before it touches anything."""
 

@@ -1,0 +1,156 @@
+"""Wait for a real delivery: what the gateway accepted for a connection is a record on Kafka that names it.
+
+The gateway answers 2xx only after its records were acknowledged, so a record counts more than any counter: it shows
+that the platform knows the address, that the signature fits and that the body was understood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app.config.model import ResolvedConnection, Settings
+from app.core import topics
+from app.core.errors import ConfigError, DecodeError
+from app.gateway.addresses import APP_OPTION
+from app.roles.gateway import security
+from schemas.cloudevents import decode
+from schemas.events import ASKED_FOR, ChangeEvent, Hint
+from schemas.trace import trace_id
+
+_TOPICS = (topics.HINTS, topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES)
+_HINT = msgspec.json.Decoder(Hint)
+_POLL_MS = 200
+_PATIENCE = aiohttp.ClientTimeout(total=3)
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that the gateway accepted."""
+
+    connection: str
+    seconds: float
+    """Since the waiting began."""
+    trace: str = ""
+    """Its trace id: `grep` it in the gateway's log."""
+
+
+class Waiting:
+    """Looks at what comes after `start`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect to nobody yet."""
+        self._settings = settings
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="latest", **security(settings.kafka)
+        )
+        self._began = 0.0
+
+    async def start(self) -> None:
+        """Remember where each topic ends now; ConfigError when there are none."""
+        await self._consumer.start()
+        prefix, partitions = self._settings.topics.prefix, range(self._settings.kafka.partitions)
+        known = await self._consumer.topics()
+        if missing := [prefix + name for name in _TOPICS if prefix + name not in known]:
+            raise ConfigError(f"The topic {missing[0]} does not exist; run `o2c topics apply`.")
+        places = [TopicPartition(prefix + name, number) for name in _TOPICS for number in partitions]
+        self._consumer.assign(places)
+        for place in places:
+            await self._consumer.position(place)  # waits until it is known: what comes from now on is seen
+        self._began = time.monotonic()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def deliveries(self, connections: Collection[str], seconds: float) -> AsyncIterator[Delivery]:
+        """Yield the first delivery of each of *connections*, until all came or *seconds* are over."""
+        left = set(connections)
+        while left and time.monotonic() - self._began < seconds:
+            for place, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+                for record in records:
+                    name, trace = told(place.topic.removeprefix(self._settings.topics.prefix), record)
+                    if name in left:
+                        left.discard(name)
+                        seen = time.monotonic() - self._began
+                        yield Delivery(connection=name, seconds=round(seen, 1), trace=trace_id(trace))
+
+
+def told(topic: str, record: Any) -> tuple[str, str]:  # noqa: ANN401 - a record of aiokafka
+    """Return (connection, trace) of a record that a webhook left, ("", "") for any other.
+
+    The stream asks for looks itself, for reasons of its own; a sweep and a replayed file name another origin.
+    """
+    try:
+        found: Hint | ChangeEvent = (
+            _HINT.decode(record.value or b"") if topic == topics.HINTS else decode(record.headers, record.value)
+        )
+    except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError):
+        return "", ""
+    genuine = found.reason not in ASKED_FOR if isinstance(found, Hint) else found.origin == "webhook"
+    if not genuine or found.told_at is None:
+        return "", ""
+    return found.object.connection, found.trace
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway says of itself: deliveries of a platform by outcome, None when it does not answer."""
+
+    refused: float
+    total: float
+
+
+async def counts(settings: Settings, platform: str) -> Counts | None:
+    """Ask the gateway's own page, on the address where it listens."""
+    gateway = settings.gateway
+    text = await _page(f"http://{gateway.host}:{gateway.port}/metrics")
+    if text is None:
+        return None
+    rows = [
+        line for line in text.splitlines() if line.startswith("o2c_hooks_total{") and f'platform="{platform}"' in line
+    ]
+    sums = {
+        kind: sum(float(row.rpartition(" ")[2]) for row in rows if kind in row) for kind in ('"refused"', "outcome")
+    }
+    return Counts(refused=sums['"refused"'], total=sums["outcome"])
+
+
+async def _page(url: str) -> str | None:
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.get(url) as reply:
+            return await reply.text() if reply.status == 200 else None  # noqa: PLR2004 - HTTP
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+async def served(address: str) -> int:
+    """Return what the gateway answers at its public address, 0 when nobody does."""
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.head(address) as reply:
+            return reply.status
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return 0
+
+
+async def why_none(settings: Settings, resolved: ResolvedConnection, address: str, before: Counts | None) -> str:
+    """Return in one sentence why no delivery came, and the next step."""
+    name, platform = resolved.connection.name, resolved.connection.platform
+    after, status = await asyncio.gather(counts(settings, platform), served(address))
+    if after is not None and before is not None and after.refused > before.refused:
+        return (
+            f"The gateway refused a delivery of {platform}: webhook_secret of {name} is not what signs it; correct it "
+            "and restart the gateway."
+        )
+    if status == 0:
+        return f"Nobody answers at {address}; start the gateway and let that address reach it."
+    if status == 404:  # noqa: PLR2004 - HTTP
+        app = resolved.connection.options.get(APP_OPTION, "default")
+        return f"The gateway knows no {name} (app {app}) at {address}; restart it with this configuration."
+    if after is not None and before is not None and after.total > before.total:
+        return f"Deliveries of {platform} came, but none for {name}; change an order or a document in that account."
+    return f"No delivery came for {name}; run `o2c webhooks show {name}`, then change something in that account."

@@ -1,0 +1,59 @@
+"""Every platform that signs webhooks says what it is asked to tell and how that is registered."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from app import platforms
+from app.demo.stack import SYSTEMS
+from app.platforms import Loaded
+from app.sandbox.platforms.shopify.subscriptions import header_form
+from schemas.connection import Connection
+from streams.sources.base import Source
+
+SIGNED = [slug for slug in platforms.slugs() if platforms.load(slug).platform.signature_headers]
+
+
+@pytest.fixture(params=SIGNED)
+def loaded(request: pytest.FixtureRequest) -> Loaded:
+    return platforms.load(request.param)
+
+
+def _source(loaded: Loaded, **options: str) -> Source:
+    slug = loaded.platform.slug
+    return loaded.source(Connection(name="x", tenant="acme", platform=slug, account="1", options=options))
+
+
+def test_every_signed_platform_says_what_it_wants_to_be_told(loaded: Loaded) -> None:
+    topics = _source(loaded).topics()
+    assert topics
+    assert len(topics) == len(set(topics))
+
+
+def test_there_is_an_api_or_there_are_steps_for_a_person(loaded: Loaded) -> None:
+    source = _source(loaded)
+    assert source.subscriber() is not None or source.webhooks.steps
+    for step in source.webhooks.steps:
+        named = {name for _, name, _, _ in string.Formatter().parse(step) if name}
+        assert named <= {"address", "topics"}
+    if source.webhooks.steps:
+        assert "{address}" in "".join(source.webhooks.steps)
+        assert "{topics}" in "".join(source.webhooks.steps)
+
+
+def test_an_api_with_a_key_of_its_own_says_which_and_what_a_person_does_without(loaded: Loaded) -> None:
+    hooks = loaded.source.webhooks
+    if hooks.key:
+        assert hooks.key_param
+        assert hooks.option in loaded.platform.options
+        assert hooks.rights
+        assert hooks.steps
+        assert _source(loaded, **{hooks.option: "1"}).subscriber() is not None
+
+
+def test_the_demo_asks_for_nothing_that_a_company_would_not_be_told() -> None:
+    shop = next(system for system in SYSTEMS if system.platform == "shopify")
+    wanted = {header_form(topic) for topic in platforms.load("shopify").source.webhooks.topics}
+    assert set(shop.topics) <= wanted
