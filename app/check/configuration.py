@@ -195,7 +195,7 @@ class _Tenant:
 def _spared(platform: Platform) -> set[str]:
     """Return secrets that need not be configured: `o2c connect` may have stored them, a public client has none."""
     public = {"client_secret"} if platform.auth.pkce else set()
-    return {platform.hook_secret, platform.auth.secret, "refresh_token"} | public
+    return {platform.hook_secret, platform.auth.secret} | public
 
 
 def _listed(words: Iterable[str]) -> str:

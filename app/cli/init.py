@@ -102,7 +102,7 @@ def _section(platform: Platform) -> str:
         f"\n# {platform.title}: {platform.docs}",
         f"[tenant.connections.{_name(platform)}]",
         f'platform = "{platform.slug}"',
-        'account = "..."              # what the platform calls the company',
+        'account = "..."              # what the platform calls the company; `o2c connect` tells it',
         f"secrets = {{ {wanted} }}",
         "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
         "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",

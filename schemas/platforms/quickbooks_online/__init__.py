@@ -101,7 +101,7 @@ PLATFORM = Platform(
     ),
     signature_headers=("intuit-signature",),
     body_limit=4 * 1_048_576,
-    secrets=("client_id", "client_secret", "refresh_token", "webhook_secret"),
+    secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(
         {
             "home_currency": "currency of documents that name none (default USD)",

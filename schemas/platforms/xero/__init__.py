@@ -121,7 +121,7 @@ PLATFORM = Platform(
         }
     ),
     signature_headers=("x-xero-signature",),
-    secrets=("client_id", "client_secret", "refresh_token", "webhook_secret"),
+    secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(
         {
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",

@@ -17,6 +17,8 @@ FAILURES = {
     "check": f"--config {NONE}",
     "classify": "--platform xero --status 400 none.json",
     "connect": f"books --config {NONE}",
+    "connections list": f"--config {NONE}",
+    "connections show": f"books --config {NONE}",
     "connections pause": f"books --config {NONE}",
     "connections resume": f"books --config {NONE}",
     "dead-letters list": f"--config {NONE}",
