@@ -13,7 +13,7 @@ from sinks.base import Sink, Written
 from sinks.delivery.circuit import Circuit
 from sinks.delivery.inbox import Inbox
 from sinks.delivery.ports import Ledger
-from sinks.delivery.writing import Writing
+from sinks.delivery.writing import Told, Writing
 
 
 class Answers:
@@ -31,39 +31,47 @@ class Answers:
         count: Callable[[Command, Outcome], None],
         unseen: Callable[[ObjectRef], None],
     ) -> None:
-        """Begin to number looks at 1 within *epoch*; *count* hears of every result.
+        """Stamp results with *epoch*; *count* hears of every one.
 
         *unseen* hears of each object that was written without the platform showing it.
         """
         self._unseen = unseen
         self._sink, self._ledger, self._writing, self._inbox = sink, ledger, writing, inbox
         self._circuit, self._epoch, self._count = circuit, epoch, count
-        self.seq = 0
 
     def next_look(self) -> int:
         """Return the number of the look that begins (a read) or ended (a write) now."""
-        self.seq += 1
-        return self.seq
+        return self._writing.next_look()
 
-    async def confirm(self, command: Command, written: Written, *, asked: bool = False, faithful: bool = True) -> None:
+    async def confirm(
+        self,
+        command: Command,
+        written: Written,
+        *,
+        asked: bool = False,
+        faithful: bool = True,
+        told: Told | None = None,
+    ) -> None:
         """Publish what the write came to.
 
         *asked*: a probe found it; not *faithful*: the bytes were those of an earlier try. Neither says what was sent.
+        *told* is when the write ended, where it may have been told before: then this is the same result again.
         """
-        events = self._events(command, written)
+        events = self._events(command, written, told)
         made = _made(command, written, sent=faithful and not asked)
-        look = (self._epoch, self.seq)
-        await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events)
+        number = told or Told(self._epoch, events[-1].version.seq if events else self.next_look(), 0)
+        look = (number.epoch, number.look)
+        await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events, told=told)
 
     async def outdated(self, command: Command, written: Written, changed: Mapping[str, str]) -> None:
         """Publish that the object shows other values, *changed*, than the write rests on."""
         reason = f"{', '.join(sorted(changed))} was edited there meanwhile."
         await self.give(command, "stale", reason, shown=changed, events=self._events(command, written))
 
-    def _events(self, command: Command, written: Written) -> list[ChangeEvent]:
+    def _events(self, command: Command, written: Written, told: Told | None = None) -> list[ChangeEvent]:
         events = []
         for shown in (written, *written.also):
-            self.next_look()
+            epoch, seq = (self._epoch, self.next_look()) if told is None else (told.epoch, told.look)
             if shown.facts is None:
                 self._unseen(self._ref(shown))
                 continue
@@ -71,7 +79,7 @@ class Answers:
                 tenant=command.tenant,
                 object=self._ref(shown),
                 facts=shown.facts,
-                version=Version(native=shown.native, read=True, epoch=self._epoch, seq=self.seq),
+                version=Version(native=shown.native, read=True, epoch=epoch, seq=seq),
                 anchors=shown.anchors or self._allocated(shown.facts),
                 mirror_of=shown.mark or (command.mark if shown is written and command.kind != "set" else None),
                 origin="write",
@@ -102,6 +110,7 @@ class Answers:
         shown: Mapping[str, str] | None = None,
         keep_rows: bool = False,
         events: Sequence[ChangeEvent] = (),
+        told: Told | None = None,
     ) -> None:
         """Publish the one result of *command* with what the system shows (*events*), then forget the command."""
         result = Result(
@@ -121,8 +130,8 @@ class Answers:
             reason=reason,
             outage=self._circuit.number if outcome == "deferred" else 0,
             look=look,
-            epoch=self._epoch,
-            offset=self._writing.next_offset(),
+            epoch=self._epoch if told is None else told.epoch,
+            offset=self._writing.next_offset() if told is None else told.stamp,
             trace=command.trace,
             told_at=command.told_at,
             events=tuple(events),

@@ -47,6 +47,10 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The natural key of a find-or-create: while the row is open, nobody else may create that thing."""
     members: tuple[str, ...] = ()
     """The commands of a batch; each of them is settled by itself."""
+    look: int = 0
+    """Number of the look that the reply was, within `epoch`; 0 = not numbered."""
+    stamp: int = 0
+    """Number of the result that tells it, within `epoch`: told again it is no newer, whatever was written meanwhile."""
     digest: str = ""
     """Of what was asked for, kept when the bytes are not: whoever is answered from here may have asked for more."""
 

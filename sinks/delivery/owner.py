@@ -292,7 +292,7 @@ class Owner:
             await self._failed(waiting, _fault(error))
         else:
             if written is not None:
-                await self.answers.confirm(waiting.command, written, faithful=run.faithful)
+                await self.answers.confirm(waiting.command, written, faithful=run.faithful, told=run.told)
 
     async def _attempt_many(self, batch: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in batch]
@@ -326,10 +326,9 @@ class Owner:
     async def _tell_part(
         self, waiting: Waiting, part: Written | O2CError, run: Conversation, *, whole: bool, keep: bool
     ) -> None:
-        if keep:
-            await self._writing.keep_part(waiting.command, part)
+        told = await self._writing.keep_part(waiting.command, part) if keep else None
         if isinstance(part, Written):
-            await self.answers.confirm(waiting.command, part, faithful=run.faithful)
+            await self.answers.confirm(waiting.command, part, faithful=run.faithful, told=told)
         else:
             await self._part_failed(waiting, part, whole=whole)
 
@@ -363,9 +362,8 @@ class Owner:
     async def _written(self, waiting: Waiting, run: Conversation) -> Written | None:
         """Return what the platform holds now; None when the command was answered or put off on the way."""
         command = waiting.command
-        if (part := self._writing.part(command)) is not None:
-            written, run.faithful = part
-            return written
+        if (part := self._writing.part(command, run)) is not None:
+            return part
         open_rows = self._writing.journal.doubtful(command.id)
         if open_rows and not await self._settled(waiting, open_rows):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -35,6 +35,14 @@ class _Again(O2CError):
     """Somebody held the natural key since the talk began: what it looked up may be out of date."""
 
 
+class Told(NamedTuple):
+    """When a write ended, as numbers of its owner: what it shows is no newer, however late it is told."""
+
+    epoch: int
+    look: int
+    stamp: int
+
+
 class Conversation(msgspec.Struct):
     """One run of a talk for one command or batch."""
 
@@ -48,6 +56,9 @@ class Conversation(msgspec.Struct):
     """How often each step was asked for in this run: a second one is another request."""
     faithful: bool = True
     """False once bytes of an earlier try were sent instead of those that were built now."""
+    told: Told | None = None
+    """When the newest reply came, where every step was answered from the journal; None once one was sent."""
+    sent: bool = False
 
 
 class Writing:
@@ -78,11 +89,20 @@ class Writing:
         """Natural key -> when it was last released, and by which command."""
         self._ticks = 0
         self._offset = 0
+        self._looks = 0
 
     def next_offset(self) -> int:
         """Return a number above that of every row and result so far."""
         self._offset += 1
         return self._offset
+
+    def next_look(self) -> int:
+        """Return the number of the look that begins (a read) or ended (a write) now."""
+        self._looks += 1
+        return self._looks
+
+    def _numbered(self, row: Row) -> Row:
+        return msgspec.structs.replace(row, epoch=self._epoch, look=self.next_look(), stamp=self.next_offset())
 
     async def talk(self, run: Conversation, make: Make[T]) -> T:
         """Return what the talk that *make* begins comes to; it is begun again when it looked too early."""
@@ -134,6 +154,7 @@ class Writing:
         known = self.journal.get(run.command, request.step)
         if known is not None and known.state == "confirmed":
             run.faithful = run.faithful and answers(known, request)
+            run.told = _newest(run, known)
             return remembered(known)
         if request.lock and request.shared and (made := self._made_by_another(run, request)) is not None:
             return made
@@ -163,6 +184,7 @@ class Writing:
             if left:  # what an earlier try did stays unknown although this one certainly did nothing
                 await self.keep(known if known is not None and known.is_open else _not_done(row))
             raise
+        run.sent, run.told = True, None
         await self.keep(self._after(row, response))
         return response
 
@@ -180,7 +202,7 @@ class Writing:
     def _after(self, row: Row, response: Response) -> Row:
         error = self._sink.classify(response, mutating=True)
         if error is None:
-            return confirmed(row, response)
+            return self._numbered(confirmed(row, response))
         if isinstance(error, UncertainError):
             return msgspec.structs.replace(row, state="uncertain", at=self._now(), status=response.status)
         return msgspec.structs.replace(_not_done(row), status=response.status)
@@ -214,8 +236,8 @@ class Writing:
         if row is not None and row.state == "not_done":
             await self.keep(msgspec.structs.replace(row, state="intent", epoch=self._epoch, at=self._now()))
 
-    async def keep_part(self, command: Command, part: Written | O2CError) -> None:
-        """Write down what a batch did for one of its members; nothing when nobody knows."""
+    async def keep_part(self, command: Command, part: Written | O2CError) -> Told | None:
+        """Write down what a batch did for one of its members and return when; nothing when nobody knows."""
         row = Row(
             command=command.id,
             step=MEMBER,
@@ -226,21 +248,23 @@ class Writing:
         )
         if isinstance(part, Written):
             reply = base64.b64encode(_ENCODE(part)).decode()
-            row = msgspec.structs.replace(row, state="confirmed", reply=reply)
+            row = self._numbered(msgspec.structs.replace(row, state="confirmed", reply=reply))
         elif isinstance(part, UncertainError):
-            return
+            return None
         await self.keep(row)
+        return _told(row)
 
-    def part(self, command: Command) -> tuple[Written, bool] | None:
+    def part(self, command: Command, run: Conversation) -> Written | None:
         """Return what a batch made of *command* earlier, None when it made nothing or there was none.
 
-        And whether it was asked for the same: a later wish under the same id was not what was sent.
+        *run* learns when, and whether the same was asked for: a later wish under the same id was not what was sent.
         """
         row = self.journal.get(command.id, MEMBER)
         if row is None or row.state != "confirmed":
             return None
         written = msgspec.json.decode(base64.b64decode(row.reply), type=Written)
-        return written, row.digest == command.digest
+        run.faithful, run.told = row.digest == command.digest, _told(row)
+        return written
 
     async def expire(self, before: float, waits: Callable[[str], bool]) -> int:
         """Forget writes that ended before *before*; return how many rows that were."""
@@ -255,6 +279,17 @@ class Writing:
         """Forget the rows of *command*."""
         if keys := self.journal.forget(command):
             await self._ledger.drop_rows(keys)
+
+
+def _told(row: Row) -> Told | None:
+    return Told(row.epoch, row.look, row.stamp) if row.look else None
+
+
+def _newest(run: Conversation, row: Row) -> Told | None:
+    found = _told(row)
+    if run.sent or found is None:
+        return None
+    return found if run.told is None else max(run.told, found)
 
 
 def _not_done(row: Row) -> Row:

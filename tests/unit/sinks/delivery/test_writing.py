@@ -178,12 +178,12 @@ class Log:
 
 
 class Bench:
-    def __init__(self, vendor: Vendor, log: Log | None = None, time: float = 1_000.0) -> None:
+    def __init__(self, vendor: Vendor, log: Log | None = None, time: float = 1_000.0, epoch: int = 1) -> None:
         self.time, self.vendor, self.log, self.lease = time, vendor, log or Log(), True
         self.stopped: set[str] = set()
         connection = Connection(name="books", tenant="t", platform="made_up", account="a")
         self.owner = Owner(
-            Books(connection), vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows),
+            Books(connection), vendor, self.log, epoch=epoch, now=lambda: self.time, journal=dict(self.log.rows),
             owns=lambda: self.lease,
         )  # fmt: skip
         self.owner.live = lambda flow: flow not in self.stopped
@@ -541,3 +541,30 @@ async def test_the_same_wish_that_finds_the_write_done_says_what_was_sent(count:
     assert len(bench.vendor.invoices) == count
     assert len(bench.log.results) == 2 * count
     assert {result.made["note"] for result in bench.log.results} == {Pair("first", "FIRST")}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_create_that_comes_again_after_later_writes_tells_nothing_newer_than_it_did(
+    count: int, *, alone: bool
+) -> None:
+    bench = Bench(Vendor())
+    commands = [_noted(number, "first", links={"behind": f"lock:{number}"}) for number in range(count)]
+    if alone:
+        bench.owner._batchable = lambda _waiting: False  # type: ignore[method-assign]
+    await bench.work(2, *commands)
+    first = {result.command: result for result in bench.log.results}
+    for row in bench.vendor.invoices:
+        row["note"] = "later"
+    successor = Bench(bench.vendor, bench.log, bench.time, epoch=2)
+    await successor.work(2, *commands)
+    assert len(bench.vendor.invoices) == count
+    again = bench.log.results[count:]
+    assert len(again) == count
+    for result in again:
+        earlier = first[result.command]
+        assert (result.epoch, result.offset) <= (earlier.epoch, earlier.offset)
+        assert result.look <= earlier.look
+        (told,), (before,) = result.events, earlier.events
+        assert told.version <= before.version
+        assert result.made == earlier.made
