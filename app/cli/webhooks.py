@@ -178,12 +178,15 @@ def _change(line: Line) -> str:
 
 async def _verify(args: argparse.Namespace, settings: Settings, chosen: Sequence[ResolvedConnection]) -> int:
     told = {one.connection.name: one for one in chosen if Registrar(settings, one).source.topics()}
+    if not told:
+        whose = f"{args.name} has no webhooks" if args.name else "No connection has webhooks"
+        raise ConfigError(f"{whose}; name one whose platform has, or run `o2c webhooks show` to see which do.")
     waiting = Waiting(settings)
     came: dict[str, Delivery] = {}
     try:
         await waiting.start()
         before = {one.connection.platform: await counts(settings, one.connection.platform) for one in told.values()}
-        sys.stderr.write(f"Change something in {', '.join(told) or 'nothing'} now; waiting {args.seconds:g} s.\n")
+        sys.stderr.write(f"Change something in {', '.join(told)} now; waiting {args.seconds:g} s.\n")
         async for delivery in waiting.deliveries(told, args.seconds):
             came[delivery.connection] = delivery
             if not args.json:

@@ -90,6 +90,19 @@ async def empty(hooks: Hooks) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_an_address_gets_exactly_what_is_kept_for_it() -> None:
+    async with receiving() as receiver:
+        hooks = Hooks(lambda *_: {}, Injector(Faults(), Random(3)), lambda: datetime.now(UTC))
+        await hooks.start()
+        for number, topics in enumerate((frozenset("a"), frozenset("b"), frozenset[str](), None)):
+            hooks.keep(receiver.url, "s", topics)
+            for topic in "ab":
+                hooks.push(f'["{number}{topic}"]'.encode(), topic=topic)
+            await empty(hooks)
+        await hooks.stop()
+    assert [json.loads(body) for _, body in receiver.requests] == [["0a"], ["1b"], ["2a"], ["2b"]]
+
+
 async def test_what_waits_leaves_in_full_requests_in_order_and_signed_as_a_whole() -> None:
     async with receiving() as receiver:
         hooks = await told(2 * GATHERED + 50, receiver)

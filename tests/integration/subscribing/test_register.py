@@ -15,6 +15,7 @@ from app.sandbox.base import Faults, Sandbox
 from app.sandbox.platforms.hubspot import HubspotSandbox
 from app.sandbox.platforms.hubspot.server import CLIENT, DEVELOPER_KEY
 from app.sandbox.platforms.shopify import ShopifySandbox
+from app.sandbox.platforms.shopify.shop import Refused
 from app.sandbox.platforms.stripe import StripeSandbox
 
 pytestmark = pytest.mark.sandbox
@@ -170,6 +171,23 @@ async def test_failures_are_one_sentence_with_the_next_step(company: Company, ru
     assert "a restricted key needs the permission Webhook Endpoints: Write" in sentences["pay"]
     assert sentences["shop"].endswith(("; run the command again.", "register again."))
     assert all(one.endswith(".") for one in sentences.values())
+
+
+async def test_one_refused_topic_keeps_no_other_from_being_registered(company: Company, run: Run) -> None:
+    company.write()
+    create = company.shop.engine._own["webhookSubscriptionCreate"]
+
+    def careful(topic: str, **asked: Any) -> Any:
+        if topic == "RETURNS_UPDATE":
+            raise Refused("You do not have permission to create webhooks with this topic", ("topic",))
+        return create(topic=topic, **asked)
+
+    company.shop.engine._own = {**company.shop.engine._own, "webhookSubscriptionCreate": careful}
+    code, told = await run("register", "shop")
+    assert (code, told["shop"]["standing"]["missing"], len(told["shop"]["changes"])) == (1, ["RETURNS_UPDATE"], 18)
+    (sentence,) = told["shop"]["errors"]
+    assert sentence.startswith("Shopify refuses the subscription to RETURNS_UPDATE: You do not have permission")
+    assert sentence.endswith("; run `o2c webhooks show shop`.")
 
 
 async def test_a_secret_that_cannot_be_right_is_noted(company: Company, run: Run) -> None:
