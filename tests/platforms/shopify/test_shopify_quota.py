@@ -35,6 +35,7 @@ async def test_reads_at_once_stay_within_the_points_and_get_a_token_first() -> N
     http = HttpClient(session, url, allow_private=True, moved=True)
     credential = Credential(PLATFORM.auth, SECRETS, http, clock=time.time, store=_stored)
     limiter = Limiter(PLATFORM.limits, time.monotonic)
+    left: list[float] = []
     sending = Sending(CONNECTION, PLATFORM, http, credential, limiter)
 
     async def read(id_: str) -> list[ChangeEvent]:
@@ -43,7 +44,9 @@ async def test_reads_at_once_stay_within_the_points_and_get_a_token_first() -> N
         try:
             request = next(talk)
             while True:
-                request = talk.send(await sending(request))
+                reply = await sending(request)
+                left.append(limiter.left())
+                request = talk.send(reply)
         except StopIteration as done:
             events: list[ChangeEvent] = done.value
             return events
@@ -52,6 +55,6 @@ async def test_reads_at_once_stay_within_the_points_and_get_a_token_first() -> N
         found = await asyncio.gather(*(read(id_) for id_ in ids))
     assert [events[0].object.id for events in found] == ids
     assert sandbox.counters["429"] == 0
-    assert limiter.left() < 1900
+    assert min(left) < 1900
     await session.close()
     await sandbox.stop()
