@@ -11,9 +11,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
-from app.console.model import KEPT_SECONDS, TOPICS, Model
+from app.console.model import KEPT_SECONDS, READ, Model
 from app.console.records import Entry
 from app.core.errors import ConfigError
+from app.core.topics import TOPICS
 from app.roles.gateway import security
 
 log = structlog.get_logger(__name__)
@@ -27,10 +28,10 @@ _FORGET = 3_600.0
 class Feed:
     """Reads every partition of its topics from the beginning; nothing is committed, so any number may run."""
 
-    def __init__(self, settings: Settings, model: Model, names: Sequence[str] = TOPICS) -> None:
+    def __init__(self, settings: Settings, model: Model, names: Sequence[str] = READ) -> None:
         """Nothing is read before `start`."""
         self._prefix, self._model, self._names = settings.topics.prefix, model, names
-        self._bootstrap = settings.kafka.bootstrap
+        self._bootstrap, self._partitions = settings.kafka.bootstrap, settings.kafka.partitions
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", **security(settings.kafka)
         )
@@ -48,13 +49,13 @@ class Feed:
             known = await self._consumer.topics()
         except KafkaError as error:
             raise ConfigError(f"Kafka does not answer at {self._bootstrap}; run `o2c kafka status`.") from error
-        wanted = [self._prefix + name for name in self._names]
-        if missing := [name for name in wanted if name not in known]:
-            raise ConfigError(f"The topic {missing[0]} is missing; run `o2c topics apply`.")
+        if missing := [name for name in self._names if self._prefix + name not in known]:
+            raise ConfigError(f"The topic {self._prefix}{missing[0]} is missing; run `o2c topics apply`.")
+        single = {topic.name for topic in TOPICS if topic.single}
         places = [
-            TopicPartition(name, number)
-            for name in wanted
-            for number in sorted(self._consumer.partitions_for_topic(name) or ())
+            TopicPartition(self._prefix + name, number)
+            for name in self._names
+            for number in range(1 if name in single else self._partitions)
         ]
         self._consumer.assign(places)
         self._at = await self._consumer.beginning_offsets(places)

@@ -46,7 +46,7 @@ from schemas.order_state import PublicOrder
 from sinks.delivery.journal import Row
 
 log = structlog.get_logger(__name__)
-TOPICS = (
+READ = (
     topics.ORDER_STATES,
     topics.PARKED,
     topics.BROADCAST,
