@@ -18,8 +18,8 @@ async def send(settings: Settings, fact: Fact) -> None:
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
     )
-    await producer.start()
     try:
+        await producer.start()
         await producer.send_and_wait(settings.topics.prefix + topics.BROADCAST, _ENCODE(fact), key=fact.key)
     finally:
         await producer.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error is one sentence on standard error, with what to do."""
     words = sys.argv[1:] if words is None else words
     args = new_parser(words[0] if words else "").parse_args(words)
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # a Kafka that is away is one sentence of ours
     try:
         code: int = args.run(args)
     except ConfigError as error:

@@ -52,6 +52,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Show the plans, and remember that they were shown."""
     settings = load(args.config, os.environ)
+    if args.flow:
+        flow_of(settings, args.flow)  # before anybody waits for Kafka
     if args.csv and args.diff:
         raise ConfigError("Differences have no CSV; use --json, or leave --diff out.")
     plans = planned(settings, lambda world: _wanted(settings, world, args))

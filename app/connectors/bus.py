@@ -140,8 +140,8 @@ class Bus:
             bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
             **self._security,
         )  # fmt: skip
-        await consumer.start()
         try:
+            await consumer.start()
             yield consumer
         finally:
             await consumer.stop()

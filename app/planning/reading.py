@@ -55,8 +55,8 @@ async def read_states(settings: Settings) -> AsyncIterator[OrderState]:
         bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH,
         **security(kafka),
     )  # fmt: skip
-    await consumer.start()
     try:
+        await consumer.start()
         for number in range(kafka.partitions):
             for key, value in (await _newest(consumer, TopicPartition(topic, number))).items():
                 yield _state(key, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ key_giver = "shop"
         (["connections", "resume", "web"], "name one of books, shop."),
         (["flows", "mode", "books", "live"], "name one of web."),
         (["flows", "stop", "books"], "name one of web."),
+        (["plan", "--flow", "books"], "name one of web."),
         (["flows", "go-live", "books", "--plan", "0" * 16], "name one of web."),
     ],
 )
@@ -60,6 +63,18 @@ def test_a_flow_name_of_two_tenants_is_refused(
     config.write_text(f"{CONFIG}[[tenant]]{other}".replace('"shopify"', '"hubspot"'), encoding="utf-8")
     assert main(["flows", *words, "--config", str(config)]) == 2
     assert "The flow name web is used by acme and beta; rename one of them." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["plan", "plan --all --csv", "flows list", "flows stop web", "connections pause shop"]
+)
+def test_a_kafka_that_is_away_is_one_sentence(words: str, root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "o2c.toml"
+    config.write_text(CONFIG.replace("[[tenant]]", '[kafka]\nbootstrap = "127.0.0.1:9"\n[[tenant]]'), encoding="utf-8")
+    program = [sys.executable, "-m", "app", *words.split(), "--config", str(config)]
+    done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    said = "o2c: Kafka does not answer at 127.0.0.1:9; run `o2c kafka status`.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 def test_a_mode_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
