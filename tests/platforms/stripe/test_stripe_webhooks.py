@@ -103,6 +103,19 @@ async def test_an_endpoint_keeps_foreign_events_and_is_enabled_at_its_new_addres
     assert await _found(url) == []
 
 
+async def test_an_address_is_told_as_long_as_one_endpoint_of_it_is_left(account: tuple[StripeSandbox, str]) -> None:
+    sandbox, _ = account
+    asked = [{"url": WANTED.address, "enabled_events": [event]} for event in ("invoice.paid", "refund.created")]
+    first, second = (sandbox.endpoints.create(one) for one in asked)
+    assert [(one.topics, one.secret) for one in sandbox.hooks.targets] == [
+        ({"invoice.paid", "refund.created"}, second["secret"])
+    ]
+    sandbox.endpoints.delete(second["id"])
+    assert [(one.topics, one.secret) for one in sandbox.hooks.targets] == [({"invoice.paid"}, first["secret"])]
+    sandbox.endpoints.delete(first["id"])
+    assert sandbox.hooks.targets == []
+
+
 async def test_refusals_are_told_by_code_never_by_sentence(account: tuple[StripeSandbox, str]) -> None:
     wrong = Subscription(topics=("invoice.paid",), address="hooks.example.com/hooks/acme/pay")
     with pytest.raises(RejectedError, match=r"Stripe answered 400: url_invalid url\."):

@@ -29,7 +29,7 @@ class Endpoints:
         made = self._ledger.add(
             _KIND, {**values, "application": None, "status": "enabled", **self._given(asked, ("url", "enabled_events"))}
         )
-        self._tell(made)
+        self._tell(made["url"])
         return {**made, "secret": self._secret(made)}
 
     def update(self, id_: str, asked: Record) -> Record:
@@ -39,16 +39,15 @@ class Endpoints:
         record.update(self._given(asked, tuple(name for name in ("url", "enabled_events") if name in asked)))
         if "disabled" in asked:
             record["status"] = "disabled" if asked["disabled"] == "true" else "enabled"
-        if before != record["url"]:
-            self._serve(before, "", None)
-        self._tell(record)
+        for url in dict.fromkeys((before, record["url"])):
+            self._tell(url)
         return record
 
     def delete(self, id_: str) -> Record:
         """Delete an endpoint."""
         record = self._ledger.get(_KIND, id_)
         self._ledger.remove(record)
-        self._serve(record["url"], "", None)
+        self._tell(record["url"])
         return {"id": id_, "object": _KIND, "deleted": True}
 
     def _given(self, asked: Record, needed: tuple[str, ...]) -> Record:
@@ -62,10 +61,12 @@ class Endpoints:
                 raise invalid(f"Invalid enabled_events: must be one of the event types, not {event}.", "enabled_events")
         return {name: asked[name] for name in needed}
 
-    def _tell(self, record: Record) -> None:
-        events = frozenset(record["enabled_events"])
+    def _tell(self, url: str) -> None:
+        """Serve what the enabled endpoints of *url* want; of several the newest signs."""
+        enabled = [one for one in self._ledger.of(_KIND) if one["url"] == url and one["status"] == "enabled"]
+        events = frozenset(event for one in enabled for event in one["enabled_events"])
         wanted = frozenset[str]() if _ALL in events else events
-        self._serve(record["url"], self._secret(record), wanted if record["status"] == "enabled" else None)
+        self._serve(url, self._secret(enabled[0]) if enabled else "", wanted if enabled else None)
 
     @staticmethod
     def _secret(record: Record) -> str:
