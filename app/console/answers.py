@@ -46,7 +46,7 @@ def order_view(model: Model, order: PublicOrder) -> OrderView:
         order=order,
         systems=_systems(model, order, looks),
         writes=tuple(writes),
-        stopped=tuple(_stops(model, order)),
+        stopped=tuple(_stops(model, order, writes)),
         hops=tuple(sorted(happened, key=lambda hop: hop.at)),
     )
 
@@ -119,7 +119,7 @@ def _hops(writes: Iterable[Write]) -> Iterable[Hop]:
             )
 
 
-def _stops(model: Model, order: PublicOrder) -> Iterable[Stop]:
+def _stops(model: Model, order: PublicOrder, writes: Iterable[Write]) -> Iterable[Stop]:
     name = order.number or order.key
     if order.alias_of:
         yield Stop(why="This order is one with another.", next_step=f"See `o2c orders get {order.alias_of}`.")
@@ -135,6 +135,11 @@ def _stops(model: Model, order: PublicOrder) -> Iterable[Stop]:
         if finding.severity == "block":
             yield Stop(why=finding.message, next_step=finding.next_step or f"See `o2c orders get {name}`.")
     yield from (_wait(name, waiting) for waiting in order.waiting)
+    told = {waiting.write for waiting in order.waiting}
+    for write in writes:
+        if not write.outcome and write.write not in told:
+            unanswered = Waiting(connection=write.connection, capability=write.capability, write=write.write)
+            yield _wait(name, unanswered)
 
 
 def _wait(order: str, waiting: Waiting) -> Stop:

@@ -139,6 +139,14 @@ def test_why_it_stopped_and_the_next_step(model: Model) -> None:
     assert stops[1].next_step == "Mend the cause, then `o2c orders retry SO-1001 'books|pay'`."
 
 
+def test_a_write_without_an_answer_is_told_of() -> None:
+    asked = Model()
+    asked.apply([one for one in history() if one.topic == topics.COMMANDS] + [state(public())])
+    (stop,) = view(asked).stopped
+    assert (stop.why, stop.write) == ("upsert_invoice in books was asked for and has no answer yet.", "books|invoice")
+    asked.close()
+
+
 def test_what_people_hold_is_a_reason_too(model: Model) -> None:
     model.apply([entry(topics.BROADCAST, "paused/books", b'{"kind":"paused","subject":"books","value":"yes"}')])
     model.apply([entry(topics.BROADCAST, "mode/web", b'{"kind":"mode","subject":"web","value":"shadow"}')])
