@@ -25,8 +25,8 @@ EXAMPLE = "o2c connect books"
 PORT = 8400
 _WAIT = 600.0
 _BY = {
-    "consent": "The tokens are stored, encrypted; connectors that run take them up within a minute.",
-    "key": "The key is stored, encrypted; connectors that run take it up within a minute.",
+    "consent": "The tokens are stored, encrypted; connectors that wait for them go on within a minute.",
+    "key": "The key is stored, encrypted; connectors that wait for it go on within a minute.",
     "client_credentials": "Its client id and secret are in the configuration; nothing had to be stored.",
     "configuration": "Its key is in the configuration; nothing had to be stored.",
 }

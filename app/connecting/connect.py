@@ -225,7 +225,7 @@ class _Attempt:
         if not self._auth.accounts_url:
             return None
         http = self._http(self._account)
-        headers = await self._credential(http, tokens, []).headers()
+        headers = {self._auth.header: f"Bearer {tokens.access}"}
         try:
             reply = await http.send(Request(method="GET", path=http.endpoint(self._auth.accounts_url)), headers, {})
         except RetryableError as error:

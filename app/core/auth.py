@@ -149,6 +149,8 @@ class Credential:
     async def _exchange(self) -> Tokens:
         grant = {"grant_type": "client_credentials"}
         if self._auth.kind == "oauth2":
+            if not self._tokens.refresh:
+                raise AuthError("There are no tokens yet: `o2c connect` obtains them.")
             grant = {"grant_type": "refresh_token", "refresh_token": self._tokens.refresh}
         reply = await ask_for_tokens(self._auth, self._secrets, self._http, grant)
         if reply.status != _OK:

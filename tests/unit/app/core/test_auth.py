@@ -170,3 +170,12 @@ async def test_a_client_without_a_secret_only_names_itself() -> None:
     )
     await credential.headers()
     assert endpoint.forms == [{"grant_type": "refresh_token", "refresh_token": "r0", "client_id": "app"}]
+
+
+async def test_before_anybody_consented_nothing_is_asked_of_the_platform() -> None:
+    endpoint = TokenEndpoint()
+    secrets = {"client_id": "app", "client_secret": "hush"}
+    credential = Credential(OAUTH, secrets, endpoint, clock=lambda: 0.0, store=Desk()._store, tokens=None)
+    with pytest.raises(AuthError, match="no tokens yet: `o2c connect`"):
+        await credential.headers()
+    assert endpoint.forms == []
