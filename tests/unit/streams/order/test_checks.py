@@ -10,6 +10,7 @@ import pytest
 
 from schemas.facts import Credit, Facts, Invoice, Line, Order, Payment
 from schemas.findings import Finding
+from schemas.refs import order_key
 from schemas.state import Observation, OrderState
 from streams.order.derive.checks import check, rounding
 from streams.order.world import World
@@ -149,4 +150,14 @@ def test_a_document_in_another_currency_is_told() -> None:
             one.object.key,
         )
         for one in (bill, note)
+    ]
+
+
+def test_an_order_that_others_were_merged_into_waits_until_they_have_handed_over() -> None:
+    merged = order(merged_from=("2", "3"))
+    giver = look(merged)
+    known = state(giver, aliases=(order_key("acme", ref("shop", "order", "2")),))
+    message = "shop@s/order/3 was merged into this order, which waits until its order has handed over."
+    assert list(check(known, WORLD, giver, merged, FLOW)) == [
+        Finding("merging", "block", message, "shop@s/order/3"),
     ]

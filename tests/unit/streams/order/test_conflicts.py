@@ -20,6 +20,11 @@ from tests.unit.streams.order.sample import FLOW, NOW, PLATFORMS, WORLD
 from tests.unit.streams.order.states import giver, look, record, ref, state
 
 SHOP, DEAL = "shop@s/order/1", "crm@c/order/7"
+_SHARED = frozenset(("note", "po_number"))
+KEEPS_BOTH = World(
+    facts=WORLD.facts,
+    platforms={slug: msgspec.structs.replace(one, shows={"upsert_order": _SHARED}) for slug, one in PLATFORMS.items()},
+)
 CRM = ref("crm", "order", "7")
 EDITED = NOW - timedelta(minutes=5)
 
@@ -82,6 +87,22 @@ def test_of_two_edits_the_ranking_of_the_field_picks_one_and_the_other_is_kept(
     assert (chosen.value, chosen.source) == ours
     when = EDITED if wins == "shop" else shop.changed_at
     assert lost == (Conflict(field="note", kept=ours[0], kept_by=ours[1], lost=theirs[0], lost_by=theirs[1], at=when),)
+
+
+def test_who_goes_back_to_the_agreed_value_loses_nothing_against_a_new_one() -> None:
+    back = copy(base={"note": Pair("knock", "knock")})
+    both = note(giver(note="later"), back, deal("ring"), known=agreed())
+    assert both == (Agreed("later", SHOP, {SHOP: "later", DEAL: "ring"}), ())
+
+
+def test_each_field_has_its_own_conflict() -> None:
+    facts = Order(number="SO-1", note="theirs", po_number="P-2")
+    copied = copy(base={"note": Pair("ring", "ring"), "po_number": Pair("P-0", "P-0")})
+    known = {**agreed(), "po_number": Agreed("P-0", SHOP, {SHOP: "P-0"})}
+    parts = state(giver(note="ours", po_number="P-1"), copied, look(facts, "crm", "7", last_read=(1, 9)), agreed=known)
+    values, lost = agree(parts, FLOW, parts.objects[SHOP], KEEPS_BOTH)
+    assert {name: one.value for name, one in values.items()} == {"note": "ours", "po_number": "P-1"}
+    assert [(one.field, one.lost) for one in lost] == [("note", "theirs"), ("po_number", "P-2")]
 
 
 @pytest.mark.parametrize("outcome", [None, "uncertain"])

@@ -85,6 +85,8 @@ def test_what_was_billed_paid_credited_and_is_still_owed(
 def test_a_cancelled_order_owes_nothing() -> None:
     found = public(bill("24"), paid("10"), order={"status": "cancelled"})
     assert (found.life_cycle, found.amount_due, found.invoiced_amount) == ("cancelled", Decimal(0), Decimal(24))
+    unpaid = public(bill("24"), order={"status": "cancelled"})
+    assert (unpaid.financial, unpaid.headline) == ("void", "cancelled")
 
 
 def test_an_order_without_a_total_is_worth_nothing_yet() -> None:

@@ -66,6 +66,7 @@ def parcel(status: Any = "shipped", **lines: int) -> Counted:
         ({}, [parcel(a=3, b=1)], "fulfilled"),
         ({}, [parcel(a=1), parcel()], "fulfilled"),
         ({"fulfilment": "fulfilled"}, [parcel(a=1)], "fulfilled"),
+        ({"fulfilment": "fulfilled"}, [parcel("delivered", a=1)], "delivered"),
         ({"fulfilment": "delivered"}, [parcel(a=1)], "delivered"),
         ({"fulfilment": "partially_fulfilled"}, [parcel(a=1)], "partially_fulfilled"),
         ({"lines": ()}, [parcel(a=1)], "partially_fulfilled"),
