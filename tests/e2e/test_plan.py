@@ -26,7 +26,7 @@ from schemas.commands import Command
 from schemas.order_state import PublicOrder
 from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(600)]
 NOWHERE = {"books": "http://127.0.0.1:9", "qbo": "http://127.0.0.1:9"}
 """No connector runs here: what is planned stays on the topic of commands, where it is counted."""
 
