@@ -121,6 +121,14 @@ async def test_a_wrong_secret_and_silence_are_told_apart(gateway: Shop, capsys: 
     assert "webhook_secret of shop is not what signs it" in capsys.readouterr().out
 
 
+async def test_a_connection_that_the_running_gateway_does_not_know_is_told(
+    gateway: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.path.write_text(gateway.path.read_text().replace('name = "acme"', 'name = "later"'))
+    assert await gateway.run("verify", "--seconds", "1") == 1
+    assert "restart it with this configuration" in capsys.readouterr().out
+
+
 async def test_a_gateway_that_does_not_run_is_told(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     assert await shop.run("verify", "--seconds", "1") == 1
     assert "Nobody answers at http://127.0.0.1" in capsys.readouterr().out

@@ -151,6 +151,13 @@ def test_a_refused_key_and_an_odd_reply_are_told() -> None:
         answer(SUBSCRIBER.found(), Response(status=404), Response(status=200, body=b'{"results": [1]}'))
 
 
+def test_a_refused_subscription_names_its_topic() -> None:
+    there = Response(status=200, body=b'{"targetUrl": "https://hooks.example.com/hooks/hubspot/default"}')
+    none = Response(status=200, body=b'{"results": []}')
+    with pytest.raises(RejectedError, match=r"HubSpot answered 400: deal\.creation\."):
+        answer(SUBSCRIBER.create(WANTED), there, none, Response(status=400, body=b"{}"))
+
+
 async def test_without_the_developer_key_the_settings_are_shut(app: App) -> None:
     async with app._session.get(app._url + "/app-webhooks/2026-09/1/settings") as reply:
         assert reply.status == 401
