@@ -28,8 +28,9 @@ _FORGET = 3_600.0
 class Feed:
     """Reads every partition of its topics from the beginning; nothing is committed, so any number may run."""
 
-    def __init__(self, settings: Settings, model: Model, names: Sequence[str] = READ) -> None:
-        """Nothing is read before `start`."""
+    def __init__(self, settings: Settings, model: Model, names: Sequence[str] = READ, *, quiet: bool = False) -> None:
+        """Nothing is read before `start`; *quiet* logs nothing: a command prints its answer alone."""
+        self._quiet = quiet
         self._prefix, self._model, self._names = settings.topics.prefix, model, names
         self._bootstrap, self._partitions = settings.kafka.bootstrap, settings.kafka.partitions
         self._consumer = AIOKafkaConsumer(
@@ -73,11 +74,12 @@ class Feed:
         total = self.left()
         while self.left():
             await self.take()
-            if time.monotonic() - told > _TELL:
+            if time.monotonic() - told > _TELL and not self._quiet:
                 told = time.monotonic()
                 log.info("console.reading", done=total - self.left(), of=total)
         self.made = True
-        log.info("console.made", records=total, seconds=round(time.monotonic() - began, 1))
+        if not self._quiet:
+            log.info("console.made", records=total, seconds=round(time.monotonic() - began, 1))
 
     def left(self) -> int:
         """Return how many records of the start are not read yet."""
@@ -96,7 +98,9 @@ class Feed:
         polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
         entries = [self._entry(record) for found in polled.values() for record in found]
         if entries:
-            await asyncio.to_thread(self._model.apply, entries)
+            unreadable = await asyncio.to_thread(self._model.apply, entries)
+            if unreadable and not self._quiet:
+                log.info("console.unreadable", records=unreadable)
         for place in self._at:
             self._at[place] = await self._consumer.position(place)
 

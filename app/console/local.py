@@ -48,7 +48,7 @@ class Local:
         return self._model
 
     async def _fill(self, names: Sequence[str]) -> None:
-        feed = Feed(self._settings, self._model, names)
+        feed = Feed(self._settings, self._model, names, quiet=True)
         try:
             await feed.start()
             await feed.fill()

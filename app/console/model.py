@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import structlog
 
 from app.console.records import (
     Answered,
@@ -45,7 +44,6 @@ from schemas.links import Parked
 from schemas.order_state import PublicOrder
 from sinks.delivery.journal import Row
 
-log = structlog.get_logger(__name__)
 READ = (
     topics.ORDER_STATES,
     topics.PARKED,
@@ -141,16 +139,18 @@ class Model:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def apply(self, entries: Iterable[Entry]) -> None:
-        """Take records in, all at once; what nobody can read is passed over: its reader puts it aside."""
+    def apply(self, entries: Iterable[Entry]) -> int:
+        """Take records in, all at once; return how many nobody can read: those who work with them put them aside."""
+        unreadable = 0
         with self._lock:
             self._writer.execute("BEGIN")
             for entry in entries:
                 try:
                     self._apply[entry.topic](entry)
-                except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    log.info("console.unreadable", topic=entry.topic, why=type(error).__name__)
+                except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError):
+                    unreadable += 1
             self._writer.execute("COMMIT")
+        return unreadable
 
     def forget(self, before: float) -> None:
         """Forget what happened *before* that second; where every order stands now stays."""

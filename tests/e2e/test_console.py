@@ -1,0 +1,230 @@
+"""The console over a real Kafka with a real stream worker: found, linked, read again, reverted, by HTTP and command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from app.cli import main
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.core import topics
+from app.demo.stack import free_port
+from schemas.decisions import Decision
+from schemas.events import SYNC, Hint
+from schemas.links import Parked, Say
+from schemas.order_state import PublicOrder
+from schemas.refs import ObjectRef
+from schemas.state import Conflict
+from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
+NOWHERE = {"books": "http://127.0.0.1:9", "qbo": "http://127.0.0.1:9"}
+"""No connector runs here: what is planned waits."""
+CONSOLE = """
+[[tenant]]
+name = "other"
+[console]
+port = {port}
+api_keys = [
+  {{ name = "boss", tenant = "acme", role = "admin", key = "admin of acme, long enough" }},
+  {{ name = "rival", tenant = "other", role = "admin", key = "admin of other, long enough" }},
+]
+"""
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PAYMENT = ObjectRef("erp", "erp-1", "payment", "E-1-p")
+FOREIGN = PublicOrder(key="f" * 32, tenant="other", number="O-1", headline="paid")
+
+
+@dataclass
+class Stand:
+    """One Kafka with topics of its own, a stream worker and a console."""
+
+    kafka: str
+    prefix: str
+    config: Path
+    url: str
+    producer: AIOKafkaProducer
+
+    async def put(self, topic: str, key: str, value: msgspec.Struct) -> None:
+        await self.producer.send_and_wait(self.prefix + topic, msgspec.json.encode(value), key=key.encode())
+
+    async def ask(self, method: str, path: str, who: str = "acme", **more: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer admin of {who}, long enough"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, self.url + path, headers=headers, **more) as reply,
+        ):
+            return reply.status, await reply.json()
+
+    async def until(self, done: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
+        """Ask again and again until *done* answers something true, and return that."""
+        deadline = time.monotonic() + seconds
+        while not (found := await done()):
+            assert time.monotonic() < deadline, "it did not come to pass"
+            await asyncio.sleep(0.3)
+        return found
+
+    async def order(self, id_: str, **wanted: Any) -> Any:
+        """Return all about an order once it shows what is *wanted*."""
+
+        async def shown() -> Any:
+            _, found = await self.ask("GET", f"/api/orders?id={id_}")
+            if len(found["orders"]) != 1 or not wanted.items() <= found["orders"][0].items():
+                return None
+            return (await self.ask("GET", f"/api/orders/{found['orders'][0]['key']}"))[1]
+
+        return await self.until(shown)
+
+    async def records(self, topic: str, wanted: Callable[[bytes], Any], count: int = 1) -> list[Any]:
+        """Return what *wanted* makes of records on *topic*, once there are *count*."""
+        consumer = AIOKafkaConsumer(self.prefix + topic, bootstrap_servers=self.kafka, auto_offset_reset="earliest")
+        await consumer.start()
+        found: list[Any] = []
+        deadline = time.monotonic() + 120
+        try:
+            while len(found) < count:
+                assert time.monotonic() < deadline, f"{len(found)} of {count} on {topic}"
+                for records in (await consumer.getmany(timeout_ms=300)).values():
+                    found += [one for record in records if (one := wanted(record.value)) is not None]
+        finally:
+            await consumer.stop()
+        return found
+
+    async def says(self, *words: str) -> int:
+        return await asyncio.to_thread(main, [*words, "--config", str(self.config)])
+
+
+@pytest.fixture
+async def stand(kafka: str, tmp_path: Path) -> AsyncIterator[Stand]:
+    prefix, port = f"e2e-{uuid.uuid4().hex[:8]}-", free_port()
+    path = tmp_path / "o2c.toml"
+    text = CONFIG.format(bootstrap=kafka, prefix=prefix, xero=XERO, realm=REALM, **NOWHERE)
+    path.write_text(text + CONSOLE.format(port=port))
+    await apply_topics(load(path, os.environ))
+    publish(kafka, f"{prefix}crm-changes", "order", order("E-1", "24.00"))
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    found = Stand(kafka, prefix, path, f"http://127.0.0.1:{port}", producer)
+    await found.put(topics.ORDER_STATES, FOREIGN.key, FOREIGN)
+    role = ("-m", "app", "run")
+    async with (
+        process(tmp_path, "streams", *role, "streams", "--config", str(path), "--worker", "w1"),
+        process(tmp_path, "console", *role, "console", "--config", str(path), "--worker", "w2"),
+    ):
+        await found.until(lambda: _ready(found.url))
+        yield found
+    await producer.stop()
+
+
+async def _ready(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/health/ready") as reply:
+            return reply.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def test_one_order_from_being_found_to_being_linked_read_again_and_reverted(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = await stand.order("E-1")
+    key = view["order"]["key"]
+    assert {hop["what"] for hop in view["hops"]} >= {"seen", "asked", "shown"}
+    assert {write["capability"] for write in view["writes"]} == {"upsert_invoice"}
+    assert {stop["connection"] for stop in view["stopped"]} == {"books", "qbo"}
+
+    # Another tenant sees nothing of it, and acme nothing of the other's.
+    assert await stand.ask("GET", "/api/orders?id=E-1", "other") == (200, {"orders": []})
+    assert (await stand.ask("GET", f"/api/orders/{key}", "other"))[0] == 404
+    assert (await stand.ask("POST", f"/api/orders/{key}/sync", "other"))[0] == 404
+    assert await stand.ask("GET", "/api/orders?id=O-1") == (200, {"orders": []})
+
+    # A payment that names an order which nobody knows: a person says whose it is.
+    lost = payment("E-1", "24.00")
+    lost["anchors"] = [{"kind": "number", "ref": {"connection": "", "account": "", "type": "order", "id": "NOPE"}}]
+    publish(stand.kafka, f"{stand.prefix}accounting-changes", "payment", lost)
+    parked = Parked(object=PAYMENT, tenant="acme", anchors=("number/acme/NOPE",), since=NOON)
+    await stand.put(topics.PARKED, PAYMENT.key, parked)
+
+    async def listed() -> Any:
+        found = (await stand.ask("GET", "/api/parked"))[1]["parked"]
+        return [one for one in found if one.get("amount")]
+
+    (waiting,) = await stand.until(listed)
+    assert await stand.says("parked", "show", waiting["id"]) == 0
+    assert "maybe E-1" in capsys.readouterr().out
+    assert (await stand.ask("POST", f"/api/parked/{waiting['id']}/link", "other", json={"order": "O-1"}))[0] == 404
+    assert await stand.says("parked", "link", waiting["id"], "E-1") == 0
+    view = await stand.order("E-1", financial="paid")
+    assert any(shown["id"] == "E-1-p" for system in view["systems"] for shown in system.get("objects", ()))
+
+    # Everything of it is read again, told who said so.
+    assert await stand.says("sync", "BANK-E-1") == 0
+    hints = await stand.records(topics.HINTS, _synced, 2)
+    assert {hint.object.id for hint in hints} == {"E-1", "E-1-p"}
+    view = await stand.order("E-1", financial="paid")
+    assert "boss said sync" in {hop["text"] for hop in view["hops"]}
+
+    # The command line prints all that, also where no console runs.
+    capsys.readouterr()
+    assert await stand.says("orders", "get", "BANK-E-1") == 0
+    assert "boss said sync" in capsys.readouterr().out
+    alone = stand.config.with_name("alone.toml")
+    alone.write_text(stand.config.read_text().partition("[console]")[0])
+    words = ["orders", "get", "E-1-p", "--json", "--config", str(alone)]
+    assert await asyncio.to_thread(main, words) == 0
+    assert json.loads(capsys.readouterr().out)["order"]["key"] == key
+    assert await stand.says("orders", "get", "NOPE") == 1
+    assert "There is no order NOPE" in capsys.readouterr().err
+
+
+async def test_a_lost_value_is_given_back_and_nobodys_payment_is_dismissed(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited = PublicOrder(
+        key="e" * 32, tenant="acme", number="E-9", conflicts=(Conflict(field="note", kept="a", lost="b"),)
+    )
+    await stand.put(topics.ORDER_STATES, edited.key, edited)
+    stray = ObjectRef("qbo", REALM, "payment", "p-7")
+    await stand.put(topics.PARKED, stray.key, Parked(object=stray, tenant="acme", anchors=(), since=NOON))
+    await stand.order("E-9")
+    assert await stand.says("conflicts", "list") == 0
+    assert "'b' of a person lost" in capsys.readouterr().out
+    assert await stand.says("conflicts", "revert", "E-9", "email") == 1
+    assert await stand.says("conflicts", "revert", "E-9", "note") == 0
+    (decision,) = await stand.records(topics.DECISIONS, lambda value: msgspec.json.decode(value, type=Decision))
+    assert (decision.kind, decision.field, decision.by, decision.tenant) == ("revert", "note", "boss", "acme")
+
+    async def listed() -> Any:
+        return (await stand.ask("GET", "/api/parked"))[1]["parked"]
+
+    await stand.until(listed)
+    assert await stand.says("parked", "dismiss", "p-7") == 0
+    (said,) = await stand.records(topics.LINKS, _said)
+    assert (said.key, said.word, said.by) == (stray.key, "dismiss", "boss")
+
+
+def _said(value: bytes) -> Say | None:
+    try:
+        return msgspec.json.decode(value, type=Say)
+    except msgspec.ValidationError:
+        return None
+
+
+def _synced(value: bytes) -> Hint | None:
+    hint = msgspec.json.decode(value, type=Hint)
+    return hint if hint.reason == SYNC else None
