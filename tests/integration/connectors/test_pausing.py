@@ -52,14 +52,15 @@ async def test_a_paused_connection_writes_nothing_within_five_seconds_and_loses_
     assert sorted(stand.invoices()) == sorted(one.mark for one in (first, *others))
 
 
+@pytest.mark.timeout(600)
 async def test_a_stopped_flow_writes_nothing_within_five_seconds_and_is_planned_afresh_afterwards(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flow = '\n[[tenant.flows]]\nname = "web"\nkey_giver = "books"\nmode = "live"\n'
     stand.config.write_text(stand.config.read_text("utf-8") + flow, encoding="utf-8")
-    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"latency_s": 0.4})
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"latency_s": 1.0})
     await stand.start()
-    *waiting, other = (msgspec.structs.replace(one, flow="web") for one in orders(61))
+    *waiting, other = (msgspec.structs.replace(one, flow="web") for one in orders(101))
     await stand.order(*waiting)
     await stand.results(1)  # the others wait in the inbox
     await said(stand, capsys, "flows", "stop", "web")
