@@ -16,11 +16,18 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_webhooks_alone.py",
         "tests/e2e/test_demo.py",
         "tests/e2e/test_external.py",
+        "tests/e2e/test_plan.py",
         "tests/e2e/test_decisions.py",
         "tests/e2e/test_replay.py",
         "tests/e2e/test_one_edit.py",
     ),
-    ("tests/e2e/test_without_webhooks.py", "tests/e2e/test_observed.py", "tests/e2e/test_by_hand.py"),
+    (
+        "tests/e2e/test_without_webhooks.py",
+        "tests/e2e/test_observed.py",
+        "tests/e2e/test_console.py",
+        "tests/e2e/test_reconnecting.py",
+        "tests/e2e/test_by_hand.py",
+    ),
     # Single roles and workers on the Kafka that all share.
     (
         "tests/integration/engine/test_takeover.py",
