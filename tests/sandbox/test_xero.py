@@ -453,6 +453,19 @@ async def test_people_edit_void_merge_and_tamper_and_the_books_show_it(running: 
     assert len([row for row in running.sandbox.books() if row["kind"] == "invoice"]) == 2
 
 
+async def test_an_invoice_removed_behind_everybodys_back_takes_what_settled_it_with_it(running: Running) -> None:
+    line = [{"title": "Mug", "price": "40", "tax_rate": "20"}]
+    made = await running.act("type_invoice", customer="Ada", lines=line)
+    await running.act("type_payment", invoice_id=made["id"], amount="8", date="2026-06-02", reference="bank 1")
+    await running.act("type_credit", invoice_id=made["id"], amount="10")
+    await running.act("tamper", how="remove")
+    rows = running.sandbox.books()
+    assert [row["kind"] for row in rows if row["kind"] != "customer"] == ["credit"]
+    assert next(row for row in rows if row["kind"] == "credit")["invoice_id"] == ""
+    assert (await running.call("GET", "/Payments"))[1]["Payments"] == []
+    assert (await running.call("GET", "/CreditNotes"))[1]["CreditNotes"][0]["Allocations"] == []
+
+
 async def test_a_list_hides_what_is_too_new_and_a_read_by_id_does_not(running: Running) -> None:
     running.sandbox.injector.faults = running.sandbox.faults.changed({"visibility_lag_s": 30})
     made = await running.act("type_invoice", customer="Ada", lines=[{"title": "Mug", "price": "40"}])

@@ -221,7 +221,7 @@ class Desk:
         live = [row for row in rows.values() if row["Status"] not in {"VOIDED", "DELETED"}]
         row = (live or list(rows.values()))[0]
         if asked.get("how") == "remove":
-            del rows[row[id_field]]
+            books.forget(row)
         elif asked.get("how") == "double":
             copy = {**row, id_field: books.new_id()}
             rows[copy[id_field]] = copy

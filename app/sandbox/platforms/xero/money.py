@@ -76,6 +76,16 @@ class Books(Documents):
         tables = {"Invoice": self.invoices, "CreditNote": self.credits, "Overpayment": self.advances}
         return tables[payment["kind"]][payment["document"]]
 
+    def forget(self, row: Row) -> None:
+        """Take an invoice, with what settled it, or a payment out of the books as if it had never been there."""
+        gone = row.get("PaymentID") or row["InvoiceID"]
+        for id_ in [id_ for id_, paid in self.payments.items() if gone in {id_, paid["document"]}]:
+            del self.payments[id_]
+        for source in (*self.credits.values(), *self.advances.values()):
+            source["Allocations"] = [item for item in source["Allocations"] if item["InvoiceID"] != gone]
+        if self.invoices.pop(gone, None) is not None:
+            self._numbered.pop(row["InvoiceNumber"], None)
+
     def delete_payment(self, id_: str) -> Row:
         """Remove a payment; the record stays with Status DELETED."""
         row = self.payments.get(id_)
