@@ -87,7 +87,9 @@ def asyncapi() -> dict[str, Any]:
             "title": "o2c",
             "version": "1.0.0",
             "description": "Order status in step between CRM, commerce and accounting systems. CloudEvents 1.0, "
-            "Kafka binding: binary mode is written, binary and structured mode are accepted.",
+            "Kafka binding: binary mode is written, binary and structured mode are accepted. An object as a system "
+            "showed it after a write of o2c is told in `events` of that write's result (topic results, "
+            "result.schema.json) and not on the topics of changes; who follows every look reads all three.",
         },
         "defaultContentType": "application/json",
         "channels": channels,

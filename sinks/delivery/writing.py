@@ -59,6 +59,7 @@ class Conversation(msgspec.Struct):
     told: Told | None = None
     """When the newest reply came, where every step was answered from the journal; None once one was sent."""
     sent: bool = False
+    """Whether any request of this run left for the platform: what it shows then is newer than the journal."""
 
 
 class Writing:
