@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from schemas.facts import Financial, Fulfilment, LifeCycle, Order, Shipment
+from schemas.order_state import PublicOrder
 from schemas.state import Observation
 from streams.order.derive.money import Counted
 from streams.order.merge import is_gone
@@ -73,3 +74,13 @@ def headline(life: LifeCycle, money: Financial, goods: Fulfilment) -> str:
         return life
     words = {"open" if life in {"closed", "on_hold"} else life, money, goods} - {"none"}
     return max(words, key=HEADLINES.index)
+
+
+def reached(public: PublicOrder) -> frozenset[str]:
+    """Return every word that the order has come to or passed: what was paid too much or paid back was paid."""
+    words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
+    words |= {"open"} if public.life_cycle == "closed" else set()
+    words |= {"partially_paid"} if public.paid_amount > 0 else set()
+    words |= {"paid"} if 0 < public.payable_amount <= public.paid_amount else set()
+    words |= set(_FULFILMENT[1 : _FULFILMENT.index(public.fulfilment) + 1])
+    return frozenset(words)

@@ -11,6 +11,7 @@ from schemas.findings import Finding
 from schemas.money import ZERO, text
 from schemas.state import Observation
 from streams.order.derive.checks import rounding
+from streams.order.derive.status import reached
 from streams.order.plan.desk import Desk, book_date, shown
 from streams.order.plan.want import Want, write_key
 
@@ -173,16 +174,12 @@ def _finding(desk: Desk, code: str, message: str, step: str) -> Finding:
 
 
 def _due(desk: Desk) -> bool:
-    public = desk.derived.public
-    words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
-    if public.life_cycle == "closed":
-        words.add("open")
     stages = {
         f"stage:{look.object.connection}:{look.facts.stage}"
         for look in desk.state.objects.values()
         if isinstance(look.facts, Order) and look.facts.stage and not _merged_away(desk, look)
     }
-    return bool((words | stages) & set(desk.target.when))
+    return bool((reached(desk.derived.public) | stages) & set(desk.target.when))
 
 
 def _merged_away(desk: Desk, look: Observation) -> bool:

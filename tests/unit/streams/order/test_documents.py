@@ -177,6 +177,13 @@ def test_less_than_a_yen_is_no_other_total() -> None:
     assert [want.write for want in documents(desk(made(), shown(), MONEY, facts=yen))] == ["books|document"]
 
 
+@pytest.mark.parametrize("amounts", [("24.01",), ("24.00", "10.00"), ("24.00", "24.00")])
+def test_what_was_paid_too_much_or_paid_back_before_it_was_made_is_due_all_the_same(amounts: tuple[str, ...]) -> None:
+    paid = look(Payment(amount=Decimal(amounts[0]), currency="EUR"))
+    back = [look(Credit(document="refund", amount=Decimal(one), currency="EUR"), id_="r") for one in amounts[1:]]
+    assert len(list(documents(desk(paid, *back, target=target(when=("paid",)))))) == 1
+
+
 def test_a_stage_of_the_deal_makes_it_due() -> None:
     deal = look(Order(currency="EUR", stage="won"), "crm")
     when = target(when=("stage:crm:won",))

@@ -9,8 +9,9 @@ import pytest
 
 from schemas.facts import Line, Order, Shipment, ShipmentLine
 from schemas.money import ZERO
+from schemas.order_state import PublicOrder
 from streams.order.derive.money import Counted
-from streams.order.derive.status import financial, fulfilment, headline, life_cycle
+from streams.order.derive.status import financial, fulfilment, headline, life_cycle, reached
 from tests.unit.streams.order.states import look
 
 
@@ -95,3 +96,29 @@ def test_what_is_no_parcel_delivers_nothing() -> None:
 )
 def test_the_one_word_says_how_far_an_order_has_come(life: Any, money: Any, goods: Any, word: str) -> None:
     assert headline(life, money, goods) == word
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ({}, "open"),
+        ({"life_cycle": "closed"}, "closed open"),
+        ({"life_cycle": "draft", "headline": "draft"}, "draft"),
+        ({"financial": "invoiced", "headline": "invoiced"}, "open invoiced"),
+        ({"financial": "partially_paid", "paid_amount": "9.99"}, "open partially_paid"),
+        ({"financial": "paid", "paid_amount": "10"}, "open partially_paid paid"),
+        ({"financial": "overpaid", "paid_amount": "10.01"}, "open partially_paid paid overpaid"),
+        ({"financial": "refunded", "paid_amount": "10"}, "open partially_paid paid refunded"),
+        ({"financial": "refunded", "paid_amount": "9"}, "open partially_paid refunded"),
+        ({"financial": "paid", "paid_amount": "0", "payable_amount": "0"}, "open paid"),
+        ({"fulfilment": "partially_fulfilled"}, "open partially_fulfilled"),
+        ({"fulfilment": "fulfilled"}, "open partially_fulfilled fulfilled"),
+        ({"fulfilment": "delivered"}, "open partially_fulfilled fulfilled delivered"),
+        ({"fulfilment": "returned"}, "open partially_fulfilled fulfilled delivered returned"),
+    ],
+)
+def test_an_order_has_reached_what_it_has_passed(shown: dict[str, Any], words: str) -> None:
+    values: dict[str, Any] = {"payable_amount": "10", "headline": "open", **shown}
+    amounts = {name: Decimal(value) for name, value in values.items() if name.endswith("amount")}
+    order = PublicOrder(key="k", tenant="acme", **{**values, **amounts})
+    assert reached(order) - {"none"} == set(words.split())
