@@ -21,7 +21,11 @@ def world(settings: Settings) -> World:
     connections = {resolved.connection.name: resolved.connection for resolved in settings.connections}
     used = {connection.platform for connection in connections.values()}
     return World(
-        facts=Facts(connections=connections, flows=settings.flows),
+        facts=Facts(
+            connections=connections,
+            flows=settings.flows,
+            starts={one.connection.name: one.start_at for one in settings.connections if one.start_at is not None},
+        ),
         platforms={slug: platforms.load(slug).platform for slug in used},
     )
 

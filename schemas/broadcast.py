@@ -1,12 +1,13 @@
-"""Facts that every worker reads whole: outages that are over, lock dates, pauses, modes of flows."""
+"""Facts that every worker reads whole: outages that are over, lock dates, pauses, modes of flows, first starts."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, get_args
 
 import msgspec
 
-Kind = Literal["up", "lock_date", "paused", "mode"]
+Kind = Literal["up", "lock_date", "paused", "mode", "start", "backfill"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -15,8 +16,9 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     kind: Kind
     subject: str
-    """A connection, or a flow for "mode"."""
+    """A connection, a flow for "mode" and "backfill", connection@account for "start"."""
     value: str = ""
+    """start: when the connection began, backfill: since when older orders are written too (RFC 3339)."""
     epoch: int = 0
     number: int = 0
 
@@ -24,3 +26,12 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def key(self) -> bytes:
         """Return the record key."""
         return f"{self.kind}/{self.subject}".encode()
+
+    @property
+    def moment(self) -> datetime | None:
+        """Return the value as a moment; None for what is none."""
+        try:
+            moment = datetime.fromisoformat(self.value)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is not None else None

@@ -8,6 +8,8 @@ import msgspec
 
 CODES = (
     "adopted_differs",
+    "ambiguous_document",
+    "before_start",
     "closed_period",
     "conflict",
     "copy",

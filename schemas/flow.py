@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -11,6 +12,8 @@ import msgspec
 from schemas.connection import Connection
 
 Document = Literal["invoice", "sales_receipt", "payment_request", "none"]
+NOT_BEGUN = datetime.max.replace(tzinfo=UTC)
+"""The start of a connection that no connector has started yet: all that it holds is older."""
 _DEFAULT_FIELDS = ("note", "po_number", "email", "due_date")
 
 
@@ -78,5 +81,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     paused: frozenset[str] = frozenset()
     modes: Mapping[str, str] = {}
     """Flow -> mode set at run time (shadow, live, stopped); overrides Flow.mode."""
+    starts: Mapping[str, datetime] = {}
+    """Connection -> since when its objects are written elsewhere; older ones are only read. Missing = all are."""
+    backfills: Mapping[str, datetime] = {}
+    """Flow -> since when objects older than the start are written all the same, because somebody asked for it."""
     policy: str = ""
     """Digest of the configuration that made these values."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from schemas.connection import Connection
-from schemas.flow import Document, Flow, Target
+from schemas.flow import NOT_BEGUN, Document, Flow, Target
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 Name = Annotated[str, Field(pattern=_NAME.pattern)]
@@ -110,9 +112,25 @@ class ConnectionConfig(_Section):
     recheck_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How often every open object that o2c wrote is read again by id; 0 = never."""
     quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    start_at: str = ""
+    start_at: datetime | Literal["first start", "beginning"] = "first start"
+    """Objects older than this are read and linked, and written nowhere unless a backfill is asked for."""
     legacy_signatures: bool = False
     """The same as the option `legacy_signatures = "yes"`."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        if value not in available_timezones():
+            message = f"there is no time zone {value}; write one as Europe/Berlin"
+            raise ValueError(message)
+        return value
+
+    @property
+    def starts(self) -> datetime | None:
+        """Return the moment of `start_at`; None for the beginning, NOT_BEGUN while only the first start tells."""
+        if isinstance(self.start_at, datetime):
+            return self.start_at if self.start_at.tzinfo else self.start_at.replace(tzinfo=ZoneInfo(self.time_zone))
+        return NOT_BEGUN if self.start_at == "first start" else None
 
 
 class TargetConfig(_Section):
@@ -190,7 +208,8 @@ class ResolvedConnection(BaseModel):
     sweep_seconds: float
     recheck_seconds: float = 86_400.0
     quota_share: float
-    start_at: str
+    start_at: datetime | None = None
+    """Since when its objects are written elsewhere: None always, NOT_BEGUN since a connector first started it."""
 
 
 class Settings(_Section):
@@ -267,7 +286,7 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
         sweep_seconds=config.sweep_seconds,
         recheck_seconds=config.recheck_seconds,
         quota_share=config.quota_share,
-        start_at=config.start_at,
+        start_at=config.starts,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import aiohttp
 import msgspec
@@ -66,6 +67,7 @@ class Desk:
         self._lease = lease or Lease(math.inf, time.monotonic)
         self._circuit = Circuit(0)
         self._epoch = 0
+        self._begun = False
         self.well = asyncio.Event()
         self._resolved, self._bus, self._vault, self._metrics = resolved, bus, vault, metrics
         self._connection = resolved.connection
@@ -267,11 +269,23 @@ class Desk:
 
     async def _well(self, owner: Owner) -> None:
         """Begin, or begin again: what was deferred up to now is planned afresh."""
+        await self._begin()
         number = owner.go_on()
         self.well.set()
         self.identified.set()
         await self._bus.broadcast(Fact(kind="up", subject=self.name, epoch=self._epoch, number=number))
         log.info("connection.up", connection=self.name, outage=number)
+
+    async def _begin(self) -> None:
+        """Note when this account was first started: what is older than that is only read."""
+        begun = Fact(
+            kind="start",
+            subject=f"{self.name}@{self._connection.account}",
+            value=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if not self._begun and begun.key not in await self._bus.read_all(topics.BROADCAST, 0):
+            await self._bus.broadcast(begun)
+        self._begun = True
 
     def _show_expiry(self) -> None:
         if (seconds := self._credential.expires_in) is not None:

@@ -204,6 +204,7 @@ def _section(system: System, url: str, quota_share: float, sweep_seconds: float)
         f"quota_share = {quota_share}",
         "allow_private = true",
         f"sweep_seconds = {sweep_seconds:g}",
+        'start_at = "beginning"',  # what is played tells of days long past
         f"secrets = {_inline(system.secrets)}",
     ]
     lines += [

@@ -142,7 +142,7 @@ class Orders:
                 changed[key.encode()] = _ENCODE(stepped.state)
             if stepped.changed and not stepped.told_again:
                 timers[key.encode()] = stepped.state.due_at
-                waits[key.encode()] = self._waits(stepped.state, stepped)
+                waits[key.encode()] = self._waits(stepped.state, stepped, world)
             outs += self._outs(state, stepped, world)
             if public is not None:
                 outs.append(self._shown(key, public, stepped.trace))
@@ -193,15 +193,25 @@ class Orders:
         key, headers = command.connection.encode(), trace_headers(command.trace)
         return Out(self._prefix + topics.COMMANDS, key, _ENCODE(command), headers)
 
-    def _waits(self, state: OrderState, stepped: Stepped) -> list[bytes]:
-        """Wait for the end of an outage and for a change of the flow's mode; be counted under every finding."""
+    def _waits(self, state: OrderState, stepped: Stepped, world: World) -> list[bytes]:
+        """Wait for the end of an outage, a change of the flow's mode, a backfill; be counted under every finding."""
         topic = self._prefix + topics.BROADCAST
         down = {record.connection for record in state.writes.values() if record.outcome == "deferred"}
         labels = [wait_label(topic, f"up/{name}".encode()) for name in sorted(down)]
         if stepped.public is not None:
             labels.append(wait_label(topic, f"mode/{stepped.public.flow}".encode()))
-            labels += [count_label("findings", code) for code in sorted({one.code for one in stepped.public.findings})]
+            codes = sorted({one.code for one in stepped.public.findings})
+            labels += [count_label("findings", code) for code in codes]
+            labels += self._starts(stepped.public.flow, world) if "before_start" in codes else []
         return labels
+
+    def _starts(self, flow: str, world: World) -> list[bytes]:
+        """Return what may let an order be written that is too old by now."""
+        topic, known = self._prefix + topics.BROADCAST, world.facts
+        begun = [
+            f"start/{name}@{known.connections[name].account}" for name in known.starts if name in known.connections
+        ]
+        return [wait_label(topic, name.encode()) for name in (f"backfill/{flow}", *sorted(begun))]
 
 
 def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import msgspec
 
 from schemas.broadcast import KINDS, Fact
+from schemas.flow import NOT_BEGUN
 from streams.order.world import World
 
 
@@ -38,8 +40,20 @@ class Worlds:
                 lock_dates={**known.lock_dates, **{name: fact.value for name, fact in of["lock_date"].items()}},
                 paused=known.paused | {name for name, fact in of["paused"].items() if fact.value},
                 modes={**known.modes, **{name: fact.value for name, fact in of["mode"].items() if fact.value}},
+                starts={**known.starts, **self._begun(of["start"])},
+                backfills={**known.backfills, **_moments(of["backfill"].items())},
             ),
         )
+
+    def _begun(self, said: Mapping[str, Fact]) -> dict[str, datetime]:
+        """Return when connections without a configured start began; another account behind a name begins anew."""
+        known = self._configured.facts
+        open_ = [one for name, one in known.connections.items() if known.starts.get(name) == NOT_BEGUN]
+        return _moments((one.name, said[place]) for one in open_ if (place := f"{one.name}@{one.account}") in said)
+
+
+def _moments(said: Iterable[tuple[str, Fact]]) -> dict[str, datetime]:
+    return {name: moment for name, fact in said if (moment := fact.moment) is not None}
 
 
 def _decode(value: bytes) -> Fact | None:

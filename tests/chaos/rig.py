@@ -208,7 +208,8 @@ class Rig:
             for ledger, giver in GIVERS.items()
         )
         givers = "".join(
-            f'[tenant.connections.{giver}]\nplatform = "external"\naccount = "{giver}"\n' for giver in GIVERS.values()
+            f'[tenant.connections.{giver}]\nplatform = "external"\naccount = "{giver}"\nstart_at = "beginning"\n'
+            for giver in GIVERS.values()
         )
         return (
             f'data_dir = "data"\nkey = "{secrets.token_urlsafe(32)}"\n'

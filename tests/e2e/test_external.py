@@ -40,6 +40,7 @@ name = "acme"
 [tenant.connections.erp]
 platform = "external"
 account = "erp-1"
+start_at = "beginning"
 [tenant.connections.books]
 platform = "xero"
 account = "{xero}"

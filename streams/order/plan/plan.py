@@ -6,13 +6,13 @@ re-plan deadline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from schemas.commands import LIVE, LIVE_PAYMENT, Command, Known, Pair
+from schemas.commands import BACKFILL, LIVE, LIVE_PAYMENT, Command, Known, Pair
 from schemas.findings import Finding
 from schemas.projection import digest, project
 from schemas.refs import ObjectRef, mark_of, set_id, write_id
@@ -20,6 +20,7 @@ from schemas.state import OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.plan import documents, unapplied
+from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period
 from streams.order.plan.want import Want
@@ -60,10 +61,13 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     if derived.blocked or state.alias_of or derived.order.test or mode == "stopped":
         return Planned()
     at = list(desks(state, derived, world))
-    moves = [move for desk in at for move in _target(desk, world, now)]
+    moves, held = _moves(at, world, now)
     commands = tuple(move.command for move in moves if move.command is not None)
+    if backfilled(derived, world):
+        commands = tuple(msgspec.structs.replace(command, priority=BACKFILL) for command in commands)
     found = [move.finding for move in moves if move.finding is not None]
     found += [finding for desk in at for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
+    found += [_too_old(derived, held)] if held else []
     if mode != "live":
         return Planned(commands=commands, findings=tuple(found), shadow=True)
     writes = {move.record.key: move.record for move in moves if move.record is not None}
@@ -93,10 +97,26 @@ def desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
             )
 
 
-def _target(desk: Desk, world: World, now: datetime) -> Iterator[Move]:
-    for want in wants(desk):
-        if all(_confirmed(desk.record(key)) for key in want.after):
-            yield _compared(desk, want, world, now)
+def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move], int]:
+    """Return what comes of every want whose turn it is, and how many writes are kept back since they are too old."""
+    moves, held = list[Move](), 0
+    for desk in at:
+        for want in wants(desk):
+            if not all(_confirmed(desk.record(key)) for key in want.after):
+                continue
+            move = _compared(desk, want, world, now)
+            if not too_old(desk, want, world):
+                moves.append(move)
+            elif move.command is not None:
+                held += 1
+    return moves, held
+
+
+def _too_old(derived: Derived, held: int) -> Finding:
+    giver = derived.giver.object
+    message = f"{held} writes are not made: they tell of what is older than the start of its connection."
+    step = f"ask for them with `o2c flows backfill {derived.flow.name}`, or leave the old books as they are"
+    return Finding("before_start", "warn", message, giver.key, step)
 
 
 def _confirmed(record: WriteRecord | None) -> bool:
@@ -184,7 +204,8 @@ def _create(
     name, account = desk.name, desk.connection.account
     canonical = record.canonical if record is not None and record.id else want.canonical
     id_ = write_id(name, account, want.capability, canonical, generation)
-    presence: Known = "absent" if record is None and _surely_absent(desk, now) else "unknown"
+    asks = record is not None or backfilled(desk.derived, world) or not _surely_absent(desk, now)
+    presence: Known = "unknown" if asks else "absent"
     want = msgspec.structs.replace(want, facts=dated, canonical=canonical)
     command = _command(desk, want, id_, fields, wish, presence=presence, generation=generation)
     if record is not None and record.order:

@@ -7,6 +7,7 @@ import msgspec
 from schemas.commands import Capability, Kind
 from schemas.facts import Facts
 from schemas.refs import ObjectRef
+from schemas.state import Observation
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that are kept in step after the create; other fields are written once."""
     status: str = ""
     text: str = ""
+    source: Observation | None = None
+    """The payment, credit or parcel that is told; None: the order itself."""
 
 
 def write_key(connection: str, what: str, canonical: str = "") -> str:

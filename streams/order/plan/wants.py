@@ -112,6 +112,7 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
         facts=msgspec.structs.replace(facts, amount=one.amount, date=day, fee=None, allocations=(), customer=None),
         after=parent[0],
         links=parent[1],
+        source=one.look,
     )
 
 
@@ -228,6 +229,7 @@ def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, 
             facts=_note(one, one.look.facts),
             after=before,
             links=links,
+            source=one.look,
         )
 
 
@@ -247,6 +249,7 @@ def _refund(
             facts=msgspec.structs.replace(_note(one, facts), document="refund"),
             after=before,
             links={**links, **({"credit": note.id} if note else {})},
+            source=one.look,
         )
 
 
@@ -274,6 +277,7 @@ def _shipments(desk: Desk) -> Iterator[Want]:
                 facts=one.look.facts,
                 after=parent[0],
                 links=parent[1],
+                source=one.look,
             )
 
 

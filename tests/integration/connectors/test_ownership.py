@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -279,8 +280,21 @@ async def test_a_connection_that_comes_back_says_up_with_the_number_of_its_outag
     (result,) = await stand.results(1)
     assert (result.outcome, result.outage > 0) == ("deferred", True)
     stand.sandbox.injector.faults = stand.sandbox.faults.changed({"expired_token": 0})
-    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 1)]
-    assert facts[-1].kind == "up"
+    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 2)]
+    assert [fact.kind for fact in facts[:2]] == ["start", "up"]
     assert facts[-1].number >= result.outage
     await stand.order(*orders(1))
     assert (await stand.results(2))[-1].outcome == "confirmed"
+
+
+async def test_the_first_start_of_an_account_is_noted_once(stand: Stand) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    for times in (1, 2):
+        await stand.start()
+        await stand.logged("connection.up", times)
+        await stand.end()
+    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 3)]
+    assert [(fact.kind, fact.subject) for fact in facts if fact.kind == "start"] == [("start", f"books@{ACCOUNT}")]
+    moment = facts[0].moment
+    assert moment is not None
+    assert before <= moment <= datetime.now(UTC)

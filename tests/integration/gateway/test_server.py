@@ -59,7 +59,6 @@ def _gateway(memory: Memory) -> Gateway:
         allow_private=True,
         sweep_seconds=1,
         quota_share=1,
-        start_at="",
     )
     return Gateway(
         addresses([resolved], {"stripe": StripeSource}),

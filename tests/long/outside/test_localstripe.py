@@ -103,7 +103,6 @@ async def _gateway(secret: str) -> AsyncIterator[tuple[str, Memory]]:
         allow_private=True,
         sweep_seconds=1,
         quota_share=1,
-        start_at="",
     )
     where = addresses([resolved], {"stripe": StripeSource})
     app = Gateway(where, memory, new_metrics(), public_url="https://hooks.example.com").app()

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from app.config.load import load
 from app.core.errors import ConfigError
+from schemas.flow import NOT_BEGUN
 
 GOOD = """
 data_dir = "state"
@@ -95,3 +97,34 @@ def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_missing_file_tells_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="o2c init"):
         load(tmp_path / "nothing.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", NOT_BEGUN),
+        ('start_at = "first start"\n', NOT_BEGUN),
+        ('start_at = "beginning"\n', None),
+        ("start_at = 2026-03-01T09:00:00Z\n", datetime(2026, 3, 1, 9, tzinfo=UTC)),
+        ('time_zone = "Asia/Kolkata"\nstart_at = 2026-03-01\n', datetime(2026, 2, 28, 18, 30, tzinfo=UTC)),
+        (
+            'time_zone = "Asia/Kolkata"\nstart_at = 2026-03-01T09:00:00\n',
+            datetime(2026, 3, 1, 9, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        ),
+    ],
+)
+def test_the_start_is_a_moment_in_the_zone_of_the_company(tmp_path: Path, said: str, expected: datetime | None) -> None:
+    settings = load(_write(tmp_path, GOOD.replace("secrets =", f"{said}secrets =")), {"SHOP_TOKEN": "x"})
+    assert settings.connections[0].start_at == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('start_at = "yesterday"', r"o2c.toml:8: .*start_at"),
+        ('time_zone = "Mars/Olympus"', r"o2c.toml:8: .*there is no time zone Mars/Olympus; write one as Europe/Berlin"),
+    ],
+)
+def test_a_start_or_zone_that_is_none_is_refused(tmp_path: Path, said: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(_write(tmp_path, GOOD.replace("secrets =", f"{said}\nsecrets =")), {"SHOP_TOKEN": "x"})

@@ -32,7 +32,6 @@ def stands(
         allow_private=False,
         sweep_seconds=1.0,
         quota_share=1.0,
-        start_at="",
     )
     return standing(resolved, auth, ("invoices", "payments"), 1, held or Held(), page=page, address="http://h:1")
 

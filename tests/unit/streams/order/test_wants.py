@@ -35,7 +35,16 @@ REFUNDS = Target(connection="books", document="invoice", allow=("record_refund",
 
 
 def of(known: Desk, *capabilities: str) -> list[Want]:
-    return [want for want in wants(known) if want.capability in capabilities]
+    """Return the wants of those capabilities, without the looks that they come from."""
+    found = [want for want in wants(known) if want.capability in capabilities]
+    return [msgspec.structs.replace(want, source=None) for want in found]
+
+
+def test_what_is_told_of_a_payment_credit_or_parcel_names_it() -> None:
+    parcel = look(Shipment(), "shop", "s")
+    told = (payment(), credit(), parcel)
+    found = [want.source for want in wants(desk(MADE, *told)) if want.source is not None]
+    assert found == list(told)
 
 
 def paid(amount: str = "24.00", **changes: Any) -> Payment:
