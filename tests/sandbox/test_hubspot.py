@@ -298,6 +298,7 @@ async def test_every_change_is_told_thinly_and_signed(sandbox: tuple[HubspotSand
     assert {"deal.creation", "deal.propertyChange", "deal.associationChange", "contact.creation"} <= kinds
     stages = [event["propertyValue"] for event in events if event.get("propertyName") == "dealstage"]
     assert stages == ["appointmentscheduled", "closedwon"]
+    assert "closedate" in {event.get("propertyName") for event in events}
     headers, text, url = taken[0]
     assert Signature.is_valid(
         headers["X-HubSpot-Signature-v3"],

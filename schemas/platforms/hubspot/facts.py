@@ -208,7 +208,6 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
     if canonical and record.value("hs_fulfillment_status").lower() == "delivered":
         canonical = "delivered"
     lines = tuple(_line(line, currency) for line in parts.lines)
-    placed = record.value("createdate") if is_deal else record.value("hs_external_created_date")
     return Order(
         number=record.value(name),
         status=_life(canonical),
@@ -221,10 +220,21 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
         lines=lines,
         tax_amount=None if is_deal else amount(record.value("hs_tax"), currency),
         payable_amount=_payable(amount(record.value("amount" if is_deal else "hs_total_price"), currency), lines),
-        placed_at=instant(placed or record.value("hs_createdate")),
+        placed_at=_placed(record, canonical, is_deal=is_deal),
         note=record.value("description" if is_deal else "hs_order_note"),
         po_number=record.value(connection.options.get("po_property", "")),
     )
+
+
+def _placed(record: Record, canonical: str, *, is_deal: bool) -> datetime | None:
+    """Return when the order came about: a deal when it was won, before that it only was talked about.
+
+    The close date of an open deal is a guess: https://knowledge.hubspot.com/crm-deals/hubspots-default-deal-properties
+    """
+    if not is_deal:
+        return instant(record.value("hs_external_created_date") or record.value("hs_createdate"))
+    closed = record.value("closedate") if _life(canonical) == "open" else ""
+    return instant(closed or record.value("createdate") or record.value("hs_createdate"))
 
 
 def _payable(total: Decimal | None, lines: tuple[Line, ...]) -> Decimal | None:

@@ -282,6 +282,22 @@ def _record(**properties: str | None) -> dict[str, Any]:
     return {"id": "1", "properties": properties, "updatedAt": "2026-11-01T00:00:00Z", "archived": False}
 
 
+@pytest.mark.parametrize(
+    ("stage", "closed", "placed"),
+    [
+        ("closedwon", "2026-11-20T17:00:00Z", datetime(2026, 11, 20, 17, tzinfo=UTC)),
+        ("closedwon", None, datetime(2026, 8, 3, 9, tzinfo=UTC)),
+        ("contractsent", "2026-11-30T22:59:59Z", datetime(2026, 8, 3, 9, tzinfo=UTC)),
+        ("closedlost", "2026-11-20T17:00:00Z", datetime(2026, 8, 3, 9, tzinfo=UTC)),
+    ],
+)
+def test_a_deal_is_placed_when_it_is_won(stage: str, closed: str | None, placed: datetime) -> None:
+    record = _record(dealname="D", dealstage=stage, createdate="2026-08-03T09:00:00Z", closedate=closed)
+    (event,) = _source().parse("deals", record)
+    assert isinstance(event.facts, Order)
+    assert event.facts.placed_at == placed
+
+
 def test_an_unmapped_stage_keeps_its_word_and_holds_the_order() -> None:
     (event,) = _source().parse("order", _record(dealname="D", dealstage="12345"))
     assert isinstance(event.facts, Order)

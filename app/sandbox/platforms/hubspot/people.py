@@ -8,9 +8,10 @@ from typing import Any
 
 from app.sandbox.base import ActError, Verb
 from app.sandbox.platforms.hubspot import model
-from app.sandbox.platforms.hubspot.model import Kind
+from app.sandbox.platforms.hubspot.model import Kind, Stage
 from app.sandbox.platforms.hubspot.portal import Portal, Record
 from app.sandbox.platforms.hubspot.refusals import Refused
+from app.sandbox.platforms.hubspot.times import stamp
 
 USER = "CRM_UI"
 REFERENCE = "reference"
@@ -65,7 +66,7 @@ class People:
         values = {names[place]: asked[key] for key, names in _FIELDS.items() if asked.get(key) is not None}
         values.setdefault(_FIELDS["name"][place], f"{kind.singular} for {asked.get('email', 'nobody')}")
         if "stage" in asked:
-            values[_FIELDS["stage"][place]] = self._stage(kind, str(asked["stage"]))
+            values |= self._moved(kind, str(asked["stage"]))
         lines = [self._line(line) for line in asked.get("lines") or []]
         record = self.portal.create(kind, values, USER)
         for line in lines:
@@ -99,11 +100,11 @@ class People:
         self.portal.tax_rates[known] = percent
         return known
 
-    def _stage(self, kind: Kind, word: str) -> str:
+    def _stage(self, kind: Kind, word: str) -> Stage:
         for pipeline in self.portal.pipelines[kind.name]:
             for stage in pipeline.stages:
                 if word in {stage.id, stage.label}:
-                    return stage.id
+                    return stage
         raise ActError(f"there is no stage {word}")
 
     def _record(self, id_: object) -> Record:
@@ -116,8 +117,16 @@ class People:
     def _set_stage(self, asked: dict[str, Any]) -> dict[str, Any]:
         record = self._record(asked["id"])
         name = model.PIPELINE[record.kind.name][1]
-        self.portal.update(record, {name: self._stage(record.kind, str(asked["stage"]))}, USER)
+        self.portal.update(record, self._moved(record.kind, str(asked["stage"])), USER)
         return {"id": record.id, "stage": record.values[name]}
+
+    def _moved(self, kind: Kind, word: str) -> dict[str, str]:
+        """Return what moving a record changes: the portal dates a deal that a person wins or loses."""
+        stage = self._stage(kind, word)
+        values = {model.PIPELINE[kind.name][1]: stage.id}
+        if kind is _DEAL and stage.metadata.get("isClosed") == "true":
+            values["closedate"] = stamp(self.portal.now())
+        return values
 
     def _edit(self, asked: dict[str, Any]) -> dict[str, Any]:
         record = self._record(asked["id"])
