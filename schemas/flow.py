@@ -12,6 +12,7 @@ import msgspec
 from schemas.connection import Connection
 
 Document = Literal["invoice", "sales_receipt", "payment_request", "none"]
+Dated = Literal["order", "payment", "shipment"]
 NOT_BEGUN = datetime.max.replace(tzinfo=UTC)
 """The start of a connection that no connector has started yet: all that it holds is older."""
 _DEFAULT_FIELDS = ("note", "po_number", "email", "due_date")
@@ -25,7 +26,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Keep an order or deal there (upsert_order)."""
     document: Document = "none"
     when: tuple[str, ...] = ("open",)
-    """The document is made once the order has any of these canonical words or "stage:<connection>:<word>"."""
+    """The document is made once the order has reached any of these canonical words or "stage:<connection>:<word>"."""
+    dated: Dated = "order"
+    """Whose day the document carries: the order's, or that of the payment or parcel by which it became due."""
+    due_days: int = 0
+    """Days from the document's date to its due date, where the order names none."""
     payments: bool = True
     """Record payments on the document (or on the order where the system keeps orders)."""
     credits: bool = True

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from schemas.connection import Connection
-from schemas.flow import NOT_BEGUN, Document, Flow, Target
+from schemas.flow import NOT_BEGUN, Dated, Document, Flow, Target
 
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 Name = Annotated[str, Field(pattern=_NAME.pattern)]
@@ -111,6 +111,8 @@ class ConnectionConfig(_Section):
     sweep_seconds: Annotated[float, Field(gt=0)] = 600.0
     recheck_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How often every open object that o2c wrote is read again by id; 0 = never."""
+    webhooks_seconds: Annotated[float, Field(ge=0)] = 86_400.0
+    """How often the connectors look whether the webhooks that a person registered still are; 0 = never."""
     quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
     start_at: datetime | Literal["first start", "beginning"] = "first start"
     """Objects older than this are read and linked, and written nowhere unless a backfill is asked for."""
@@ -140,6 +142,8 @@ class TargetConfig(_Section):
     order: bool = False
     document: Document = "none"
     when: tuple[str, ...] = ("open",)
+    dated: Dated = "order"
+    due_days: Annotated[int, Field(ge=0, le=365)] = 0
     payments: bool = True
     credits: bool = True
     shipments: bool = True
@@ -207,6 +211,7 @@ class ResolvedConnection(BaseModel):
     allow_private: bool
     sweep_seconds: float
     recheck_seconds: float = 86_400.0
+    webhooks_seconds: float = 86_400.0
     quota_share: float
     start_at: datetime | None = None
     """Since when its objects are written elsewhere: None always, NOT_BEGUN since a connector first started it."""
@@ -285,6 +290,7 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
         allow_private=config.allow_private,
         sweep_seconds=config.sweep_seconds,
         recheck_seconds=config.recheck_seconds,
+        webhooks_seconds=config.webhooks_seconds,
         quota_share=config.quota_share,
         start_at=config.starts,
     )

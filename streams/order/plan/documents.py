@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 from schemas.commands import Capability
@@ -12,6 +13,7 @@ from schemas.money import ZERO, text
 from schemas.state import Observation
 from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
+from streams.order.plan.dating import issue_date
 from streams.order.plan.desk import Desk, book_date, shown
 from streams.order.plan.want import Want, write_key
 
@@ -191,7 +193,7 @@ def _merged_away(desk: Desk, look: Observation) -> bool:
 def invoice(desk: Desk) -> Invoice:
     """Return the whole order as a document of this ledger; its total is the source's."""
     order, public = desk.derived.order, desk.derived.public
-    day = book_date(order.placed_at, desk.connection.time_zone)
+    day = issue_date(desk)
     lines = _lines(order, desk.derived.flow.rounding_cap)
     if not lines:
         lines = (Line(name=f"Order {order.number}", unit_price=desk.derived.payable, net_amount=desk.derived.payable),)
@@ -205,7 +207,7 @@ def invoice(desk: Desk) -> Invoice:
         payable_amount=desk.derived.payable,
         prices_include_tax=order.prices_include_tax,
         issue_date=day,
-        due_date=order.due_date or day,
+        due_date=order.due_date or (day and day + timedelta(days=desk.target.due_days)),
         reference=public.number,
         note=order.note,
         po_number=order.po_number,

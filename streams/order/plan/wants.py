@@ -15,7 +15,8 @@ from schemas.state import Observation, WriteRecord
 from streams.order.derive.money import Counted
 from streams.order.derive.status import HEADLINES
 from streams.order.merge import is_gone
-from streams.order.plan.desk import Desk, book_date
+from streams.order.plan.dating import paid_on
+from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
@@ -101,7 +102,6 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
     facts = one.look.facts
     if not isinstance(facts, Payment):
         raise TypeError(one.key)
-    day = facts.date or book_date(facts.paid_at, desk.connection.time_zone)
     return Want(
         write=write_key(desk.name, "payment", one.key),
         connection=desk.name,
@@ -109,7 +109,9 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
         kind="append",
         canonical=f"{one.key}+{_canonical(desk)}",
         entity=_money_entity(desk),
-        facts=msgspec.structs.replace(facts, amount=one.amount, date=day, fee=None, allocations=(), customer=None),
+        facts=msgspec.structs.replace(
+            facts, amount=one.amount, date=paid_on(desk, facts), fee=None, allocations=(), customer=None
+        ),
         after=parent[0],
         links=parent[1],
         source=one.look,

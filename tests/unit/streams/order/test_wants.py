@@ -159,9 +159,10 @@ def test_a_payment_on_an_adopted_invoice_waits_for_nothing() -> None:
 
 def test_what_is_recorded_is_the_share_without_what_only_its_system_knows() -> None:
     allocated = (Allocation(type="invoice", id="x", amount=Decimal(1)),)
-    facts = paid(fee=Decimal(1), allocations=allocated, customer=Party(name="Ada"), date=date(2026, 2, 1))
+    day = {"paid_at": None, "date": date(2026, 2, 1)}
+    facts = paid(fee=Decimal(1), allocations=allocated, customer=Party(name="Ada"), **day)
     (want,) = of(desk(MADE, payment(facts=facts, share="3")), "record_payment")
-    assert want.facts == paid("3", date=date(2026, 2, 1))
+    assert want.facts == paid("3", **day)
 
 
 @pytest.mark.parametrize(
