@@ -8,7 +8,16 @@ import msgspec
 
 from schemas.facts import Instant
 
-Kind = Literal["retry", "recreate", "merge", "resume", "revert", "sync"]
+Kind = Literal["retry", "recreate", "merge", "resume", "revert", "sync", "adopt", "disown", "undo"]
+
+
+class Named(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A write as it was shown to a person; one that moved on since is left alone."""
+
+    write: str
+    object: str
+    """Key of what it made."""
+    generation: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -28,6 +37,8 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Key of the write record, as `order-states` shows it."""
     into: str = ""
     field: str = ""
+    object: str = ""
+    """adopt, disown: key of the document that a person made."""
     digest: str = ""
     """retry: what was refused when the person looked; a write that moved on since is left alone. Empty = whatever."""
     generation: int | None = None

@@ -98,9 +98,11 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
-    """An object that no anchor could place: listed for a person."""
+    """An object that no anchor could place, or that may bill its order or not: listed for a person."""
 
     object: ObjectRef
     tenant: str
     anchors: tuple[str, ...]
     since: Instant
+    order: str = ""
+    """The order that the document names, where it is a document; a decision `adopt` or `disown` says the rest."""

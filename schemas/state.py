@@ -130,6 +130,10 @@ class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """When the order became a stub for the last time; what it holds since then was read again."""
     asleep: bool = False
     """A stub that nothing happened to since it became one."""
+    said_of: dict[str, bool] = {}
+    """Documents that people made -> whether a person said that they bill this order."""
+    disputed: tuple[str, ...] = ()
+    """Documents that name the order and of which a person must say whether they bill it."""
     shown: str = ""
     """Digest of what was published of the order last: the same again is no news."""
     due_at: Instant | None = None

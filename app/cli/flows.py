@@ -13,10 +13,12 @@ from pathlib import Path
 import msgspec
 from aiokafka.errors import KafkaError
 
+from app import platforms
 from app.broadcasting import send
 from app.cli.plan import flow_of, planned
 from app.config.load import load
-from app.config.model import Settings
+from app.config.model import ResolvedConnection, Settings
+from app.connecting.looking import standings
 from app.core.errors import ConfigError, O2CError
 from app.planning.plan import Differences, Plan, differences
 from app.planning.reading import read_world
@@ -64,6 +66,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     live.add_argument("--plan", required=True, metavar="DIGEST", help="of the plan that was shown")
     live.add_argument("--accept-changes", action="store_true", help="go live although the plan differs by now")
     live.set_defaults(run=run_live)
+    backfill = _action(
+        actions,
+        "backfill",
+        "let it write what is older than the start, as a plan said",
+        "o2c flows backfill web --plan 0f3a9c5d2b7e4a61",
+        "Plans anew and asks for the writes that the plan with this digest marks as older than the start of their "
+        "connection (start_at), as far back as that plan reaches (`o2c plan --since`). Documents that people made are "
+        "adopted, what is ambiguous is parked. It goes on after every restart, comes after all live writes, and may be "
+        "asked for again. Exit: 0 asked for, 1 nothing changes (what would be written differs, no such plan was "
+        "shown here, or a system was not read whole yet), 2 configuration, or Kafka does not answer.",
+    )
+    backfill.add_argument("name", metavar="NAME", help="the flow, as the configuration names it")
+    backfill.add_argument("--plan", required=True, metavar="DIGEST", help="of the plan that was shown")
+    backfill.add_argument("--accept-changes", action="store_true", help="ask for it although the plan differs by now")
+    backfill.set_defaults(run=run_backfill)
     stop = _action(
         actions,
         "stop",
@@ -110,11 +127,9 @@ def run_live(args: argparse.Namespace) -> int:
     """Go live with the plan that was shown, or tell what differs."""
     settings = load(args.config, os.environ)
     flow = flow_of(settings, args.name)
-    shown = Shelf(settings.data_dir, flow.tenant, flow.name).find(args.plan)
-    if shown is None:
-        raise O2CError(f"No plan {args.plan} of {flow.name} was shown here; run `o2c plan --flow {flow.name}`.")
-    (now,) = planned(settings, lambda _world: [flow])
-    found = differences(shown.rows, now.rows)
+    shown = _shown(settings, flow, args.plan)
+    (now,) = planned(settings, lambda _world: [flow], shown.since)
+    found = differences(shown.live, now.live)
     live = not found or args.accept_changes
     if live:
         _set(settings, flow, "live")
@@ -128,6 +143,61 @@ def run_live(args: argparse.Namespace) -> int:
     return 0 if live else 1
 
 
+def run_backfill(args: argparse.Namespace) -> int:
+    """Have written what is older than the start, as the plan that was shown said, or tell what differs."""
+    settings = load(args.config, os.environ)
+    flow = flow_of(settings, args.name)
+    shown = _shown(settings, flow, args.plan)
+    _walked(settings, flow)
+    (now,) = planned(settings, lambda _world: [flow], shown.since)
+    found = differences(shown.old, now.old)
+    asked = not found or args.accept_changes
+    if asked:
+        _tell(settings, Fact(kind="backfill", subject=flow.name, value=shown.since.isoformat()))
+    if args.json:
+        document = {"flow": flow.name, "backfill": asked, "since": shown.since, "plan": shown.digest}
+        counts = {"writes": len(now.old), "adopted": now.adopted, "for_a_person": now.disputed}
+        sys.stdout.write(_ENCODE({**document, **counts, "differences": found}).decode() + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _told(now, found, asked=asked))
+    if not asked:
+        sys.stderr.write(f"Nothing is asked for: {_advice(flow)}\n")
+    return 0 if asked else 1
+
+
+def _shown(settings: Settings, flow: Flow, digest: str) -> Plan:
+    shown = Shelf(settings.data_dir, flow.tenant, flow.name).find(digest)
+    if shown is None:
+        raise O2CError(f"No plan {digest} of {flow.name} was shown here; run `o2c plan --flow {flow.name}`.")
+    return shown
+
+
+def _walked(settings: Settings, flow: Flow) -> None:
+    """Refuse while a system of the flow was not read whole once: what it holds already would be written again."""
+    names = {flow.key_giver, *(target.connection for target in flow.targets)}
+    swept = [one for one in settings.connections if one.connection.name in names and _is_swept(one)]
+    try:
+        found = asyncio.run(standings(settings, swept))
+    except KafkaError as error:
+        raise _silent(settings) from error
+    if missing := sorted(one.connection for one in found if one.complete_up_to is None):
+        there = ", ".join(missing)
+        raise O2CError(f"Not read whole yet: {there}; run the connectors and wait (`o2c connections list`).")
+
+
+def _is_swept(resolved: ResolvedConnection) -> bool:
+    return bool(platforms.load(resolved.connection.platform).source(resolved.connection).sweeps())
+
+
+def _told(now: Plan, found: Differences, *, asked: bool) -> Iterable[str]:
+    yield from difference_rows(found)
+    if asked:
+        yield f"{now.flow} writes {len(now.old)} documents and changes of what is older than the start."
+        yield f"{now.adopted} documents of people are adopted, {now.disputed} wait for a person (`o2c parked list`)."
+        if now.mode != "live":
+            yield f"{now.flow} is {now.mode}: they are written once it is live."
+
+
 def _said(now: Plan, found: Differences, *, live: bool) -> Iterable[str]:
     yield from difference_rows(found)
     if live:
@@ -139,8 +209,12 @@ def _advice(flow: Flow) -> str:
 
 
 def _set(settings: Settings, flow: Flow, mode: str) -> None:
+    _tell(settings, Fact(kind="mode", subject=flow.name, value=mode))
+
+
+def _tell(settings: Settings, fact: Fact) -> None:
     try:
-        asyncio.run(send(settings, Fact(kind="mode", subject=flow.name, value=mode)))
+        asyncio.run(send(settings, fact))
     except KafkaError as error:
         raise _silent(settings) from error
 

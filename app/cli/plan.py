@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from app.planning.reading import read_plans, read_world
 from app.planning.shelf import Shelf
 from app.planning.telling import as_csv, difference_lines, plan_lines
 from schemas.flow import Flow
+from streams.order.plan.begin import EVER
 from streams.order.world import World
 
 EXAMPLE = "o2c plan --flow web"
@@ -34,7 +36,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="list what flows would write, and why",
         epilog=f"example: {EXAMPLE}",
         description="Plans every order that the streams know, as they would, and writes nothing: each intended write "
-        "with target, document, amount and reason, totals per target and currency, what is adopted, findings, "
+        "with target, document, amount and reason, totals per target and currency, what is adopted, what is older than "
+        "the start (`start_at`) and written by a backfill alone, findings, "
         "conflicts, and the digest that `o2c flows go-live` asks for. Exit: 0 shown, 1 there is nothing to show "
         "(no flow is in shadow, or no earlier plan to compare with), 2 configuration, or Kafka does not answer.",
     )
@@ -45,6 +48,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print the rows as CSV, formulas neutralised")
     form.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--since",
+        type=datetime.fromisoformat,
+        default=EVER,
+        metavar="DAY",
+        help="how far back a backfill with this plan would reach, as 2026-01-01 (default: to the beginning)",
+    )
     parser.add_argument("--diff", action="store_true", help="only what differs from the plan that was shown last")
     parser.set_defaults(run=run)
 
@@ -56,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         flow_of(settings, args.flow)  # before anybody waits for Kafka
     if args.csv and args.diff:
         raise ConfigError("Differences have no CSV; use --json, or leave --diff out.")
-    plans = planned(settings, lambda world: _wanted(settings, world, args))
+    plans = planned(settings, lambda world: _wanted(settings, world, args), _zoned(args.since))
     shelves = {plan.flow: Shelf(settings.data_dir, plan.tenant, plan.flow) for plan in plans}
     found = {plan.flow: _compared(plan, shelves[plan.flow]) for plan in plans} if args.diff else {}
     _show(args, plans, found)
@@ -65,17 +75,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def planned(settings: Settings, wanted: Callable[[World], list[Flow]]) -> list[Plan]:
+def _zoned(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def planned(settings: Settings, wanted: Callable[[World], list[Flow]], since: datetime = EVER) -> list[Plan]:
     """Return the plans of the flows that *wanted* picks, with progress on standard error."""
     try:
-        return asyncio.run(_planned(settings, wanted))
+        return asyncio.run(_planned(settings, wanted, since))
     except KafkaError as error:
         raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
 
 
-async def _planned(settings: Settings, wanted: Callable[[World], list[Flow]]) -> list[Plan]:
+async def _planned(settings: Settings, wanted: Callable[[World], list[Flow]], since: datetime) -> list[Plan]:
     world = await read_world(settings)
-    plans = await read_plans(settings, world, wanted(world), _progress)
+    plans = await read_plans(settings, world, wanted(world), _progress, since)
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
     return plans

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from app.planning.plan import Action, Lost, Plan, Row, Trouble, digest_of, totals_of
-from app.planning.rehearsal import PLANNED, live, rehearse
+from app.planning.rehearsal import PLANNED, backfilling, live, rehearse
 from schemas.commands import Command
 from schemas.facts import Credit, Facts, Invoice, Order, Payment
 from schemas.flow import Flow
@@ -18,9 +18,10 @@ from schemas.projection import digest, project
 from schemas.state import OrderState
 from streams.order.derive import derive
 from streams.order.plan import desks
+from streams.order.plan.begin import EVER, is_old
 from streams.order.world import World
 
-_DOCUMENTS = {
+DOCUMENTS = {
     "upsert_order": "order",
     "set_status": "status",
     "upsert_invoice": "invoice",
@@ -32,6 +33,7 @@ _DOCUMENTS = {
     "issue_credit": "credit note",
     "apply_credit": "credit application",
     "record_refund": "refund",
+    "reverse_refund": "refund reversal",
     "record_shipment": "shipment",
     "upsert_customer": "customer",
     "add_note": "note",
@@ -50,7 +52,7 @@ class Draft:
         self.findings: list[Trouble] = []
         self.conflicts: list[Lost] = []
 
-    def plan(self, mode: str, at: datetime) -> Plan:
+    def plan(self, mode: str, at: datetime, since: datetime) -> Plan:
         """Return the plan, sorted by order number."""
         rows = tuple(sorted(self.rows, key=lambda row: (row.number, row.order)))
         return Plan(
@@ -59,6 +61,7 @@ class Draft:
             mode=mode,
             digest=digest_of(self.flow.tenant, self.flow.name, rows),
             planned_at=at,
+            since=since,
             orders=self.orders,
             unread=self.unread,
             rows=rows,
@@ -71,9 +74,11 @@ class Draft:
 class Drafts:
     """The plans of some flows, made from the states of all orders, one after the other."""
 
-    def __init__(self, world: World, flows: Collection[Flow], now: datetime) -> None:
-        """Plan *flows* as if each were live, whatever it is in *world*."""
-        self._world, self._live, self._now = world, live(world, [flow.name for flow in flows]), now
+    def __init__(self, world: World, flows: Collection[Flow], now: datetime, since: datetime = EVER) -> None:
+        """Plan *flows* as if each were live, whatever it is in *world*; *since* is how far back a backfill reaches."""
+        names = [flow.name for flow in flows]
+        self._world, self._live, self._now, self._since = world, live(world, names), now, since
+        self._whole = backfilling(self._live, names, since)
         self._drafts = {flow.name: Draft(flow) for flow in flows}
 
     def add(self, state: OrderState) -> None:
@@ -87,10 +92,17 @@ class Drafts:
         if public is None:
             draft.unread += not state.asleep
             return
-        draft.rows += [_row(command, public, follows=follows) for command, follows in rehearsed.commands]
+        asked = {command.id for command, _ in rehearsed.commands}
+        if any(is_old(look, self._live) for look in state.objects.values()):
+            rehearsed = rehearse(state, self._whole, self._now)
+        draft.rows += [
+            _row(command, public, follows=follows, old=command.id not in asked)
+            for command, follows in rehearsed.commands
+        ]
         draft.rows += _adopted(state, self._live)
         named = {"order": public.key, "number": public.number}
-        draft.findings += [Trouble(**named, finding=finding) for finding in public.findings]
+        told = [finding for finding in public.findings if finding.code != "before_start"]  # the rows say it
+        draft.findings += [Trouble(**named, finding=finding) for finding in told]
         draft.conflicts += [
             Lost(
                 **named,
@@ -105,18 +117,18 @@ class Drafts:
 
     def plans(self) -> list[Plan]:
         """Return the plan of each flow."""
-        return [draft.plan(self._world.mode(draft.flow), self._now) for draft in self._drafts.values()]
+        return [draft.plan(self._world.mode(draft.flow), self._now, self._since) for draft in self._drafts.values()]
 
 
-def _row(command: Command, public: PublicOrder, *, follows: bool) -> Row:
+def _row(command: Command, public: PublicOrder, *, follows: bool, old: bool) -> Row:
     action: Action = "change" if command.kind == "set" else "create"
     known = not command.bound_id.startswith(PLANNED)
-    amount, currency = _money(command, public) if action == "create" else ("", "")
+    amount, currency = money(command, public) if action == "create" else ("", "")
     return Row(
         order=public.key,
         number=public.number,
         target=command.connection,
-        document=_DOCUMENTS[command.capability],
+        document=DOCUMENTS[command.capability],
         action=action,
         amount=amount,
         currency=currency,
@@ -125,6 +137,7 @@ def _row(command: Command, public: PublicOrder, *, follows: bool) -> Row:
         existing=command.bound_id if known else "",
         asks_first=action == "create" and command.presence == "unknown",
         follows=follows,
+        old=old,
         capability=command.capability,
         write=command.write,
         content=content(command),
@@ -141,7 +154,7 @@ def content(command: Command) -> str:
     return digest({name: value for name, value in command.fields.items() if name != "status"})
 
 
-def _money(command: Command, public: PublicOrder) -> tuple[str, str]:
+def money(command: Command, public: PublicOrder) -> tuple[str, str]:
     """Return amount and currency of what is made; a void takes back what its document shows."""
     if command.capability in _AMOUNTLESS:
         return "", ""

@@ -13,7 +13,7 @@ from schemas.facts import Instant
 from schemas.findings import Finding
 from schemas.money import ZERO, text
 
-Action = Literal["create", "change", "adopt"]
+Action = Literal["create", "change", "adopt", "undo"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """The target is asked for an earlier document of ours before one is made."""
     follows: bool = False
     """Waits for an earlier row of the same order."""
+    old: bool = False
+    """Tells of what is older than the start of its connection: written by a backfill alone."""
     capability: str = ""
     write: str = ""
     content: str = ""
@@ -57,6 +59,7 @@ class Total(msgspec.Struct, frozen=True, order=True, kw_only=True):
     action: Action
     document: str
     currency: str
+    old: bool = False
     count: int
     amount: str
 
@@ -89,6 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     digest: str
     planned_at: Instant
+    since: Instant
+    """How far back a backfill with this plan reaches."""
     orders: int
     """Orders of the flow that were looked at."""
     unread: int
@@ -99,9 +104,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: tuple[Lost, ...]
 
     @property
+    def live(self) -> tuple[Row, ...]:
+        """Return what a live flow writes or adopts."""
+        return tuple(row for row in self.rows if not row.old)
+
+    @property
+    def old(self) -> tuple[Row, ...]:
+        """Return what only a backfill writes."""
+        return tuple(row for row in self.rows if row.old)
+
+    @property
     def writes(self) -> int:
-        """Return how many rows are written."""
-        return sum(row.action != "adopt" for row in self.rows)
+        """Return how many rows a live flow writes."""
+        return len(self.live) - self.adopted
+
+    @property
+    def adopted(self) -> int:
+        """Return how many documents that people made are taken for the orders' own."""
+        return sum(row.action == "adopt" for row in self.rows)
+
+    @property
+    def disputed(self) -> int:
+        """Return of how many documents a person must say whether they bill their order."""
+        return sum(one.finding.code == "ambiguous_document" for one in self.findings)
 
     @property
     def blocked(self) -> int:
@@ -130,16 +155,16 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
 
 def digest_of(tenant: str, flow: str, rows: Iterable[Row]) -> str:
     """Return what names a plan (16 hex digits): equal for equal intentions, whenever and in what order they came."""
-    lines = sorted("\x1f".join((*row.place, *row.said)) for row in rows)
+    lines = sorted("\x1f".join((*row.place, *row.said, "old" if row.old else "")) for row in rows)
     return hashlib.blake2b("\x1e".join((tenant, flow, *lines)).encode(), digest_size=8).hexdigest()
 
 
 def totals_of(rows: Iterable[Row]) -> tuple[Total, ...]:
     """Return counts and amounts per target, kind of document and currency; a change adds no amount."""
-    counts: dict[tuple[str, Action, str, str], int] = {}
-    amounts: dict[tuple[str, Action, str, str], Decimal] = {}
+    counts: dict[tuple[str, Action, str, str, bool], int] = {}
+    amounts: dict[tuple[str, Action, str, str, bool], Decimal] = {}
     for row in rows:
-        group = (row.target, row.action, row.document, row.currency if row.amount else "")
+        group = (row.target, row.action, row.document, row.currency if row.amount else "", row.old)
         counts[group] = counts.get(group, 0) + 1
         if row.amount:
             amounts[group] = amounts.get(group, ZERO) + Decimal(row.amount)
@@ -149,6 +174,7 @@ def totals_of(rows: Iterable[Row]) -> tuple[Total, ...]:
             action=group[1],
             document=group[2],
             currency=group[3],
+            old=group[4],
             count=count,
             amount=text(amounts[group], group[3]) if group in amounts else "",
         )

@@ -19,6 +19,7 @@ from app.world import world as configured_world
 from schemas.flow import Flow
 from schemas.state import FORMAT, OrderState
 from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, unpack_header
+from streams.order.plan.begin import EVER
 from streams.order.world import World
 from streams.processors.world import Worlds
 
@@ -36,10 +37,14 @@ async def read_world(settings: Settings) -> World:
 
 
 async def read_plans(
-    settings: Settings, world: World, flows: Collection[Flow], told: Callable[[int], None] = lambda _count: None
+    settings: Settings,
+    world: World,
+    flows: Collection[Flow],
+    told: Callable[[int], None] = lambda _count: None,
+    since: datetime = EVER,
 ) -> list[Plan]:
     """Return the plans of *flows* by what the streams know now; *told* hears how many orders were looked at."""
-    drafts = Drafts(world, flows, datetime.now(UTC))
+    drafts = Drafts(world, flows, datetime.now(UTC), since)
     count = 0
     async for state in read_states(settings):
         drafts.add(state)

@@ -34,6 +34,12 @@ def live(world: World, flows: Iterable[str]) -> World:
     return msgspec.structs.replace(world, facts=msgspec.structs.replace(world.facts, modes=modes))
 
 
+def backfilling(world: World, flows: Iterable[str], since: datetime) -> World:
+    """Return the world in which *flows* also write what is older than the start, back to *since*."""
+    asked = {**world.facts.backfills, **dict.fromkeys(flows, since)}
+    return msgspec.structs.replace(world, facts=msgspec.structs.replace(world.facts, backfills=asked))
+
+
 def rehearse(state: OrderState, world: World, now: datetime) -> Rehearsed:
     """Return what is planned of *state* where its flow is live; what was asked for and not answered is part of it."""
     first = stepped = step(_unasked(state), [Tick()], world, now)

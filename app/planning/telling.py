@@ -13,7 +13,7 @@ from app.planning.plan import Differences, Plan, Row
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = (
     "flow", "order", "number", "target", "action", "document", "amount", "currency", "date", "reason", "existing",
-    "asks_first", "follows",
+    "asks_first", "follows", "old",
 )  # fmt: skip
 
 
@@ -48,7 +48,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield "totals"
     for total in plan.totals:
         amount = f"{total.amount:>14} {total.currency}" if total.amount else ""
-        yield f"  {total.target:<14} {total.action:<7} {total.document:<18} {total.count:>7} {amount}".rstrip()
+        old = "older than the start" if total.old else ""
+        what = f"  {total.target:<14} {total.action:<7} {total.document:<18} {total.count:>7} {amount:<18} {old}"
+        yield what.rstrip()
     for trouble in plan.findings:
         finding = trouble.finding
         word = "blocked" if finding.severity == "block" else "warning"
@@ -80,20 +82,21 @@ def difference_rows(found: Differences) -> Iterator[str]:
 
 
 def _head(plan: Plan) -> str:
-    adopted = len(plan.rows) - plan.writes
-    counts = f"{plan.orders} orders, {plan.writes} writes, {adopted} adopted, {plan.blocked} blocked"
-    unread = f", {plan.unread} to be read first" if plan.unread else ""
-    return f"{plan.flow} ({plan.mode}): {counts}{unread}"
+    counts = f"{plan.orders} orders, {plan.writes} writes, {plan.adopted} adopted, {plan.blocked} blocked"
+    more = {"to be read first": plan.unread, "for a person": plan.disputed, "older than the start": len(plan.old)}
+    return f"{plan.flow} ({plan.mode}): " + ", ".join([counts, *(f"{n} {what}" for what, n in more.items() if n)])
 
 
 def _tail(plan: Plan) -> str:
     way = "" if plan.mode == "live" else f"; to write it: o2c flows go-live {plan.flow} --plan {plan.digest}"
-    return f"plan {plan.digest}{way}"
+    old = f"; what is older than the start: o2c flows backfill {plan.flow} --plan {plan.digest}" if plan.old else ""
+    return f"plan {plan.digest}{way}{old}"
 
 
 def _row(row: Row) -> str:
     amount = f"{row.amount:>12} {row.currency}" if row.amount else " " * 16
     first = " (looks for an earlier one first)" if row.asks_first else ""
+    first += " (older than the start)" if row.old else ""
     existing = f" [{row.existing}]" if row.existing else ""
     what = f"{row.target:<14} {row.action:<7} {row.document:<18} {amount}"
     return _plain(f"  {row.number or row.order:<16} {what}  {row.reason}{existing}{first}")

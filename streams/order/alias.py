@@ -67,6 +67,7 @@ def take_over(state: OrderState, handover: Handover) -> OrderState:
         aliases=tuple(sorted({*state.aliases, other.key, *other.aliases} - {state.key})),
         held=state.held or other.held or _has_documents(state) or _has_documents(other),
         conflicts=(*other.conflicts, *state.conflicts)[-_CONFLICTS:],
+        said_of={**other.said_of, **state.said_of},
         expired_at=state.expired_at or other.expired_at,
     )
 

@@ -32,6 +32,9 @@ def decided(state: OrderState, decision: Decision, now: datetime) -> OrderState:
         return _recreated(heard, decision)
     if decision.kind == "resume":
         return msgspec.structs.replace(heard, held=False)
+    if decision.kind in {"adopt", "disown"}:
+        said = {**heard.said_of, decision.object: decision.kind == "adopt"}
+        return msgspec.structs.replace(heard, said_of=said)
     return _reverted(heard, decision, now) if decision.kind == "revert" else heard
 
 

@@ -154,6 +154,7 @@ def _planned(
     commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
     after = with_writes(merged, writes) if writes else merged
     after = msgspec.structs.replace(after, due_at=expires if planned.due_at is None else planned.due_at)
+    after = msgspec.structs.replace(after, disputed=planned.disputed)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,

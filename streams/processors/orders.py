@@ -15,7 +15,7 @@ from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
-from schemas.links import LinkMessage, Placed
+from schemas.links import LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
@@ -144,6 +144,7 @@ class Orders:
                 timers[key.encode()] = stepped.state.due_at
                 waits[key.encode()] = self._waits(stepped.state, stepped, world)
             outs += self._outs(state, stepped, world)
+            outs += self._parked(state, stepped.state, now)
             if public is not None:
                 outs.append(self._shown(key, public, stepped.trace))
         return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
@@ -173,6 +174,17 @@ class Orders:
         known = set(binds(before, world))
         outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]
         return outs
+
+    def _parked(self, before: OrderState, after: OrderState, now: datetime) -> list[Out]:
+        """List the documents that a person must look at, and strike out those of which that is over."""
+        outs = []
+        for key in after.disputed:
+            if key not in before.disputed:
+                ref = after.objects[key].object
+                parked = Parked(object=ref, tenant=after.tenant, anchors=(), since=now, order=after.key)
+                outs.append(Out(self._prefix + topics.PARKED, key.encode(), _ENCODE(parked)))
+        over = [key for key in before.disputed if key not in after.disputed]
+        return outs + [Out(self._prefix + topics.PARKED, key.encode(), None) for key in over]
 
     def _shown(self, key: str, public: bytes, trace: str) -> Out:
         return Out(self._prefix + topics.ORDER_STATES, key.encode(), public, trace_headers(trace))

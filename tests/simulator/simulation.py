@@ -90,6 +90,10 @@ class Simulation:
         decision = Decision(id=f"{kind}-{len(self.log)}", tenant=company.TENANT, order=key, kind=kind, **more)
         self.fold(key, decision)
 
+    def parked_documents(self) -> list[str]:
+        """Return the documents of which a person must say whether they bill their order."""
+        return sorted(key for state in self.states.values() for key in state.disputed)
+
     def look(self, system: str, doc: Doc, *, hook: bool = False) -> None:
         """Let the system tell of a document."""
         if hook:

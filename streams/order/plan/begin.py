@@ -14,7 +14,8 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want
 from streams.order.world import World
 
-_EVER = datetime.min.replace(tzinfo=UTC)
+EVER = datetime.min.replace(tzinfo=UTC)
+"""Before whatever any system tells."""
 _OF_ORDER = frozenset(("upsert_order", "upsert_invoice", "upsert_sales_receipt", "request_payment"))
 
 
@@ -72,7 +73,7 @@ def _reaches(since: datetime, look: Observation, world: World) -> bool:
     if world.facts.starts.get(look.object.connection) == NOT_BEGUN:
         return False
     moment = age(look, world.connection(look.object.connection))
-    return since <= (moment or _EVER)
+    return since <= (moment or EVER)
 
 
 def _ours(desk: Desk) -> bool:

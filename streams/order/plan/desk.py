@@ -13,6 +13,7 @@ from schemas.commands import Pair
 from schemas.connection import Connection
 from schemas.facts import Invoice, Order
 from schemas.flow import Target
+from schemas.money import text
 from schemas.platform import Effect, Platform
 from schemas.projection import project
 from schemas.refs import ObjectRef
@@ -86,11 +87,50 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def adopted(self) -> ObjectRef | None:
-        """Return a living document that a person made here for the order; a second one is never written beside it."""
+        """Return the document that a person made here and that bills the order; none is written beside it.
+
+        It is the only one and bills what the order says, or a person said that it is it, or money of ours hangs on it.
+        """
+        theirs = self.theirs
+        said = [look.object for look in theirs if self.state.said_of.get(look.object.key)]
+        if said or not theirs:
+            return min(said, default=None)
+        alone = len(theirs) == 1 and self._agrees(theirs[0])
+        return theirs[0].object if alone or self._hung_on else None
+
+    @cached_property
+    def disputed(self) -> tuple[Observation, ...]:
+        """Return the documents of people of which nobody can tell whether they bill the order: a person says it."""
+        return self.theirs if self.adopted is None else ()
+
+    @cached_property
+    def theirs(self) -> tuple[Observation, ...]:
+        """Return the living documents here that people made and that name the order, but those of which they took it.
+
+        Empty once a document of ours is there.
+        """
         if self.bound(self.document_at(0)) is not None:
-            return None
-        found = [look.object for look in self.state.objects.values() if self._bills(look)]
-        return min(found, default=None)
+            return ()
+        found = [look for look in self.state.objects.values() if self._bills(look)]
+        kept = [look for look in found if self.state.said_of.get(look.object.key) is not False]
+        return tuple(sorted(kept, key=lambda look: look.object))
+
+    def _agrees(self, look: Observation) -> bool:
+        order, facts = self.derived.order, look.facts
+        if look.object == self.derived.giver.object or not isinstance(facts, Invoice):
+            return True
+        places = (text(facts.payable_amount, order.currency), text(self.derived.payable, order.currency))
+        return facts.currency == order.currency and places[0] == places[1]
+
+    @cached_property
+    def _hung_on(self) -> bool:
+        hanging = tuple(write_key(self.name, what) for what in ("payment", "credit", "refund"))
+        return any(record.key.startswith(hanging) and record.bound for record in self.state.writes.values())
+
+    @cached_property
+    def _past(self) -> frozenset[str]:
+        """Return what we made before it was undone and made anew: nobody else's document."""
+        return frozenset(key for record in self.state.writes.values() for key in record.past)
 
     def _bills(self, look: Observation) -> bool:
         here = look.object.connection == self.name and look.object.account == self.connection.account

@@ -27,7 +27,7 @@ CAPABILITIES: dict[str, Capability] = {
 def documents(desk: Desk) -> Iterator[Want]:
     """Yield the document, and the correction of one that may no longer change."""
     capability = CAPABILITIES.get(desk.target.document)
-    if capability is None or not desk.can(capability) or desk.adopted is not None or desk.ended or desk.voiding:
+    if capability is None or not desk.can(capability) or desk.theirs or desk.ended or desk.voiding:
         return
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
@@ -139,6 +139,7 @@ def findings(desk: Desk) -> Iterator[Finding]:
         message = f"The order changed after payment, {desk.name} bills the old total."
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
     yield from _adopted(desk)
+    yield from _disputed(desk)
     yield from _edited(desk)
 
 
@@ -158,6 +159,20 @@ def _adopted(desk: Desk) -> Iterator[Finding]:
     if look is not None and isinstance(look.facts, Invoice) and look.facts.payable_amount != desk.derived.payable:
         message = f"{look.object.key} bills {look.facts.payable_amount:f}, the order is {desk.derived.payable:f}."
         yield _finding(desk, "adopted_differs", message, "correct one of them")
+
+
+def _disputed(desk: Desk) -> Iterator[Finding]:
+    """Yield each document of which a person must say whether it bills the order; until then none is written."""
+    if desk.target.document == "none":
+        return
+    total = text(desk.derived.payable, desk.derived.order.currency)
+    beside = f"{len(desk.disputed)} documents name the order" if len(desk.disputed) > 1 else "it names the order"
+    for look in desk.disputed:
+        facts = look.facts
+        bills = f"{facts.payable_amount:f} {facts.currency}" if isinstance(facts, Invoice) else "nothing"
+        message = f"{look.object.key} bills {bills}, the order is {total} {desk.derived.order.currency}; {beside}."
+        step = "say `o2c parked link` if it bills this order, `o2c parked dismiss` if not, or correct it there"
+        yield Finding("ambiguous_document", "warn", message, look.object.key, step)
 
 
 def _edited(desk: Desk) -> Iterator[Finding]:

@@ -41,6 +41,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     due_at: datetime | None = None
     shadow: bool = False
+    disputed: tuple[str, ...] = ()
+    """Documents of which a person must say whether they bill the order."""
 
 
 class Move(NamedTuple):
@@ -68,11 +70,12 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     found = [move.finding for move in moves if move.finding is not None]
     found += [finding for desk in at for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
     found += [_too_old(derived, held)] if held else []
+    disputed = tuple(one.subject for one in found if one.code == "ambiguous_document")
     if mode != "live":
-        return Planned(commands=commands, findings=tuple(found), shadow=True)
+        return Planned(commands=commands, findings=tuple(found), shadow=True, disputed=disputed)
     writes = {move.record.key: move.record for move in moves if move.record is not None}
     due = min((move.due_at for move in moves if move.due_at is not None), default=None)
-    return Planned(commands=commands, writes=writes, findings=tuple(found), due_at=due)
+    return Planned(commands=commands, writes=writes, findings=tuple(found), due_at=due, disputed=disputed)
 
 
 def _told(desk: Desk) -> Iterator[Finding]:

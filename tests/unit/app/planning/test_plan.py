@@ -32,7 +32,7 @@ def row(number: int = 1, **changes: Any) -> Row:
 
 def plan(*rows: Row, **changes: Any) -> Plan:
     values: dict[str, Any] = {
-        "flow": "web", "tenant": "acme", "mode": "shadow", "digest": digest_of("acme", "web", rows), "planned_at": AT,
+        "flow": "web", "tenant": "acme", "mode": "shadow", "digest": digest_of("acme", "web", rows), "planned_at": AT, "since": AT,
         "orders": len(rows), "unread": 0, "rows": rows, "totals": totals_of(rows), "findings": (), "conflicts": (),
     }  # fmt: skip
     return Plan(**{**values, **changes})
@@ -68,13 +68,15 @@ def test_totals_are_per_target_kind_and_currency_and_a_change_adds_no_amount() -
     rows = [
         row(1, amount="0.10"), row(2, amount="0.20"), row(3, amount="5", currency="JPY"), row(4, target="qbo"),
         row(5, action="change", amount="", currency=""), row(6, action="adopt", amount="7.00"),
+        row(7, amount="1.00", old=True),
     ]  # fmt: skip
     assert [msgspec.structs.astuple(total) for total in totals_of(rows)] == [
-        ("books", "adopt", "invoice", "EUR", 1, "7.00"),
-        ("books", "change", "invoice", "", 1, ""),
-        ("books", "create", "invoice", "EUR", 2, "0.30"),
-        ("books", "create", "invoice", "JPY", 1, "5"),
-        ("qbo", "create", "invoice", "EUR", 1, "10.00"),
+        ("books", "adopt", "invoice", "EUR", False, 1, "7.00"),
+        ("books", "change", "invoice", "", False, 1, ""),
+        ("books", "create", "invoice", "EUR", False, 2, "0.30"),
+        ("books", "create", "invoice", "EUR", True, 1, "1.00"),
+        ("books", "create", "invoice", "JPY", False, 1, "5"),
+        ("qbo", "create", "invoice", "EUR", False, 1, "10.00"),
     ]
     assert all(isinstance(total, Total) for total in totals_of(rows))
 

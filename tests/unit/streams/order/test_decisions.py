@@ -53,6 +53,13 @@ def test_a_kind_that_nobody_knows_is_only_remembered() -> None:
     assert after(known, "merge", field="note") == msgspec.structs.replace(known, decisions=("d1",))
 
 
+# ------------------------------------------------------------------------------------------------------ adopt and disown
+def test_what_a_person_said_last_of_a_document_holds() -> None:
+    known = state(said_of={"a": True, "b": True})
+    assert after(known, "disown", object="a").said_of == {"a": False, "b": True}
+    assert after(known, "adopt", object="c").said_of == {"a": True, "b": True, "c": True}
+
+
 # ---------------------------------------------------------------------------------------------------------------- retry
 @pytest.mark.parametrize(
     ("chosen", "fresh"),

@@ -386,10 +386,59 @@ def test_a_paid_edit_that_is_not_corrected_by_itself_is_told() -> None:
 def test_an_adopted_document_of_another_total_is_told() -> None:
     theirs = look(Invoice(currency="EUR", payable_amount=Decimal("25.50")), "books", "7")
     told = [warn("adopted_differs", "books@b/invoice/7 bills 25.50, the order is 24.", "correct one of them")]
-    assert list(findings(desk(theirs))) == told
+    assert list(findings(desk(theirs, said_of={theirs.object.key: True}))) == told
+    assert list(findings(desk(theirs, MONEY))) == told
     assert list(findings(desk(theirs, target=target(document="none")))) == []
     same = look(Invoice(currency="EUR", payable_amount=Decimal("24.00")), "books", "7")
     assert list(findings(desk(same))) == []
+
+
+def _typed(total: str, id_: str = "7", **changes: Any) -> Any:
+    return look(Invoice(currency="EUR", payable_amount=Decimal(total), **changes), "books", id_)
+
+
+def _asks(known: Desk) -> list[str]:
+    return [one.subject for one in findings(known) if one.code == "ambiguous_document"]
+
+
+def test_a_document_that_a_person_made_over_another_amount_is_put_before_a_person() -> None:
+    known = desk(_typed("25.50"))
+    (finding,) = findings(known)
+    message = "books@b/invoice/7 bills 25.50 EUR, the order is 24.00 EUR; it names the order."
+    step = "say `o2c parked link` if it bills this order, `o2c parked dismiss` if not, or correct it there"
+    assert finding == Finding("ambiguous_document", "warn", message, "books@b/invoice/7", step)
+    assert (known.adopted, known.document, list(documents(known))) == (None, None, [])
+
+
+@pytest.mark.parametrize("theirs", [_typed("24"), _typed("24.00"), _typed("24.000")])
+def test_one_over_the_same_amount_is_adopted(theirs: Any) -> None:
+    known = desk(theirs)
+    assert (known.adopted, _asks(known), list(documents(known))) == (theirs.object, [], [])
+
+
+def test_another_currency_is_another_amount() -> None:
+    other = look(Invoice(currency="USD", payable_amount=Decimal(24)), "books", "7")
+    assert _asks(desk(other)) == ["books@b/invoice/7"]
+
+
+def test_of_two_that_name_the_order_a_person_names_one() -> None:
+    both = (_typed("24"), _typed("24", "8"))
+    assert _asks(desk(*both)) == ["books@b/invoice/7", "books@b/invoice/8"]
+    chosen = desk(*both, said_of={"books@b/invoice/8": True})
+    assert (chosen.adopted, _asks(chosen)) == (both[1].object, [])
+    left = desk(*both, said_of={"books@b/invoice/8": False})
+    assert (left.adopted, _asks(left)) == (both[0].object, [])
+
+
+def test_what_is_another_ones_or_ended_hinders_no_document() -> None:
+    assert len(list(documents(desk(_typed("25.50"), said_of={"books@b/invoice/7": False})))) == 1
+    assert len(list(documents(desk(_typed("25.50", status="void"))))) == 1
+    elsewhere = msgspec.structs.replace(_typed("25.50"), object=ref("crm", "invoice", "7"))
+    assert len(list(documents(desk(elsewhere)))) == 1
+
+
+def test_a_document_of_ours_is_never_put_before_a_person() -> None:
+    assert _asks(desk(made(), shown(), _typed("25.50"))) == []
 
 
 def test_a_paid_document_that_somebody_edited_is_told() -> None:
