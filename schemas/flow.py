@@ -54,7 +54,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     key_giver: str
     """The connection whose order objects are the orders of this flow."""
     order_type: str = ""
-    """The platform's object type that is the order; empty = its only one."""
+    """The platform's object type that is the order; empty = its only one. A type of invoice makes each one an order."""
     targets: tuple[Target, ...] = ()
     payments_from: tuple[str, ...] = ()
     """Connections whose payments, credits and shipments count for the order; empty = every linked one."""

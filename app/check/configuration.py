@@ -121,16 +121,18 @@ class _Tenant:
     def _flow(self, position: int, flow: FlowConfig) -> Found:
         giver = self._loaded.get(flow.key_giver)
         if giver is not None:
-            orders = {type_ for type_, canonical in giver.platform.objects.items() if canonical == "order"}
-            title = giver.platform.title
-            if not orders:
+            title, objects = giver.platform.title, giver.platform.objects
+            orders = {type_ for type_, canonical in objects.items() if canonical == "order"}
+            known = orders | {type_ for type_, canonical in objects.items() if canonical == "invoice"}
+            if flow.order_type and flow.order_type not in known:
+                text = f"{flow.order_type!r} is no order of {title}; leave order_type out or use {_listed(known)}."
+                yield self._problem("no_orders", text, "flows", position, "order_type")
+            elif not flow.order_type and not orders:
                 text = (
-                    f"{title} has no orders, so {flow.key_giver} cannot be the key-giver; name a connection that has."
+                    f"{title} has no orders, so {flow.key_giver} cannot be the key-giver; name a connection that has, "
+                    f"or take its documents for orders: order_type = {_listed(known)!r}."
                 )
                 yield self._problem("no_orders", text, "flows", position, "key_giver")
-            elif flow.order_type and flow.order_type not in orders:
-                text = f"{flow.order_type!r} is no order of {title}; leave order_type out or use {_listed(orders)}."
-                yield self._problem("no_orders", text, "flows", position, "order_type")
         for number, target in enumerate(flow.targets):
             yield from self._target(target, ("flows", position, "targets", number))
 

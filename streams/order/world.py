@@ -59,10 +59,16 @@ class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def flow_of(self, tenant: str, ref: ObjectRef) -> Flow | None:
         """Return the flow whose orders are objects like *ref*."""
         for flow in self.facts.flows:
-            same = flow.tenant == tenant and flow.key_giver == ref.connection
-            if same and self.canonical(ref) == "order" and flow.order_type in ("", ref.type):
+            if flow.tenant == tenant and flow.key_giver == ref.connection and self._is_order(flow, ref):
                 return flow
         return None
+
+    def _is_order(self, flow: Flow, ref: ObjectRef) -> bool:
+        """Tell whether *ref* is an order, or of the type that the flow takes for one, as Stripe's invoices."""
+        kind = self.canonical(ref)
+        return (
+            flow.order_type == ref.type if kind == "invoice" else kind == "order" and flow.order_type in ("", ref.type)
+        )
 
     def key_giver(self, state: OrderState) -> tuple[Flow, Observation] | None:
         """Return the flow of an order and the object that gave it its key, once it was seen."""

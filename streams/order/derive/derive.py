@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
@@ -19,6 +20,10 @@ from streams.order.derive.money import Counted
 from streams.order.derive.shared import agree, finding
 from streams.order.merge import is_gone
 from streams.order.world import World
+
+_LIVES: Mapping[str, LifeCycle] = {
+    "draft": "draft", "on_hold": "on_hold", "void": "cancelled", "cancelled": "cancelled",
+}  # fmt: skip
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +83,9 @@ def derive(state: OrderState, world: World) -> Derived | None:
 
 def as_order(bill: Invoice) -> Order:
     """Return the order that an accounting entry without an order stands for."""
-    life: LifeCycle = "draft" if bill.status == "draft" else "open"
     return Order(
         number=bill.number or bill.reference,
-        status="cancelled" if bill.status in {"void", "cancelled"} else life,
+        status=_LIVES.get(bill.status, "open"),
         currency=bill.currency,
         customer=bill.customer,
         lines=bill.lines,

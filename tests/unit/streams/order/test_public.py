@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.events import Anchor, ChangeEvent
 from schemas.facts import Credit, Invoice, Line, Order, Party, Payment, Shipment
 from schemas.flow import Target
 from schemas.order_state import PublicOrder, Shown, Waiting
-from schemas.refs import order_key
+from schemas.refs import ObjectRef, order_key
 from schemas.state import Agreed, Observation, OrderState, WriteRecord
 from streams.order.derive import Derived, derive
 from streams.order.derive.derive import as_order
+from streams.order.link import route
 from streams.order.world import World
 from tests.unit.streams.order.sample import FLOW, KEY, WORLD
 from tests.unit.streams.order.states import giver, look, mark, record, ref, state
@@ -240,6 +242,7 @@ def test_an_accounting_entry_without_an_order_stands_for_one() -> None:
     ("status", "life"),
     [
         ("draft", "draft"),
+        ("on_hold", "on_hold"),
         ("void", "cancelled"),
         ("cancelled", "cancelled"),
         ("invoiced", "open"),
@@ -273,6 +276,28 @@ def test_it_becomes_an_order_where_the_flow_says_so_and_hears_that_ledger(flow: 
     assert (found is not None) is known
     if found is not None:
         assert (found.order, found.public.number, found.payable) == (as_order(BILL), "INV-9", Decimal(24))
+
+
+@pytest.mark.parametrize(
+    ("flow", "known"),
+    [
+        ({"key_giver": "books", "order_type": "invoice"}, True),
+        ({"key_giver": "books"}, False),
+        ({"key_giver": "books", "order_type": "order"}, False),
+        ({"key_giver": "shop", "order_type": "invoice"}, False),
+    ],
+)
+def test_an_invoice_is_the_order_where_the_flow_names_its_type(flow: dict[str, Any], *, known: bool) -> None:
+    flows = (msgspec.structs.replace(FLOW, targets=(), **flow),)
+    world = msgspec.structs.replace(WORLD, facts=msgspec.structs.replace(WORLD.facts, flows=flows))
+    entry = look(BILL, "books", "9")
+    key = order_key("acme", entry.object)
+    event = ChangeEvent(
+        tenant="acme", object=entry.object, facts=BILL, anchors=(Anchor("number", ObjectRef("", "", "number", "R-9")),)
+    )
+    found = derive(state(entry, key=key), world)
+    assert (route(event, world), found is not None) == (key if known else "", known)
+    assert found is None or (found.order, found.payable) == (as_order(BILL), Decimal(24))
 
 
 def test_only_an_invoice_becomes_an_order() -> None:
