@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from schemas.state import OrderState
 from streams.order.merge import is_gone, join, observation
 from streams.order.world import World
 
+_BEFORE = re.compile(r"^(?:order\b[ :]*)?(?:(?:no|nr|number)[.:]? )?(?:# ?)?")
 PATIENCE = timedelta(minutes=15)
 _CHILDLESS = frozenset(("shipment", ""))
 """Nothing ever hangs on parcels and notes, so that nobody asks whose they are."""
@@ -69,7 +71,17 @@ def place(event: ChangeEvent, world: World) -> Place:
 
 def anchor_key(tenant: str, anchor: Anchor) -> str:
     """Return the row of an anchor."""
-    return f"number/{tenant}/{anchor.ref.id}" if anchor.kind == "number" else anchor.ref.key
+    return _number_key(tenant, anchor.ref.id) if anchor.kind == "number" else anchor.ref.key
+
+
+def _number_key(tenant: str, number: str) -> str:
+    return f"number/{tenant}/{plain_number(number)}"
+
+
+def plain_number(typed: str) -> str:
+    """Return an order number without what people put before it: "Order #1001", "# 1001" and "1001" are one."""
+    words = " ".join(typed.split()).casefold()
+    return _BEFORE.sub("", words) or words
 
 
 def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
@@ -80,7 +92,7 @@ def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
     refs = {look.object for look in state.objects.values() if look.share is None}
     refs |= {record.bound for record in state.writes.values() if record.bound is not None}
     keys = {ref.key for ref in refs if world.canonical(ref) not in _CHILDLESS}
-    keys |= {f"number/{state.tenant}/{number}" for number in _numbers(state, world)}
+    keys |= {_number_key(state.tenant, number) for number in _numbers(state, world)}
     version = 1 + len(state.aliases)
     return tuple(Bind(key=key, order=state.key, version=version) for key in sorted(keys))
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from schemas.events import Anchor, ChangeEvent, Version
 from schemas.facts import Credit, Customer, Party, Payment
 from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Place, Placed
 from schemas.refs import ObjectRef
-from streams.order.link import PATIENCE, on_message, on_tick
+from streams.order.link import PATIENCE, on_message, on_tick, plain_number
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PAYMENT = ObjectRef("books", "b", "payment", "p1")
@@ -147,3 +148,16 @@ def test_nobody_waits_for_the_order_of_a_customer_or_of_what_an_order_has() -> N
     assert on_tick(bound, NOW + 9 * PATIENCE).parked is None
     again = msgspec.structs.replace(credit, version=Version(2), facts=msgspec.structs.replace(facts, number="N"))
     assert on_message(bound, Place(key=note.key, event=again), NOW).due_at is None
+
+
+@pytest.mark.parametrize(
+    "typed", ["1001", "#1001", " # 1001 ", "Order 1001", "order #1001", "ORDER NO. 1001", "Nr. 1001"]
+)
+def test_an_order_number_is_one_however_people_write_it(typed: str) -> None:
+    assert plain_number(typed) == "1001"
+
+
+@pytest.mark.parametrize("typed", ["SO-1001", "1001-A", "10 01", "NO-1001", "Orders 1001", "#", "order", ""])
+def test_what_may_be_another_number_stays_apart(typed: str) -> None:
+    assert plain_number(typed) != "1001"
+    assert plain_number(typed) == typed.casefold() or typed == "order"
