@@ -112,13 +112,13 @@ def test_what_cannot_tell_is_placed_at_its_home(facts: Facts, world: World, alon
 
 
 def test_an_anchor_is_a_number_of_the_company_or_an_object() -> None:
-    assert anchor_key("acme", Anchor("number", ObjectRef("", "", "number", "SO-1"))) == "number/acme/SO-1"
+    assert anchor_key("acme", Anchor("number", ObjectRef("", "", "number", "SO-1"))) == "number/acme/so-1"
     assert anchor_key("acme", on(BILL)) == anchor_key("acme", Anchor("order", BILL)) == BILL.key
 
 
 def test_an_order_claims_its_objects_its_writes_and_its_number() -> None:
     known = state(giver(), look(PAID, "books", "s", share="3"), record("books|document", BILL), record("crm|order"))
-    keys = [BILL.key, "number/acme/SO-1", SHOP.key]
+    keys = [BILL.key, "number/acme/so-1", SHOP.key]
     assert binds(known, WORLD) == tuple(Bind(key=key, order=KEY, version=1) for key in keys)
     unnumbered = state(giver(number=""))
     assert [bind.key for bind in binds(unnumbered, WORLD)] == [SHOP.key]
@@ -216,8 +216,8 @@ def test_a_newer_look_with_the_same_anchors_is_kept() -> None:
 def test_a_number_that_somebody_typed_finds_the_order() -> None:
     number = Anchor("number", ObjectRef("", "", "number", "SO-1"))
     asked = on_message(LinkRow(key=PAY.key), arrived(seen(number)), NOW)
-    assert asked.messages == (Ask(key="number/acme/SO-1", asker=PAY.key),)
-    told = Answer(key=PAY.key, anchor="number/acme/SO-1", order="o1", version=1)
+    assert asked.messages == (Ask(key="number/acme/so-1", asker=PAY.key),)
+    told = Answer(key=PAY.key, anchor="number/acme/so-1", order="o1", version=1)
     assert [one.order for one in on_message(asked.row, told, NOW).placed] == ["o1"]
 
 
@@ -369,7 +369,7 @@ def test_the_parents_are_read_then_a_person_is_asked() -> None:
     again = msgspec.structs.replace(row, asked_source=True, waiting_since=later)
     assert asked == Linked(row=again, hints=reads, due_at=later + PATIENCE)
     last = later + PATIENCE
-    parked = Parked(object=PAY, tenant="acme", anchors=(BILL.key, "number/acme/SO-1", OTHER.key), since=later)
+    parked = Parked(object=PAY, tenant="acme", anchors=(BILL.key, "number/acme/so-1", OTHER.key), since=later)
     listed = msgspec.structs.replace(again, listed=True)
     assert on_tick(again, last) == Linked(row=listed, parked=parked, due_at=last + PATIENCE)
 
