@@ -1,4 +1,4 @@
-"""Facts that every worker reads whole: outages that are over, lock dates, pauses, modes of flows, first starts."""
+"""Facts that every worker reads whole: ended outages, lock dates, pauses, modes of flows, first starts, webhooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-Kind = Literal["up", "lock_date", "paused", "mode", "start", "backfill"]
+Kind = Literal["up", "lock_date", "paused", "mode", "start", "backfill", "webhooks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -18,7 +18,8 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     subject: str
     """A connection, a flow for "mode" and "backfill", connection@account for "start"."""
     value: str = ""
-    """start: when the connection began, backfill: since when older orders are written too (RFC 3339)."""
+    """start: when the connection began, backfill: since when older orders are written too (RFC 3339); webhooks: the
+    address that a person registered, "" for none any more."""
     epoch: int = 0
     number: int = 0
 

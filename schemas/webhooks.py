@@ -20,6 +20,8 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     """The option of the connection that the API needs; without it a person does what `steps` say."""
     rights: str = ""
     """What the credential must be allowed, in words."""
+    secret_once: bool = False
+    """The signing secret is the subscription's own and shown once, when it is made: so only a person makes one."""
     signed_with: str = ""
     """The connection's secret that signs what was registered by API, where it is another one's second use."""
     steps: tuple[str, ...] = ()

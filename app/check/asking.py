@@ -20,14 +20,13 @@ from aiokafka.errors import (
 from app import platforms
 from app.check.accounts import Account
 from app.config.model import ResolvedConnection, Settings
-from app.connectors.bus import Bus, partition_of
+from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
 from app.core.errors import AuthError, ConfigError, O2CError, RetryableError
 from app.core.http import new_session
 from app.core.limits import Limiter
-from app.roles.connectors import group_of
 from app.roles.gateway import security
 from schemas.platform import Auth
 from streams.sources.base import Setup
@@ -145,7 +144,7 @@ async def _owned(settings: Settings) -> bool:
     try:
         if settings.topics.prefix + topics.TOKENS not in await admin.list_topics():
             raise ConfigError("The topic of tokens does not exist; run `o2c topics apply`.")
-        return await _state(admin, group_of(settings)) not in _NOBODY
+        return await _state(admin, group_of(settings.topics.prefix)) not in _NOBODY
     finally:
         await admin.close()
 

@@ -106,6 +106,7 @@ def _section(platform: Platform) -> str:
         f"secrets = {{ {wanted} }}",
         "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
         "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",
+        "# webhooks_seconds = 86400  # how often it is looked whether registered webhooks still are; 0 = never",
     ]
     if platform.options:
         lines.append("# options:")

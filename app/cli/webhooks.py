@@ -17,6 +17,7 @@ from app import platforms
 from app.config.load import load
 from app.config.model import ResolvedConnection, Settings
 from app.core.errors import ConfigError
+from app.subscribing.keeping import promise, promised
 from app.subscribing.registering import Line, Registrar, Report
 from app.subscribing.verifying import Delivery, Waiting, counts, why_none
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_verify(args, settings, chosen))
     if args.action == "remove" and args.name:
         _alone(settings, chosen[0])
-    reports = asyncio.run(_reports(args.action, settings, chosen))
+    reports = asyncio.run(_kept(args.action, settings, chosen))
     if args.json:
         sys.stdout.write(json.dumps(msgspec.to_builtins(reports)) + "\n")
     else:
@@ -98,6 +99,30 @@ def _alone(settings: Settings, chosen: ResolvedConnection) -> None:
             f"{', '.join(others)} would be told nothing any more either, since one app serves both; run "
             "`o2c webhooks remove` without a name to remove all."
         )
+
+
+async def _kept(action: str, settings: Settings, chosen: Sequence[ResolvedConnection]) -> list[Report]:
+    """Do what is asked, and have connectors look after what is registered from now on."""
+    scheduled = [one for one in chosen if one.webhooks_seconds]
+    looked_after = {one.connection.name for one in scheduled if Registrar(settings, one).subscriber is not None}
+    if action == "show":
+        known = await promised(settings)
+        reports = await _reports(action, settings, chosen)
+        return [_with(one, None if known is None else known.get(one.connection) == one.address, "") for one in reports]
+    if action == "remove":  # first, or they would register it again meanwhile
+        why = await promise(settings, dict.fromkeys(looked_after, "")) if looked_after else ""
+        return [_with(one, None if why else False, why) for one in await _reports(action, settings, chosen)]
+    reports = await _reports(action, settings, chosen)
+    done = {one.connection: one.address for one in reports if one.connection in looked_after and one.standing}
+    why = await promise(settings, done) if done else ""
+    return [_with(one, not why, why) if one.connection in done else one for one in reports]
+
+
+def _with(report: Report, kept: bool | None, why: str) -> Report:  # noqa: FBT001 - the field's value
+    if report.standing is None:
+        return report
+    note = (f"Connectors are not told: {why}",) if why else ()
+    return msgspec.structs.replace(report, kept=kept, notes=report.notes + note)
 
 
 async def _reports(action: str, settings: Settings, chosen: Sequence[ResolvedConnection]) -> list[Report]:
@@ -152,6 +177,8 @@ def _lines(report: Report, action: str) -> list[str]:
             "  The signing secret is shown this once. Add it to the connection's secrets and restart the gateway:",
             f'    webhook_secret = "{report.secret}"',
         ]
+    if report.kept:
+        lines.append("  kept: connectors look after it and register again what gets lost (webhooks_seconds)")
     lines += [f"  {note}" for note in report.notes]
     lines += [f"  {number}. {step}" for number, step in enumerate(report.steps, start=1)]
     return lines + [f"  error: {error}" for error in report.errors]

@@ -22,12 +22,11 @@ from app import platforms
 from app.config.model import ResolvedConnection, Settings
 from app.connecting.standing import Held, Page, Standing, page_of, standing
 from app.connecting.storing import bus_of
-from app.connectors.bus import Bus, partition_of
+from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.reading import Cursor
 from app.core import topics
 from app.core.auth import Tokens, Vault
 from app.core.errors import ConfigError
-from app.roles.connectors import group_of
 from app.roles.gateway import security
 from schemas.broadcast import Fact
 
@@ -103,7 +102,7 @@ async def _committed(settings: Settings) -> Mapping[TopicPartition, int]:
         there = set(await admin.list_topics())
         if missing := [name for name in _NEEDED if settings.topics.prefix + name not in there]:
             raise ConfigError(f"The topic {missing[0]} does not exist; run `o2c topics apply`.")
-        return await _offsets(admin, group_of(settings))
+        return await _offsets(admin, group_of(settings.topics.prefix))
     finally:
         await admin.close()
 

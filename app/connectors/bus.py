@@ -34,6 +34,11 @@ def partition_of(connection: str, partitions: int) -> int:
     return int(murmur2(connection.encode()) & 0x7FFFFFFF) % partitions
 
 
+def group_of(prefix: str) -> str:
+    """Return the consumer group of the connectors."""
+    return f"{prefix}o2c-connectors"
+
+
 class Bus:
     """One idempotent producer, and readers of whole partitions."""
 

@@ -28,6 +28,8 @@ from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
 from app.core.talk import Request, Response
+from app.subscribing.keeping import Keeper, Kept
+from app.subscribing.registering import Report
 from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
 from schemas.events import Hint
@@ -58,11 +60,14 @@ class Desk:
         metrics: Metrics,
         lease: Lease | None = None,
         live: Callable[[str], bool] = lambda _flow: True,
+        *,
+        kept: Kept | None = None,
     ) -> None:
         """Nothing runs before `start`; without a *lease* the connection is ours until `stop`.
 
-        *live* tells whether a flow may write.
+        *live* tells whether a flow may write, *kept* what a person registered.
         """
+        self._kept = kept
         self._live = live
         self._lease = lease or Lease(math.inf, time.monotonic)
         self._circuit = Circuit(0)
@@ -221,6 +226,27 @@ class Desk:
         what = {"connection": self.name, "capability": command.capability, "outcome": outcome}
         log.info("write", **what, command=command.id, order=command.order, trace_id=trace_id(command.trace))
 
+    def _keeper(self, kept: Kept, sending: Sending) -> Keeper:
+        async def send(request: Request) -> Response:
+            return await sending(request)
+
+        return Keeper(
+            kept.registrar(send),
+            kept.address,
+            seconds=self._resolved.webhooks_seconds,
+            well=self.well,
+            shown=self._show_webhooks,
+        )
+
+    def _show_webhooks(self, report: Report | None) -> None:
+        if report is None:
+            self._gauges.hide("webhooks_missing")
+            return
+        if report.standing is not None:  # else the platform did not answer, and what is known stays
+            missing = float(len(report.standing.missing))
+            self._gauges.show("webhooks_missing", lambda: missing)
+        self._metrics.webhooks_mended.labels(self.name).inc(len(report.changes))
+
     async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
         """Verify the account first; then write, read and watch until cancelled."""
         if wrong := await self._verify(sending):
@@ -232,6 +258,8 @@ class Desk:
             group.create_task(reader.run())
             group.create_task(reader.sweep_forever(self._resolved.sweep_seconds))
             group.create_task(recheck.run())
+            if self._kept is not None:
+                group.create_task(self._keeper(self._kept, sending).run())
             group.create_task(self._tidy(owner))
             group.create_task(self._watch(sending, owner))
 

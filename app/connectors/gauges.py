@@ -24,14 +24,20 @@ class ConnectionGauges:
             "quota_left": metrics.quota_left,
             "token_expiry": metrics.token_expiry,
             "complete_up_to_age": metrics.complete_up_to_age,
+            "webhooks_missing": metrics.webhooks_missing,
         }
         for capability, outcome in itertools.product(platform.capabilities, get_args(Outcome)):
             metrics.writes.labels(platform.slug, connection, capability, outcome)
         metrics.healed_by_sweep.labels(connection)
+        metrics.webhooks_mended.labels(connection)
 
     def show(self, name: str, value: Callable[[], float]) -> None:
         """Show what *value* returns whenever somebody asks."""
         self._gauges[name].labels(self._connection).set_function(value)
+
+    def hide(self, name: str) -> None:
+        """Show this one no more."""
+        _remove(self._gauges[name], self._connection)
 
     def close(self) -> None:
         """Show nothing more: what an owner of yesterday says would stand still beside the new owner's truth."""

@@ -52,6 +52,12 @@ class Metrics:
         self.healed_by_sweep = self._counter(
             "o2c_healed_by_sweep", "Changes that a sweep found and no webhook told of.", ("connection",)
         )
+        self.webhooks_missing = self._gauge(
+            "o2c_webhooks_missing", "Wanted topics that nobody is told by webhook, at the last look.", ("connection",)
+        )
+        self.webhooks_mended = self._counter(
+            "o2c_webhooks_mended", "Changes to subscriptions that the connectors made by themselves.", ("connection",)
+        )
         self.parked = self._gauge("o2c_parked", "Objects that wait for their order or for a person.", ("reason",))
         self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
         self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
-from app.config.model import Settings
-from app.connectors.bus import Bus, partition_of
+from app.config.model import ResolvedConnection, Settings
+from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.desk import Desk
 from app.connectors.gauges import Lag
 from app.connectors.lease import Lease
@@ -27,6 +27,8 @@ from app.core.errors import ConfigError
 from app.core.metrics import Metrics, new_metrics
 from app.roles.gateway import security
 from app.roles.status_page import add_status_routes, serve
+from app.subscribing.keeping import Kept
+from app.subscribing.registering import Registrar
 from app.world import router
 from schemas.broadcast import Fact
 from schemas.commands import Command, Result
@@ -39,11 +41,6 @@ _MARGIN = 3.0
 _FACTS_SECONDS = 5.0
 
 
-def group_of(settings: Settings) -> str:
-    """Return the consumer group of the connectors."""
-    return f"{settings.topics.prefix}o2c-connectors"
-
-
 class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """The desks of the partitions that this process owns."""
 
@@ -52,6 +49,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._vault = Vault(settings.key.get_secret_value())
         self.lease = Lease(_SESSION_MS / 1000 - _MARGIN, time.monotonic)
         self.paused: dict[str, bool] = {}
+        self._registered: dict[str, str] = {}
+        """Connection -> where a person registered its webhooks."""
         self._modes = {flow.name: str(flow.mode) for flow in settings.flows}
         self._said: dict[str, str] = {}
         """Flow -> mode set at run time; overrides the configuration's."""
@@ -78,7 +77,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         wanted = self._bus.prefix + topics.COMMANDS
         mine = {place.partition for place in assigned if place.topic == wanted}
         desks = [
-            Desk(resolved, self._bus, self._vault, self._metrics, self.lease, self.live)
+            Desk(resolved, self._bus, self._vault, self._metrics, self.lease, self.live, kept=self._kept(resolved))
             for resolved in self._settings.connections
             if partition_of(resolved.connection.name, self._bus.partitions) in mine
         ]
@@ -90,6 +89,10 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             self.obey(name, paused=self.paused.get(name, False))
         self.ready.set()
         log.info("connectors.assigned", connections=sorted(self.desks))
+
+    def _kept(self, resolved: ResolvedConnection) -> Kept:
+        name = resolved.connection.name
+        return Kept(partial(Registrar, self._settings, resolved), lambda: self._registered.get(name, ""))
 
     def _waiting(self, partition: int) -> int:
         return sum(desk.waiting for desk in self.desks.values() if desk.partition == partition)
@@ -105,9 +108,9 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return (self._said.get(flow) or self._modes.get(flow, "live")) == "live"
 
     def told(self, key: bytes, value: bytes | None) -> None:
-        """Take a broadcast fact; only pauses of connections and modes of flows matter here."""
+        """Take a broadcast fact; only what people say at run time matters here."""
         kind, _, name = key.decode("utf-8", "replace").partition("/")
-        if kind not in {"paused", "mode"}:
+        if kind not in {"paused", "mode", "webhooks"}:
             return
         try:
             said = "" if value is None else msgspec.json.decode(value, type=Fact).value
@@ -116,6 +119,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return
         if kind == "paused":
             self.obey(name, paused=bool(said))
+        elif kind == "webhooks":
+            self._registered[name] = said
         else:
             self._set_mode(name, said)
 
@@ -166,7 +171,7 @@ async def run(settings: Settings) -> int:
     bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka), metrics, router(settings))
     office = Office(settings, bus, metrics)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap, group_id=group_of(settings), enable_auto_commit=False,
+        bootstrap_servers=kafka.bootstrap, group_id=group_of(prefix), enable_auto_commit=False,
         auto_offset_reset="earliest", partition_assignment_strategy=(RangePartitionAssignor,),
         group_instance_id=settings.worker, session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
         **security(kafka),
@@ -210,7 +215,7 @@ async def run(settings: Settings) -> int:
 
 
 async def _obey_facts(bus: Bus, office: Office) -> None:
-    """Obey what people say about pauses and modes as soon as it is there."""
+    """Obey what people say at run time as soon as it is there."""
     while True:
         try:
             async for key, value in bus.follow(topics.BROADCAST):

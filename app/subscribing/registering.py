@@ -49,6 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...] = ()
     """What a person has to click."""
     notes: tuple[str, ...] = ()
+    kept: bool | None = None
+    """Connectors look after it: what gets lost is registered again. None where nobody asked, or nobody knows."""
     secret: str = ""
     """A signing secret that the platform shows this once: for the person, never for a log."""
     errors: tuple[str, ...] = ()
@@ -57,9 +59,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Registrar:
     """Speaks for one connection."""
 
-    def __init__(self, settings: Settings, resolved: ResolvedConnection) -> None:
-        """Nothing is sent before a question is asked."""
-        self._settings, self._resolved = settings, resolved
+    def __init__(self, settings: Settings, resolved: ResolvedConnection, send: Send | None = None) -> None:
+        """Nothing is sent before a question is asked; *send* is the owner's way to an account that it has verified."""
+        self._settings, self._resolved, self._send = settings, resolved, send
         self.connection = resolved.connection
         loaded = platforms.load(self.connection.platform)
         self._platform = loaded.platform
@@ -82,6 +84,10 @@ class Registrar:
     async def register(self) -> Report:
         """Bring the platform in step and tell how it stands then."""
         return await self._told(self._registered)
+
+    async def mend(self) -> Report:
+        """Bring the platform in step as far as that needs nobody: a secret that is shown once needs a person."""
+        return await self._told(self._mended)
 
     async def show(self) -> Report:
         """Tell how it stands; nothing is changed."""
@@ -107,13 +113,19 @@ class Registrar:
         except (O2CError, *_FAULTS) as error:
             return msgspec.structs.replace(report, errors=(self._sentence(error),))
 
-    async def _registered(self, subscriber: Subscriber, send: Send) -> Report:
+    async def _mended(self, subscriber: Subscriber, send: Send) -> Report:
+        return await self._registered(subscriber, send, alone=True)
+
+    async def _registered(self, subscriber: Subscriber, send: Send, *, alone: bool = False) -> Report:
         wanted, now = subscriber.wanted(self.address, self.source.topics()), datetime.now(UTC)
         before = standing(wanted, await conversed(subscriber.found(), send), now)
         lines: list[Line] = []
         errors: list[str] = []
         secret = ""
         for step in before.steps:
+            if alone and step.found is None and self.source.webhooks.secret_once:
+                errors.append(self._secret_needed())
+                continue
             try:
                 secret = await conversed(_talk(subscriber, step), send) or secret
             except RejectedError as error:  # the others may go: one right can be missing for one topic alone
@@ -178,6 +190,9 @@ class Registrar:
 
                 yield keyed
             return
+        if self._send is not None:
+            yield self._send
+            return
         async with opened(self._settings, resolved) as sending:
             identity = await conversed(self.source.identify(), sending)
             if identity.account != self.connection.account:
@@ -217,6 +232,13 @@ class Registrar:
             whose = f"{self.connection.name} has no {name}, so every delivery is refused"
             return (f"{whose}; copy it from the vendor's console, or remove and register again.",)
         return ()
+
+    def _secret_needed(self) -> str:
+        name = self.connection.name
+        return (
+            f"{self._platform.title} tells {name} nothing any more, and shows a new signing secret only once; "
+            f"run `o2c webhooks register {name}`."
+        )
 
     def _sentence(self, error: Exception) -> str:
         name, rights = self.connection.name, self.source.webhooks.rights

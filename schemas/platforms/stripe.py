@@ -143,7 +143,9 @@ EVENTS = (
     "payout.failed",
 )
 """What a connection subscribes to: snapshot events of the objects that are read."""
-WEBHOOKS = Webhooks(topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write")
+WEBHOOKS = Webhooks(
+    topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write", secret_once=True
+)
 
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",

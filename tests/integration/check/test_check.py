@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer
 from app.cli import main
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.connectors.bus import group_of
 from app.demo.stack import SYSTEMS
-from app.roles.connectors import group_of
 from app.sandbox.__main__ import find
 from app.sandbox.base import Sandbox
 
@@ -170,9 +170,9 @@ async def test_a_fresh_token_is_stored_for_the_owner_and_not_asked_for_again(
 async def test_while_connectors_run_only_they_ask_for_tokens(
     company: Company, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = load(company.write(), {})
+    company.write()
     consumer = AIOKafkaConsumer(
-        f"{company.prefix}commands", bootstrap_servers=company.kafka, group_id=group_of(settings)
+        f"{company.prefix}commands", bootstrap_servers=company.kafka, group_id=group_of(company.prefix)
     )
     await consumer.start()
     await consumer.getmany(timeout_ms=100)

@@ -37,8 +37,8 @@ ACCOUNTS = {
 class Company:
     """Three systems with an API of subscriptions, one without, and a configuration for them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kafka: str = "127.0.0.1:9") -> None:
+        self.folder, self.kafka = folder, kafka
         self.shop = ShopifySandbox(SHOP, quota_scale=100)
         self.crm = HubspotSandbox("4711", quota_scale=100)
         self.pay = StripeSandbox("acct_demo", quota_scale=100)
@@ -58,7 +58,8 @@ class Company:
 
     def write(self, public: str = "https://hooks.example.com", more: str = "", **changes: dict[str, str]) -> Path:
         """Write the configuration; *changes* replace the secrets of a connection."""
-        lines = [f'[gateway]\npublic_url = "{public}"', '[[tenant]]\nname = "acme"']
+        head = f'key = "a long random text for tests"\n[kafka]\nbootstrap = "{self.kafka}"\npartitions = 2'
+        lines = [head, f'[gateway]\npublic_url = "{public}"', '[[tenant]]\nname = "acme"']
         for name, (platform, account) in ACCOUNTS.items():
             secrets = ", ".join(f'{key} = "{value}"' for key, value in changes.get(name, SECRETS[name]).items())
             lines += [
@@ -106,6 +107,10 @@ async def test_a_second_run_changes_nothing_and_a_person_is_told_what_to_click(c
     clicks = "\n".join(first["books"]["steps"])
     assert "https://hooks.example.com/hooks/xero/default" in clicks
     assert "INVOICE, CREDITNOTE, CONTACT" in clicks
+    assert first["shop"]["kept"] is False
+    assert first["shop"]["notes"] == [
+        "Connectors are not told: Kafka does not answer at 127.0.0.1:9; run `o2c kafka status`, then this again."
+    ]
     before = company.written()
     code, second = await run("register")
     assert (code, [row["changes"] for row in second.values()], company.written()) == (0, [[]] * 4, before)
@@ -192,9 +197,9 @@ async def test_one_refused_topic_keeps_no_other_from_being_registered(company: C
 
 async def test_a_secret_that_cannot_be_right_is_noted(company: Company, run: Run) -> None:
     company.write(shop={**SECRETS["shop"], "webhook_secret": "other"})
-    assert (await run("register", "shop"))[1]["shop"]["notes"] == [
+    assert (await run("register", "shop"))[1]["shop"]["notes"][0] == (
         "Shopify signs with client_secret, which webhook_secret of shop must repeat; set it so."
-    ]
+    )
 
 
 async def test_without_the_developer_key_hubspots_clicks_are_printed(company: Company, run: Run) -> None:
