@@ -26,6 +26,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_observed.py",
         "tests/e2e/test_console.py",
         "tests/e2e/test_reconnecting.py",
+        "tests/e2e/test_old_books.py",
         "tests/e2e/test_by_hand.py",
     ),
     # Single roles and workers on the Kafka that all share.

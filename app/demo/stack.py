@@ -137,6 +137,13 @@ class Stack:
         self._running.append(Process(name, process, log))
         return process
 
+    async def kill(self, name: str) -> None:
+        """End the newest process of that name at once, as a power cut does; it may be started again."""
+        running = next(one for one in reversed(self._running) if one.name == name)
+        running.process.kill()
+        await running.process.wait()
+        self._running.remove(running)
+
     def dead(self) -> list[Process]:
         """Return the processes that ended by themselves."""
         return [running for running in self._running if running.process.returncode is not None]

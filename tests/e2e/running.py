@@ -250,9 +250,20 @@ def _marked(row: Mapping[str, Any], key: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def running(
-    bootstrap: str, folder: Path, prefix: str, *, webhooks: bool = True, sweep: float = SWEEP, flow: str = ""
+    bootstrap: str,
+    folder: Path,
+    prefix: str,
+    *,
+    webhooks: bool = True,
+    sweep: float = SWEEP,
+    flow: str = "",
+    start: str = "beginning",
+    past: Callable[[Running], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Running]:
-    """Start everything and stop it: with or without webhooks, swept every *sweep* seconds."""
+    """Start everything and stop it: with or without webhooks, swept every *sweep* seconds.
+
+    *past* is what happened in the sandboxes before any role was started, *start* every connection's `start_at`.
+    """
     async with contextlib.AsyncExitStack() as stack:
         pipeline = Stack(folder)
         stack.push_async_callback(pipeline.stop)
@@ -262,16 +273,18 @@ async def running(
             pipeline.urls[system.connection] = await sandbox.start()
             stack.push_async_callback(sandbox.stop)
         hooks = {name: _recorded(sandbox) for name, sandbox in sandboxes.items()}
-        settings = load(_written(pipeline, bootstrap, prefix, sweep, flow or flows()), os.environ)
+        settings = load(_written(pipeline, bootstrap, prefix, sweep, flow or flows(), start), os.environ)
         await apply_topics(settings)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         consumer = await _states(stack, settings)
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
         await admin.start()
         stack.push_async_callback(admin.close)
+        there = Running(pipeline, settings, session, sandboxes, consumer, admin, hooks)
+        if past is not None:
+            await past(there)
         for role in ("streams", "connectors", "gateway"):
             await pipeline.start_role(role, folder / "o2c.toml", f"{role}-1")
-        there = Running(pipeline, settings, session, sandboxes, consumer, admin, hooks)
         following = asyncio.create_task(there.follow())
         stack.push_async_callback(_ended, following)
         await _ready(there)
@@ -293,11 +306,12 @@ def _recorded(sandbox: Sandbox) -> list[Callable[[], None]]:
     return sent
 
 
-def _written(pipeline: Stack, bootstrap: str, prefix: str, sweep: float, flow: str) -> Path:
+def _written(pipeline: Stack, bootstrap: str, prefix: str, sweep: float, flow: str, start: str) -> Path:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     text = config(pipeline.urls, bootstrap, port, 50.0, prefix).partition("[[tenant.flows]]")[0]
+    text = text.replace('start_at = "beginning"', f'start_at = "{start}"')
     path = pipeline.folder / "o2c.toml"
     path.write_text(re.sub(r"sweep_seconds = \S+", f"sweep_seconds = {sweep}", text) + flow, encoding="utf-8")
     return path
