@@ -171,6 +171,15 @@ def test_a_hand_over_that_comes_twice_changes_nothing_but_brings_newer_looks() -
     assert after == msgspec.structs.replace(once, objects={**once.objects, newer.object.key: newer})
 
 
+@pytest.mark.parametrize("newest", ["mine", "theirs"])
+def test_of_an_object_that_both_knew_the_newest_look_stays(newest: str) -> None:
+    old, new = (
+        look(Order(note=note), "crm", "7", version=Version(at), digest=note) for at, note in ((1, "a"), (2, "b"))
+    )
+    mine, theirs = (new, old) if newest == "mine" else (old, new)
+    assert take_over(state(mine), handed(theirs)).objects[new.object.key] == new
+
+
 # --------------------------------------------------------------------------------------------- what is passed on
 def test_a_result_is_passed_on_under_the_name_that_its_write_has_there() -> None:
     frozen = freeze(second(record("books|document")), KEY)[0]
