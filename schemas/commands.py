@@ -22,6 +22,7 @@ Capability = Literal[
     "issue_credit",
     "apply_credit",
     "record_refund",
+    "reverse_refund",
     "record_shipment",
     "upsert_customer",
     "add_note",

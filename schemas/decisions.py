@@ -24,9 +24,11 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One decision; delivered at least once, each `id` counts once.
 
     retry: plan refused writes afresh (`write`, or all of the order's). recreate: make a document that was deleted or
-    voided once more, under the next generation (`write`). merge: this order and `into` are one. resume: plan again
-    although two orders with documents became this one. revert: give the lost value of a conflict about `field` back.
-    sync: plan again now, and read every object of the order again.
+    voided once more, under the next generation (`write`, or all of the order's that was undone). merge: this order and
+    `into` are one. resume: plan again although two orders with documents became this one. revert: give the lost value
+    of a conflict about `field` back. adopt, disown: the document `object`, which a person made, bills this order or
+    does not. sync: plan again now, and read every object of the order again. undo: take back what `writes` made, and
+    make none of it again.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind: Kind
     write: str = ""
     """Key of the write record, as `order-states` shows it."""
+    writes: tuple[Named, ...] = ()
     into: str = ""
     field: str = ""
     object: str = ""

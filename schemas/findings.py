@@ -29,6 +29,8 @@ CODES = (
     "rounding",
     "status_differs",
     "totals_differ",
+    "undo_left",
+    "undone",
     "unmapped_status",
     "unsupported",
 )

@@ -140,6 +140,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """`record_payment` without an invoice books the money on the customer's account."""
     gaps: tuple[str, ...] = ()
     """What the platform cannot do, in plain words: becomes a task for a person."""
+    irreversible: frozenset[str] = frozenset()
+    """Object types of payments and refunds that the sink cannot take back."""
     headers: Mapping[str, str] = _EMPTY
     """Sent with every request."""
 

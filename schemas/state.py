@@ -9,7 +9,10 @@ from schemas.events import Anchor, Presence, Version
 from schemas.facts import Facts, Instant
 from schemas.refs import ObjectRef
 
-FORMAT = 1
+FORMAT = 2
+"""The highest that this version knows: who reads a higher one stops rather than rewrite it."""
+PLAIN, TAKEN_BACK = 1, 2
+"""The formats of a state: without and with writes that a person had undone, which an older worker would write again."""
 NEVER: tuple[int, int] = (0, 0)
 """One object for "no look yet": a default is left out of the JSON only when it is this very object."""
 
@@ -76,6 +79,12 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Fields of the base that the last write did not touch -> the look that ended the write of theirs."""
     result: tuple[int, int] = NEVER
     """(owner epoch, journal offset) of the newest result."""
+    made_at: Instant | None = None
+    """When it was first heard that what was asked for is there; None for what an older version heard of."""
+    undone_at: Instant | None = None
+    """When a person had it undone: nothing of it is wanted any more but its end."""
+    past: tuple[str, ...] = ()
+    """What earlier generations made: never taken for a document that a person made."""
 
 
 class Agreed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,7 +110,7 @@ class Conflict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def _format() -> int:
-    return FORMAT
+    return PLAIN
 
 
 class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -30,7 +30,12 @@ class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
 
 def live(world: World, flows: Iterable[str]) -> World:
     """Return the world in which *flows* write."""
-    modes = {**world.facts.modes, **dict.fromkeys(flows, "live")}
+    return in_mode(world, flows, "live")
+
+
+def in_mode(world: World, flows: Iterable[str], mode: str) -> World:
+    """Return the world in which *flows* are in *mode*."""
+    modes = {**world.facts.modes, **dict.fromkeys(flows, mode)}
     return msgspec.structs.replace(world, facts=msgspec.structs.replace(world.facts, modes=modes))
 
 

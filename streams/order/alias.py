@@ -61,6 +61,7 @@ def take_over(state: OrderState, handover: Handover) -> OrderState:
     return msgspec.structs.replace(
         state,
         tenant=state.tenant or other.tenant,
+        format=max(state.format, other.format),
         objects=objects,
         writes={**state.writes, **_moved(state.writes, other)},
         agreed={**other.agreed, **state.agreed},

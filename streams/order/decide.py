@@ -8,8 +8,9 @@ from datetime import datetime
 import msgspec
 
 from schemas.decisions import Decision
-from schemas.state import Agreed, Conflict, OrderState, WriteRecord
+from schemas.state import TAKEN_BACK, Agreed, Conflict, OrderState, WriteRecord
 from streams.order.merge import with_writes
+from streams.order.taken_back import all_ended
 
 _REMEMBERED = 32
 _CONFLICTS = 20
@@ -30,6 +31,8 @@ def decided(state: OrderState, decision: Decision, now: datetime) -> OrderState:
         return _retried(heard, decision)
     if decision.kind == "recreate":
         return _recreated(heard, decision)
+    if decision.kind == "undo":
+        return _undone(heard, decision, now)
     if decision.kind == "resume":
         return msgspec.structs.replace(heard, held=False)
     if decision.kind in {"adopt", "disown"}:
@@ -53,12 +56,36 @@ def _retried(state: OrderState, decision: Decision) -> OrderState:
     )
 
 
+def _undone(state: OrderState, decision: Decision, now: datetime) -> OrderState:
+    """Let what these writes made be taken back; what was undone already, or is another object by now, is left alone."""
+    named = {one.write: one for one in decision.writes}
+    chosen = {
+        key: msgspec.structs.replace(record, undone_at=decision.at or now)
+        for key, record in state.writes.items()
+        if key in named
+        and record.undone_at is None
+        and record.bound is not None
+        and (record.generation, record.bound.key) == (named[key].generation, named[key].object)
+    }
+    return msgspec.structs.replace(with_writes(state, chosen), format=TAKEN_BACK) if chosen else state
+
+
 def _recreated(state: OrderState, decision: Decision) -> OrderState:
-    """Let a document be made once more, under the next generation."""
+    """Let a document be made once more, or, where none is named, all that was undone and has ended."""
+    if not decision.write:
+        undone = [record for record in state.writes.values() if record.undone_at is not None]
+        return with_writes(state, {one.key: _anew(one) for one in undone}) if all_ended(state) else state
     record = state.writes.get(decision.write)
     if record is None or decision.generation not in (None, record.generation):
         return state
-    anew = WriteRecord(
+    if record.undone_at is not None and not all_ended(state):
+        return state
+    return with_writes(state, {record.key: _anew(record)})
+
+
+def _anew(record: WriteRecord) -> WriteRecord:
+    """Return the write under its next generation, of which nothing was asked for yet."""
+    return WriteRecord(
         key=record.key,
         connection=record.connection,
         account=record.account,
@@ -67,8 +94,8 @@ def _recreated(state: OrderState, decision: Decision) -> OrderState:
         order=record.order,
         generation=record.generation + 1,
         outcome="superseded",
+        past=record.past if record.bound is None else (*record.past, record.bound.key),
     )
-    return with_writes(state, {record.key: anew})
 
 
 def _reverted(state: OrderState, decision: Decision, now: datetime) -> OrderState:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -203,6 +204,20 @@ def bind_marks(state: OrderState) -> OrderState:
             first = min(marked, key=lambda look: look.object)
             found[record.key] = msgspec.structs.replace(record, bound=first.object)
     return with_writes(state, found) if found else state
+
+
+def first_heard(before: OrderState, after: OrderState, now: datetime) -> OrderState:
+    """Return *after* in which writes whose object was not known *before* say since when it is."""
+    found = {
+        key: msgspec.structs.replace(record, made_at=now)
+        for key, record in after.writes.items()
+        if record.bound is not None and record.made_at is None and key in before.writes and _unbound(before, key)
+    }
+    return with_writes(after, found) if found else after
+
+
+def _unbound(state: OrderState, key: str) -> bool:
+    return state.writes[key].bound is None
 
 
 def copies(state: OrderState) -> list[Observation]:

@@ -27,8 +27,17 @@ from streams.order.alias import (
 from streams.order.cause import Cause, caused, oldest
 from streams.order.decide import decided, remembered
 from streams.order.derive import Derived, derive
-from streams.order.merge import advance_bases, bind_marks, merge, merge_result, tied, told_again, with_writes
-from streams.order.plan import plan
+from streams.order.merge import (
+    advance_bases,
+    bind_marks,
+    first_heard,
+    merge,
+    merge_result,
+    tied,
+    told_again,
+    with_writes,
+)
+from streams.order.plan import plan_all
 from streams.order.stub import expires_at, shrunk, unread
 from streams.order.world import World
 
@@ -91,7 +100,8 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         return _alias(state, merged, forwards, hints)
     hints += _everything(merged) if sync else []
     ticked = any(isinstance(one, Tick) for one in inputs)
-    stepped = _meant(state, bind_marks(merged), world, now, (oldest(causes), tuple(hints)), ticked=ticked)
+    known = first_heard(state, bind_marks(merged), now)
+    stepped = _meant(state, known, world, now, (oldest(causes), tuple(hints)), ticked=ticked)
     # Orders were merged in a circle and this one survives: what came before it knew was passed on all the same.
     return msgspec.structs.replace(stepped, forwards=tuple(forwards)) if forwards else stepped
 
@@ -150,7 +160,7 @@ def _planned(
     expires = expires_at(merged, derived.public, derived.flow)
     if merged == state and expires is not None and expires <= now:
         return Stepped(state=shrunk(merged, derived.giver.object, now), changed=True)
-    planned = plan(merged, derived, world, now)
+    planned = plan_all(merged, derived, world, now)
     commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
     after = with_writes(merged, writes) if writes else merged
     after = msgspec.structs.replace(after, due_at=expires if planned.due_at is None else planned.due_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.commands import Capability
-from schemas.facts import Invoice
+from schemas.facts import Credit, Invoice
 from schemas.money import ZERO
 from schemas.state import Observation, OrderState, WriteRecord
 from streams.order.merge import is_gone
@@ -29,7 +29,8 @@ def reversal_key(record: WriteRecord) -> str:
 
 def has_made(record: WriteRecord) -> bool:
     """Tell whether *record* made something, rather than change or end what is there."""
-    return record.bound is not None and record.capability in MAKES and bool(record.id)
+    ends = record.key.startswith(f"{record.connection}|undoing|")
+    return record.bound is not None and record.capability in MAKES and bool(record.id) and not ends
 
 
 def is_over(look: Observation) -> bool:
@@ -57,9 +58,16 @@ def _ended(state: OrderState, record: WriteRecord) -> bool:
     if look is None or is_over(look):
         return True
     ends = [state.writes.get(end_key(record, what)) for what in ("void", "undoing")]
-    return any(end is not None and end.outcome == "confirmed" for end in ends) or _credited(look)
+    return any(end is not None and end.outcome == "confirmed" for end in ends) or _credited(state, look)
 
 
-def _credited(look: Observation) -> bool:
-    facts = look.facts
-    return isinstance(facts, Invoice) and (facts.credited_amount or ZERO) >= facts.payable_amount > ZERO
+def _credited(state: OrderState, look: Observation) -> bool:
+    """Tell whether credit notes were on the document already when it was undone, over all of it."""
+    if not isinstance(look.facts, Invoice):
+        return False
+    there = look.object.connection
+    noted = [one for one in state.writes.values() if (one.connection, one.capability) == (there, "issue_credit")]
+    notes = [state.objects.get(one.bound.key) for one in noted if one.bound is not None]
+    living = [note.facts for note in notes if note is not None and not is_over(note)]
+    ours = sum((facts.amount for facts in living if isinstance(facts, Credit)), ZERO)
+    return max(ours, look.facts.credited_amount or ZERO) >= look.facts.payable_amount

@@ -87,8 +87,8 @@ class FakePlatform:
             return self.docs[command.links["invoice"]]
         if command.capability == "apply_credit":
             return self.set_off(self.docs[command.links["credit"]], command.links["invoice"])
-        if command.capability == "reverse_payment":
-            return self.edit(self.docs[command.links["payment"]], status="reversed")
+        if command.capability in {"reverse_payment", "reverse_refund"}:
+            return self._reverse(self.docs[command.links["payment"]])
         if command.kind == "set":
             return self.edit(self.docs[command.bound_id], **self._changes(command))
         texts = {name: command.fields[name] for name in ("note",) if name in command.fields}
@@ -96,10 +96,24 @@ class FakePlatform:
         if isinstance(facts, Order):
             facts = msgspec.structs.replace(facts, headline="open", stage="open")
         made = self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
+        if command.capability == "record_refund" and "credit" in command.links:
+            self._use(self.docs[command.links["credit"]], made.facts.amount)  # type: ignore[union-attr]
         if isinstance(facts, Credit) and command.capability == "issue_credit" and "invoice" in command.links:
             made.facts = msgspec.structs.replace(facts, remaining_amount=facts.amount)
             self.set_off(made, command.links["invoice"])
         return made
+
+    def _reverse(self, money: Doc) -> Doc:
+        """Take a payment or refund back: the credit note that a refund was paid out of is free again."""
+        if isinstance(money.facts, Payment):
+            return self.edit(money, status="reversed")
+        if money.facts.status != "void" and "credit" in money.parents:  # type: ignore[union-attr]
+            self._use(self.docs[money.parents["credit"]], -money.facts.amount)  # type: ignore[union-attr]
+        return self.edit(money, status="void")
+
+    def _use(self, credit: Doc, amount: Decimal) -> None:
+        left = credit.facts.remaining_amount or Decimal(0)  # type: ignore[union-attr]
+        self.edit(credit, remaining_amount=left - amount)
 
     def open(self, invoice: str) -> Decimal:
         """Return what an invoice still asks for."""

@@ -133,6 +133,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return frozenset(key for record in self.state.writes.values() for key in record.past)
 
     def _bills(self, look: Observation) -> bool:
+        if look.object.key in self._past:
+            return False
         here = look.object.connection == self.name and look.object.account == self.connection.account
         return here and isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
 

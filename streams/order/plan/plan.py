@@ -105,9 +105,9 @@ def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move],
     moves, held = list[Move](), 0
     for desk in at:
         for want in wants(desk):
-            if not all(_confirmed(desk.record(key)) for key in want.after):
+            if not all(is_confirmed(desk.record(key)) for key in want.after):
                 continue
-            move = _compared(desk, want, world, now)
+            move = compared(desk, want, world, now)
             if not too_old(desk, want, world):
                 moves.append(move)
             elif move.command is not None:
@@ -122,11 +122,13 @@ def _too_old(derived: Derived, held: int) -> Finding:
     return Finding("before_start", "warn", message, giver.key, step)
 
 
-def _confirmed(record: WriteRecord | None) -> bool:
+def is_confirmed(record: WriteRecord | None) -> bool:
+    """Tell whether what was asked for is there."""
     return record is not None and record.bound is not None
 
 
-def _compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
+def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
+    """Return what comes of *want*: the command for what is missing, nothing, or a finding."""
     record = desk.record(want.write)
     fields = _fields(desk, want, world)
     if want.kind == "set":

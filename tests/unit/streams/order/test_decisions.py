@@ -127,6 +127,7 @@ def test_a_document_may_be_made_once_more_under_the_next_generation(generation: 
             order="9" * 32,
             generation=5,
             outcome="superseded",
+            past=("books@b/invoice/1",),
         )
     }
 
