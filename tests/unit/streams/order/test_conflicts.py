@@ -105,6 +105,16 @@ def test_each_field_has_its_own_conflict() -> None:
     assert [(one.field, one.lost) for one in lost] == [("note", "theirs"), ("po_number", "P-2")]
 
 
+def test_a_field_that_nobody_keeps_does_not_hide_the_next() -> None:
+    keeps = {
+        slug: msgspec.structs.replace(one, shows={"upsert_order": {"po_number"}}) for slug, one in PLATFORMS.items()
+    }
+    world = World(facts=WORLD.facts, platforms=keeps)
+    shop = giver(note="ring", po_number="P-1")
+    values, lost = agree(state(shop), FLOW, shop, world)
+    assert (values, lost) == ({"po_number": Agreed("P-1", SHOP, {SHOP: "P-1"})}, ())
+
+
 @pytest.mark.parametrize("outcome", [None, "uncertain"])
 def test_while_our_own_write_of_the_field_is_under_way_what_is_shown_is_no_edit(outcome: str | None) -> None:
     flying = copy(outcome=outcome, asked=("note",))
