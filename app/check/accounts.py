@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from zoneinfo import available_timezones
 
 import msgspec
 
 from app.check.problems import Places, Problem, Severity
-from app.config.model import ConnectionConfig, FlowConfig, Settings, TenantConfig
+from app.config.model import NO_ACCOUNT, ConnectionConfig, FlowConfig, Settings, TenantConfig
 from schemas.connection import Connection
 from schemas.platform import Platform
 from streams.sources.base import Identity, Setup
@@ -31,8 +32,36 @@ def check_accounts(settings: Settings, places: Places, accounts: Mapping[str, Ac
         for name in tenant.connections:
             if name in accounts:
                 yield from _Held(tenant, places, accounts[name]).problems()
+                yield from _rates(tenant, places, name, accounts)
         for position, flow in enumerate(tenant.flows):
             yield from _currencies(tenant, places, position, flow, accounts)
+
+
+def unmapped_words(account: Account, config: ConnectionConfig) -> list[str]:
+    """Return the account's own status words that are no status of ours yet."""
+    known = account.platform.statuses.keys() | config.statuses.keys()
+    words = {key: (key.partition(":")[2], label) for key, label in account.setup.words.items()}
+    return [word or label for key, (word, label) in words.items() if not {key, word} & known]
+
+
+def shows_words(tenant: TenantConfig, name: str) -> bool:
+    """Tell whether a flow writes orders or their status to the connection *name*."""
+    targets = [one for flow in tenant.flows for one in flow.targets if one.connection == name]
+    return any(target.order or target.status for target in targets)
+
+
+def unmapped_rates(tenant: TenantConfig, name: str, accounts: Mapping[str, Account]) -> dict[Decimal, str]:
+    """Return the taxes that orders for the ledger *name* are sold at and that nobody mapped, each with who sells so."""
+    if "taxes" not in accounts[name].setup.offers:
+        return {}
+    mapped = set(tenant.connections[name].taxes)
+    givers = [
+        flow.key_giver
+        for flow in tenant.flows
+        if any(target.connection == name and target.document != "none" for target in flow.targets)
+    ]
+    sold = {rate: giver for giver in givers if giver in accounts for rate in accounts[giver].setup.rates}
+    return {rate: giver for rate, giver in sold.items() if f"{rate.normalize():f}" not in mapped}
 
 
 class _Held:
@@ -44,19 +73,20 @@ class _Held:
         self._config: ConnectionConfig = tenant.connections[self._name]
 
     def problems(self) -> Found:
-        found = self._account.identity
-        if found.account != self._config.account:
-            text = (
-                f"{self._name} is connected to account {found.account} {found.name}".rstrip()
-                + f" instead of {self._config.account}; connect the right company or correct account."
-            )
+        found, wanted = self._account.identity, self._config.account
+        whose = f"account {found.account} {found.name}".rstrip()
+        if wanted == NO_ACCOUNT:
+            text = f"{self._name} is connected to {whose}, which nobody named yet; set its account."
+            yield self._problem("no_account", text, "account")
+        elif found.account != wanted:
+            mend = "connect the right company or correct account"
+            text = f"{self._name} is connected to {whose} instead of {wanted}; {mend}."
             yield self._problem("other_account", text, "account")
             return
         for sentence in found.missing:
             yield self._problem("account_setting", sentence, severity="warning")
-        for sentence in self._account.setup.missing:
-            table = "taxes" if " taxes" in sentence else "accounts"
-            yield self._problem("mapping", sentence, table)
+        for key, sentence in self._account.setup.missing.items():
+            yield self._problem("mapping", sentence, *key.split(".", 1))
         yield from self._unmapped()
         yield from self._unshown()
         yield from self._zone()
@@ -66,17 +96,13 @@ class _Held:
         return Problem(where, severity, code, text)
 
     def _unmapped(self) -> Found:
-        platform, mapped = self._account.platform, self._config.statuses
-        for key, label in self._account.setup.words.items():
-            word = key.partition(":")[2]
-            if not {key, word} & (platform.statuses.keys() | mapped.keys()):
-                text = f"{self._name} uses the status {label or word!r}, which is not mapped; add it to its statuses."
-                yield self._problem("unmapped_status", text, "statuses")
+        for word in unmapped_words(self._account, self._config):
+            text = f"{self._name} uses the status {word!r}, which is not mapped; add it to its statuses."
+            yield self._problem("unmapped_status", text, "statuses")
 
     def _unshown(self) -> Found:
         """Say which words could not be written, where a flow writes words there."""
-        targets = [one for flow in self._tenant.flows for one in flow.targets if one.connection == self._name]
-        if not any(target.order or target.status for target in targets):
+        if not shows_words(self._tenant, self._name):
             return
         by_reason: dict[str, str] = {}
         for word, reason in self._account.setup.unshown.items():
@@ -109,3 +135,12 @@ def _currencies(
             )
             where = places.of(tenant.tenant, "flows", position, "targets", number, "connection")
             yield Problem(where, "error", "currency", text)
+
+
+def _rates(tenant: TenantConfig, places: Places, name: str, accounts: Mapping[str, Account]) -> Found:
+    """Say which taxes are sold and have no code; with some of them mapped, an order with another one is held."""
+    for rate, giver in unmapped_rates(tenant, name, accounts).items():
+        shown = f"{rate.normalize():f}"
+        text = f"{giver} sells at {shown} % tax, for which {name} has no tax code yet; set taxes.{shown} of {name}."
+        severity: Severity = "error" if tenant.connections[name].taxes else "warning"
+        yield Problem(places.of(tenant.tenant, "connections", name, "taxes"), severity, "unmapped_rate", text)

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from app import platforms
 from app.check.accounts import Account
-from app.config.model import ResolvedConnection, Settings
+from app.config.model import NO_ACCOUNT, ResolvedConnection, Settings
 from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
@@ -75,23 +75,33 @@ async def opened(settings: Settings, resolved: ResolvedConnection) -> AsyncItera
     """Yield a way to the account of a connection that leaves its owner's tokens alone."""
     platform = platforms.load(resolved.connection.platform).platform
     async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
-        http = http_of(resolved, platform, session)
         tokens, store = await _tokens(settings, resolved, platform.auth)
+        resolved = _belonging(resolved, tokens)
+        http = http_of(resolved, platform, session)
         credential = Credential(platform.auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         yield Sending(resolved.connection, platform, http, credential, limiter)
 
 
-async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
+def _belonging(resolved: ResolvedConnection, tokens: Tokens | None) -> ResolvedConnection:
+    """Return the connection with the account that `o2c connect` found, where the configuration names none yet."""
     connection = resolved.connection
-    loaded = platforms.load(connection.platform)
+    if connection.account != NO_ACCOUNT or tokens is None or not tokens.account:
+        return resolved
+    named = msgspec.structs.replace(connection, account=tokens.account)
+    return resolved.model_copy(update={"connection": named})
+
+
+async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
+    loaded = platforms.load(resolved.connection.platform)
     async with opened(settings, resolved) as sending:
-        source = loaded.source(connection)
-        identity = await conversed(source.identify(), sending)
+        connection = sending.connection
+        identity = await conversed(loaded.source(connection).identify(), sending)
         # Somebody else's books are not looked into any further.
-        mine = identity.account == connection.account
+        mine = connection.account in {identity.account, NO_ACCOUNT}
+        source = loaded.source(msgspec.structs.replace(connection, account=identity.account))
         setup = await conversed(source.setup(), sending) if mine else Setup()
-    return Account(connection, loaded.platform, identity, setup)
+    return Account(resolved.connection, loaded.platform, identity, setup)
 
 
 # ------------------------------------------------------------------------------------------------------------ tokens

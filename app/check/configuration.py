@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app import platforms
 from app.check.problems import Places, Problem, Severity
@@ -53,6 +52,18 @@ def capabilities(target: TargetConfig, platform: Platform) -> set[str]:
     wanted |= {"record_shipment"} if target.shipments else set()
     wanted |= {"set_status"} if target.status else set()
     return wanted & set(platform.capabilities)
+
+
+def unmet(connection: ConnectionConfig, target: TargetConfig, loaded: Loaded) -> list[str]:
+    """Return the ledger accounts ("accounts.sales") and the "taxes" that *target* uses and *connection* leaves open."""
+    used = {need for name in capabilities(target, loaded.platform) for need in loaded.sink.mappings.get(name, ())}
+
+    def given(need: str) -> object:
+        table, _, use = need.partition(".")
+        mapped = connection.accounts if table == "accounts" else connection.taxes
+        return mapped.get(use) if use else mapped
+
+    return sorted(need for need in used if not given(need))
 
 
 class _Tenant:
@@ -110,11 +121,6 @@ class _Tenant:
             if canonical not in _WORDS:
                 text = f"{name} maps the status {canonical!r}, which is none of ours; use one of {_listed(_WORDS)}."
                 yield self._problem("unknown_word", text, "connections", name, "stages", canonical)
-        try:
-            ZoneInfo(connection.time_zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            text = f"{connection.time_zone!r} is no time zone; name one as in Europe/Berlin."
-            yield self._problem("unknown_zone", text, "connections", name, "time_zone")
 
     # ---------------------------------------------------------------------------------------------- flows
 
@@ -181,17 +187,14 @@ class _Tenant:
     def _needs(self, target: TargetConfig, loaded: Loaded) -> Found:
         """Say which ledger accounts and taxes are left to a default that the bookkeeper may not want."""
         connection = self._tenant.connections[target.connection]
-        used = [need for name in capabilities(target, loaded.platform) for need in loaded.sink.mappings.get(name, ())]
-        for need in sorted(set(used)):
-            table, _, use = need.partition(".")
-            given = connection.accounts if table == "accounts" else connection.taxes
-            if not (given.get(use) if use else given):
-                text = (
-                    f"{target.connection} writes to {loaded.platform.title} without {need}, "
-                    f"so a default is used; set {need} of the connection."
-                )
-                keys = ("connections", target.connection, table)
-                yield self._problem("default_mapping", text, *keys, severity="warning")
+        for need in unmet(connection, target, loaded):
+            table = need.partition(".")[0]
+            text = (
+                f"{target.connection} writes to {loaded.platform.title} without {need}, "
+                f"so a default is used; set {need} of the connection."
+            )
+            keys = ("connections", target.connection, table)
+            yield self._problem("default_mapping", text, *keys, severity="warning")
 
 
 def _spared(platform: Platform) -> set[str]:

@@ -38,6 +38,11 @@ class Places:
             text = file.read_text(encoding="utf-8")
             self._found[_name(tomllib.loads(text))] = (file, text, ())
 
+    def file(self, tenant: str) -> tuple[Path, tuple[int | str, ...]]:
+        """Return the file that a tenant stands in, and its keys within."""
+        path, _, within = self._found[tenant]
+        return path, within
+
     def main(self, *keys: str) -> str:
         """Return file:line of a key of the main file."""
         return f"{self._path}:{line_of(self._text, keys)}"

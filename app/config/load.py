@@ -19,27 +19,29 @@ _PREFIXES = ("env:", "file:")
 _AT_LINE = re.compile(r"at line (\d+)")
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Settings:
+def load(path: Path, environment: Mapping[str, str], drafts: Mapping[Path, str] | None = None) -> Settings:
     """Return the settings in *path* and its tenant files; ConfigError tells file, line, key and what to do.
 
-    `env:NAME` and `file:PATH` values are replaced here, relative paths are those of the file they stand in.
+    `env:NAME` and `file:PATH` values are replaced here, relative paths are those of the file they stand in. A file that
+    is among *drafts* is taken as it reads there.
     """
-    table, text = _table(path)
+    drafts = drafts or {}
+    table, text = _table(path, drafts)
     patterns = table.pop("tenant_files", [])
     own = [
         _tenant(path, text, entry, environment, ("tenant", position))
         for position, entry in enumerate(table.pop("tenant", []))
     ]
-    tenants = own + [_tenant_file(file, environment) for file in tenant_files(path, patterns)]
+    tenants = own + [_tenant_file(file, environment, drafts) for file in tenant_files(path, patterns)]
     table.setdefault("data_dir", "data")
     table["data_dir"] = str((path.parent / table["data_dir"]).resolve())
     table["tenants"] = tenants
     return _checked(Settings, path, text, _resolved(table, path, text, environment))
 
 
-def _table(path: Path) -> tuple[dict[str, Any], str]:
+def _table(path: Path, drafts: Mapping[Path, str]) -> tuple[dict[str, Any], str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = drafts[path] if path in drafts else path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}); write one with `o2c init`."
         raise ConfigError(message) from error
@@ -63,8 +65,8 @@ def tenant_files(path: Path, patterns: list[str]) -> Iterator[Path]:
         yield from found
 
 
-def _tenant_file(path: Path, environment: Mapping[str, str]) -> TenantConfig:
-    table, text = _table(path)
+def _tenant_file(path: Path, environment: Mapping[str, str], drafts: Mapping[Path, str]) -> TenantConfig:
+    table, text = _table(path, drafts)
     return _tenant(path, text, table, environment)
 
 

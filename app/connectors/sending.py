@@ -65,7 +65,7 @@ class Sending:
     ) -> None:
         """Everything belongs to the connection's owner alone; *heard* is told "" for an answer, else what failed."""
         self._heard = heard
-        self._connection, self._platform = connection, platform
+        self.connection, self._platform = connection, platform
         self._http, self._credential, self._limiter = http, credential, limiter
 
     async def __call__(self, request: Request, key: str = "", before: Before | None = None) -> Response:
@@ -93,11 +93,11 @@ class Sending:
         if response.status != _UNAUTHORISED:
             return response
         if not self._credential.refreshes:
-            raise AuthError(f"{self._platform.title} refuses the credential of {self._connection.name}.")
+            raise AuthError(f"{self._platform.title} refuses the credential of {self.connection.name}.")
         await self._credential.refresh(used or self._credential.access)
         response = await self._signed(request, key, before)
         if response.status == _UNAUTHORISED:
-            raise AuthError(f"{self._platform.title} refuses a fresh token of {self._connection.name}.")
+            raise AuthError(f"{self._platform.title} refuses a fresh token of {self.connection.name}.")
         return response
 
     async def _signed(self, request: Request, key: str, before: Before | None) -> Response:
@@ -117,4 +117,4 @@ class Sending:
         """Put the account into paths that hold it in braces."""
         if "{account}" not in request.path:
             return request
-        return msgspec.structs.replace(request, path=request.path.replace("{account}", self._connection.account))
+        return msgspec.structs.replace(request, path=request.path.replace("{account}", self.connection.account))

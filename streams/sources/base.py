@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
@@ -33,6 +34,23 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """What an account has for a line of its section: the value to write, and what the platform calls it."""
+
+    value: str
+    label: str = ""
+    rate: Decimal | None = None
+    """In percent, of a tax."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What an account has to choose from for one key of its section."""
+
+    choices: tuple[Choice, ...]
+    best: str = ""
+    """The value that fits beyond doubt, "" when a person has to decide."""
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Who the platform says this connection is, and the settings that writing depends on."""
 
@@ -44,17 +62,30 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     missing: tuple[str, ...] = ()
     """Settings or scopes that are missing, one sentence each."""
+    offers: Mapping[str, Offer] = {}
+    """What the platform itself says of a key of the connection's section that is missing or wrong."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection's mappings meet in the account, for `o2c check`."""
+    """What a connection's mappings meet in the account, for `o2c check`.
+
+    Keys are those of the connection's section: "accounts.sales", "stages.paid", "taxes" for whatever rate.
+    """
 
     words: Mapping[str, str] = {}
     """The account's own status words, "<object type>:<word>" -> their label; empty = only the vendor's fixed list."""
     unshown: Mapping[str, str] = {}
     """Canonical word -> why no stage of the account can show it."""
-    missing: tuple[str, ...] = ()
-    """What the mappings name and the account does not have, one sentence each."""
+    missing: Mapping[str, str] = {}
+    """Key -> what it names and the account does not have, in one sentence."""
+    offers: Mapping[str, Offer] = {}
+    rates: tuple[Decimal, ...] = ()
+    """Taxes in percent that the account sells at, as far as its latest orders show."""
+
+
+def only(choices: Sequence[Choice]) -> str:
+    """Return the value of the one choice there is, "" when there are none or several."""
+    return choices[0].value if len(choices) == 1 else ""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

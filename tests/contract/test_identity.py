@@ -36,7 +36,7 @@ async def test_default_mappings_fit_a_fresh_account(slug: str) -> None:
         found = await conversed(platforms.load(slug).source(bench.connection).setup(), bench.sending)
         asked = list(bench.recorder.sent)
     assert not any(request.mutates for request in asked)
-    assert (dict(found.unshown), found.missing) == ({}, ())
+    assert (found.unshown, found.missing) == ({}, {})
     assert set(found.words) <= set(platforms.load(slug).platform.statuses)
 
 

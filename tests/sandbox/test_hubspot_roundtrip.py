@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -205,8 +206,25 @@ async def test_a_stage_of_the_companys_own_is_read_by_what_it_means(open_desk: A
     setup = await desk.converse(desk.source.setup())
     assert setup.words["deals:won"] == "Signed"
     assert set(setup.words) <= set(PLATFORM.statuses)
-    assert setup.unshown == {}
+    assert (setup.unshown, setup.offers) == ({}, {})
     assert stage.isdigit()
+
+
+async def test_stages_are_offered_for_words_that_no_stage_shows(open_desk: Any) -> None:
+    desk = await open_desk()
+    async with aiohttp.ClientSession(headers=AUTH) as session:
+        body = {"label": "Paid", "metadata": {"isClosed": "true", "probability": "1.0"}, "displayOrder": 9}
+        made = await session.post(f"{desk.url}/crm/v3/pipelines/deals/default/stages", json=body)
+    paid = (await made.json())["id"]
+    gone = dict.fromkeys(("open", "paid", "cancelled"), "Gone")
+    source = type(desk.source)(msgspec.structs.replace(desk.source.connection, stages=gone))
+    offers = (await desk.converse(source.setup())).offers
+    assert {key: offer.best for key, offer in offers.items()} == {
+        "stages.open": "",  # two stages are won
+        "stages.paid": paid,
+        "stages.cancelled": "closedlost",
+    }
+    assert paid in {one.value for one in offers["stages.open"].choices}
 
 
 async def test_customers_are_found_by_email_and_never_overwritten(open_desk: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -82,6 +83,12 @@ CUSTOMERS = f"""query customers($after: String, $q: String!) {{
     nodes {CUSTOMER_FIELDS} pageInfo {{ hasNextPage endCursor }}
   }}
 }}"""
+RATES = """query rates {
+  orders(first: 20, sortKey: CREATED_AT, reverse: true) { nodes {
+    lineItems(first: 5) { nodes { taxLines { rate } } }
+    shippingLines(first: 2) { nodes { taxLines { rate } } }
+  } }
+}"""
 SHOP = "query shop { shop { id name myshopifyDomain currencyCode ianaTimezone } }"
 
 _NOT_CARRIER = frozenset(("FULFILLED", "MARKED_AS_FULFILLED", "SUBMITTED", "CANCELED", "LABEL_VOIDED"))
@@ -90,6 +97,13 @@ _NOT_CARRIER = frozenset(("FULFILLED", "MARKED_AS_FULFILLED", "SUBMITTED", "CANC
 def gid(type_: str, id_: str) -> str:
     """Return the global id of a REST id."""
     return f"gid://shopify/{type_}/{id_}"
+
+
+def rates(orders: Iterable[Node]) -> tuple[Decimal, ...]:
+    """Return the taxes in percent that lines of *orders* carry, the highest first; those of one line add up."""
+    lines = [line for one in orders for part in ("lineItems", "shippingLines") for line in one[part]["nodes"]]
+    found = {sum((Decimal(str(tax["rate"] or 0)) for tax in line["taxLines"]), Decimal()) * 100 for line in lines}
+    return tuple(sorted((Decimal(f"{rate.normalize():f}") for rate in found), reverse=True))
 
 
 def order(node: Node, *, holds: bool = False) -> wire.Order:

@@ -103,6 +103,7 @@ PLATFORM = Platform(
             "issue_credit": Effect.RECORDS,
             "apply_credit": Effect.RECORDS,
             "record_refund": Effect.RECORDS,
+            "reverse_refund": Effect.RECORDS,
             "record_shipment": Effect.RECORDS,
             "add_note": Effect.RECORDS,
             "request_payment": Effect.CONTACTS_CUSTOMER,
@@ -120,6 +121,7 @@ PLATFORM = Platform(
             "record_refund": frozenset(("amount", "currency", "date", "reference")),
         }
     ),
+    irreversible=frozenset(("overpayment",)),
     signature_headers=("x-xero-signature",),
     secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(

@@ -170,7 +170,10 @@ class Account(_Record, frozen=True, kw_only=True):
     """A ledger account."""
 
     code: str = ""
+    name: str = ""
     type: str = ""
+    class_: str = msgspec.field(default="", name="Class")
+    system_account: str = ""
     status: str = ""
     enable_payments_to_account: bool = False
 
@@ -179,8 +182,10 @@ class TaxRate(_Record, frozen=True, kw_only=True):
     """A tax rate that lines may have."""
 
     tax_type: str = ""
+    name: str = ""
     status: str = ""
     effective_rate: Decimal | None = None
+    can_apply_to_revenue: bool = True
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

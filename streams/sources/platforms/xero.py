@@ -18,10 +18,10 @@ from app.core.talk import Request, Response, Talk
 from schemas.events import Anchor, ChangeEvent, Hint, allocated
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
-from schemas.platforms.xero.setup import missing_accounts, missing_taxes
+from schemas.platforms.xero.setup import ACCOUNTS, fitting_accounts, is_rounding, missing_accounts, missing_taxes
 from schemas.platforms.xero.webhooks import WEBHOOKS
 from schemas.refs import ObjectRef, find_mark
-from streams.sources.base import Hook, Identity, Page, Reply, Setup, Source
+from streams.sources.base import Choice, Hook, Identity, Offer, Page, Reply, Setup, Source, only
 
 _CATEGORIES = {"INVOICE": "invoice", "CREDITNOTE": "credit_note", "CONTACT": "contact"}
 _PATHS = {
@@ -301,11 +301,27 @@ class XeroSource(Source):
         )
 
     def setup(self) -> Talk[Setup]:
-        """Look whether the accounts and tax types in use exist."""
+        """Look whether the accounts and tax types in use exist, and which there are."""
         accounts = _decoded((yield self._get("/Accounts", {}))).accounts
         rates = _decoded((yield self._get("/TaxRates", {}))).tax_rates
         missing = (*missing_accounts(self.connection, accounts), *missing_taxes(self.connection, rates))
-        return Setup(missing=missing)
+        return Setup(missing=dict(missing), offers={**_accounts(accounts), "taxes": _taxes(rates)})
+
+
+def _accounts(accounts: Iterable[wire.Account]) -> Mapping[str, Offer]:
+    """Return the accounts by use; sure are the only one, Xero's own for roundings, and what is booked on anyway."""
+    offers = {}
+    for use, found in fitting_accounts(accounts).items():
+        choices = tuple(Choice(account.code, account.name) for account in found)
+        usual = [one for one in choices if one.value == ACCOUNTS.get(use)]
+        meant = [one for one, account in zip(choices, found, strict=True) if use == "rounding" and is_rounding(account)]
+        offers[f"accounts.{use}"] = Offer(choices, only(usual or meant or choices))
+    return offers
+
+
+def _taxes(rates: Iterable[wire.TaxRate]) -> Offer:
+    found = [rate for rate in rates if rate.status == "ACTIVE" and rate.can_apply_to_revenue]
+    return Offer(tuple(Choice(rate.tax_type, rate.name, rate.effective_rate) for rate in found))
 
 
 def _next(walk: _Walk, reply: wire.Reply, started: str) -> _Walk | None:

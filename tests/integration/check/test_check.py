@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +113,7 @@ async def test_a_good_configuration_has_no_problem_and_nothing_is_changed_anywhe
 ) -> None:
     company.sandboxes["books"].verbs["set_lock_date"]({"date": "2026-04-30"})
     code, printed = await company.check(capsys)
-    assert printed["problems"] == []
+    assert (printed["problems"], printed["lines"]) == ([], [])
     assert code == 0
     accounts = {row["connection"]: row for row in printed["accounts"]}
     assert {name: row["account"] for name, row in accounts.items()} == {one.connection: one.account for one in SYSTEMS}
@@ -234,3 +236,141 @@ async def test_a_platform_that_is_away_is_a_sentence(company: Company, capsys: p
         1,
         "127.0.0.1 cannot be reached (ClientConnectorError); try again, or correct base_url of crm if it stays so.",
     )
+
+
+BARE: dict[str, dict[str, Any]] = {
+    "books": {"accounts": {}, "taxes": {}},
+    "crm": {"account": "...", "time_zone": "UTC", "stages": {}},
+    "pay": {"account": "..."},
+    "qbo": {"accounts": {}, "taxes": {}},
+    "shop": {"time_zone": "UTC"},
+}
+"""What the sections say before anybody mapped anything."""
+
+
+def _sold(company: Company, *rates: str) -> None:
+    lines = [{"sku": "A", "quantity": 1, "price": "10.00", "tax_rate": rate} for rate in rates]
+    company.sandboxes["shop"].verbs["create_order"]({"reference": "SO-1", "lines": lines})
+
+
+def _named(printed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {line["name"]: line for line in printed["lines"]}
+
+
+async def _run(company: Company, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run the command with the configuration that is there."""
+    code = await asyncio.to_thread(main, ["check", "--config", str(company.folder / "o2c.toml"), *words])
+    return code, *capsys.readouterr()
+
+
+async def test_every_missing_line_is_printed_with_what_the_platform_has(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sold(company, "20", "5")
+    _, printed = await company.check(capsys, **BARE)
+    lines = _named(printed)
+    shown = {name: (line["suggested"], line["sure"], len(line["choices"])) for name, line in lines.items()}
+    assert shown == {
+        "shop.time_zone": ("Europe/Berlin", True, 1),
+        "crm.account": ("4711", True, 1),
+        "crm.time_zone": ("Europe/Berlin", True, 1),
+        "books.accounts.payments": ("090", True, 2),
+        "books.accounts.rounding": ("860", True, 5),
+        "books.accounts.sales": ("200", True, 3),
+        "books.taxes.20": ("OUTPUT", False, 7),
+        "books.taxes.5": ("RROUTPUT", True, 7),
+        "qbo.accounts.payments": ("35", True, 2),
+        "qbo.accounts.rounding": ("88", True, 5),
+        "qbo.accounts.sales": ("1", True, 4),
+        "pay.account": ("acct_demo", True, 1),
+    }
+    assert [choice["value"] for choice in lines["books.taxes.20"]["choices"][:2]] == ["OUTPUT", "OUTPUT2"]
+    assert [choice["label"] for choice in lines["books.accounts.payments"]["choices"]] == [
+        "Business Bank Account",
+        "Payments Clearing",
+    ]
+    _, text, _ = await _run(company, capsys)
+    assert 'accounts.sales = "200"' in text
+    assert '# Sales; or "210" (Shipping), "220" (Discounts)' in text
+    assert '# perhaps Tax on Sales 20 %; or "OUTPUT2" (20% Sales)' in text
+
+
+async def test_accepted_lines_are_written_and_the_others_stay_listed(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sold(company, "20")
+    path = company.write(**BARE)
+    path.write_text(path.read_text().replace('account = "..."', 'account = "..."   # whose it is') + "# the end\n")
+    before = path.read_text()
+    code, out, _ = await _run(company, capsys, "--write", "--yes", "--json")
+    printed = json.loads(out)
+    assert (code, list(_named(printed))) == (0, ["books.taxes.20"])
+    assert printed["written"]["books.accounts.sales"] == "200"
+    after = path.read_text()
+    assert 'account = "4711"   # whose it is\n' in after
+    assert 'accounts = { sales = "200"' in after or 'sales = "200"' in after
+    assert after.endswith("# the end\n")
+    assert [line for line in before.splitlines() if line.startswith(("[", "platform", "secrets"))] == [
+        line for line in after.splitlines() if line.startswith(("[", "platform", "secrets"))
+    ]
+    code, out, _ = await _run(company, capsys, "--write", "--accept", "books.taxes.20=OUTPUT2", "--json")
+    assert (code, json.loads(out)["lines"]) == (0, [])
+    assert load(path, {}).tenants[0].connections["books"].taxes == {"20": "OUTPUT2"}
+    again = await _run(company, capsys, "--write", "--accept", "books.taxes.20=OUTPUT2")
+    assert again[0] == 0, "a script may run twice"
+
+
+async def test_what_no_account_offers_is_refused_and_nothing_is_written(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = company.write(**BARE)
+    before = path.read_text()
+    for words, said in (
+        (["--accept", "crm.account=4712"], "does not offer '4712' for crm.account; it has \"4711\"."),
+        (["--accept", "crm.stages.paid=x"], "No line crm.stages.paid is missing; name one of "),
+        ([], "Nobody can be asked here; add --yes, or --accept KEY=VALUE for each line."),
+        (["--offline", "--yes"], "leave --offline out."),
+    ):
+        code, _, err = await _run(company, capsys, "--write", *words)
+        assert code == 2
+        assert said in err
+    assert path.read_text() == before
+
+
+async def test_a_person_picks_line_by_line(
+    company: Company, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sold(company, "20")
+    path = company.write(books={"accounts": {"payments": "090", "rounding": "860"}, "taxes": {}})
+    typed = Typed("\n7x\n2\n")  # Enter for 200, then none of them, then the second one
+    monkeypatch.setattr(sys, "stdin", typed)
+    code, out, err = await _run(company, capsys, "--write")
+    books = load(path, {}).tenants[0].connections["books"]
+    assert (books.accounts["sales"], books.taxes) == ("200", {"20": "OUTPUT2"})
+    assert code == 0
+    assert "Wrote 2 lines into" in out
+    assert '   2  "OUTPUT2" (20% Sales)\n' in err
+    assert "7x is none of them." in err
+    company.write(books={"accounts": {"payments": "090", "rounding": "860"}, "taxes": {}})
+    monkeypatch.setattr(sys, "stdin", Typed("s\nq\n"))
+    before = path.read_text()
+    assert (await _run(company, capsys, "--write"))[0] == 0
+    assert path.read_text() == before
+
+
+class Typed(io.StringIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_a_stage_of_the_portal_is_offered_for_a_word_that_nothing_shows(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = {"paid": "Handed over", "cancelled": "closedlost"}
+    code, printed = await company.check(capsys, crm={"stages": stages})
+    line = _named(printed)["crm.stages.paid"]
+    assert (code, line["suggested"], line["instead_of"]) == (1, "closedwon", "Handed over")
+    code, out, _ = await _run(company, capsys, "--write", "--accept", "crm.stages.paid=closedwon", "--json")
+    assert (code, json.loads(out)["lines"]) == (0, [])

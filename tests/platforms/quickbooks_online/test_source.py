@@ -442,11 +442,37 @@ def test_mappings_are_held_against_the_accounts_and_tax_codes_of_the_company() -
         reply(info),
         reply({"QueryResponse": {"Account": accounts}}),
         reply({"QueryResponse": {"TaxCode": [{"Id": "5"}]}}),
+        reply({"QueryResponse": {}}),
     )
-    assert [sentence.rpartition(" ")[2] for sentence in found.missing] == [
-        "accounts.payments.",
-        "accounts.refunds.",
-        "taxes.7.",
+    assert list(found.missing) == ["accounts.payments", "accounts.refunds", "taxes.7"]
+    assert all(text.endswith(f"name another id under {key}.") for key, text in found.missing.items())
+    _, bare = answer(SOURCE_OF.setup(), reply(info), *[reply({"QueryResponse": {}})] * 3)
+    assert list(bare.missing) == ["accounts.sales", "taxes"]
+
+
+def test_a_company_offers_its_accounts_by_use_and_its_tax_codes_with_their_rates() -> None:
+    accounts = [
+        {"Id": "1", "Name": "Sales", "AccountType": "Income"},
+        {"Id": "2", "Name": "Hire", "AccountType": "Income"},
+        {"Id": "35", "Name": "Checking", "AccountType": "Bank"},
+        {"Id": "4", "Name": "Undeposited Funds", "AccountType": "Other Current Asset"},
+        {"Id": "9", "Name": "Rent", "AccountType": "Expense"},
     ]
-    _, bare = answer(SOURCE_OF.setup(), reply(info), reply({"QueryResponse": {}}), reply({"QueryResponse": {}}))
-    assert len(bare.missing) == 2
+    both = {"TaxRateDetail": [{"TaxRateRef": {"value": "1"}}, {"TaxRateRef": {"value": "2"}}]}
+    codes = [{"Id": "5", "Name": "GST/PST", "SalesTaxRateList": both}, {"Id": "6", "Name": "Purchases only"}]
+    rates = [{"Id": "1", "RateValue": 5}, {"Id": "2", "RateValue": 7}]
+    _, found = answer(
+        SOURCE_OF.setup(),
+        reply({"CompanyInfo": {"Country": "CA"}}),
+        reply({"QueryResponse": {"Account": accounts}}),
+        reply({"QueryResponse": {"TaxCode": codes}}),
+        reply({"QueryResponse": {"TaxRate": rates}}),
+    )
+    shown = {key: ([one.value for one in offer.choices], offer.best) for key, offer in found.offers.items()}
+    assert shown == {
+        "accounts.sales": (["1", "2"], "1"),
+        "accounts.payments": (["35", "4"], "35"),
+        "accounts.rounding": (["1", "2", "9"], ""),
+        "taxes": (["5"], ""),
+    }
+    assert [(one.label, one.rate) for one in found.offers["taxes"].choices] == [("GST/PST", 12)]

@@ -185,6 +185,15 @@ async def test_the_account_is_the_shops_domain(shop: Shop) -> None:
     assert (identity.account, identity.home_currency, identity.missing) == (DOMAIN, "EUR", ())
 
 
+async def test_the_taxes_of_the_latest_orders_are_told(shop: Shop) -> None:
+    assert (await shop.talk(SOURCE.setup())).rates == ()
+    line = {"sku": "A", "quantity": 1, "price": "10.00"}
+    taxed = [{**line, "tax_rate": "19"}, {**line, "tax_rate": "5.5"}]
+    shop.act("create_order", reference="SO-1", lines=taxed, shipping={"price": "4.00", "tax_rate": "19"})
+    shop.act("create_order", reference="SO-2", lines=[line])
+    assert [str(rate) for rate in (await shop.talk(SOURCE.setup())).rates] == ["19", "5.5", "0"]
+
+
 async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", **BOUGHT)
     shop.act("hold_order", id=made["id"])

@@ -192,6 +192,25 @@ async def test_a_payment_is_recorded_seen_with_its_invoice_and_taken_back(compan
     assert isinstance((await company.read("payment", paid.id))[0].facts, Payment)
 
 
+async def test_a_refund_is_taken_back_and_its_credit_note_is_open_again(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    money = Payment(amount=Decimal("15.53"), currency="EUR", date=date(2026, 5, 2))
+    await company.write("record_payment", money, n=2, links={"invoice": invoice.id})
+    back = Credit(amount=Decimal(5), currency="EUR", date=date(2026, 5, 3))
+    note = await company.write("issue_credit", back, n=3, links={"invoice": invoice.id})
+    links = {"invoice": invoice.id, "credit": note.id}
+    refund = await company.write("record_refund", msgspec.structs.replace(back, document="refund"), n=4, links=links)
+    assert (refund.type, [row["due"] for row in company.books("credit")]) == ("refund", ["0.00"])
+    asked = command("reverse_refund", back, n=5, links={"payment": refund.id})
+    assert await company.talk(company.sink.probe(asked)) is None
+    for _ in range(2):
+        taken = await company.write("reverse_refund", back, n=5, links={"payment": refund.id})
+        assert isinstance(taken.facts, Credit)
+        assert taken.facts.status == "void"
+    assert await company.talk(company.sink.probe(asked)) is not None
+    assert ([row["due"] for row in company.books("credit")], company.books("refund")[0]["status"]) == (["5.00"], "void")
+
+
 async def test_more_than_is_due_becomes_an_overpayment_once(company: Company) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
@@ -519,17 +538,24 @@ async def test_the_company_says_who_it_is_and_what_is_missing(company: Company) 
 
 
 async def test_the_mappings_are_held_against_the_chart_and_the_tax_rates(company: Company) -> None:
-    assert (await company.talk(company.source.setup())).missing == ()
+    assert (await company.talk(company.source.setup())).missing == {}
     accounts = {"sales": "999", "payments": "200", "rounding": "860"}
     taxes = {"20": "OUTPUT2", "19": "OUTPUT2", "5": "GONE", "reduced": "RROUTPUT"}
     lacking = XeroSource(msgspec.structs.replace(CONNECTION, accounts=accounts, taxes=taxes))
     missing = (await company.talk(lacking.setup())).missing
-    assert [sentence.rpartition(" ")[2] for sentence in missing] == [
-        "accounts.sales.",
-        "accounts.payments.",
-        "taxes.19.",
-        "taxes.5.",
-    ]
+    assert list(missing) == ["accounts.sales", "accounts.payments", "taxes.19", "taxes.5"]
+    assert all(text.endswith(f"name another under {key}.") for key, text in missing.items())
+
+
+async def test_the_chart_and_the_tax_rates_are_offered_by_use(company: Company) -> None:
+    offers = (await company.talk(company.source.setup())).offers
+    assert {key: (len(offer.choices), offer.best) for key, offer in offers.items()} == {
+        "accounts.sales": (3, "200"),
+        "accounts.payments": (2, "090"),
+        "accounts.rounding": (5, "860"),
+        "taxes": (7, ""),
+    }
+    assert {one.value for one in offers["taxes"].choices if one.rate == 20} == {"OUTPUT", "OUTPUT2"}
 
 
 async def test_a_taken_number_is_a_duplicate(company: Company) -> None:

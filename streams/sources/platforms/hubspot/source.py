@@ -22,6 +22,7 @@ from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Setup, Source
 from streams.sources.platforms.hubspot import hooks
+from streams.sources.platforms.hubspot.offering import currency_offer, stage_offers
 from streams.sources.platforms.hubspot.subscribing import HubspotSubscriber
 
 _BATCH, _PAGE, _MISSING = 100, 200, 404
@@ -318,6 +319,7 @@ class HubspotSource(Source):
             currencies=tuple(sorted({home, *account.get("additionalCurrencies", ())} - {""})),
             home_currency=home,
             time_zone=str(account.get("timeZone") or ""),
+            offers=currency_offer(self.connection, home, account.get("additionalCurrencies", ())),
         )
 
     def setup(self) -> Talk[Setup]:
@@ -329,15 +331,19 @@ class HubspotSource(Source):
             for word, stage in {**STAGES[self._order], **self.connection.stages}.items()
             if not self._shows(pipelines, word, stage)
         }
-        return Setup(words={f"{self._order}:{word}": label for word, label in words}, unshown=unshown)
+        offers = stage_offers(pipelines, self._order, self._pipeline, unshown)
+        return Setup(words={f"{self._order}:{word}": label for word, label in words}, unshown=unshown, offers=offers)
+
+    @property
+    def _pipeline(self) -> str:
+        return self.connection.options.get("pipeline", "")
 
     def _shows(self, pipelines: Sequence[Pipeline], word: str, stage: str) -> bool:
         """Tell whether the sink finds the stage; HubSpot's own deal stages are written by id, unlooked."""
-        pipeline = self.connection.options.get("pipeline", "")
-        if self._order == "deals" and word not in self.connection.stages and not pipeline:
+        if self._order == "deals" and word not in self.connection.stages and not self._pipeline:
             return any(one.id == stage for each in pipelines for one in each.stages)
         names = (stage, "Shipped") if word == "delivered" else (stage,)
-        return any(facts.chosen(pipelines, pipeline, name) for name in names)
+        return any(facts.chosen(pipelines, self._pipeline, name) for name in names)
 
     def _word(self, stage: Stage) -> tuple[str, str]:
         won, lost = str(stage.won).lower(), str(stage.closed and not stage.won).lower()

@@ -15,7 +15,14 @@ from schemas.platforms.quickbooks_online import PAGE
 from schemas.platforms.quickbooks_online.query import select
 from schemas.platforms.quickbooks_online.webhooks import WEBHOOKS
 from streams.sources.base import Hook, Identity, Setup
-from streams.sources.platforms.quickbooks_online.holding import missing_accounts, missing_taxes, wrong_home
+from streams.sources.platforms.quickbooks_online.holding import (
+    account_offers,
+    home_offer,
+    missing_accounts,
+    missing_taxes,
+    tax_offer,
+    wrong_home,
+)
 from streams.sources.platforms.quickbooks_online.notices import notices
 from streams.sources.platforms.quickbooks_online.replies import success
 from streams.sources.platforms.quickbooks_online.sweeping import Sweeping
@@ -78,16 +85,19 @@ class QuickBooksSource(Sweeping):
             lock_date=preferences.get("AccountingInfoPrefs", {}).get("BookCloseDate", ""),
             time_zone=info.get("DefaultTimeZone", ""),
             missing=(*missing, *wrong_home(self.connection, home)),
+            offers=home_offer(self.connection, home),
         )
 
     def setup(self) -> Talk[Setup]:
-        """Look whether the accounts and tax codes in use exist."""
+        """Look whether the accounts and tax codes in use exist, and which there are."""
         reply = yield self.asking(f"companyinfo/{self.connection.account}")
         country = str(success(reply)["CompanyInfo"].get("Country") or "US")
         accounts = yield from self._active("Account")
         codes = yield from self._active("TaxCode")
-        missing = missing_accounts(self.connection, accounts), missing_taxes(self.connection, country, codes)
-        return Setup(missing=tuple(sentence for sentences in missing for sentence in sentences))
+        rates = yield from self._active("TaxRate")
+        missing = *missing_accounts(self.connection, accounts), *missing_taxes(self.connection, country, codes)
+        offers = {**account_offers(accounts), **tax_offer(country, codes, rates)}
+        return Setup(missing=dict(missing), offers=offers)
 
     def _active(self, entity: str) -> Talk[list[dict[str, Any]]]:
         rows: list[dict[str, Any]] = []

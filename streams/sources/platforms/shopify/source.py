@@ -19,7 +19,7 @@ from schemas.platforms.shopify import PLATFORM, VERSION, facts, graph, wire
 from schemas.platforms.shopify.webhooks import WEBHOOKS
 from schemas.platforms.shopify.wire import text
 from schemas.refs import ObjectRef, find_mark
-from streams.sources.base import Hook, Identity, Page, Source
+from streams.sources.base import Hook, Identity, Page, Setup, Source
 from streams.sources.platforms.shopify import reading
 from streams.sources.platforms.shopify.subscribing import ShopifySubscriber
 
@@ -30,7 +30,7 @@ _GID = {
     "fulfillment": "Fulfillment",
     "fulfillment_order": "FulfillmentOrder",
 }
-_READ_COST, _SWEEP_COST = 260, 900
+_READ_COST, _SWEEP_COST, _RATES_COST = 260, 900, 260
 _QUIET = ("shop", "app", "bulk_operations", "draft_orders", "products", "customers/redact", "customers/data_request")
 
 
@@ -329,3 +329,8 @@ class ShopifySource(Source):
             time_zone=shop["ianaTimezone"],
             missing=drift,
         )
+
+    def setup(self) -> Talk[Setup]:
+        """Look at which taxes the shop's latest orders sold."""
+        data = yield from reading.ask(graph.RATES, {}, cost=_RATES_COST)
+        return Setup(rates=graph.rates(data["orders"]["nodes"]))
