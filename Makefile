@@ -43,10 +43,10 @@ chaos-kill: setup
 	rm -rf chaos-kill
 	$(BIN)/python -m tests.chaos.kill --orders $(or $(ORDERS),20000) --rate 20 --latency 0.5 --every 10 --folder chaos-kill
 
-# Changes the core in thousands of small ways, one at a time, and reports what no test noticed; takes about an hour of
-# one core. MUTANTS="streams.order.merge* streams.order.link*" does only these; what was done is remembered in mutants/.
+# Changes the core in thousands of small ways, one at a time, and reports what no test noticed; takes about an hour.
+# MUTANTS="streams.order.merge* streams.order.link*" does only these; what was done is remembered in mutants/.
 mutation: setup .venv/mutation
-	PYTHONPATH=$(CURDIR)/.venv/mutation nice -n 15 $(BIN)/python -m mutmut run --max-children 1 $(foreach name,$(MUTANTS),'$(name)')
+	PYTHONPATH=$(CURDIR)/.venv/mutation nice -n 15 $(BIN)/python tests/mutation/run.py $(foreach name,$(MUTANTS),'$(name)')
 	PYTHONPATH=$(CURDIR)/.venv/mutation $(BIN)/python tests/mutation/report.py
 
 .venv/mutation: requirements/mutation.txt | $(RUNTIME)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     import pytest
@@ -26,7 +26,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         test = getattr(item, "obj", None)
         if hasattr(test, "hypothesis"):
             own = test._hypothesis_internal_use_settings
-            few = settings(own, max_examples=min(own.max_examples, _EXAMPLES), derandomize=True, database=None)
+            few = settings(
+                own,
+                max_examples=min(own.max_examples, _EXAMPLES),
+                derandomize=True,
+                database=None,
+                phases=(Phase.explicit, Phase.generate),  # a failure is enough, the smallest one costs minutes
+            )
             test._hypothesis_internal_use_settings = few
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)

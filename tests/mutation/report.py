@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
 MUTANTS = Path("mutants")
 _COLUMNS = ("killed", "timeout", "survived", "no tests", "suspicious", "segfault", "not checked")
 _FOUND = ("killed", "timeout", "segfault")
+_TOLD = ("survived", "no tests", "timeout", "suspicious", "segfault")
 
 
 def _results() -> dict[str, dict[str, str]]:
@@ -46,21 +46,19 @@ def _row(name: str, counts: Counter[str]) -> str:
     return f"{name:36}{counts.total():>8}" + "".join(f"{counts[column]:>12}" for column in _COLUMNS) + f"{share:>8}"
 
 
-def _survivors(results: dict[str, dict[str, str]]) -> Iterator[str]:
+def _shown(results: dict[str, dict[str, str]]) -> Iterator[str]:
     for mutants in results.values():
         for mutant, status in mutants.items():
-            if status in {"survived", "no tests", "suspicious"}:
-                shown = subprocess.run(
-                    [sys.executable, "-m", "mutmut", "show", mutant], capture_output=True, text=True, check=False
-                ).stdout
-                lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
+            if status in _TOLD:
+                diff = get_diff_for_mutant(mutant).splitlines()
+                lines = [line for line in diff if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
                 yield "\n".join((f"\n{mutant}: {status}", *lines))
 
 
 def main() -> None:
-    """Print the table and the diff of every mutant that no test noticed."""
+    """Print the table and the diff of every mutant that no test noticed, or that ended otherwise than by a failing test."""
     results = _results()
-    text = "\n".join((*_table(results), *_survivors(results)))
+    text = "\n".join((*_table(results), *_shown(results)))
     (MUTANTS / "report.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
 
