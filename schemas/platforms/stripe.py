@@ -5,11 +5,12 @@ https://docs.stripe.com/api (version 2026-10-28.endive; the shapes before 2025-0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from schemas.connection import Connection
 from schemas.events import Anchor
@@ -28,13 +29,16 @@ from schemas.facts import (
     Payout,
     PayoutStatus,
 )
-from schemas.money import from_minor
+from schemas.money import from_minor, rounded
 from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
 from schemas.refs import ObjectRef, find_mark
 from schemas.webhooks import Webhooks
 
 VERSION = "2026-10-28.endive"
 MARK = "o2c"
+PARTS = "invoice_payments"
+"""Where the source puts what a payment intent paid: since 2025-03-31 it no longer says so itself."""
+_PLACES, _EACH = 4, Decimal("0.0001")
 ORDER_KEYS = ("order_id", "order_number", "order")
 # ISO 4217 says ISK and UGX have no minor unit; Stripe's API counts them in hundredths (fact sheet, section 7).
 _TWO_DECIMALS = frozenset(("ISK", "UGX"))
@@ -123,6 +127,7 @@ EVENTS = (
     "invoice.overdue",
     "invoice.marked_uncollectible",
     "invoice.deleted",
+    "invoice_payment.paid",
     "payment_intent.succeeded",
     "payment_intent.processing",
     "payment_intent.canceled",
@@ -193,10 +198,10 @@ def instant(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def day(seconds: int | None) -> date | None:
-    """Return Unix seconds as a UTC day."""
+def day(seconds: int | None, zone: str) -> date | None:
+    """Return Unix seconds as a day in the zone of the account."""
     moment = instant(seconds)
-    return None if moment is None else moment.date()
+    return None if moment is None else moment.astimezone(ZoneInfo(zone)).date()
 
 
 def ident(value: Any) -> str:  # noqa: ANN401 - an id, an expanded object or nothing
@@ -218,28 +223,32 @@ def order_anchor(record: dict[str, Any]) -> tuple[Anchor, ...]:
 
 def anchors(connection: Connection, record: dict[str, Any]) -> tuple[Anchor, ...]:
     """Return what says whose an object is: the order number in its metadata, its invoice, the payment behind it."""
-    linked = [("invoice", ident(record.get("invoice")))]
+    linked = [("invoice", ident(record.get("invoice")), None), *_billed(record)]
     if record.get("object") in {"refund", "dispute", "charge"}:
-        linked.append(("payment_intent", ident(record.get("payment_intent"))))
-    refs = [ObjectRef(connection.name, connection.account, type_, id_) for type_, id_ in linked if id_]
-    return order_anchor(record) + tuple(Anchor("object", ref) for ref in refs)
+        linked.append(("payment_intent", ident(record.get("payment_intent")), None))
+    refs = [(ObjectRef(connection.name, connection.account, type_, id_), share) for type_, id_, share in linked if id_]
+    return order_anchor(record) + tuple(Anchor("object", ref, share) for ref, share in refs)
 
 
-def to_facts(record: dict[str, Any]) -> Facts | None:
-    """Return the canonical facts of any Stripe object we know, else None."""
+def _billed(record: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """Return the invoices that a payment is on, each with its share where there are several."""
+    parts, currency = record.get(PARTS) or [], str(record.get("currency"))
+    if len(parts) == 1:
+        return [("invoice", ident(parts[0].get("invoice")), None)]
+    return [("invoice", ident(part.get("invoice")), f"{money(part.get('amount_paid'), currency):f}") for part in parts]
+
+
+def to_facts(record: dict[str, Any], zone: str) -> Facts | None:
+    """Return the canonical facts of any Stripe object we know, else None; days are those of *zone*."""
     translate = _TRANSLATE.get(str(record.get("object")))
-    return None if translate is None else translate(record)
+    return None if translate is None else translate(record, zone)
 
 
-def _invoice(record: dict[str, Any]) -> Invoice:
+def _invoice(record: dict[str, Any], zone: str) -> Invoice:
     currency = str(record["currency"]).upper()
     stage, total = str(record.get("status") or "draft"), money(record.get("total"), currency)
     paid, credited = money(record.get("amount_paid"), currency), _credited(record, currency)
-    taxes = record.get("total_taxes") or record.get("total_tax_amounts") or []
-    tax = sum(
-        (money(part.get("amount"), currency) for part in taxes),
-        money(record.get("tax"), currency) if not taxes else Decimal(0),
-    )
+    tax = _tax(record, currency)
     status: DocumentStatus = _INVOICE.get(stage, "on_hold")
     if status == "paid" and credited:
         status = "refunded" if credited >= total else "partially_refunded"
@@ -262,8 +271,8 @@ def _invoice(record: dict[str, Any]) -> Invoice:
         paid_amount=paid,
         credited_amount=credited,
         amount_due=money(record.get("amount_remaining"), currency),
-        issue_date=day(record.get("effective_at") or record.get("created")),
-        due_date=day(record.get("due_date")),
+        issue_date=day(record.get("effective_at") or record.get("created"), zone),
+        due_date=day(record.get("due_date"), zone),
         note=record.get("description") or "",
         reference=next((anchor.ref.id for anchor in order_anchor(record)), ""),
     )
@@ -275,42 +284,57 @@ def _credited(record: dict[str, Any], currency: str) -> Decimal:
     )
 
 
+def _tax(record: dict[str, Any], currency: str) -> Decimal:
+    """Return the tax of an invoice or credit note, in the shape of any version."""
+    taxes = record.get("total_taxes") or record.get("total_tax_amounts") or record.get("tax_amounts") or []
+    return _sum(taxes, currency) if taxes else money(record.get("tax"), currency)
+
+
+def _sum(parts: Iterable[dict[str, Any]], currency: str) -> Decimal:
+    return sum((money(part.get("amount"), currency) for part in parts), Decimal(0))
+
+
 def _line(line: dict[str, Any], currency: str) -> Line:
+    """Return a line; its amount at Stripe is before discounts, and holds the tax where prices include it."""
     quantity = Decimal(str(line.get("quantity") or 1))
-    net = money(line.get("amount"), currency)
     taxes = line.get("taxes") or line.get("tax_amounts") or []
-    tax = sum((money(part.get("amount"), currency) for part in taxes), Decimal(0))
+    inside = [part for part in taxes if part.get("tax_behavior") == "inclusive" or part.get("inclusive")]
+    off = _sum(line.get("discount_amounts") or [], currency) + _sum(inside, currency)
+    net = money(line.get("amount"), currency) - off
+    each = net / quantity
     return Line(
         id=str(line.get("id", "")),
         name=line.get("description") or "",
         quantity=quantity,
-        unit_price=net / quantity,
+        unit_price=each if -int(each.as_tuple().exponent) <= _PLACES else each.quantize(_EACH),
         net_amount=net,
-        tax_amount=tax,
+        tax_amount=_sum(taxes, currency),
     )
 
 
-def _payment(record: dict[str, Any]) -> Payment:
+def _payment(record: dict[str, Any], zone: str) -> Payment:
     currency = str(record["currency"]).upper()
     stage = str(record.get("status"))
     received = record.get("amount_received") or record.get("amount_captured") or record.get("amount")
-    invoice = ident(record.get("invoice"))
+    invoice = ident(record.get("invoice")) or next((id_ for _, id_, _ in _billed(record)), "")
     amount = money(received, currency)
+    paid = [(part.get("status_transitions") or {}).get("paid_at") for part in record.get(PARTS) or []]
+    at = min((moment for moment in paid if moment), default=record.get("created"))
     return Payment(
         amount=amount,
         currency=currency,
         status=_PAYMENT.get(stage, "pending"),
         stage=stage,
         method="stripe",
-        paid_at=instant(record.get("created")),
-        date=day(record.get("created")),
+        paid_at=instant(at),
+        date=day(at, zone),
         reference=str(record["id"]),
         allocations=(Allocation(type="invoice", id=invoice, amount=amount),) if invoice else (),
         customer=Party(id=ident(record.get("customer")), email=record.get("receipt_email") or ""),
     )
 
 
-def _refund(record: dict[str, Any]) -> Credit:
+def _refund(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
     amount = money(record.get("amount"), currency)
@@ -321,13 +345,13 @@ def _refund(record: dict[str, Any]) -> Credit:
         status=_REFUND.get(stage, "pending"),
         stage=stage,
         reason=record.get("reason") or "",
-        date=day(record.get("created")),
+        date=day(record.get("created"), zone),
         reference=str(record["id"]),
         allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
     )
 
 
-def _dispute(record: dict[str, Any]) -> Credit:
+def _dispute(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     status = _DISPUTE.get(stage, "pending")
     payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
@@ -339,30 +363,44 @@ def _dispute(record: dict[str, Any]) -> Credit:
         status=status,
         stage=stage,
         reason=f"dispute: {record.get('reason') or ''}",
-        date=day(record.get("created")),
+        date=day(record.get("created"), zone),
         reference=str(record["id"]),
         allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
     )
 
 
-def _credit_note(record: dict[str, Any]) -> Credit:
+def _credit_note(record: dict[str, Any], zone: str) -> Credit:
+    """Return what a note credits beyond the refunds that belong to it: each of those is a credit of its own."""
     currency = str(record["currency"]).upper()
-    amount = money(record.get("total") or record.get("amount"), currency)
+    total, tax = money(record.get("total") or record.get("amount"), currency), _tax(record, currency)
+    amount = total - _refunded(record, total, currency)
+    whole = amount == total
     return Credit(
         number=record.get("number") or "",
         amount=amount,
+        tax_amount=(tax if whole else rounded(tax * amount / total, currency)) if tax and total else None,
         currency=currency,
         stage=str(record.get("status")),
         status="void" if record.get("status") == "void" else "issued",
         reason=record.get("reason") or "",
-        date=day(record.get("created")),
+        date=day(record.get("created"), zone),
         reference=str(record["id"]),
-        lines=tuple(_line(line, currency) for line in (record.get("lines") or {}).get("data", [])),
+        lines=tuple(_line(line, currency) for line in (record.get("lines") or {}).get("data", []) if whole),
         allocations=(Allocation(type="invoice", id=ident(record.get("invoice")), amount=amount),),
     )
 
 
-def _customer(record: dict[str, Any]) -> Customer:
+def _refunded(record: dict[str, Any], total: Decimal, currency: str) -> Decimal:
+    """Return what of a note was sent back; before the payment nothing is."""
+    if record.get("type") == "pre_payment":
+        return Decimal(0)
+    if refunds := record.get("refunds"):
+        return sum((money(part.get("amount_refunded"), currency) for part in refunds), Decimal(0))
+    outside = money(record.get("out_of_band_amount"), currency)
+    return total - outside if record.get("refund") else Decimal(0)
+
+
+def _customer(record: dict[str, Any], _zone: str) -> Customer:
     party = Party(
         id=str(record["id"]),
         name=record.get("name") or "",
@@ -372,19 +410,19 @@ def _customer(record: dict[str, Any]) -> Customer:
     return Customer(party=party, status="archived" if record.get("deleted") else "active")
 
 
-def _payout(record: dict[str, Any]) -> Payout:
+def _payout(record: dict[str, Any], zone: str) -> Payout:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     return Payout(
         amount=money(record.get("amount"), currency),
         currency=currency,
         status=_PAYOUT.get(stage, "pending"),
         stage=stage,
-        arrival_date=day(record.get("arrival_date")),
+        arrival_date=day(record.get("arrival_date"), zone),
         reference=str(record["id"]),
     )
 
 
-_TRANSLATE: Mapping[str, Callable[[dict[str, Any]], Facts]] = MappingProxyType(
+_TRANSLATE: Mapping[str, Callable[[dict[str, Any], str], Facts]] = MappingProxyType(
     {
         "invoice": _invoice,
         "payment_intent": _payment,

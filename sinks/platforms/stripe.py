@@ -37,7 +37,7 @@ class StripeSink(Sink):
         return Written(
             type=str(record["object"]),
             id=ident(record),
-            facts=to_facts(record),
+            facts=to_facts(record, self.connection.time_zone),
             mark=mark(record),
             complete=record.get("object") != "invoice" or record.get("status") != "draft",
             anchors=anchors(self.connection, record),

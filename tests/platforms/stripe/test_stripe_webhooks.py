@@ -54,7 +54,8 @@ def test_every_event_we_ask_for_exists_and_is_understood(spec: dict[str, Any]) -
     assert set(EVENTS) <= set(spec["event_types"])
     for type_ in EVENTS:
         object_ = "dispute" if type_.startswith("charge.dispute") else type_.rpartition(".")[0]
-        event = {"id": "evt_1", "object": "event", "type": type_, "data": {"object": {"id": "x_1", "object": object_}}}
+        record = {"id": "x_1", "object": object_, "payment": {"type": "payment_intent", "payment_intent": "pi_1"}}
+        event = {"id": "evt_1", "object": "event", "type": type_, "data": {"object": record}}
         assert SOURCE.hints(Hook(body=json.dumps(event).encode())), type_
 
 

@@ -67,7 +67,7 @@ def _payment(record: dict[str, Any]) -> dict[str, Any]:
         "kind": "payment",
         "status": status,
         "amount": amount(record.get("amount_received") or record["amount"], record["currency"]),
-        "invoice_id": record.get("invoice") or "",
+        "invoice_id": "",
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection
 
-from app.sandbox.platforms.stripe.ledger import Ledger, Record, invalid
+from app.sandbox.platforms.stripe.ledger import Ledger
+from app.sandbox.platforms.stripe.records import Record, invalid
 
 _KIND = "webhook_endpoint"
 _ALL = "*"

@@ -1,98 +1,21 @@
-"""The state of a Stripe account and its rules, without HTTP."""
+"""The rules of a Stripe account, without HTTP."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-Record = dict[str, Any]
-Emit = Callable[[str, Record], None]
-INDEXED = ("email", "customer", "invoice", "payment_intent")
-"""What lists are filtered by that few records share."""
-_PREFIX = {
-    "customer": "cus",
-    "invoice": "in",
-    "payment_intent": "pi",
-    "charge": "ch",
-    "payment_record": "pr",
-    "refund": "re",
-    "credit_note": "cn",
-    "payout": "po",
-    "dispute": "dp",
-    "line_item": "il",
-    "event": "evt",
-    "webhook_endpoint": "we",
-}
+from app.sandbox.platforms.stripe.records import Emit, Record, Records, invalid
 
 
-class StripeError(Exception):
-    """An error reply: status, type, code, message and parameter."""
-
-    def __init__(self, status: int, type_: str, code: str, message: str, param: str = "") -> None:
-        super().__init__(message)
-        self.status, self.type, self.code, self.param = status, type_, code, param
-
-
-def invalid(message: str, param: str = "", code: str = "parameter_invalid") -> StripeError:
-    """Return the 400 that Stripe answers to wrong parameters."""
-    return StripeError(400, "invalid_request_error", code, message, param)
-
-
-class Ledger:
-    """Records by id, newest last; every change is reported to *emit* as Stripe names it."""
+class Ledger(Records):
+    """Customers, invoices and money: every change is reported to *emit* as Stripe names it."""
 
     def __init__(self, clock: Callable[[], datetime], emit: Emit) -> None:
-        self.records: dict[str, Record] = {}
-        self._by_kind: defaultdict[str, dict[str, Record]] = defaultdict(dict)
-        self._having: defaultdict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
-        self._clock, self._emit, self._next = clock, emit, 0
-
-    def of(self, kind: str) -> Iterator[Record]:
-        """Yield the records of *kind*, newest first."""
-        return reversed(self._by_kind[kind].values())
-
-    def having(self, kind: str, wanted: Mapping[str, str]) -> Iterator[Record]:
-        """Yield the records of *kind* with all *wanted* values, newest first; nothing wanted finds all."""
-        indexed = [self._having[kind, name, wanted[name]] for name in INDEXED if name in wanted]
-        if not indexed:
-            rows = self.of(kind)
-        else:
-            ids = min(indexed, key=len)
-            rows = (self.records[id_] for id_ in reversed(ids) if id_ in self.records)
-        return (row for row in rows if all(row.get(name) == value for name, value in wanted.items()))
-
-    def remove(self, record: Record) -> None:
-        """Take a record away."""
-        del self.records[record["id"]], self._by_kind[record["object"]][record["id"]]
-
-    def _index(self, record: Record) -> None:
-        for name in INDEXED:
-            if value := record.get(name):
-                self._having[record["object"], name, value][record["id"]] = None
-
-    def get(self, kind: str, id_: str) -> Record:
-        """Return a record; StripeError 404 when there is none."""
-        record = self.records.get(id_)
-        if record is None or record["object"] != kind:
-            raise StripeError(404, "invalid_request_error", "resource_missing", f"No such {kind}: '{id_}'", "id")
-        return record
-
-    def add(self, kind: str, values: Record) -> Record:
-        """Store a new record with id, time and metadata."""
-        self._next += 1
-        record = {
-            "id": f"{_PREFIX[kind]}_{self._next:014d}",
-            "object": kind,
-            "created": int(self._clock().timestamp()),
-            "livemode": False,
-            "metadata": {},
-            **values,
-        }
-        self.records[record["id"]] = self._by_kind[kind][record["id"]] = record
-        self._index(record)
-        return record
+        super().__init__(clock, emit)
+        self.parts: defaultdict[str, list[Record]] = defaultdict(list)
+        """Payment -> the invoice payments that say what it paid: the payment itself does not."""
 
     # -- customers and invoices ---------------------------------------------------------------------------------------
 
@@ -100,7 +23,7 @@ class Ledger:
         """Create a customer; e-mails need not be unique, as at Stripe."""
         kept = {name: asked.get(name) for name in ("email", "name", "phone", "description")}
         record = self.add("customer", {**kept, "metadata": asked.get("metadata") or {}})
-        self._emit("customer.created", record)
+        self.emit("customer.created", record)
         return record
 
     def create_invoice(self, asked: Record) -> Record:
@@ -113,7 +36,7 @@ class Ledger:
         ):
             raise invalid("send_invoice needs days_until_due or due_date.", "days_until_due", "parameter_missing")
         days = int(asked.get("days_until_due") or 0)
-        created = int(self._clock().timestamp())
+        created = int(self.clock().timestamp())
         record = self.add(
             "invoice",
             {
@@ -138,7 +61,7 @@ class Ledger:
             },
         )
         self._sum(record)
-        self._emit("invoice.created", record)
+        self.emit("invoice.created", record)
         return record
 
     def add_lines(self, invoice: Record, lines: list[Record]) -> Record:
@@ -150,31 +73,32 @@ class Ledger:
                 units = int(price["unit_amount"]) * int(line.get("quantity", 1))
             if units is None:
                 raise invalid("An amount is required.", f"lines[{position}][amount]", "parameter_missing")
-            self._next += 1
+            self.last += 1
             invoice["lines"]["data"].append(
                 {
-                    "id": f"il_{self._next:014d}",
+                    "id": f"il_{self.last:014d}",
                     "object": "line_item",
                     "amount": int(units),
                     "currency": invoice["currency"],
                     "description": line.get("description"),
                     "quantity": int(line.get("quantity", 1)),
                     "metadata": {},
-                    "taxes": [],
+                    "taxes": line.get("taxes") or [],
+                    "discount_amounts": line.get("discount_amounts") or [],
                 }
             )
         self._sum(invoice)
-        self._emit("invoice.updated", invoice)
+        self.emit("invoice.updated", invoice)
         return invoice
 
     def finalize(self, invoice: Record) -> Record:
         """Give the draft its number and open it; an empty one is paid at once."""
         self._draft(invoice)
-        self._next += 1
-        invoice["number"] = f"SBX-{self._next:06d}"
+        self.last += 1
+        invoice["number"] = f"SBX-{self.last:06d}"
         invoice["status"] = "open" if invoice["total"] > 0 else "paid"
         invoice["hosted_invoice_url"] = f"https://invoice.stripe.example/{invoice['id']}"
-        self._emit("invoice.finalized", invoice)
+        self.emit("invoice.finalized", invoice)
         return invoice
 
     def update_invoice(self, invoice: Record, asked: Record) -> Record:
@@ -185,7 +109,7 @@ class Ledger:
         if "description" in asked:
             invoice["description"] = asked["description"] or None
         self._metadata(invoice, asked.get("metadata"))
-        self._emit("invoice.updated", invoice)
+        self.emit("invoice.updated", invoice)
         return invoice
 
     def void(self, invoice: Record) -> Record:
@@ -194,7 +118,7 @@ class Ledger:
             raise invalid("You can only void open invoices.", code="invoice_not_editable")
         invoice["status"] = "void"
         self._sum(invoice)
-        self._emit("invoice.voided", invoice)
+        self.emit("invoice.voided", invoice)
         return invoice
 
     def pay(self, invoice: Record, units: int | None = None) -> Record:
@@ -205,9 +129,9 @@ class Ledger:
         self._sum(invoice)
         if invoice["amount_remaining"] <= 0:
             invoice["status"] = "paid"
-            self._emit("invoice.paid", invoice)
+            self.emit("invoice.paid", invoice)
         else:
-            self._emit("invoice.updated", invoice)
+            self.emit("invoice.updated", invoice)
         return invoice
 
     def _draft(self, invoice: Record) -> None:
@@ -215,8 +139,13 @@ class Ledger:
             raise invalid("This invoice is finalized.", code="invoice_not_editable")
 
     def _sum(self, invoice: Record) -> None:
-        total = sum(line["amount"] for line in invoice["lines"]["data"])
-        invoice["total"] = invoice["subtotal"] = total
+        lines = invoice["lines"]["data"]
+        taxes = [tax for line in lines for tax in line["taxes"]]
+        off = sum(part["amount"] for line in lines for part in line["discount_amounts"])
+        invoice["total_taxes"] = taxes
+        invoice["subtotal"] = sum(line["amount"] for line in lines)
+        total = invoice["subtotal"] - off + sum(tax["amount"] for tax in taxes if tax["tax_behavior"] == "exclusive")
+        invoice["total"] = total
         invoice["amount_due"] = total - invoice["pre_payment_credit_notes_amount"]
         left = invoice["amount_due"] - invoice["amount_paid"]
         invoice["amount_remaining"] = 0 if invoice["status"] == "void" else max(0, left)
@@ -246,7 +175,6 @@ class Ledger:
                 "receipt_email": asked.get("receipt_email"),
                 "metadata": asked.get("metadata") or {},
                 "latest_charge": None,
-                "invoice": asked.get("invoice"),
             },
         )
         if succeeded:
@@ -266,7 +194,7 @@ class Ledger:
                 },
             )
             record["latest_charge"] = charge["id"]
-            self._emit("payment_intent.succeeded", record)
+            self.emit("payment_intent.succeeded", record)
         return record
 
     def report_payment(self, asked: Record) -> Record:
@@ -284,7 +212,6 @@ class Ledger:
                 "currency": requested["currency"],
                 "status": "succeeded",
                 "metadata": asked.get("metadata") or {},
-                "invoice": None,
                 "amount_requested": requested,
                 "processor_details": asked.get("processor_details"),
             },
@@ -294,9 +221,23 @@ class Ledger:
         """Put a payment record or intent on an invoice."""
         kind = "payment_record" if asked.get("payment_record") else "payment_intent"
         payment = self.get(kind, asked[kind])
-        payment["invoice"] = invoice["id"]
-        self._index(payment)
-        return self.pay(invoice, payment["amount_received"])
+        paid = self.pay(invoice, payment["amount_received"])
+        part = self.add(
+            "invoice_payment",
+            {
+                "amount_paid": payment["amount_received"],
+                "amount_requested": payment["amount_received"],
+                "currency": invoice["currency"],
+                "invoice": invoice["id"],
+                "is_default": True,
+                "payment": {"type": kind, kind: payment["id"]},
+                "status": "paid",
+                "status_transitions": {"canceled_at": None, "paid_at": int(self.clock().timestamp())},
+            },
+        )
+        self.parts[payment["id"]].append(part)
+        self.emit("invoice_payment.paid", part)
+        return paid
 
     def refund(self, asked: Record) -> Record:
         """Send money back."""
@@ -319,8 +260,8 @@ class Ledger:
                 "metadata": asked.get("metadata") or {},
             },
         )
-        self._emit("refund.created", record)
-        self._emit("charge.refunded", charge)
+        self.emit("refund.created", record)
+        self.emit("charge.refunded", charge)
         return record
 
     def credit(self, asked: Record) -> Record:
@@ -336,6 +277,7 @@ class Ledger:
             raise invalid(
                 "refund, credit and out of band amounts must add up to the credit note.", "out_of_band_amount"
             )
+        refunds = self._refunds(invoice, int(asked.get("refund_amount") or 0))
         invoice[f"{kind}_credit_notes_amount"] += units
         self._sum(invoice)
         record = self.add(
@@ -349,14 +291,27 @@ class Ledger:
                 "invoice": invoice["id"],
                 "customer": invoice["customer"],
                 "metadata": asked.get("metadata") or {},
-                "number": f"{invoice['number']}-CN-{self._next:02d}",
+                "number": f"{invoice['number']}-CN-{self.last:02d}",
                 "reason": asked.get("reason"),
+                "out_of_band_amount": int(asked.get("out_of_band_amount") or 0) or None,
+                "refunds": refunds,
+                "total_taxes": asked.get("total_taxes") or [],
                 "lines": {"object": "list", "data": [], "has_more": False},
             },
         )
-        self._emit("credit_note.created", record)
-        self._emit("invoice.updated", invoice)
+        self.emit("credit_note.created", record)
+        self.emit("invoice.updated", invoice)
         return record
+
+    def _refunds(self, invoice: Record, units: int) -> list[Record]:
+        """Send *units* back on what paid the invoice."""
+        if not units:
+            return []
+        paid = [id_ for id_, parts in self.parts.items() if any(part["invoice"] == invoice["id"] for part in parts)]
+        if not paid:
+            raise invalid("This invoice has no payment to refund.", "refund_amount")
+        back = self.refund({"payment_intent": paid[0], "amount": units})
+        return [{"amount_refunded": units, "refund": back["id"], "type": "refund"}]
 
     def void_credit(self, record: Record) -> Record:
         """Take a credit note back."""
@@ -366,5 +321,5 @@ class Ledger:
         invoice = self.get("invoice", record["invoice"])
         invoice[f"{record['type']}_credit_notes_amount"] -= record["amount"]
         self._sum(invoice)
-        self._emit("credit_note.voided", record)
+        self.emit("credit_note.voided", record)
         return record

@@ -17,7 +17,8 @@ from app.sandbox.base import ActError, Operation, Sandbox, Window, dumps
 from app.sandbox.platforms.stripe import books, form
 from app.sandbox.platforms.stripe.endpoints import Endpoints
 from app.sandbox.platforms.stripe.events import Events
-from app.sandbox.platforms.stripe.ledger import Ledger, Record, StripeError
+from app.sandbox.platforms.stripe.ledger import Ledger
+from app.sandbox.platforms.stripe.records import Record, StripeError
 
 API_VERSION = "2026-10-28.endive"
 _LISTED = {
@@ -54,6 +55,9 @@ class StripeSandbox(Sandbox):
             "payout": self._payout,
             "dispute": self._dispute,
             "type_invoice": self._type_invoice,
+            "bill_subscription": self._bill_subscription,
+            "finalize_invoice": self._finalize,
+            "credit_invoice": self._credit,
             "void_invoice": self._void,
             "pay_invoice": self._pay,
             "edit_invoice": self._edit,
@@ -166,6 +170,8 @@ class StripeSandbox(Sandbox):
                 }
             case ["events"]:
                 return self._events(query)
+            case ["invoice_payments"]:
+                return self._parts(query)
             case ["invoices", id_, "lines"]:
                 return _page(self.ledger.get("invoice", id_)["lines"]["data"], query)
             case [listed] if listed in _LISTED:
@@ -174,6 +180,12 @@ class StripeSandbox(Sandbox):
             case [listed, id_] if listed in _LISTED:
                 return self.ledger.get(_LISTED[listed], id_)
         raise StripeError(404, "invalid_request_error", "", f"Unrecognized request URL (GET: /v1/{'/'.join(parts)}).")
+
+    def _parts(self, query: Mapping[str, str]) -> Record:
+        kind = query.get("payment[type]", "")
+        paid = query.get(f"payment[{kind}]")
+        rows = self.ledger.of("invoice_payment") if paid is None else self.ledger.parts[paid]
+        return _page([row for row in rows if query.get("invoice", row["invoice"]) == row["invoice"]], query)
 
     def _events(self, query: Mapping[str, str]) -> Record:
         types = [value for name, value in query.items() if name == "types[]"]
@@ -219,7 +231,13 @@ class StripeSandbox(Sandbox):
 
     def books(self) -> list[Record]:
         """Return one row a document."""
-        return [row for record in self.ledger.records.values() if (row := books.row(record)) is not None]
+        parts = self.ledger.parts
+        rows = ((record, books.row(record)) for record in self.ledger.records.values())
+        return [
+            row | ({"invoice_id": parts[record["id"]][0]["invoice"]} if record["id"] in parts else {})
+            for record, row in rows
+            if row is not None
+        ]
 
     def _charge(self, asked: Record) -> Record:
         currency = str(asked["currency"]).lower()
@@ -274,6 +292,24 @@ class StripeSandbox(Sandbox):
         self.ledger.add_lines(invoice, lines)
         return self.ledger.finalize(invoice)
 
+    def _bill_subscription(self, asked: Record) -> Record:
+        """Draft the bill of a period, as a subscription does an hour before it charges; prices are without tax."""
+        currency = str(asked["currency"]).lower()
+        customer = self.ledger.create_customer({"email": asked.get("email"), "name": asked.get("customer")})
+        draft = self.ledger.create_invoice({"customer": customer["id"], "currency": currency})
+        return self.ledger.add_lines(draft, [_period(line, currency) for line in asked["lines"]])
+
+    def _finalize(self, asked: Record) -> Record:
+        return self.ledger.finalize(self.ledger.get("invoice", asked["id"]))
+
+    def _credit(self, asked: Record) -> Record:
+        """Write a credit note; what is not sent back through Stripe was returned outside it."""
+        currency = self.ledger.get("invoice", asked["invoice"])["currency"]
+        amounts = {name: books.units(asked.get(name) or 0, currency) for name in ("amount", "refund_amount", "tax")}
+        outside = amounts["amount"] - amounts["refund_amount"] if asked.get("paid") else 0
+        taxes = [{"amount": amounts["tax"], "tax_behavior": "exclusive"}] if amounts["tax"] else []
+        return self.ledger.credit({**asked, **amounts, "out_of_band_amount": outside, "total_taxes": taxes})
+
     def _void(self, asked: Record) -> Record:
         return self.ledger.void(self.ledger.get("invoice", asked["id"]))
 
@@ -302,6 +338,20 @@ def _gross(line: Record) -> Decimal:
     """Return what a typed line comes to with its tax; this account computes none itself."""
     net = Decimal(str(line["price"])) * Decimal(str(line.get("quantity", 1)))
     return (net * (100 + Decimal(str(line.get("tax_rate") or 0))) / 100).quantize(Decimal("0.01"))
+
+
+def _period(line: Record, currency: str) -> Record:
+    """Return a line of a period: what it costs, what a coupon takes off, and the tax on the rest."""
+    quantity, rate = int(line.get("quantity", 1)), Decimal(str(line.get("tax_rate") or 0))
+    amount, off = (books.units(Decimal(str(line.get(name) or 0)), currency) for name in ("price", "discount"))
+    tax = int((Decimal(amount * quantity - off) * rate / 100).quantize(Decimal(1)))
+    return {
+        "description": line["title"],
+        "quantity": quantity,
+        "amount": amount * quantity,
+        "taxes": [{"amount": tax, "tax_behavior": "exclusive"}] if tax else [],
+        "discount_amounts": [{"amount": off, "discount": "di_1"}] if off else [],
+    }
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -83,7 +83,7 @@ class StripeSource(Source):
         if record.get("object") == "list":
             return [event for item in record["data"] for event in self.parse(type_, item)]
         try:
-            found = facts.to_facts(record)
+            found = facts.to_facts(record, self.connection.time_zone)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise DecodeError(f"Stripe: a {record.get('object')} does not have the documented shape.") from error
         if found is None or _is_part(record):
@@ -109,7 +109,16 @@ class StripeSource(Source):
         record = _success(reply)
         if record.get("object") == "invoice" and (record.get("lines") or {}).get("has_more"):
             record["lines"]["data"] = yield from self._list(f"/v1/invoices/{record['id']}/lines", {})
+        if record.get("object") == "payment_intent" and "invoice" not in record and not facts.order_anchor(record):
+            record[facts.PARTS] = yield from self._paid(str(record["id"]))
         return self.parse("", record)
+
+    def _paid(self, intent: str) -> Talk[list[dict[str, Any]]]:
+        """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
+        params = {"payment[type]": "payment_intent", "payment[payment_intent]": intent, "limit": str(_PAGE)}
+        reply = yield Request(method="GET", path="/v1/invoice_payments", params=params)
+        rows = [] if reply.status == _MISSING else _success(reply)["data"]
+        return [row for row in rows if row.get("status") != "canceled"]
 
     def _list(self, path: str, params: dict[str, str]) -> Talk[list[dict[str, Any]]]:
         found: list[dict[str, Any]] = []
@@ -156,6 +165,8 @@ def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
     found = [] if _is_part(record) else [(str(record.get("object")), str(record.get("id", "")))]
     if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
         found.append(("payment_intent", facts.ident(record["payment_intent"])))
+    if record.get("object") == "invoice_payment":
+        found = [("payment_intent", facts.ident((record.get("payment") or {}).get("payment_intent")))]
     return [(type_, id_) for type_, id_ in found if type_ in _PATHS and id_]
 
 
