@@ -44,9 +44,13 @@ BEFORE = {
     "reverse_payment": (*DOCUMENT, "record_payment"),
     "issue_credit": (*DOCUMENT, "record_payment"),
     "record_refund": (*DOCUMENT, "record_payment", "issue_credit"),
+    "reverse_refund": (*DOCUMENT, "record_payment", "issue_credit", "record_refund"),
     "apply_credit": (*DOCUMENT, "record_payment", "issue_credit", "upsert_invoice"),
 }
-LINKS = {"upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit"}
+LINKS = {
+    "upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit",
+    "record_refund": "payment",
+}  # fmt: skip
 SETS = {"set_status", "void_invoice"}
 STATUSES = ("cancelled", "on_hold", "open", "closed", "paid", "fulfilled")
 
@@ -86,6 +90,7 @@ FACTS |= {
     "set_status": FACTS["upsert_order"],
     "add_note": FACTS["upsert_order"],
     "reverse_payment": FACTS["record_payment"],
+    "reverse_refund": FACTS["record_refund"],
 }
 
 

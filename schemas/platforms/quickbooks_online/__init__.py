@@ -74,6 +74,7 @@ PLATFORM = Platform(
             "issue_credit": Effect.RECORDS,
             "apply_credit": Effect.RECORDS,
             "record_refund": Effect.RECORDS,
+            "reverse_refund": Effect.RECORDS,
             "record_shipment": Effect.RECORDS,
             "add_note": Effect.RECORDS,
             "request_payment": Effect.CONTACTS_CUSTOMER,

@@ -27,9 +27,10 @@ ENTITIES = MappingProxyType(
         "reverse_payment": "Payment",
         "issue_credit": "CreditMemo",
         "record_refund": "RefundReceipt",
+        "reverse_refund": "RefundReceipt",
     }
 )
-_LINK = MappingProxyType({"reverse_payment": "payment"})
+_LINK = MappingProxyType({"reverse_payment": "payment", "reverse_refund": "payment"})
 
 
 class Probing(Finding):
@@ -59,6 +60,10 @@ class Probing(Finding):
         if command.capability == "reverse_payment":
             written = yield from self.reread(command)
             return written if written is not None and getattr(written.facts, "status", "") == "reversed" else None
+        if command.capability == "reverse_refund":
+            there = yield from self.reread(command)
+            id_ = command.links["payment"]
+            return Written(type="RefundReceipt", id=id_, mark=command.mark) if there is None else None
         if command.capability == "upsert_customer":
             return (yield from self._probe_customer(facts_of(command, Customer).party))
         entity = ENTITIES.get(command.capability, "Invoice")

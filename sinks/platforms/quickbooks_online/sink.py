@@ -20,6 +20,7 @@ from sinks.platforms.quickbooks_online.finding import customer_body
 from sinks.platforms.quickbooks_online.probing import facts_of
 
 _VOID_INVOICE = MappingProxyType({"operation": "void"})
+_DELETE = MappingProxyType({"operation": "delete"})
 _VOID_OTHER = MappingProxyType({"operation": "update", "include": "void"})
 
 
@@ -204,6 +205,15 @@ class QuickBooksSink(Batching):
         if credit.reference:
             body["PaymentRefNum"] = credit.reference[: bodies.NUMBER_LENGTH]
         return self.written("RefundReceipt", (yield from self.save("RefundReceipt", body, "refund")))
+
+    def reverse_refund(self, command: Command) -> Talk[Written]:
+        """Delete a refund receipt of ours, since QuickBooks cannot void one; its audit log keeps it."""
+        id_ = command.links["payment"]
+        row = yield from self.found("RefundReceipt", id_)
+        if row is not None:
+            body: Row = {"Id": row["Id"], "SyncToken": row["SyncToken"]}
+            yield from self.save("RefundReceipt", body, "delete", _DELETE)
+        return Written(type="RefundReceipt", id=id_, mark=command.mark)
 
     def _refund_item(self) -> Talk[str]:
         rows = yield from self.query("Item", "Name = 'Refund'")

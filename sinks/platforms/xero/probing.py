@@ -47,7 +47,7 @@ class Probing(Asking):
             return credit_written(note) if is_used_on(note, link(command, "invoice")) else None
         if capability in {"record_shipment", "add_note"}:
             return (yield from self.marked_note(command))
-        if capability == "reverse_payment":
+        if capability in {"reverse_payment", "reverse_refund"}:
             reply = yield from self.find(f"/Payments/{command.bound_id or link(command, 'payment')}")
             gone = reply is not None and bool(reply.payments) and reply.payments[0].status == "DELETED"
             return payment_written(reply.payments[0]) if reply is not None and gone else None
@@ -134,7 +134,7 @@ class Probing(Asking):
         if command.capability == "upsert_customer":
             reply = yield from self.find(f"/Contacts/{command.bound_id}")
             return contact_written(reply.contacts[0]) if reply is not None and reply.contacts else None
-        if command.capability in {"record_payment", "reverse_payment", "record_refund"}:
+        if command.capability in {"record_payment", "reverse_payment", "record_refund", "reverse_refund"}:
             reply = yield from self.find(f"/Payments/{command.bound_id}")
             return payment_written(reply.payments[0]) if reply is not None and reply.payments else None
         if command.capability == "issue_credit":

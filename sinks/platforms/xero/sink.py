@@ -171,6 +171,10 @@ class XeroSink(Probing):
             reply = yield from self.put(f"/Payments/{id_}", {"Status": "DELETED"}, "reversal", method="POST")
         return payment_written(reply.payments[0])
 
+    def reverse_refund(self, command: Command) -> Talk[Written]:
+        """Remove a refund that we recorded on a credit note, which is open again; to Xero it is a payment as well."""
+        return (yield from self.reverse_payment(command))
+
     # ------------------------------------------------------------------------------------------------- credits
 
     def issue_credit(self, command: Command) -> Talk[Written]:

@@ -382,6 +382,18 @@ async def test_a_reversal_opens_the_invoice_again(rig: Rig) -> None:
     assert (await rig.run(rig.sink.probe(asked))) is not None
 
 
+async def test_a_refund_is_taken_back_once(rig: Rig) -> None:
+    first = await billed(rig)
+    refund = await rig.write(command("record_refund", credit("1"), links={"invoice": first.id}))
+    asked = command("reverse_refund", credit("1"), links={"payment": refund.id})
+    assert await rig.run(rig.sink.probe(asked)) is None
+    assert [row["status"] for row in rig.books("refund")] == ["refunded"]
+    for _ in range(2):
+        assert (await rig.write(asked)).id == refund.id
+    assert rig.books("refund") == []
+    assert await rig.run(rig.sink.probe(asked)) is not None
+
+
 async def test_a_deposited_payment_is_a_task_for_a_person(rig: Rig) -> None:
     first = await billed(rig)
     paid = await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
@@ -675,6 +687,7 @@ WRITES: dict[str, Callable[[str, str], Command]] = {
     "record_shipment": lambda invoice_, _: command("record_shipment", shipment("1Z"), links={"invoice": invoice_}),
     "add_note": lambda invoice_, _: command("add_note", invoice(), links={"invoice": invoice_}, text="hello"),
     "reverse_payment": lambda _, payment_: command("reverse_payment", payment(), links={"payment": payment_}),
+    "reverse_refund": lambda _, refund_: command("reverse_refund", credit(), links={"payment": refund_}),
     "request_payment": lambda invoice_, _: command("request_payment", invoice(), links={"invoice": invoice_}),
     "void_invoice": lambda invoice_, _: command("void_invoice", invoice(), links={"invoice": invoice_}),
 }
@@ -696,6 +709,9 @@ async def test_every_request_body_is_that_of_the_xsd_and_only_one_sends_mail(
         buyer, money = (rig.row("Invoice", first.id)[name] for name in ("CustomerRef", "CurrencyRef"))
         typed = rig.sandbox.verbs["type_credit"]({"customer": buyer["name"], "currency": money["value"], "amount": "1"})
         asked = msgspec.structs.replace(asked, links={**asked.links, "credit": str(typed["id"])})
+    if capability == "reverse_refund":
+        refund = await rig.write(command("record_refund", credit("1"), links={"invoice": first.id}, what="r"))
+        asked = msgspec.structs.replace(asked, links={"payment": refund.id})
     await rig.write(asked)
     names = {
         name.lower(): name
