@@ -1,191 +1,347 @@
-"""How fast the console answers at 100,000 orders: `python benchmarks/console.py`.
+"""How fast the console tells of one order among 100,000: `python benchmarks/console.py --json console.json`.
 
-Fills the read model with made-up orders as the topics carry them (state, looks, commands, requests, results), starts
-the HTTP API over it and asks for orders by each kind of id, one request at a time, while changes go on coming in.
+On a real Kafka (that of O2C_KAFKA, Docker, or Java artifacts): made-up orders are published as all roles would,
+`o2c run console` reads them, `o2c orders get` is timed from its start to its end by every kind of id, and the HTTP API
+is asked at a steady rate while orders go on changing. Requests are timed from when they were due, so that a late answer
+delays none of those behind it. How busy the machine was otherwise is part of the result.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
+from collections import defaultdict
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import msgspec
-from pydantic import SecretStr
+import psutil
+from confluent_kafka import Producer
+from made_up_orders import OTHER, TENANT, all_orders, ids, of_order
 
-from app.config.model import ApiKeyConfig, Settings
-from app.console.model import Model
-from app.console.records import Entry
-from app.console.server import Api
-from app.console.telling import Teller
-from app.core import topics
-from app.core.metrics import new_metrics
-from app.roles.status_page import serve
-from schemas.cloudevents import encode
-from schemas.commands import Command, Result
-from schemas.events import ChangeEvent, Version
-from schemas.facts import Invoice, Order, Payment, Shipment
-from schemas.order_state import PublicOrder, Shown
-from schemas.refs import ObjectRef, order_key
-from sinks.delivery.journal import Row
+from app.broker import provide
+from app.cli.topics import apply_topics
+from app.config.load import load
+from app.demo.stack import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from schemas.facts import Facts
+    from made_up_orders import Record
 
-KEY = "a key that is long enough"
-AT_ONCE = 2_000
-ENCODE = msgspec.json.Encoder().encode
-KINDS = ("key", "number", "shop", "crm", "invoice", "invoice number", "payment", "tracking", "command")
-
-
-def ids(number: int) -> dict[str, str]:
-    """Return every id of a made-up order, by kind."""
-    shop = ObjectRef("shop", "s", "order", f"{5_000_000 + number}")
-    return {
-        "key": order_key("acme", shop),
-        "number": f"SO-{number}",
-        "shop": shop.id,
-        "crm": f"{77_000_000 + number}",
-        "invoice": f"inv-{number:08x}",
-        "invoice number": f"INV-{number}",
-        "payment": f"pi_{number:012x}",
-        "tracking": f"1Z{number:010d}",
-        "command": f"{number:032x}",
-    }
-
-
-def records(number: int, seq: int = 1) -> Iterator[Entry]:
-    """Yield what the topics carry of one order: four looks, one write with its request, the state."""
-    name, now = ids(number), int(time.time() * 1000)
-    amount = Decimal(number % 9_000) / 100
-    refs = {
-        "order": ObjectRef("shop", "s", "order", name["shop"]),
-        "invoice": ObjectRef("books", "b", "invoice", name["invoice"]),
-        "payment": ObjectRef("pay", "p", "payment", name["payment"]),
-        "shipment": ObjectRef("shop", "s", "fulfillment", f"f{number}"),
-    }
-    facts: dict[str, Facts] = {
-        "order": Order(number=name["number"], payable_amount=amount, currency="EUR"),
-        "invoice": Invoice(number=name["invoice number"], payable_amount=amount, currency="EUR"),
-        "payment": Payment(amount=amount, currency="EUR", reference=f"ch_{number}"),
-        "shipment": Shipment(tracking_numbers=(name["tracking"],)),
-    }
-    for kind, ref in refs.items():
-        version = Version(read=True, epoch=1, seq=seq)
-        event = ChangeEvent(tenant="acme", object=ref, facts=facts[kind], version=version, origin="read")
-        key, headers, value = encode(event, kind)
-        yield Entry(topics.CRM_CHANGES, key, value, headers, now)
-    same: dict[str, Any] = {
-        "tenant": "acme", "connection": "books", "account": "b", "capability": "upsert_invoice",
-        "order": name["key"], "write": "books|invoice",
-    }  # fmt: skip
-    command = Command(id=name["command"], kind="create", entity="e", canonical="c", facts=facts["invoice"], **same)
-    row = Row(
-        command=command.id, step="invoice", epoch=1, method="POST", path="/invoices", state="confirmed", status=200,
-        at=now / 1000,
-    )  # fmt: skip
-    result = Result(command=command.id, outcome="confirmed", bound=refs["invoice"], **same)
-    yield Entry(topics.COMMANDS, b"books", ENCODE(command), (), now)
-    yield Entry(topics.JOURNAL, f"books|{command.id}/invoice".encode(), ENCODE(row), (), now)
-    yield Entry(topics.RESULTS, name["key"].encode(), ENCODE(result), (), now)
-    shown = [
-        Shown(connection=ref.connection, account=ref.account, type=ref.type, id=ref.id, kind=kind, amount=amount)
-        for kind, ref in refs.items()
-    ]
-    shown.append(Shown(connection="crm", account="c", type="deal", id=name["crm"], kind="order"))
-    state = PublicOrder(
-        key=name["key"], tenant="acme", flow="web", number=name["number"], headline="invoiced", currency="EUR",
-        payable_amount=amount, tracking_numbers=(name["tracking"],), shown=tuple(shown),
-    )  # fmt: skip
-    yield Entry(topics.ORDER_STATES, name["key"].encode(), ENCODE(state), (), now)
-
-
-def fill(model: Model, count: int) -> None:
-    """Put *count* orders into *model*, as the role does at its start."""
-    entries: list[Entry] = []
-    for number in range(count):
-        entries += records(number)
-        if len(entries) >= AT_ONCE:
-            model.apply(entries)
-            entries = []
-    model.apply(entries)
-
-
-async def change(model: Model, count: int, rate: int) -> None:
-    """Go on changing *rate* orders a second."""
-    seq = 2
-    while True:
-        began = time.perf_counter()
-        changed = [one for _ in range(rate // 5) for one in records(random.randrange(count), seq)]
-        await asyncio.to_thread(model.apply, changed)
-        seq += 1
-        await asyncio.sleep(max(0.0, 0.2 - (time.perf_counter() - began)))
-
-
-async def measure(model: Model, count: int, requests: int, rate: int) -> None:
-    """Ask and print how long it took."""
-    key = ApiKeyConfig(name="bench", tenant="acme", key=SecretStr(KEY))
-    api = Api(model, Teller(Settings(data_dir=Path())), (key,), new_metrics())
-    runner, port = await serve(api.app(), "127.0.0.1", 0)
-    changing = asyncio.create_task(change(model, count, rate))
-    took: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "whole order")}
-    headers = {"Authorization": f"Bearer {KEY}"}
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
-        for turn in range(requests):
-            kind, wanted = KINDS[turn % len(KINDS)], ids(random.randrange(count))
-            began = time.perf_counter()
-            async with session.get("/api/orders", params={"id": wanted[kind]}) as reply:
-                found = await reply.json()
-            took[kind].append(time.perf_counter() - began)
-            if [order["key"] for order in found["orders"]] != [wanted["key"]]:
-                raise SystemExit(f"{kind} {wanted[kind]} led to {found}")
-            began = time.perf_counter()
-            async with session.get(f"/api/orders/{wanted['key']}") as reply:
-                await reply.read()
-            took["whole order"].append(time.perf_counter() - began)
-    changing.cancel()
-    await asyncio.gather(changing, return_exceptions=True)
-    await runner.cleanup()
-    for kind, times in took.items():
-        print(f"{kind:<15} {line(times)}")
-    print(f"{'all':<15} {line([one for times in took.values() for one in times])}")
-
-
-def line(times: list[float]) -> str:
-    """Return what *times* come to."""
-    ordered = sorted(times)
-    p50, p99 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    figures = (("p50", p50), ("p99", p99), ("max", ordered[-1]))
-    return f"{len(times):>6} requests" + "".join(f"  {name} {seconds * 1000:6.1f} ms" for name, seconds in figures)
+KEY = "a viewer's key that is long enough"
+CONFIG = """
+key = "made-up-key-for-the-benchmark"
+[kafka]
+bootstrap = "{bootstrap}"
+[console]
+port = {port}
+api_keys = [
+  {{ name = "desk", tenant = "acme", key = "{key}" }},
+  {{ name = "desk-other", tenant = "other", key = "of other: {key}" }},
+]
+[[tenant]]
+name = "acme"
+[tenant.connections]
+shop = {{ platform = "shopify" }}
+crm = {{ platform = "hubspot" }}
+books = {{ platform = "xero" }}
+pay = {{ platform = "stripe" }}
+[[tenant.flows]]
+name = "web"
+key_giver = "shop"
+mode = "live"
+targets = [{{ connection = "crm", order = true }}, {{ connection = "books", document = "invoice" }}]
+[[tenant]]
+name = "other"
+"""
+LISTS = ("/api/parked", "/api/conflicts", "/api/flows")
+GOALS = {"cli_seconds": 1.0, "api_p99_ms": 100.0}
+FINE, UNKNOWN = 200, 404
+Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Fill, ask, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Load, read, ask, print; the exit code tells whether both goals hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=100_000)
-    parser.add_argument("--requests", type=int, default=4_500)
-    parser.add_argument("--rate", type=int, default=50, help="orders that change per second meanwhile")
+    parser.add_argument("--gets", type=int, default=10, help="`o2c orders get` of each kind of id (default: 10)")
+    parser.add_argument("--rate", type=float, default=50.0, help="API requests per second (default: 50)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long the API is asked (default: 60)")
+    parser.add_argument(
+        "--changes", type=float, default=5.0, help="orders that change per second meanwhile (default: 5)"
+    )
+    parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "console.sqlite"
-        model = Model(path)
-        began = time.perf_counter()
-        fill(model, args.orders)
-        size = sum(one.stat().st_size for one in Path(folder).iterdir()) / 2**20
-        seconds, cpu = time.perf_counter() - began, time.process_time()
-        print(f"{datetime.now(UTC):%Y-%m-%d}: {args.orders} orders, {8 * args.orders} records, {size:.0f} MB")
-        print(f"filled in {seconds:.0f} s, {cpu:.0f} s of CPU", flush=True)
-        asyncio.run(measure(model, args.orders, args.requests, args.rate))
-        model.close()
+    with tempfile.TemporaryDirectory(prefix="o2c-console-") as folder:
+        figures = asyncio.run(measured(args, Path(folder)))
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if args.json:
+        args.json.write_text(text + "\n")
+    sys.exit(not all(figures["goals"].values()))
+
+
+async def measured(args: argparse.Namespace, folder: Path) -> Figures:
+    """Return all figures."""
+    broker = await provide(folder / "kafka", os.environ)
+    try:
+        port, config = free_port(), folder / "o2c.toml"
+        config.write_text(CONFIG.format(bootstrap=broker.bootstrap, port=port, key=KEY))
+        await apply_topics(load(config, os.environ))
+        machine = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "processors": os.cpu_count(), "python": sys.version[:6]}
+        publisher = Publisher(broker.bootstrap)
+        published = publisher.all_of(args.orders)
+        with console(config, folder) as (process, began):
+            reading = await filled(process, port, published["records"], began)
+            reading["database_mb"] = round(
+                sum(one.stat().st_size for one in (folder / "data/console").iterdir()) / 2**20
+            )
+            told("timing `o2c orders get`")
+            cli = command_line(config, args.orders, args.gets)
+            told("timing the API")
+            api = await asked(port, process, publisher, args)
+            told("done")
+        goals = {
+            "orders get within 1 s": max(one["max_s"] for one in cli["by_id"].values()) < GOALS["cli_seconds"],
+            "API p99 below 100 ms": api["all"]["p99_ms"] < GOALS["api_p99_ms"],
+        }
+        return {
+            "orders": args.orders, "machine": machine, "published": published, "reading": reading,
+            "orders_get": cli, "api": api, "goals": goals,
+        }  # fmt: skip
+    finally:
+        await broker.stop()
+
+
+def told(what: str) -> None:
+    """Say what is being done: whoever shares the machine may make room."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {what}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+
+
+class Publisher:
+    """Puts records on their topics as fast as Kafka takes them."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 50, "queue.buffering.max.messages": 200_000}
+        )
+
+    def put(self, record: Record) -> None:
+        """Send one record; waits where too many are under way."""
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, headers=list(record.headers), timestamp=record.timestamp
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def flush(self) -> None:
+        """Wait until everything was acknowledged."""
+        if self._producer.flush(60):
+            raise SystemExit("Kafka does not acknowledge.")
+
+    def all_of(self, count: int) -> Figures:
+        """Publish what happened to *count* orders so far."""
+        told(f"publishing {count} orders")
+        began, records, size = time.monotonic(), 0, 0
+        for record in all_orders(count):
+            self.put(record)
+            records, size = records + 1, size + len(record.value)
+        self.flush()
+        seconds = time.monotonic() - began
+        return {"records": records, "mb": round(size / 2**20), "seconds": round(seconds, 1)}
+
+
+@contextmanager
+def console(config: Path, folder: Path) -> Iterator[tuple[psutil.Popen, float]]:
+    """Run the role as its own process, as in production."""
+    words = [sys.executable, "-m", "app", "run", "console", "--config", str(config), "--json"]
+    with (folder / "console.log").open("wb") as log:
+        began = time.monotonic()
+        process = psutil.Popen(words, stderr=log, env=environment())
+    try:
+        yield process, began
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which modules are compiled once, as everywhere but in some containers."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+async def filled(process: psutil.Popen, port: int, records: int, began: float) -> Figures:
+    """Wait until the console has read all there is."""
+    told(f"reading {records} records")
+    async with aiohttp.ClientSession() as session:
+        while process.is_running():
+            await asyncio.sleep(0.5)
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/health/ready") as reply:
+                    if reply.status == FINE:
+                        break
+            except aiohttp.ClientError:
+                continue
+        else:
+            raise SystemExit("The console ended.")
+    seconds, memory, spent = time.monotonic() - began, process.memory_info().rss, process.cpu_times()
+    return {
+        "seconds": round(seconds, 1), "records_per_second": round(records / seconds),
+        "cpu_seconds": round(spent.user + spent.system, 1), "memory_mb": round(memory / 2**20),
+    }  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------- command line
+
+
+def command_line(config: Path, count: int, times: int) -> Figures:
+    """Return how long `o2c orders get` took by each kind of id, the start of the process included."""
+    chance, took = random.Random(2), defaultdict(list)
+    command = Path(sys.executable).with_name("o2c")
+    with shared() as machine:
+        for turn in range(times * len(ids(0))):
+            kind = list(ids(0))[turn % len(ids(0))]
+            wanted = ids(chance.randrange(count))
+            words = [command, "orders", "get", wanted[kind], "--config", config]
+            began = time.perf_counter()
+            done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment())  # noqa: S603 - ours
+            took[kind].append(time.perf_counter() - began)
+            if done.returncode or wanted["key"] not in done.stdout or "sent" not in done.stdout:
+                raise SystemExit(f"`o2c orders get` by {kind} {wanted[kind]} failed: {done.stdout} {done.stderr}")
+    by_id = {
+        kind: {name.replace("_ms", "_s"): round(value / 1000, 3) for name, value in spread(times).items()}
+        for kind, times in took.items()
+    }
+    return {"times_each": times, "by_id": by_id, **machine}
+
+
+# -------------------------------------------------------------------------------------------------------------- API
+
+
+async def asked(port: int, process: psutil.Popen, publisher: Publisher, args: argparse.Namespace) -> Figures:
+    """Return how long answers took; half of the questions look for an order, most others show one."""
+    took: defaultdict[str, list[float]] = defaultdict(list)
+    late: list[float] = []
+    changing = asyncio.create_task(changed(publisher, args.orders, args.changes))
+    spent = process.cpu_times()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        with shared(process) as machine:
+            began = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                for number in range(int(args.rate * args.seconds)):
+                    due = began + number / args.rate
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                    late.append(time.perf_counter() - due)
+                    group.create_task(ask(session, number, args.orders, due, took))
+            seconds = time.perf_counter() - began
+    changing.cancel()
+    await asyncio.gather(changing, return_exceptions=True)
+    after = process.cpu_times()
+    machine["console_cpu_share"] = round((after.user + after.system - spent.user - spent.system) / seconds, 3)
+    return {
+        "rate": args.rate, "seconds": round(seconds, 1), "changed_orders_per_second": args.changes,
+        "all": spread([one for times in took.values() for one in times]),
+        "by_question": {question: spread(times) for question, times in sorted(took.items())},
+        "generator_late": spread(late), **machine,
+    }  # fmt: skip
+
+
+async def ask(
+    session: aiohttp.ClientSession, number: int, count: int, due: float, took: defaultdict[str, list[float]]
+) -> None:
+    """Ask one question and look whether the answer is right."""
+    chance = random.Random(number)
+    wanted, kinds = ids(chance.randrange(count)), list(ids(0))
+    kind = chance.choice(kinds)
+    tenant = OTHER if number % 50 == 49 else TENANT  # noqa: PLR2004 - now and then
+    headers = {"Authorization": f"Bearer {KEY if tenant == TENANT else 'of other: ' + KEY}"}
+    question, where, params = ("find", "/api/orders", {"id": wanted[kind]})
+    if number % 2:
+        question, where, params = ("order", f"/api/orders/{wanted['key']}", {})
+    if number % 10 == 0:
+        where = chance.choice(LISTS)
+        question, params = where.removeprefix("/api/"), {}
+    async with session.get(where, params=params, headers=headers) as reply:
+        status, answer = reply.status, await reply.json()
+    took[question].append(time.perf_counter() - due)
+    if not right(question, tenant, wanted["key"], status, answer):
+        raise SystemExit(f"{tenant} asked {where} {params} and was told {status} {answer}")
+
+
+def right(question: str, tenant: str, key: str, status: int, answer: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Tell whether the answer is that of the tenant's own orders."""
+    if question == "find":
+        found = [one["key"] for one in answer["orders"]]
+        return found == [key] if tenant == TENANT else key not in found
+    if question == "order" and tenant == OTHER:
+        return status == UNKNOWN
+    return status == FINE and ("hops" in answer or question != "order")
+
+
+async def changed(publisher: Publisher, count: int, rate: float) -> None:
+    """Go on changing orders."""
+    seq = 2
+    while True:
+        for record in of_order(random.randrange(count), datetime.now(UTC), seq):
+            publisher.put(record)
+        seq += 1
+        await asyncio.sleep(1 / rate)
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+@contextmanager
+def shared(*ours: psutil.Popen) -> Iterator[Figures]:
+    """Measure what this process, and everybody but it and *ours*, took of a processor meanwhile."""
+    machine: Figures = {"load_before": round(os.getloadavg()[0], 2)}
+    began, own, everybody = time.perf_counter(), cpu(ours), busy()
+    mine = time.process_time()
+    yield machine
+    seconds = time.perf_counter() - began
+    machine["load_after"] = round(os.getloadavg()[0], 2)
+    machine["generator_cpu_share"] = round((time.process_time() - mine) / seconds, 3)
+    machine["others_cpu_share"] = round((busy() - everybody - (cpu(ours) - own)) / seconds, 3)
+
+
+def busy() -> float:
+    """Return the seconds that all processors worked since the machine started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def cpu(processes: tuple[psutil.Popen, ...]) -> float:
+    """Return the seconds that *processes* and this one, with the children it waited for, took of a processor."""
+    own = os.times()
+    return (
+        own.user
+        + own.system
+        + own.children_user
+        + own.children_system
+        + sum(one.cpu_times().user + one.cpu_times().system for one in processes)
+    )
+
+
+def spread(times: list[float]) -> Figures:
+    """Return what *times*, in seconds, come to."""
+    ordered = sorted(times)
+    pick: Callable[[float], float] = lambda share: ordered[min(len(ordered) - 1, int(len(ordered) * share))]  # noqa: E731
+    shares = (("p50_ms", pick(0.5)), ("p95_ms", pick(0.95)), ("p99_ms", pick(0.99)), ("max_ms", ordered[-1]))
+    return {"count": len(times), **{name: round(seconds * 1000, 1) for name, seconds in shares}}
 
 
 if __name__ == "__main__":

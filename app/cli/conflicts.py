@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """List or revert."""
     with reached(load(args.config, os.environ)) as console:
         if args.action == "revert":
-            told = console.revert(args.id, args.field, args.by)
+            told = console.decide(args.id, "revert", args.field, args.by)
             said = f"{args.field} of {args.id} gets its lost value back."
             sys.stdout.write((msgspec.json.encode(told).decode() if args.json else said) + "\n")
             return 0

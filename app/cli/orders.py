@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -19,10 +19,11 @@ from app.config.load import load
 from app.config.model import Settings
 from app.console.reach import reached
 from app.console.views import OrderView
-from schemas.decisions import Decision, Kind
+from schemas.decisions import Kind
 from schemas.order_state import PublicOrder
 
 EXAMPLE = "o2c orders get SO-1001"
+_ANY_ID = "order key or number, an id or number of any system's object, a tracking number, or a command"
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -46,7 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
         action.add_argument("--json", action="store_true", help="print JSON lines")
         if name == "get":
-            action.add_argument("id", help="order key, order number, any system's id, or a tracking number")
+            action.add_argument("id", help=_ANY_ID)
         if name == "list":
             action.add_argument("--headline", default="", help="only orders with this status word")
         if name == "export":
@@ -57,19 +58,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             name,
             help=what,
             epilog=f"example: {example}",
-            description="Writes a decision to the topic decisions. Exit: 0 written, 1 there is no such order or "
-            "there are several, 2 configuration, or nothing like it to decide.",
+            description="Tells the console, or Kafka where none runs. Exit: 0 told, 1 there is no such order, there "
+            "are several, or nothing like it to decide, 2 configuration.",
         )
         action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
-        action.add_argument("--json", action="store_true", help="print the decision as JSON")
-        action.add_argument("--by", default=getpass.getuser(), help="who decides (default: the user)")
-        action.add_argument("id", help="order key, order number, any system's id, or a tracking number")
+        action.add_argument("--json", action="store_true", help="print JSON")
+        action.add_argument("--by", default=getpass.getuser(), help="who says so where no console runs")
+        action.add_argument("id", help=_ANY_ID)
         if about:
             optional = about.startswith("[")
             action.add_argument(
                 "about", nargs="?" if optional else None, default="", metavar=about.strip("[]"), help="what is meant"
             )
-        action.set_defaults(run=run, about="")
+        action.set_defaults(run=run_decision, about="")
 
 
 _DECISIONS: tuple[tuple[Kind, str, str, str], ...] = (
@@ -88,13 +89,20 @@ def run(args: argparse.Namespace) -> int:
         return _get(settings, args)
     if args.action == "watch":
         return asyncio.run(_watch(settings, as_json=args.json))
-    orders = asyncio.run(read_orders(settings))
+    orders = asyncio.run(read_orders(settings)).values()
     if args.action == "export":
-        return _export(orders.values(), args.file)
-    if args.action in {name for name, *_ in _DECISIONS}:
-        return _decide(settings, orders.values(), args)
-    found = [order for order in orders.values() if args.headline in ("", order.headline)]
+        return _export(orders, args.file)
+    found = [order for order in orders if args.headline in ("", order.headline)]
     sys.stdout.writelines(_line(order, as_json=args.json) for order in found)
+    return 0
+
+
+def run_decision(args: argparse.Namespace) -> int:
+    """Decide."""
+    with reached(load(args.config, os.environ)) as console:
+        told = console.decide(args.id, args.action, args.about, args.by)
+    said = _ENCODE(told).decode() if args.json else f"{args.action} {args.id} {args.about}".rstrip() + ": told."
+    sys.stdout.write(said + "\n")
     return 0
 
 
@@ -108,39 +116,6 @@ def _get(settings: Settings, args: argparse.Namespace) -> int:
     if not found:
         sys.stderr.write(f"There is no order {args.id}; see `o2c orders list`.\n")
     return 0 if found else 1
-
-
-def _decide(settings: Settings, orders: Iterable[PublicOrder], args: argparse.Namespace) -> int:
-    known = list(orders)
-    order = _one(known, args.id)
-    about = args.about
-    if args.action == "merge":
-        into = _one([one for one in known if order is None or one.tenant == order.tenant], about)
-        about = into.key if into is not None else ""
-    if order is None or (args.action == "merge" and not about):
-        return 1
-    decisions = _loaded("app.decisions")
-    decided: Decision = decisions.decision(order, args.action, about, args.by, datetime.now(UTC))
-    asyncio.run(decisions.send(settings, decided))
-    said = _ENCODE(decided).decode() if args.json else f"{decided.kind} {order.number or order.key} {about}".rstrip()
-    sys.stdout.write(said + "\n")
-    return 0
-
-
-def _one(orders: Iterable[PublicOrder], id_: str) -> PublicOrder | None:
-    """Return the order of that id; says so and returns None when there is not exactly one."""
-    found = [order for order in orders if id_ in _ids(order)]
-    if len(found) == 1:
-        return found[0]
-    keys = ", ".join(order.key for order in found)
-    sys.stderr.write(
-        f"{id_} is {keys}: name one key.\n" if found else f"There is no order {id_}; see `o2c orders list`.\n"
-    )
-    return None
-
-
-def _ids(order: PublicOrder) -> set[str]:
-    return {order.key, order.number, *order.tracking_numbers, *(shown.id for shown in order.shown)}
 
 
 def _line(order: PublicOrder, *, as_json: bool) -> str:

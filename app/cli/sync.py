@@ -35,7 +35,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Tell the workers."""
     with reached(load(args.config, os.environ)) as console:
-        told = console.sync(args.id, args.by)
+        told = console.decide(args.id, "sync", "", args.by)
     said = msgspec.json.encode(told).decode() if args.json else f"{args.id} is read and planned again."
     sys.stdout.write(said + "\n")
     return 0

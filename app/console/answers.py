@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 
-import msgspec
-
-from app.console.model import Model
-from app.console.records import Asked, Look, plain, short_id
+from app.console.records import Look, object_key, plain, short_id
+from app.console.refused import Refused
+from app.console.tenant import Tenant
 from app.console.views import (
     Candidate,
     ConflictList,
@@ -37,109 +35,81 @@ _WAITS = {
 }
 
 
-def order_view(model: Model, order: PublicOrder) -> OrderView:
+def order_view(tenant: Tenant, order: PublicOrder) -> OrderView:
     """Return all that is known about *order*."""
-    looks = {object_of(shown): model.look(order.tenant, object_of(shown)) for shown in order.shown}
-    writes = _writes(model, order)
-    happened = [*model.hops(order.tenant, [order.key, *looks]), *_hops(writes)]
+    looks = {object_: tenant.look(object_) for object_ in map(_object, order.shown)}
+    writes = tenant.writes(order.key)
+    happened = [*tenant.hops([order.key, *looks]), *_sent(writes)]
     return OrderView(
         order=order,
-        systems=_systems(model, order, looks),
+        systems=_systems(tenant, order, looks),
         writes=tuple(writes),
-        stopped=tuple(_stops(model, order, writes)),
+        stopped=tuple(_stops(tenant, order, writes)),
         hops=tuple(sorted(happened, key=lambda hop: hop.at)),
     )
 
 
-def object_of(shown: PublicShown) -> str:
-    """Return the key of an object that an order shows."""
-    return f"{shown.connection}@{shown.account}/{shown.type}/{shown.id}"
+def _object(shown: PublicShown) -> str:
+    return object_key(shown.connection, shown.account, shown.type, shown.id)
 
 
-def _systems(model: Model, order: PublicOrder, looks: dict[str, Look | None]) -> tuple[SystemView, ...]:
+def _systems(tenant: Tenant, order: PublicOrder, looks: dict[str, Look | None]) -> tuple[SystemView, ...]:
     found: dict[tuple[str, str], list[Shown]] = {}
-    for shown in order.shown:
-        look = looks[object_of(shown)] or Look(type=shown.type, id=shown.id, connection=shown.connection)
-        found.setdefault((shown.connection, shown.account), []).append(
-            Shown(
-                type=shown.type,
-                id=shown.id,
-                kind=shown.kind,
-                number=look.number,
-                status=shown.status,
-                amount=shown.amount,
-                ours=shown.ours,
-                write=shown.write,
-                seen_at=look.seen_at,
-                changed_at=look.changed_at,
-            )
+    for one in order.shown:
+        look = looks[_object(one)] or Look(type=one.type, id=one.id, connection=one.connection)
+        shown = Shown(
+            type=one.type,
+            id=one.id,
+            kind=one.kind,
+            number=look.number,
+            status=one.status,
+            amount=one.amount,
+            ours=one.ours,
+            write=one.write,
+            seen_at=look.seen_at,
+            changed_at=look.changed_at,
         )
+        found.setdefault((one.connection, one.account), []).append(shown)
     return tuple(
-        SystemView(connection=name, account=account, paused=bool(model.fact("paused", name)), objects=tuple(objects))
+        SystemView(connection=name, account=account, paused=bool(tenant.fact("paused", name)), objects=tuple(objects))
         for (name, account), objects in found.items()
     )
 
 
-def _writes(model: Model, order: PublicOrder) -> list[Write]:
-    """Return one entry per command; the newest answer counts."""
-    found: dict[str, Write] = {}
-    for second, told in model.commands(order.tenant, order.key):
-        at = datetime.fromtimestamp(second, UTC)
-        known = found.get(told.command) or Write(
-            command=told.command,
-            write=told.write,
-            connection=told.connection,
-            capability=told.capability,
-            generation=told.generation,
-            requests=tuple(model.requests(told.command)),
-            trace=told.trace,
-        )
-        if isinstance(told, Asked):
-            found[told.command] = msgspec.structs.replace(known, asked_at=known.asked_at or at)
-        else:
-            found[told.command] = msgspec.structs.replace(
-                known, outcome=told.outcome, reason=told.reason, answered_at=at, object=told.object
-            )
-    return list(found.values())
-
-
-def _hops(writes: Iterable[Write]) -> Iterable[Hop]:
+def _sent(writes: Iterable[Write]) -> Iterator[Hop]:
+    """Yield the hops of requests: the journal knows them by command, not by order."""
     for write in writes:
-        system, name = write.connection, write.capability
-        if write.asked_at is not None:
-            yield Hop(at=write.asked_at, what="asked", system=system, text=f"{name} {write.command}", trace=write.trace)
         for request in write.requests:
             if request.at is not None:
                 text = f"{request.method} {request.path} -> {request.status or request.state}, request {request.id}"
-                yield Hop(at=request.at, what="sent", system=system, text=text, trace=write.trace)
-        if write.answered_at is not None:
-            text = " ".join(word for word in (name, write.outcome, write.reason) if word)
-            yield Hop(
-                at=write.answered_at, what="answered", system=system, object=write.object, text=text, trace=write.trace
-            )
+                yield Hop(at=request.at, what="sent", system=write.connection, text=text, trace=write.trace)
 
 
-def _stops(model: Model, order: PublicOrder, writes: Iterable[Write]) -> Iterable[Stop]:
+def _stops(tenant: Tenant, order: PublicOrder, writes: Iterable[Write]) -> Iterator[Stop]:
     name = order.number or order.key
     if order.alias_of:
         yield Stop(why="This order is one with another.", next_step=f"See `o2c orders get {order.alias_of}`.")
-    mode = model.fact("mode", order.flow)
+    mode = tenant.fact("mode", order.flow)
     if mode in {"shadow", "stopped"}:
         next_step = f"`o2c flows mode {order.flow} live` lets it write."
         yield Stop(why=f"The flow {order.flow} is in mode {mode}: nothing is written.", next_step=next_step)
-    for connection in sorted({one.connection for one in order.waiting}):
-        if model.fact("paused", connection):
+    waiting = [*order.waiting, *_unanswered(order, writes)]
+    for connection in sorted({one.connection for one in waiting}):
+        if tenant.fact("paused", connection):
             next_step = f"`o2c connections resume {connection}` writes what waits."
             yield Stop(why=f"A person paused {connection}.", next_step=next_step, connection=connection)
     for finding in order.findings:
         if finding.severity == "block":
             yield Stop(why=finding.message, next_step=finding.next_step or f"See `o2c orders get {name}`.")
-    yield from (_wait(name, waiting) for waiting in order.waiting)
+    yield from (_wait(name, one) for one in waiting)
+
+
+def _unanswered(order: PublicOrder, writes: Iterable[Write]) -> Iterator[Waiting]:
+    """Yield what was asked for and has no answer yet: the state of the order does not tell of it."""
     told = {waiting.write for waiting in order.waiting}
     for write in writes:
         if not write.outcome and write.write not in told:
-            unanswered = Waiting(connection=write.connection, capability=write.capability, write=write.write)
-            yield _wait(name, unanswered)
+            yield Waiting(connection=write.connection, capability=write.capability, write=write.write)
 
 
 def _wait(order: str, waiting: Waiting) -> Stop:
@@ -153,22 +123,20 @@ def _wait(order: str, waiting: Waiting) -> Stop:
     )
 
 
-def parked_list(model: Model, tenant: str, after: str = "", limit: int = 100) -> ParkedList:
+def parked_list(tenant: Tenant, after: str = "", limit: int = 100) -> ParkedList:
     """Return one page of what waits for a person."""
-    found = model.parked(tenant, after, limit + 1)
+    found = tenant.parked(after, limit + 1)
     page = found[:limit]
     return ParkedList(
-        parked=tuple(parked_view(model, one, candidates=False) for one in page),
+        parked=tuple(parked_view(tenant, one, candidates=False) for one in page),
         after=page[-1].object.key if len(found) > limit else "",
     )
 
 
-def parked_view(model: Model, parked: Parked, *, candidates: bool = True) -> ParkedView:
+def parked_view(tenant: Tenant, parked: Parked, *, candidates: bool = True) -> ParkedView:
     """Return a parked object, with the orders it may belong to where asked for."""
     key = parked.object.key
-    look = model.look(parked.tenant, key) or Look(
-        type=parked.object.type, id=parked.object.id, connection=parked.object.connection
-    )
+    look = tenant.look(key) or Look(type=parked.object.type, id=parked.object.id, connection=parked.object.connection)
     return ParkedView(
         id=short_id(key),
         object=key,
@@ -180,15 +148,15 @@ def parked_view(model: Model, parked: Parked, *, candidates: bool = True) -> Par
         currency=look.currency,
         since=parked.since,
         anchors=parked.anchors,
-        candidates=tuple(_candidates(model, parked.tenant, look)) if candidates else (),
+        candidates=tuple(_candidates(tenant, look)) if candidates else (),
     )
 
 
-def _candidates(model: Model, tenant: str, look: Look) -> Iterable[Candidate]:
-    """Return orders whose number it names, then those of just its amount."""
+def _candidates(tenant: Tenant, look: Look) -> Iterator[Candidate]:
+    """Yield orders whose number it names, then those of just its amount."""
     told: set[str] = set()
-    by_number = ((order, "its number is named") for number in look.numbers for order in model.find(tenant, number))
-    amount = () if look.amount is None else model.with_amount(tenant, plain(look.amount), look.currency)
+    by_number = ((order, "its number is named") for number in look.numbers for order in tenant.find(number))
+    amount = () if look.amount is None else tenant.with_amount(plain(look.amount), look.currency)
     for order, why in (*by_number, *((order, "the amount is the same") for order in amount)):
         if order.key not in told and not order.alias_of:
             told.add(order.key)
@@ -202,9 +170,9 @@ def _candidates(model: Model, tenant: str, look: Look) -> Iterable[Candidate]:
             )
 
 
-def conflict_list(model: Model, tenant: str, after: str = "", limit: int = 100) -> ConflictList:
+def conflict_list(tenant: Tenant, after: str = "", limit: int = 100) -> ConflictList:
     """Return the conflicts of one page of orders."""
-    found = model.with_conflicts(tenant, after, limit + 1)
+    found = tenant.with_conflicts(after, limit + 1)
     page = found[:limit]
     return ConflictList(
         conflicts=tuple(
@@ -214,3 +182,27 @@ def conflict_list(model: Model, tenant: str, after: str = "", limit: int = 100) 
         ),
         after=page[-1].key if len(found) > limit else "",
     )
+
+
+def one_order(tenant: Tenant, id_: str) -> PublicOrder:
+    """Return the order that *id_* means; Refused when there is none or several."""
+    found = tenant.find(id_)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Refused(404, f"There is no order {id_}.", "See `o2c orders list`.")
+    keys = ", ".join(order.key for order in found)
+    raise Refused(409, f"{id_} is {keys}.", "Name one key.")
+
+
+def one_parked(tenant: Tenant, id_: str) -> str:
+    """Return the object that *id_* means: one on the list, or, by its whole name, one that was taken off it."""
+    found = tenant.parked_as(id_)
+    if len(found) == 1:
+        return found[0].object.key
+    if found:
+        ids = ", ".join(short_id(one.object.key) for one in found)
+        raise Refused(409, f"{id_} is {ids}.", "Name one of them.")
+    if tenant.look(id_) is not None:
+        return id_
+    raise Refused(404, f"Nothing is parked as {id_}.", "See `o2c parked list`.")

@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
-from app.console.model import KEPT_SECONDS, READ, Model
+from app.console.batch import READ
 from app.console.records import Entry
+from app.console.store import KEPT_SECONDS, Store
 from app.core.errors import ConfigError
 from app.core.topics import TOPICS
 from app.roles.gateway import security
@@ -28,10 +29,10 @@ _FORGET = 3_600.0
 class Feed:
     """Reads every partition of its topics from the beginning; nothing is committed, so any number may run."""
 
-    def __init__(self, settings: Settings, model: Model, names: Sequence[str] = READ, *, quiet: bool = False) -> None:
+    def __init__(self, settings: Settings, store: Store, names: Sequence[str] = READ, *, quiet: bool = False) -> None:
         """Nothing is read before `start`; *quiet* logs nothing: a command prints its answer alone."""
         self._quiet = quiet
-        self._prefix, self._model, self._names = settings.topics.prefix, model, names
+        self._prefix, self._store, self._names = settings.topics.prefix, store, names
         self._bootstrap, self._partitions = settings.kafka.bootstrap, settings.kafka.partitions
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", **security(settings.kafka)
@@ -98,7 +99,7 @@ class Feed:
         polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
         entries = [self._entry(record) for found in polled.values() for record in found]
         if entries:
-            unreadable = await asyncio.to_thread(self._model.apply, entries)
+            unreadable = await asyncio.to_thread(self._store.apply, entries)
             if unreadable and not self._quiet:
                 log.info("console.unreadable", records=unreadable)
         for place in self._at:
@@ -116,7 +117,7 @@ class Feed:
             await self.take()
             if time.monotonic() - forgot > _FORGET:
                 forgot = time.monotonic()
-                await asyncio.to_thread(self._model.forget, time.time() - KEPT_SECONDS)
+                await asyncio.to_thread(self._store.forget, time.time() - KEPT_SECONDS)
 
     async def watch(self) -> None:
         """Ask Kafka for the ends of what is read, until cancelled: whether it answers, and how far behind we are."""

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterator, Sequence
 
 from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
-from app.console.answers import conflict_list, order_view, parked_view
+from app.console.answers import conflict_list, one_order, order_view, parked_list, parked_view
 from app.console.feed import Feed
-from app.console.model import Model
 from app.console.refused import Refused
-from app.console.telling import Teller, one_order, one_parked
+from app.console.store import Store
+from app.console.telling import Message, Teller, Word, decided, said
+from app.console.tenant import Tenant
 from app.console.views import ConflictView, OrderView, ParkedView, Told
 from app.core import topics
 from app.core.errors import ConfigError
 from schemas.decisions import Kind
-from schemas.links import Say
-from schemas.order_state import PublicOrder
 
-_STATES = (topics.ORDER_STATES, topics.BROADCAST)
-_LISTS = (topics.ORDER_STATES, topics.PARKED)
 _NO_LIMIT = 10_000_000
-T = TypeVar("T")
+_UNKNOWN = 404
 
 
 class Local:
@@ -33,22 +28,23 @@ class Local:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._model = Model(None, {f"mode/{flow.name}": flow.mode for flow in settings.flows})
+        self._store = Store(None, {f"mode/{flow.name}": flow.mode for flow in settings.flows})
 
     def close(self) -> None:
         """Forget everything."""
-        self._model.close()
+        self._store.close()
 
-    def _read(self, names: Sequence[str]) -> Model:
+    def _read(self, *names: str) -> list[Tenant]:
+        """Return all tenants after these topics were read."""
         try:
             asyncio.run(self._fill(names))
         except KafkaError as error:
             bootstrap = self._settings.kafka.bootstrap
             raise ConfigError(f"Kafka does not answer at {bootstrap}; run `o2c kafka status`.") from error
-        return self._model
+        return [self._store.tenant(name) for name in self._store.tenants()]
 
     async def _fill(self, names: Sequence[str]) -> None:
-        feed = Feed(self._settings, self._model, names, quiet=True)
+        feed = Feed(self._settings, self._store, names, quiet=True)
         try:
             await feed.start()
             await feed.fill()
@@ -57,72 +53,54 @@ class Local:
 
     def orders(self, id_: str) -> list[OrderView]:
         """Return what is known of the orders that *id_* leads to."""
-        model = self._read(_STATES)
-        return [order_view(model, order) for tenant in model.tenants() for order in model.find(tenant, id_)]
+        tenants = self._read(topics.ORDER_STATES, topics.BROADCAST)
+        return [order_view(tenant, order) for tenant in tenants for order in tenant.find(id_)]
 
     def conflicts(self) -> Iterator[ConflictView]:
         """Yield every conflict."""
-        model = self._read(_STATES)
-        for tenant in model.tenants():
-            yield from conflict_list(model, tenant, "", _NO_LIMIT).conflicts
+        for tenant in self._read(topics.ORDER_STATES):
+            yield from conflict_list(tenant, "", _NO_LIMIT).conflicts
 
     def parked(self) -> Iterator[ParkedView]:
         """Yield everything that waits for a person."""
-        model = self._read(_LISTS)
-        for tenant in model.tenants():
-            yield from (parked_view(model, one, candidates=False) for one in model.parked(tenant, "", _NO_LIMIT))
+        for tenant in self._read(topics.PARKED):
+            yield from parked_list(tenant, "", _NO_LIMIT).parked
 
     def parked_one(self, id_: str) -> ParkedView:
         """Return one parked object with the orders it may belong to."""
-        model = self._read(_LISTS)
-        found = [one for tenant in model.tenants() for one in model.parked_as(tenant, id_)]
+        tenants = self._read(topics.ORDER_STATES, topics.PARKED)
+        found = [parked_view(tenant, one) for tenant in tenants for one in tenant.parked_as(id_)]
         if len(found) != 1:
             what = f"{id_} is parked {len(found)} times." if found else f"Nothing is parked as {id_}."
             raise Refused(409 if found else 404, what, "See `o2c parked list`.")
-        return parked_view(model, found[0])
+        return found[0]
 
-    def sync(self, id_: str, by: str) -> Told:
-        """Have an order read and planned again."""
-        return self._decide(id_, "sync", "", by)
+    def decide(self, id_: str, kind: Kind, about: str, by: str) -> Told:
+        """Decide about the order that *id_* means."""
+        tenants = self._read(topics.ORDER_STATES)
+        return self._tell(tenants, lambda tenant: decided(tenant, one_order(tenant, id_), kind, about, by))
 
-    def revert(self, id_: str, field: str, by: str) -> Told:
-        """Give the lost value of a conflict back."""
-        return self._decide(id_, "revert", field, by)
-
-    def _decide(self, id_: str, kind: Kind, about: str, by: str) -> Told:
-        model = self._read(_STATES)
-        order: PublicOrder = _first(model.tenants(), lambda tenant: one_order(model, tenant, id_))
-        return asyncio.run(self._tell(lambda teller: teller.decide(order, kind, about, by)))
-
-    def say(self, id_: str, word: Literal["link", "dismiss", "release"], order: str, by: str) -> Told:
+    def say(self, id_: str, word: Word, order: str, by: str) -> Told:
         """Say what a parked object is."""
-        model = self._read(_LISTS)
+        tenants = self._read(topics.ORDER_STATES, topics.PARKED)
+        return self._tell(tenants, lambda tenant: said(tenant, id_, word, order, by))
 
-        def meant(tenant: str) -> tuple[str, str]:
-            into = one_order(model, tenant, order) if order else None
-            return one_parked(model, tenant, id_), "" if into is None else into.alias_of or into.key
+    def _tell(self, tenants: Sequence[Tenant], say: Callable[[Tenant], Message]) -> Told:
+        """Tell what the first tenant that knows of it has to say."""
+        last = Refused(404, "There is no order yet.", "See `o2c orders list`.")
+        for tenant in tenants:
+            try:
+                return asyncio.run(self._send(say(tenant)))
+            except Refused as refused:
+                if refused.status != _UNKNOWN:
+                    raise
+                last = refused
+        raise last
 
-        object_, key = _first(model.tenants(), meant)
-        said = Say(key=object_, word=word, order=key, at=datetime.now(UTC), by=by)
-        return asyncio.run(self._tell(lambda teller: teller.say(said)))
-
-    async def _tell(self, tell: Callable[[Teller], Awaitable[Told]]) -> Told:
+    async def _send(self, message: Message) -> Told:
         teller = Teller(self._settings)
         try:
             await teller.start()
-            return await tell(teller)
+            return await teller.tell(message)
         finally:
             await teller.stop()
-
-
-def _first(tenants: Iterable[str], ask: Callable[[str], T]) -> T:
-    """Return what the first tenant that knows it says."""
-    last: Refused | None = None
-    for tenant in tenants:
-        try:
-            return ask(tenant)
-        except Refused as refused:
-            if refused.status != 404:  # noqa: PLR2004 - unknown there
-                raise
-            last = refused
-    raise last or Refused(404, "There is no order yet.", "See `o2c orders list`.")

@@ -1,21 +1,22 @@
-"""From a record of a topic to rows of the read model; pure."""
+"""From a record of a topic to what the read model keeps of it; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
 
 import msgspec
 
-from app.console.views import Hop, Sent
-from schemas.commands import Command, Result
+from app.console.views import Sent
 from schemas.decisions import Decision
 from schemas.events import ChangeEvent
 from schemas.facts import Credit, Customer, Instant, Invoice, Order, Payment, Payout, Shipment
-from schemas.refs import find_mark
-from sinks.delivery.journal import Row, idempotency_key
+from schemas.order_state import PublicOrder
+from schemas.refs import ObjectRef, find_mark
+from sinks.delivery.journal import State, idempotency_key
+from streams.order.link import plain_number
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -49,10 +50,12 @@ class Look(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Order numbers that it names."""
 
 
-class Asked(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A command, short."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a command is kept: as `schemas.commands.Command`, the rest of it is not even decoded."""
 
-    command: str
+    id: str
+    tenant: str
+    order: str
     write: str
     connection: str
     capability: str
@@ -60,18 +63,47 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     trace: str = ""
 
 
-class Answered(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A result, short."""
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a result is kept: as `schemas.commands.Result`."""
 
     command: str
+    tenant: str
+    order: str
     write: str
     connection: str
     capability: str
-    generation: int = 0
     outcome: str
+    generation: int = 0
     reason: str = ""
-    object: str = ""
+    bound: ObjectRef | None = None
     trace: str = ""
+    events: tuple[ChangeEvent, ...] = ()
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a row of the journal is kept: as `sinks.delivery.journal.Row`, without bodies."""
+
+    command: str
+    step: str
+    attempt: int = 0
+    state: State = "intent"
+    method: str = ""
+    path: str = ""
+    at: float = 0.0
+    status: int = 0
+    members: tuple[str, ...] = ()
+
+    def sent(self) -> Sent:
+        """Return the request as it is told."""
+        return Sent(
+            id=idempotency_key(self.command, self.step, self.attempt),
+            method=self.method,
+            path=self.path,
+            state=self.state,
+            at=datetime.fromtimestamp(self.at, UTC) if self.at else None,
+            status=self.status,
+            attempt=self.attempt,
+        )
 
 
 def version_of(event: ChangeEvent) -> str:
@@ -123,69 +155,37 @@ def names(event: ChangeEvent) -> set[str]:
     return found - {""} if not isinstance(facts, Customer) else set()
 
 
-def seen(event: ChangeEvent, at: datetime) -> Hop:
-    """Return the hop of a look."""
-    shown = look(event, at)
+def ids(order: PublicOrder) -> set[str]:
+    """Return all that leads to *order*: its number, tracking numbers, and its objects by id and by whole name."""
+    numbers = {order.number, plain_number(order.number)}
+    objects = {object_key(one.connection, one.account, one.type, one.id) for one in order.shown}
+    return {*numbers, *order.tracking_numbers, *objects, *(one.id for one in order.shown)} - {""}
+
+
+def object_key(connection: str, account: str, kind: str, id_: str) -> str:
+    """Return the whole name of an object."""
+    return ObjectRef(connection, account, kind, id_).key
+
+
+def seen(event: ChangeEvent, shown: Look) -> str:
+    """Return the words of a look."""
     amount = "" if shown.amount is None else f"{shown.amount:f} {shown.currency}"
-    words = (f"{shown.type} {shown.number or shown.id}", shown.status, amount, f"by {event.origin}")
-    return Hop(
-        at=at,
-        what="seen",
-        system=shown.connection,
-        object=event.object.key,
-        text=", ".join(word for word in words if word),
-        trace=event.trace,
-    )
+    return _listed(f"{shown.type} {shown.number or shown.id}", shown.status, amount, f"by {event.origin}")
 
 
-def asked(command: Command) -> Asked:
-    """Return *command* in short."""
-    return Asked(
-        command=command.id,
-        write=command.write,
-        connection=command.connection,
-        capability=command.capability,
-        generation=command.generation,
-        trace=command.trace,
-    )
+def stands(order: PublicOrder) -> str:
+    """Return the words of where an order stands."""
+    return _listed(order.headline, order.financial, order.fulfilment)
 
 
-def answered(result: Result) -> Answered:
-    """Return *result* in short."""
-    return Answered(
-        command=result.command,
-        write=result.write,
-        connection=result.connection,
-        capability=result.capability,
-        generation=result.generation,
-        outcome=result.outcome,
-        reason=result.reason,
-        object="" if result.bound is None else result.bound.key,
-        trace=result.trace,
-    )
-
-
-def decided(decision: Decision, at: datetime) -> Hop:
-    """Return the hop of a decision."""
+def decided(decision: Decision) -> str:
+    """Return the words of a decision."""
     about = decision.write or decision.into or decision.field
-    text = f"{decision.by or 'somebody'} said {decision.kind} {about}".rstrip()
-    return Hop(at=decision.at or at, what="decided", text=text)
+    return f"{decision.by or 'somebody'} said {decision.kind} {about}".rstrip()
 
 
-def sent(row: Row) -> tuple[Iterable[str], Sent] | None:
-    """Return the commands that a journal row is about and the request; None for a row without one."""
-    if not row.method:
-        return None
-    request = Sent(
-        id=idempotency_key(row.command, row.step, row.attempt),
-        method=row.method,
-        path=row.path,
-        state=row.state,
-        at=datetime.fromtimestamp(row.at, UTC) if row.at else None,
-        status=row.status,
-        attempt=row.attempt,
-    )
-    return row.members or (row.command,), request
+def _listed(*words: str) -> str:
+    return ", ".join(word for word in words if word)
 
 
 def short_id(key: str) -> str:

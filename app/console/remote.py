@@ -12,8 +12,10 @@ import msgspec
 from app.config.model import Settings
 from app.console.refused import Refused
 from app.console.views import (
+    About,
     ConflictList,
     ConflictView,
+    Into,
     Link,
     Orders,
     OrderView,
@@ -22,12 +24,14 @@ from app.console.views import (
     Problem,
     Told,
 )
+from schemas.decisions import Kind
 from schemas.order_state import PublicOrder
 
 _SECONDS = 10.0
 _FINE, _REFUSED, _UNKNOWN = 200, 400, 404
 _RANKS = {"viewer": 0, "operator": 1, "admin": 2}
 T = TypeVar("T")
+P = TypeVar("P", ConflictList, ParkedList)
 
 
 def remote(settings: Settings) -> Remote | None:
@@ -106,39 +110,31 @@ class Remote:
             raise Refused(409, f"{id_} is {', '.join(order.key for _, order in found)}.", "Name one key.")
         return found[0][0], found[0][1].key
 
-    def sync(self, id_: str, by: str) -> Told:
-        """Have an order read and planned again; who says so is the key's name."""
+    def decide(self, id_: str, kind: Kind, about: str, by: str) -> Told:
+        """Decide about the order that *id_* means; who says so is the key's name."""
         del by
         tenant, key = self._one(id_)
-        return self._ask(tenant, "POST", f"/api/orders/{key}/sync", Told)
-
-    def revert(self, id_: str, field: str, by: str) -> Told:
-        """Give the lost value of a conflict back."""
-        del by
-        tenant, key = self._one(id_)
-        return self._ask(tenant, "POST", f"/api/orders/{key}/conflicts/{quote(field, safe='')}/revert", Told)
+        path = f"conflicts/{quote(about, safe='')}/revert" if kind == "revert" else kind
+        body = Into(into=about) if kind == "merge" else About(write=about)
+        return self._ask(tenant, "POST", f"/api/orders/{key}/{path}", Told, body)
 
     def conflicts(self) -> Iterator[ConflictView]:
         """Yield every conflict."""
-        for tenant in self._keys:
-            after = ""
-            while True:
-                page = self._ask(
-                    tenant, "GET", f"/api/conflicts?limit=1000&after={quote(after, safe='')}", ConflictList
-                )
-                yield from page.conflicts
-                if not (after := page.after):
-                    break
+        for page in self._pages("/api/conflicts", ConflictList):
+            yield from page.conflicts
 
     def parked(self) -> Iterator[ParkedView]:
         """Yield everything that waits for a person."""
+        for page in self._pages("/api/parked", ParkedList):
+            yield from page.parked
+
+    def _pages(self, path: str, model: type[P]) -> Iterator[P]:
         for tenant in self._keys:
-            after = ""
-            while True:
-                page = self._ask(tenant, "GET", f"/api/parked?limit=1000&after={quote(after, safe='')}", ParkedList)
-                yield from page.parked
-                if not (after := page.after):
-                    break
+            page = self._ask(tenant, "GET", f"{path}?limit=1000", model)
+            yield page
+            while page.after:
+                page = self._ask(tenant, "GET", f"{path}?limit=1000&after={quote(page.after, safe='')}", model)
+                yield page
 
     def parked_one(self, id_: str) -> ParkedView:
         """Return one parked object with its candidates."""

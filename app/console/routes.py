@@ -6,7 +6,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from app.console.views import ConflictList, Link, Orders, OrderView, ParkedList, ParkedView, Problem, Told
+from app.console.views import (
+    About,
+    ConflictList,
+    ConnectionList,
+    ConnectionView,
+    FlowList,
+    Into,
+    Link,
+    Orders,
+    OrderView,
+    ParkedList,
+    ParkedView,
+    Problem,
+    Told,
+)
 
 Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
@@ -34,111 +48,58 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reply: type[msgspec.Struct]
     body: type[msgspec.Struct] | None = None
     query: tuple[Query, ...] = ()
-    refusals: tuple[int, ...] = (401, 403, 503)
-    """Statuses of problems; 403 where the key's role is too small, 503 while the read model is being made."""
+
+    @property
+    def parts(self) -> list[str]:
+        """Return the names of the path's variable parts."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    @property
+    def refusals(self) -> list[int]:
+        """Return the statuses of problems; 403 where the key's role is too small, 503 while the model is being made."""
+        wrong = [400] if self.query or self.body else []
+        unknown = [404] if self.parts else []
+        several = [409] if self.parts and (self.method == "POST" or "id" in self.parts) else []
+        return [*wrong, 401, 403, *unknown, *several, 503]
+
+
+def _asked(path: str, name: str, summary: str, reply: type[msgspec.Struct], query: tuple[Query, ...] = ()) -> Route:
+    return Route(method="GET", path=path, name=name, summary=summary, role="viewer", reply=reply, query=query)
+
+
+def _told(path: str, name: str, summary: str, role: Role, body: type[msgspec.Struct] | None = None) -> Route:
+    return Route(method="POST", path=path, name=name, summary=summary, role=role, reply=Told, body=body)
 
 
 _PAGE = (
     Query("after", "where the page before ended", {"type": "string", "default": ""}),
     Query("limit", "entries at most", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
 )
-_ONE = (401, 403, 404, 409, 503)
-_ID = Query("id", "any id: order key, number, a system's id, tracking number, command", {"type": "string"}, True)  # noqa: FBT003 - required
+_ID = Query(
+    "id", "any id: order key, number, a system's id, tracking number, command", {"type": "string"}, required=True
+)
+_ORDER, _PARKED, _CONNECTION = "/api/orders/{key}", "/api/parked/{id}", "/api/connections/{name}"
 ROUTES = (
-    Route(
-        method="GET",
-        path="/api/orders",
-        name="findOrders",
-        summary="The orders that an id leads to",
-        role="viewer",
-        reply=Orders,
-        query=(_ID,),
-        refusals=(400, 401, 403, 503),
-    ),
-    Route(
-        method="GET",
-        path="/api/orders/{key}",
-        name="getOrder",
-        summary="All that is known about one order",
-        role="viewer",
-        reply=OrderView,
-        refusals=(401, 403, 404, 503),
-    ),
-    Route(
-        method="POST",
-        path="/api/orders/{key}/sync",
-        name="syncOrder",
-        summary="Read every object of an order again and plan it again",
-        role="operator",
-        reply=Told,
-        refusals=(401, 403, 404, 503),
-    ),
-    Route(
-        method="GET",
-        path="/api/conflicts",
-        name="listConflicts",
-        summary="Values that lost against another one",
-        role="viewer",
-        reply=ConflictList,
-        query=_PAGE,
-        refusals=(400, 401, 403, 503),
-    ),
-    Route(
-        method="POST",
-        path="/api/orders/{key}/conflicts/{field}/revert",
-        name="revertConflict",
-        summary="Give the newest lost value of a field back",
-        role="admin",
-        reply=Told,
-        refusals=_ONE,
-    ),
-    Route(
-        method="GET",
-        path="/api/parked",
-        name="listParked",
-        summary="Objects that no order was found for",
-        role="viewer",
-        reply=ParkedList,
-        query=_PAGE,
-        refusals=(400, 401, 403, 503),
-    ),
-    Route(
-        method="GET",
-        path="/api/parked/{id}",
-        name="getParked",
-        summary="One parked object with the orders it may belong to",
-        role="viewer",
-        reply=ParkedView,
-        refusals=_ONE,
-    ),
-    Route(
-        method="POST",
-        path="/api/parked/{id}/link",
-        name="linkParked",
-        summary="Say to which order a parked object belongs",
-        role="operator",
-        reply=Told,
-        body=Link,
-        refusals=(400, *_ONE),
-    ),
-    Route(
-        method="POST",
-        path="/api/parked/{id}/release",
-        name="releaseParked",
-        summary="Read a parked object again and look for its order",
-        role="operator",
-        reply=Told,
-        refusals=_ONE,
-    ),
-    Route(
-        method="POST",
-        path="/api/parked/{id}/dismiss",
-        name="dismissParked",
-        summary="Say that a parked object is nobody's",
-        role="operator",
-        reply=Told,
-        refusals=_ONE,
-    ),
+    _asked("/api/orders", "findOrders", "The orders that an id leads to", Orders, (_ID,)),
+    _asked(_ORDER, "getOrder", "All that is known about one order", OrderView),
+    _told(f"{_ORDER}/sync", "syncOrder", "Read every object of an order again and plan it again", "operator"),
+    _told(f"{_ORDER}/retry", "retryOrder", "Plan refused writes afresh, one or all of an order", "operator", About),
+    _told(f"{_ORDER}/resume", "resumeOrder", "Plan again after orders with documents became one", "admin"),
+    _told(f"{_ORDER}/recreate", "recreateDocument", "Make a document that ended once more", "admin", About),
+    _told(f"{_ORDER}/merge", "mergeOrder", "Say that an order and another one are one", "admin", Into),
+    _told(f"{_ORDER}/conflicts/{{field}}/revert", "revertConflict", "Give the newest lost value back", "admin"),
+    _asked("/api/conflicts", "listConflicts", "Values that lost against another one", ConflictList, _PAGE),
+    _asked("/api/parked", "listParked", "Objects that no order was found for", ParkedList, _PAGE),
+    _asked(_PARKED, "getParked", "One parked object with the orders it may belong to", ParkedView),
+    _told(f"{_PARKED}/link", "linkParked", "Say to which order a parked object belongs", "operator", Link),
+    _told(f"{_PARKED}/release", "releaseParked", "Read it again and look for its order", "operator"),
+    _told(f"{_PARKED}/dismiss", "dismissParked", "Say that it is nobody's", "operator"),
+    _asked("/api/connections", "listConnections", "How every connection stands", ConnectionList),
+    _asked(_CONNECTION, "getConnection", "How one connection stands", ConnectionView),
+    _told(f"{_CONNECTION}/pause", "pauseConnection", "Write nothing to it; what is to be written waits", "operator"),
+    _told(f"{_CONNECTION}/resume", "resumeConnection", "Write what waited, and go on", "operator"),
+    _asked("/api/flows", "listFlows", "What every flow may do", FlowList),
+    _told("/api/flows/{name}/stop", "stopFlow", "Let a flow write nothing more, at once", "operator"),
 )
 _MEANINGS = {
     "400": "A parameter or the body is wrong",
@@ -188,9 +149,8 @@ def _json(model: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in route.parts
     ]
     parameters += [
         {"name": one.name, "in": "query", "required": one.required, "description": one.what, "schema": one.schema}

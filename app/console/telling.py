@@ -4,30 +4,77 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
-from app.console.model import Model
-from app.console.records import short_id
+from app.console.answers import one_order, one_parked
 from app.console.refused import Refused
+from app.console.tenant import Tenant
 from app.console.views import Told
 from app.core import topics
 from app.core.errors import ConfigError
 from app.decisions import decision
 from app.roles.gateway import security
+from schemas.broadcast import Fact
 from schemas.decisions import Decision, Kind
 from schemas.links import Say
 from schemas.order_state import PublicOrder
 
+Word = Literal["link", "dismiss", "release"]
 _ENCODE = msgspec.json.Encoder().encode
 _ACKNOWLEDGED = 10.0
 
 
+class Message(msgspec.Struct, frozen=True):
+    """Something said: what goes to the workers, and what is answered once it is acknowledged."""
+
+    topic: str
+    key: bytes
+    value: Decision | Say | Fact
+    told: Told
+
+
+def decided(tenant: Tenant, order: PublicOrder, kind: Kind, about: str, by: str) -> Message:
+    """Return a decision about *order*; *about* is a write, a field, or any id of the order that it is one with."""
+    if kind == "merge":
+        into = one_order(tenant, about)
+        about = into.alias_of or into.key
+        if about == (order.alias_of or order.key):
+            raise Refused(409, f"{order.number or order.key} is that order already.", "Name another one.")
+    try:
+        value = decision(order, kind, about, by, datetime.now(UTC))
+    except ConfigError as error:
+        raise Refused(409, str(error).partition(";")[0].rstrip(".") + ".", "See `o2c orders get`.") from error
+    return Message(topics.DECISIONS, value.order.encode(), value, Told(told=kind, subject=value.order))
+
+
+def said(tenant: Tenant, id_: str, word: Word, order: str, by: str) -> Message:
+    """Return a word about the parked object that *id_* means; *order* is any id of the one to link it to."""
+    object_ = one_parked(tenant, id_)
+    into = one_order(tenant, order) if word == "link" else None
+    key = "" if into is None else into.alias_of or into.key
+    say = Say(key=object_, word=word, order=key, at=datetime.now(UTC), by=by)
+    return Message(topics.LINKS, object_.encode(), say, Told(told=word, subject=object_, order=key))
+
+
+def paused(connection: str, *, yes: bool) -> Message:
+    """Return that a connection is to be written to no more, or again."""
+    fact = Fact(kind="paused", subject=connection, value="yes" if yes else "")
+    return Message(topics.BROADCAST, fact.key, fact, Told(told="pause" if yes else "resume", subject=connection))
+
+
+def stopped(flow: str) -> Message:
+    """Return that a flow is to write nothing more."""
+    fact = Fact(kind="mode", subject=flow, value="stopped")
+    return Message(topics.BROADCAST, fact.key, fact, Told(told="stop", subject=flow))
+
+
 class Teller:
-    """Writes decisions and words about parked objects; at least once, acknowledged by all in-sync replicas."""
+    """Writes what was said; at least once, acknowledged by all in-sync replicas."""
 
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.topics.prefix
@@ -46,49 +93,15 @@ class Teller:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def _send(self, topic: str, key: str, value: Decision | Say) -> None:
+    async def tell(self, message: Message) -> Told:
+        """Publish; Refused when Kafka does not acknowledge."""
         if self._producer is None:
-            raise RuntimeError("start() comes first")
+            raise Refused(503, "Kafka is not connected yet.", "Try again in a moment.")
         try:
-            sending = self._producer.send_and_wait(self._prefix + topic, _ENCODE(value), key=key.encode())
+            sending = self._producer.send_and_wait(
+                self._prefix + message.topic, _ENCODE(message.value), key=message.key
+            )
             await asyncio.wait_for(sending, _ACKNOWLEDGED)
         except (KafkaError, TimeoutError) as error:
             raise Refused(503, "Kafka does not acknowledge.", "Look at `o2c kafka status` and say it again.") from error
-
-    async def decide(self, order: PublicOrder, kind: Kind, about: str, by: str) -> Told:
-        """Publish a decision about *order*."""
-        try:
-            decided = decision(order, kind, about, by, datetime.now(UTC))
-        except ConfigError as error:
-            raise Refused(409, str(error).partition(";")[0].rstrip(".") + ".", "See `o2c orders get`.") from error
-        await self._send(topics.DECISIONS, decided.order, decided)
-        return Told(told=kind, subject=decided.order)
-
-    async def say(self, say: Say) -> Told:
-        """Publish a word about a parked object."""
-        await self._send(topics.LINKS, say.key, say)
-        return Told(told=say.word, subject=say.key, order=say.order)
-
-
-def one_order(model: Model, tenant: str, id_: str) -> PublicOrder:
-    """Return the order that *id_* means; Refused when there is none or several."""
-    found = model.find(tenant, id_)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise Refused(404, f"There is no order {id_}.", "See `o2c orders list`.")
-    keys = ", ".join(order.key for order in found)
-    raise Refused(409, f"{id_} is {keys}.", "Name one key.")
-
-
-def one_parked(model: Model, tenant: str, id_: str) -> str:
-    """Return the object that *id_* means: one on the list, or, by its whole name, one that was taken off it."""
-    found = model.parked_as(tenant, id_)
-    if len(found) == 1:
-        return found[0].object.key
-    if found:
-        ids = ", ".join(short_id(one.object.key) for one in found)
-        raise Refused(409, f"{id_} is {ids}.", "Name one of them.")
-    if model.look(tenant, id_) is not None:
-        return id_
-    raise Refused(404, f"Nothing is parked as {id_}.", "See `o2c parked list`.")
+        return message.told

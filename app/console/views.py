@@ -172,6 +172,56 @@ class ConflictList(_View, frozen=True, kw_only=True):
     after: str = ""
 
 
+class ConnectionView(_View, frozen=True, kw_only=True):
+    """How one connection stands; what nobody knows is left out."""
+
+    connection: str
+    platform: str
+    state: Literal["well", "paused", "stopped", "unknown"]
+    why: str = ""
+    """Why it is not well."""
+    paused: bool = False
+    account: str | None = None
+    """The configured one."""
+    connected_account: str | None = None
+    """Whose the stored tokens are."""
+    credential: Literal["stored", "configured", "missing", "unreadable"]
+    access_expires_at: Instant | None = None
+    """Renewed by itself."""
+    connect_again_by: Instant | None = None
+    quota_left: int | None = None
+    complete_up_to: Instant | None = None
+    """Everything that changed before was seen."""
+    waiting: int
+    """Writes that are not done."""
+
+
+class ConnectionList(_View, frozen=True, kw_only=True):
+    """Every connection of the tenant."""
+
+    connections: tuple[ConnectionView, ...]
+    seen_at: Instant
+    """When they were looked at; asked again after some seconds, a newer look is there."""
+
+
+class FlowView(_View, frozen=True, kw_only=True):
+    """What one flow may do."""
+
+    flow: str
+    mode: Literal["live", "shadow", "stopped"]
+    """live: writes; shadow: plans and shows; stopped: neither."""
+    configured: Literal["live", "shadow"]
+    """The configuration's mode: it counts until people say another."""
+    key_giver: str
+    targets: tuple[str, ...]
+
+
+class FlowList(_View, frozen=True, kw_only=True):
+    """Every flow of the tenant."""
+
+    flows: tuple[FlowView, ...]
+
+
 class Link(_View, frozen=True, kw_only=True):
     """Whose a parked object is."""
 
@@ -179,10 +229,24 @@ class Link(_View, frozen=True, kw_only=True):
     """Any id of the order."""
 
 
+class About(_View, frozen=True, kw_only=True):
+    """Which write is meant."""
+
+    write: str = ""
+    """As the order shows it; may be left out where it is clear."""
+
+
+class Into(_View, frozen=True, kw_only=True):
+    """With which order another one is one."""
+
+    into: str
+    """Any id of the order that stays."""
+
+
 class Told(_View, frozen=True, kw_only=True):
     """What was told to the workers."""
 
     told: str
     subject: str
-    """The order's key or the object."""
+    """The order's key, the object, the connection or the flow."""
     order: str = ""

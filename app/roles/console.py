@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from app.config.model import Settings
 from app.connectors.gauges import Lag
 from app.console.feed import Feed
-from app.console.model import Model
 from app.console.server import Api
+from app.console.store import Store
 from app.console.telling import Teller
 from app.core.errors import ConfigError
 from app.core.metrics import new_metrics
@@ -27,9 +27,9 @@ async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 1 when reading Kafka failed in a way that only a restart mends."""
     modes = {f"mode/{flow.name}": flow.mode for flow in settings.flows}
     async with contextlib.AsyncExitStack() as stack:
-        model = Model(settings.data_dir / "console" / f"{settings.worker}.sqlite", modes)
-        stack.callback(model.close)
-        feed, teller = Feed(settings, model), Teller(settings)
+        store = Store(settings.data_dir / "console" / f"{settings.worker}.sqlite", modes)
+        stack.callback(store.close)
+        feed, teller = Feed(settings, store), Teller(settings)
         stack.push_async_callback(feed.stop)
         await feed.start()
         stack.push_async_callback(teller.stop)
@@ -43,7 +43,7 @@ async def run(settings: Settings) -> int:
         for place in feed.places():
             lag.show(place.topic.removeprefix(settings.topics.prefix), place.partition, partial(feed.behind, place))
         tasks = [asyncio.create_task(feed.follow()), asyncio.create_task(feed.watch())]
-        app = Api(model, teller, settings.console.api_keys, metrics, lambda: feed.made).app()
+        app = Api(settings, store, teller, metrics, lambda: feed.made).app()
         add_status_routes(app, metrics, live=partial(_broken, tasks), ready=feed.wrong)
         runner, _ = await serve(app, settings.console.host, settings.console.port)
         stack.push_async_callback(runner.cleanup)

@@ -15,18 +15,21 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import openapi_core
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from openapi_core.testing import MockRequest, MockResponse
 
 from app.cli import main
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.console.routes import openapi
 from app.core import topics
 from app.demo.stack import free_port
 from schemas.decisions import Decision
 from schemas.events import SYNC, Hint
 from schemas.links import Parked, Say
-from schemas.order_state import PublicOrder
+from schemas.order_state import PublicOrder, Waiting
 from schemas.refs import ObjectRef
 from schemas.state import Conflict
 from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
@@ -37,6 +40,9 @@ NOWHERE = {"books": "http://127.0.0.1:9", "qbo": "http://127.0.0.1:9"}
 CONSOLE = """
 [[tenant]]
 name = "other"
+[tenant.connections.till]
+platform = "external"
+account = "till-1"
 [console]
 port = {port}
 api_keys = [
@@ -196,7 +202,11 @@ async def test_a_lost_value_is_given_back_and_nobodys_payment_is_dismissed(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edited = PublicOrder(
-        key="e" * 32, tenant="acme", number="E-9", conflicts=(Conflict(field="note", kept="a", lost="b"),)
+        key="e" * 32,
+        tenant="acme",
+        number="E-9",
+        conflicts=(Conflict(field="note", kept="a", lost="b"),),
+        waiting=(Waiting(connection="books", capability="add_note", outcome="rejected", write="w", digest="d"),),
     )
     await stand.put(topics.ORDER_STATES, edited.key, edited)
     stray = ObjectRef("qbo", REALM, "payment", "p-7")
@@ -206,8 +216,11 @@ async def test_a_lost_value_is_given_back_and_nobodys_payment_is_dismissed(
     assert "'b' of a person lost" in capsys.readouterr().out
     assert await stand.says("conflicts", "revert", "E-9", "email") == 1
     assert await stand.says("conflicts", "revert", "E-9", "note") == 0
-    (decision,) = await stand.records(topics.DECISIONS, lambda value: msgspec.json.decode(value, type=Decision))
-    assert (decision.kind, decision.field, decision.by, decision.tenant) == ("revert", "note", "boss", "acme")
+    assert await stand.says("orders", "retry", "E-9", "w") == 0
+    decisions = await stand.records(topics.DECISIONS, lambda value: msgspec.json.decode(value, type=Decision), 2)
+    reverted, retried = sorted(decisions, key=lambda one: one.kind != "revert")
+    assert (reverted.field, reverted.by, reverted.tenant) == ("note", "boss", "acme")
+    assert (retried.kind, retried.write, retried.digest, retried.by) == ("retry", "w", "d", "boss")
 
     async def listed() -> Any:
         return (await stand.ask("GET", "/api/parked"))[1]["parked"]
@@ -216,6 +229,67 @@ async def test_a_lost_value_is_given_back_and_nobodys_payment_is_dismissed(
     assert await stand.says("parked", "dismiss", "p-7") == 0
     (said,) = await stand.records(topics.LINKS, _said)
     assert (said.key, said.word, said.by) == (stray.key, "dismiss", "boss")
+
+
+async def test_connections_and_flows_are_told_of_and_held_within_one_tenant(stand: Stand) -> None:
+    await stand.order("E-1")
+
+    async def waiting() -> Any:
+        _, found = await stand.ask("GET", "/api/connections")
+        return {one["connection"]: one for one in found["connections"] if one["waiting"] or one["connection"] == "erp"}
+
+    async def three() -> Any:
+        found = await waiting()
+        return found if len(found) == 3 else None
+
+    known = await stand.until(three)
+    assert set(known) == {"erp", "books", "qbo"}
+    assert (known["books"]["account"], known["books"]["waiting"], known["books"]["state"]) == (XERO, 1, "unknown")
+    for path in ("/api/connections", "/api/connections/books"):
+        await _is_valid(stand, path)
+
+    # Nothing of that is the other tenant's.
+    _, own = await stand.ask("GET", "/api/connections", "other")
+    assert [one["connection"] for one in own["connections"]] == ["till"]
+    assert await stand.ask("GET", "/api/flows", "other") == (200, {"flows": []})
+    for method, path in (
+        ("GET", "/api/connections/books"),
+        ("POST", "/api/connections/books/pause"),
+        ("POST", "/api/flows/erp/stop"),
+    ):
+        assert (await stand.ask(method, path, "other"))[0] == 404
+
+    async def paused(*, yes: bool) -> Any:
+        _, one = await stand.ask("GET", "/api/connections/books")
+        return one.get("paused", False) is yes and one
+
+    assert (await stand.ask("POST", "/api/connections/books/pause"))[0] == 202
+    assert (await stand.until(lambda: paused(yes=True)))["why"] == "A person paused it."
+
+    async def told() -> Any:
+        return "A person paused books." in {stop["why"] for stop in (await stand.order("E-1"))["stopped"]}
+
+    await stand.until(told)
+    assert (await stand.ask("POST", "/api/connections/books/resume"))[0] == 202
+    await stand.until(lambda: paused(yes=False))
+
+    assert await stand.ask("POST", "/api/flows/erp/stop") == (202, {"told": "stop", "subject": "erp"})
+
+    async def stopped() -> Any:
+        _, found = await stand.ask("GET", "/api/flows")
+        return found["flows"][0]["mode"] == "stopped"
+
+    await stand.until(stopped)
+    (reason, *_) = (await stand.order("E-1"))["stopped"]
+    assert reason["why"] == "The flow erp is in mode stopped: nothing is written."
+
+
+async def _is_valid(stand: Stand, path: str) -> None:
+    spec = openapi_core.OpenAPI.from_dict(openapi())
+    _, told = await stand.ask("GET", path)
+    headers = {"Authorization": "Bearer any"}
+    request = MockRequest("http://x", "get", path, headers=headers)
+    spec.validate_response(request, MockResponse(json.dumps(told).encode(), 200, content_type="application/json"))
 
 
 def _said(value: bytes) -> Say | None:

@@ -13,16 +13,46 @@ from aiohttp.test_utils import TestClient, TestServer
 from openapi_core.testing import MockRequest, MockResponse
 from pydantic import SecretStr
 
-from app.config.model import ApiKeyConfig, Settings
-from app.console.model import Model
+from app.config.model import (
+    ApiKeyConfig,
+    ConnectionConfig,
+    ConsoleConfig,
+    FlowConfig,
+    KafkaConfig,
+    Settings,
+    TargetConfig,
+    TenantConfig,
+)
+from app.console.asking import ANSWERS, LOOKS
 from app.console.records import short_id
 from app.console.routes import DOCUMENT, ROLES, ROUTES, Route, openapi
 from app.console.server import Api
+from app.console.store import Store
 from app.console.telling import Teller
 from app.core.metrics import Metrics, new_metrics
 from tests.made_up import KEY, PAYMENT, history, parked, parked_look
 
-PATHS = {"{key}": KEY, "{field}": "note", "{id}": short_id(PAYMENT.key)}
+PATHS = {
+    "{key}": KEY,
+    "{field}": "note",
+    "{id}": short_id(PAYMENT.key),
+    "connections/{name}": "connections/books",
+    "flows/{name}": "flows/web",
+}
+OF_THE_MODEL = [route for route in ROUTES if route.name in ANSWERS]
+"""How connections stand is asked of Kafka: tests/e2e/test_console.py."""
+TENANTS = tuple(
+    TenantConfig(
+        tenant=name,
+        connections={connection: ConnectionConfig(platform=platform) for connection, platform in connections.items()},
+        flows=(FlowConfig(name=flow, key_giver=next(iter(connections)), targets=(TargetConfig(connection=target),)),),
+    )
+    for name, flow, connections, target in (
+        ("acme", "web", {"shop": "shopify", "books": "xero"}, "books"),
+        ("other", "fair", {"till": "shopify", "ledger": "xero"}, "ledger"),
+    )
+)
+BODIES = {"linkParked": {"order": "SO-1001"}, "mergeOrder": {"into": "SO-1001"}, "retryOrder": {"write": "books|pay"}}
 API_KEYS = (
     *(
         ApiKeyConfig(name=role, tenant="acme", role=role, key=SecretStr(f"{role} of acme, long enough"))
@@ -58,15 +88,21 @@ class Stand:
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    model, metrics = Model(tmp_path / "c.sqlite"), new_metrics()
-    model.apply([*history(), parked(), parked_look()])
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(
+        data_dir=tmp_path,
+        kafka=KafkaConfig(bootstrap="127.0.0.1:1"),
+        console=ConsoleConfig(api_keys=API_KEYS),
+        tenants=TENANTS,
+    )
+    modes = {f"mode/{flow.name}": flow.mode for flow in settings.flows}
+    store, metrics = Store(tmp_path / "c.sqlite", modes), new_metrics()
+    store.apply([*history(), parked(), parked_look()])
     found: list[Stand] = []
-    api = Api(model, Teller(settings), API_KEYS, metrics, lambda: found[0].made)
+    api = Api(settings, store, Teller(settings), metrics, lambda: found[0].made)
     async with TestClient(TestServer(api.app())) as client:
         found.append(Stand(client, metrics))
         yield found[0]
-    model.close()
+    store.close()
 
 
 async def test_an_order_is_told_as_the_document_says(stand: Stand) -> None:
@@ -77,7 +113,9 @@ async def test_an_order_is_told_as_the_document_says(stand: Stand) -> None:
     assert view["writes"][0]["requests"][0]["status"] == 200
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=lambda route: route.name)
+@pytest.mark.parametrize(
+    "route", [route for route in OF_THE_MODEL if route.method == "GET"], ids=lambda route: route.name
+)
 async def test_every_answer_is_valid_by_the_published_document(stand: Stand, route: Route) -> None:
     spec = openapi_core.OpenAPI.from_dict(openapi())
     where = path(route)
@@ -92,17 +130,35 @@ async def test_every_answer_is_valid_by_the_published_document(stand: Stand, rou
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 async def test_each_role_reaches_as_far_as_the_route_says(stand: Stand, route: Route) -> None:
     for role in ROLES:
-        status, told = await stand.ask(route.method, path(route), role, json={"order": "SO-1001"})
+        status, told = await stand.ask(route.method, path(route), role, json=BODIES.get(route.name, {}))
         allowed = ROLES.index(role) >= ROLES.index(route.role)
         assert (status == 403) is not allowed
         assert allowed or told["next_step"] == f"Use a key of role {route.role}."
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+@pytest.mark.parametrize("route", OF_THE_MODEL, ids=lambda route: route.name)
 async def test_another_tenant_sees_and_moves_nothing(stand: Stand, route: Route) -> None:
-    status, told = await stand.ask(route.method, path(route), "rival", json={"order": "SO-1001"})
-    nothing: tuple[tuple[int, Any], ...] = (200, {"orders": []}), (200, {"parked": []}), (200, {"conflicts": []})
-    assert (status, told) in nothing or (status == 404 and KEY not in told["next_step"])
+    status, told = await stand.ask(route.method, path(route), "rival", json=BODIES.get(route.name, {}))
+    own = {"flow": "fair", "mode": "shadow", "configured": "shadow", "key_giver": "till", "targets": ["ledger"]}
+    nothing: tuple[Any, ...] = ({"orders": []}, {"parked": []}, {"conflicts": []}, {"flows": [own]})
+    assert (status, told in nothing) == (200, True) or (
+        status == 404 and not any(word in told["next_step"] for word in (KEY, "web", "books"))
+    )
+
+
+async def test_a_flow_is_told_with_the_mode_in_force(stand: Stand) -> None:
+    assert await stand.ask("GET", "/api/flows") == (
+        200,
+        {
+            "flows": [
+                {"flow": "web", "mode": "shadow", "configured": "shadow", "key_giver": "shop", "targets": ["books"]},
+            ],
+        },
+    )  # fmt: skip
+
+
+def test_every_route_has_one_answer() -> None:
+    assert sorted([*ANSWERS, *LOOKS]) == sorted(route.name for route in ROUTES)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
@@ -129,6 +185,12 @@ async def test_an_object_may_be_named_whole(stand: Stand) -> None:
         ("GET", "/api/conflicts?limit=ten", "viewer", 400),
         ("POST", f"/api/orders/{KEY}/conflicts/email/revert", "admin", 409),
         ("POST", f"/api/parked/{short_id(PAYMENT.key)}/link", "operator", 400),
+        ("POST", f"/api/orders/{KEY}/merge", "admin", 400),
+        ("POST", f"/api/orders/{KEY}/retry", "operator", 503),
+        ("POST", f"/api/orders/{KEY}/recreate", "admin", 409),
+        ("POST", "/api/connections/nothing/pause", "operator", 404),
+        ("POST", "/api/flows/nothing/stop", "operator", 404),
+        ("GET", "/api/connections", "viewer", 503),
     ],
 )
 async def test_a_problem_is_one_sentence_and_the_next_step(
@@ -154,3 +216,8 @@ async def test_the_document_needs_no_key_and_answers_are_timed(stand: Stand) -> 
     assert await stand.ask("GET", DOCUMENT, "") == (200, openapi())
     await stand.ask("GET", "/api/parked")
     assert b"o2c_console_seconds_count 1.0" in stand.metrics.exposition()
+
+
+async def test_an_order_is_not_one_with_itself(stand: Stand) -> None:
+    status, told = await stand.ask("POST", f"/api/orders/{KEY}/merge", "admin", json={"into": "INV-0042"})
+    assert (status, told["error"]) == (409, "SO-1001 is that order already.")

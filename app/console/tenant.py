@@ -1,0 +1,132 @@
+"""What one tenant may ask the read model: every question is answered out of that tenant's rows alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from app.console.records import Look
+from app.console.views import Hop, Sent, Write
+from schemas.links import Parked
+from schemas.order_state import PublicOrder
+from streams.order.link import plain_number
+
+_FOUND = """
+WITH found (key) AS (
+    SELECT :id UNION SELECT order_key FROM ids WHERE tenant = :tenant AND id IN (:id, :plain)
+    UNION SELECT order_key FROM names CROSS JOIN ids ON ids.tenant = names.tenant AND ids.id = names.object
+        WHERE names.tenant = :tenant AND names.name = :id)
+SELECT state FROM found CROSS JOIN orders ON orders.key = found.key WHERE orders.tenant = :tenant
+ORDER BY orders.key LIMIT 50
+"""
+"""CROSS JOIN keeps SQLite from going through all orders of the tenant instead."""
+_HOPS, _WRITES = 300, 200
+"""The newest of them that one order shows."""
+_KEPT = ("command", "write", "connection", "capability", "generation", "outcome", "reason", "object", "trace")
+"""What is told of a write as it is kept."""
+_ORDER = msgspec.json.Decoder(PublicOrder)
+_LOOK = msgspec.json.Decoder(Look)
+_SENT = msgspec.json.Decoder(Sent)
+_PARKED = msgspec.json.Decoder(Parked)
+
+
+class Tenant:
+    """Questions in the name of one tenant."""
+
+    def __init__(self, reader: sqlite3.Connection, name: str, facts: Mapping[str, str]) -> None:
+        """*facts* are those that every worker reads whole, by kind and subject."""
+        self.name, self._reader, self._facts = name, reader, facts
+
+    def _ask(self, words: str, **values: object) -> list[tuple[Any, ...]]:
+        return self._reader.execute(words, {"tenant": self.name, **values}).fetchall()
+
+    def find(self, id_: str) -> list[PublicOrder]:
+        """Return the orders that *id_* leads to: their key, number, or an id or number of any object or write."""
+        found = [_ORDER.decode(state) for (state,) in self._ask(_FOUND, id=id_, plain=plain_number(id_))]
+        keys = {order.key for order in found}
+        return [order for order in found if order.alias_of not in keys or order.key == id_]
+
+    def order(self, key: str) -> PublicOrder | None:
+        """Return the order of that key."""
+        found = self._ask("SELECT state FROM orders WHERE key = :key AND tenant = :tenant", key=key)
+        return next((_ORDER.decode(state) for (state,) in found), None)
+
+    def look(self, object_: str) -> Look | None:
+        """Return the newest look at an object, as connection@account/type/id."""
+        found = self._ask("SELECT look FROM looks WHERE tenant = :tenant AND object = :object", object=object_)
+        return next((_LOOK.decode(body) for (body,) in found), None)
+
+    def hops(self, subjects: Sequence[str]) -> list[Hop]:
+        """Return what happened to *subjects* (order keys, objects), oldest first; of each the newest are kept."""
+        words = """SELECT at, what, system, object, text, trace FROM hops WHERE tenant = :tenant AND subject = :subject
+            ORDER BY at DESC LIMIT :most"""
+        found = [
+            Hop(
+                at=_instant(at),
+                what=what,
+                system=system,
+                object=object_ or subject * (what == "seen"),
+                text=text,
+                trace=trace,
+            )
+            for subject in subjects
+            for at, what, system, object_, text, trace in self._ask(words, subject=subject, most=_HOPS)
+        ]
+        return sorted(found, key=lambda hop: hop.at)[-_HOPS:]
+
+    def writes(self, order: str) -> list[Write]:
+        """Return what was asked of systems for an order and what came of it, oldest first."""
+        words = """SELECT asked_at, answered_at, command, write, connection, capability, generation, outcome, reason,
+            object, trace FROM writes WHERE tenant = :tenant AND order_key = :key
+            ORDER BY ifnull(asked_at, answered_at) DESC LIMIT :most"""
+        return [
+            Write(
+                asked_at=None if asked_at is None else _instant(asked_at),
+                answered_at=None if answered_at is None else _instant(answered_at),
+                requests=self._requests(command),
+                **dict(zip(_KEPT, (command, *others), strict=True)),
+            )
+            for asked_at, answered_at, command, *others in reversed(self._ask(words, key=order, most=_WRITES))
+        ]
+
+    def _requests(self, command: str) -> tuple[Sent, ...]:
+        found = self._ask("SELECT sent FROM requests WHERE command = :command ORDER BY at", command=command)
+        return tuple(_SENT.decode(body) for (body,) in found)
+
+    def parked(self, after: str = "", limit: int = 100) -> list[Parked]:
+        """Return what waits for a person, by object."""
+        words = "SELECT body FROM parked WHERE tenant = :tenant AND object > :after ORDER BY object LIMIT :most"
+        return [_PARKED.decode(body) for (body,) in self._ask(words, after=after, most=limit)]
+
+    def parked_as(self, id_: str) -> list[Parked]:
+        """Return what is parked under that short id, object or the object's own id."""
+        words = "SELECT body FROM parked WHERE (id = :id OR object = :id OR object_id = :id) AND +tenant = :tenant"
+        return [_PARKED.decode(body) for (body,) in self._ask(words, id=id_)]
+
+    def with_amount(self, amount: str, currency: str) -> list[PublicOrder]:
+        """Return a few orders of just that amount, due ones first."""
+        words = """SELECT key, state FROM orders WHERE tenant = :tenant AND currency = :currency AND {} = :amount
+            ORDER BY key LIMIT 5"""
+        found: dict[str, bytes] = {}
+        for column in ("due", "payable"):
+            for key, state in self._ask(words.format(column), amount=amount, currency=currency):
+                found.setdefault(key, state)
+        return [_ORDER.decode(state) for state in list(found.values())[:5]]
+
+    def with_conflicts(self, after: str = "", limit: int = 100) -> list[PublicOrder]:
+        """Return orders in which a value lost against another one."""
+        words = """SELECT state FROM orders WHERE conflicts > 0 AND tenant = :tenant AND key > :after
+            ORDER BY key LIMIT :most"""
+        return [_ORDER.decode(body) for (body,) in self._ask(words, after=after, most=limit)]
+
+    def fact(self, kind: str, subject: str) -> str:
+        """Return what people said about a connection or a flow of this tenant, "" for nothing."""
+        return self._facts.get(f"{kind}/{subject}", "")
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
