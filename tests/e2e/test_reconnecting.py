@@ -1,4 +1,7 @@
-"""Consent is taken back and given again: what waited meanwhile is written once, in order, and nothing is lost."""
+"""Consent is taken back and given again: what waited meanwhile is written once, in order, and nothing is lost.
+
+Hours are simulated in tests/simulator/test_reconnecting.py and, of every process at once, in tests/long/test_six_hours.py.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tests.e2e.running import Running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="package")]
 KIND = re.compile(r"/(Invoices|Payments)(?:/[^/?]+)?(?:\?.*)?$")
+MORE_THAN_A_BATCH = 51
 REST = ("shop", "crm", "qbo", "pay")
 """The systems that go on meanwhile."""
 
@@ -31,6 +35,16 @@ async def pay_in_shop(company: Running, id_: str) -> None:
     await company.act("shop", "pay_order", id=id_, amount=TOTAL, gateway="bank transfer", reference=company.name("P"))
 
 
+async def place(company: Running, count: int) -> list[str]:
+    """Place orders in the shop, one after another, and wait for nothing; return their keys."""
+    keys = []
+    for _ in range(count):
+        order = {"reference": company.name("SO"), "currency": "EUR", "lines": LINES, **BUYER}
+        made = await company.act("shop", "create_order", **order)
+        keys.append(company.key("shop", "order", made["id"]))
+    return keys
+
+
 async def test_what_waited_for_consent_is_written_once_and_in_order(
     company: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,6 +53,7 @@ async def test_what_waited_for_consent_is_written_once_and_in_order(
     done, rows = len(writes(company)), company.books("books")
 
     await company.act("books", "disconnect")
+    waiting = await place(company, MORE_THAN_A_BATCH)
     for number in ("PO-2", "PO-3"):
         await company.act("shop", "edit_order", id=first_id, po_number=number)
         await company.until(
@@ -51,6 +66,12 @@ async def test_what_waited_for_consent_is_written_once_and_in_order(
     await pay_in_shop(company, made["id"])
     for key in (first, second):
         await money_everywhere(company, key, TOTAL, REST)
+    for key in waiting:
+        await company.until(lambda key=key: head(company, "qbo", key), f"qbo has {key}")
+    await company.stack.kill("connectors-1")
+    await company.stack.start_role("connectors", company.stack.folder / "o2c.toml", "connectors-1")
+    await company.act("shop", "edit_order", id=first_id, po_number="PO-4")
+    await company.until(lambda: head(company, "qbo", first)["order_ref"] == "PO-4", "qbo has PO-4")
     assert company.books("books") == rows, "nothing was written without consent"
 
     def browser(url: str) -> bool:
@@ -62,10 +83,15 @@ async def test_what_waited_for_consent_is_written_once_and_in_order(
     assert await asyncio.to_thread(main, words) == 0
     for key in (first, second):
         await money_everywhere(company, key, TOTAL)
+    for key in waiting:
+        await company.until(lambda key=key: head(company, "books", key), f"books has {key}")
     await company.silent()
-    assert head(company, "books", first)["mark"].partition(" ")[0] == "PO-3"
+    assert head(company, "books", first)["mark"].partition(" ")[0] == "PO-4"
+    assert {head(company, "books", key)["total"] for key in waiting} == {TOTAL}
     found = writes(company, done)
-    assert sorted(one for one in found if one[1] == "Invoices") == [("POST", "Invoices"), ("PUT", "Invoices")]
+    bills = [one for one in found if one[1] == "Invoices"]
+    assert bills.count(("POST", "Invoices")) == 1, "of three numbers the newest"
+    assert bills.count(("PUT", "Invoices")) > 1, "more than one batch"
     assert 1 <= found.count(("PUT", "Payments")) <= 2, "payments may go together"
     assert found.index(("PUT", "Invoices")) < len(found) - 1 - found[::-1].index(("PUT", "Payments"))
     assert [company.order(key).findings for key in (first, second)] == [(), ()]
