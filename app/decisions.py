@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import uuid4
 
@@ -16,7 +18,8 @@ from schemas.decisions import Decision, Kind
 from schemas.order_state import PublicOrder, Shown
 
 _ENCODE = msgspec.json.Encoder().encode
-_ENDED = frozenset(("deleted", "void", "cancelled"))
+_ENDED = frozenset(("deleted", "void", "cancelled", "reversed"))
+_ENDS = (["void"], ["undoing"], ["reversal"], ["status"], ["offset"])
 
 
 def decision(order: PublicOrder, kind: Kind, about: str, by: str, at: datetime) -> Decision:
@@ -28,6 +31,8 @@ def decision(order: PublicOrder, kind: Kind, about: str, by: str, at: datetime) 
     first = Decision(id=uuid4().hex, tenant=order.tenant, order=order.alias_of or order.key, kind=kind, by=by, at=at)
     if kind == "retry":
         return msgspec.structs.replace(first, write=about, digest=_refused(order, about) if about else "")
+    if kind == "recreate" and not about and any(one.code == "undone" for one in order.findings):
+        return _not_under_way(order, first)
     if kind == "recreate":
         shown = _ended(order, about)
         return msgspec.structs.replace(first, write=shown.write, generation=shown.generation)
@@ -54,6 +59,14 @@ def _ended(order: PublicOrder, write: str) -> Shown:
     return found[0]
 
 
+def _not_under_way(order: PublicOrder, decided: Decision) -> Decision:
+    """Return *decided*, which has all made anew that was undone, unless some of that is not ended yet."""
+    if any(waiting.write.split("|")[1:2] in _ENDS for waiting in order.waiting):
+        name = order.number or order.key
+        raise ConfigError(f"What was undone of {name} has not come to its end yet; see `o2c orders get {name}`.")
+    return decided
+
+
 def _lost(order: PublicOrder, field: str) -> str:
     if not any(one.field == field for one in order.conflicts):
         raise ConfigError(f"Order {order.number or order.key} has no conflict about {field}; see `o2c orders get`.")
@@ -61,13 +74,19 @@ def _lost(order: PublicOrder, field: str) -> str:
 
 
 async def send(settings: Settings, decided: Decision) -> None:
-    """Publish a decision; at least once, acknowledged by all in-sync replicas."""
+    """Publish a decision."""
+    await send_all(settings, [decided])
+
+
+async def send_all(settings: Settings, decided: Iterable[Decision]) -> None:
+    """Publish decisions; at least once, acknowledged by all in-sync replicas."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
     )
     await producer.start()
     try:
         topic = settings.topics.prefix + topics.DECISIONS
-        await producer.send_and_wait(topic, _ENCODE(decided), key=decided.order.encode())
+        sent = [await producer.send(topic, _ENCODE(one), key=one.order.encode()) for one in decided]
+        await asyncio.gather(*sent)
     finally:
         await producer.stop()

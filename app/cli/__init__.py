@@ -1,4 +1,4 @@
-"""The `o2c` command line: one file per command, found by where it lives.
+"""The `o2c` command line: one file per command, found by where it lives; a name that begins with _ is part of one.
 
 Exit codes: 0 done, 1 it went wrong, 2 usage or configuration, 130 interrupted; each command's help says what they mean.
 """
@@ -25,7 +25,7 @@ def new_parser(only: str = "") -> argparse.ArgumentParser:
         epilog="example: o2c demo",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    known = sorted(found.name for found in pkgutil.iter_modules(__path__))
+    known = sorted(found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_"))
     wanted = only.replace("-", "_")
     for module in [wanted] if wanted in known else known:
         importlib.import_module(f"{__name__}.{module}").register(subparsers)

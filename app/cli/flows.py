@@ -1,4 +1,4 @@
-"""o2c flows list|go-live|stop|mode: what a flow may do, and letting it write what a plan said."""
+"""o2c flows list|go-live|backfill|undo|stop|mode: what a flow may do, and letting it write what a plan said."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from app import platforms
 from app.broadcasting import send
+from app.cli import _undo
 from app.cli.plan import flow_of, planned
 from app.config.load import load
 from app.config.model import ResolvedConnection, Settings
@@ -81,6 +82,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     backfill.add_argument("--plan", required=True, metavar="DIGEST", help="of the plan that was shown")
     backfill.add_argument("--accept-changes", action="store_true", help="ask for it although the plan differs by now")
     backfill.set_defaults(run=run_backfill)
+    _undo.register(actions)
     stop = _action(
         actions,
         "stop",

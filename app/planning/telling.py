@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from app.planning.plan import Differences, Plan, Row
+from app.planning.plan import Differences, Plan, Row, Total, Trouble
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = (
@@ -24,13 +24,17 @@ def neutral(cell: str) -> str:
 
 def as_csv(plans: Iterable[Plan]) -> str:
     """Return every row of *plans* under one line of headings."""
+    return rows_as_csv((plan.flow, row) for plan in plans for row in plan.rows)
+
+
+def rows_as_csv(found: Iterable[tuple[str, Row]]) -> str:
+    """Return rows, each with its flow, under one line of headings."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_COLUMNS)
-    for plan in plans:
-        for row in plan.rows:
-            cells = {**msgspec.structs.asdict(row), "flow": plan.flow}
-            writer.writerow([neutral(_cell(cells[name])) for name in _COLUMNS])
+    for flow, row in found:
+        cells = {**msgspec.structs.asdict(row), "flow": flow}
+        writer.writerow([neutral(_cell(cells[name])) for name in _COLUMNS])
     return out.getvalue()
 
 
@@ -43,24 +47,29 @@ def _cell(value: object) -> str:
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yield the plan as people read it."""
     yield _head(plan)
-    yield from (_row(row) for row in plan.rows)
-    if plan.totals:
-        yield "totals"
-    for total in plan.totals:
-        amount = f"{total.amount:>14} {total.currency}" if total.amount else ""
-        old = "older than the start" if total.old else ""
-        what = f"  {total.target:<14} {total.action:<7} {total.document:<18} {total.count:>7} {amount:<18} {old}"
-        yield what.rstrip()
-    for trouble in plan.findings:
-        finding = trouble.finding
-        word = "blocked" if finding.severity == "block" else "warning"
-        yield _plain(f"{word}: {trouble.number or trouble.order} {finding.message.rstrip('.')}; {finding.next_step}.")
+    yield from row_lines(plan.rows, plan.totals, plan.findings)
     for lost in plan.conflicts:
         kept = f"{lost.kept!r} of {lost.kept_by or 'a person'} is kept"
         yield _plain(
             f"conflict: {lost.number or lost.order} {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by} lost"
         )
     yield _tail(plan)
+
+
+def row_lines(rows: Iterable[Row], totals: Sequence[Total], findings: Iterable[Trouble]) -> Iterator[str]:
+    """Yield rows, what they add up to, and findings."""
+    yield from (_row(row) for row in rows)
+    if totals:
+        yield "totals"
+    for total in totals:
+        amount = f"{total.amount:>14} {total.currency}" if total.amount else ""
+        old = "older than the start" if total.old else ""
+        what = f"  {total.target:<14} {total.action:<7} {total.document:<18} {total.count:>7} {amount:<18} {old}"
+        yield what.rstrip()
+    for trouble in findings:
+        finding = trouble.finding
+        word = "blocked" if finding.severity == "block" else "warning"
+        yield _plain(f"{word}: {trouble.number or trouble.order} {finding.message.rstrip('.')}; {finding.next_step}.")
 
 
 def difference_lines(plan: Plan, found: Differences) -> Iterator[str]:

@@ -31,6 +31,7 @@ FAILURES = {
     "flows list": f"--config {NONE}",
     "flows mode": f"web live --config {NONE}",
     "flows stop": f"web --config {NONE}",
+    "flows undo": f"web --since 2026-11-25 --config {NONE}",
     "init": "--platforms xerro",
     "new-platform": "Acme-ERP",
     "orders get": f"SO-1 --config {NONE}",
