@@ -17,6 +17,7 @@ from schemas.state import Observation
 from streams.order.plan.desk import Desk
 from streams.order.plan.endings import ending
 from streams.order.plan.want import Want
+from streams.order.plan.wants import wants
 from tests.unit.streams.order.sample import KEY, PLATFORMS, SHOP
 from tests.unit.streams.order.states import desk, look, record, ref
 
@@ -125,3 +126,10 @@ def test_only_what_is_left_is_credited() -> None:
 )
 def test_nothing_ends_while_the_order_lives_or_where_the_document_is_a_persons(known: Desk) -> None:
     assert of(known) == []
+
+
+def test_a_void_that_was_asked_for_stays_asked_for_and_nothing_is_credited_beside_it() -> None:
+    asked = record(VOID, capability="void_invoice")
+    credit = look(Credit(amount=Decimal(5), currency="EUR"), "shop", "c")
+    voids = [want for want in wants(ended(bill(), credit, asked)) if want.write.startswith("books|")]
+    assert voids == [VOIDED]

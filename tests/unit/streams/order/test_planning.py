@@ -19,7 +19,7 @@ from schemas.refs import mark_of, set_id, write_id
 from schemas.state import Agreed, Observation, OrderState, WriteRecord
 from streams.order.derive import derive
 from streams.order.plan import plan
-from streams.order.plan.plan import Planned
+from streams.order.plan.plan import Planned, desks
 from streams.order.world import World
 from tests.unit.streams.order.sample import FLOW, KEY, NOW, PLATFORMS, WORLD
 from tests.unit.streams.order.states import OTHER_ORDER, giver, look, record, ref, state
@@ -196,6 +196,23 @@ def test_only_the_first_unmet_step_of_a_chain_is_asked_for() -> None:
         assert [one.capability for one in billed(paid, *unbound).commands] == ["upsert_invoice"]
 
 
+def test_what_was_agreed_about_the_order_is_no_field_of_its_payment() -> None:
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "p")
+    document = record("books|document", BILL, outcome="confirmed")
+    agreed = {"note": Agreed("ring", GIVER), "po_number": Agreed("P-1", GIVER)}
+    (command,) = billed(paid, document, giver_=giver(note="ring", po_number="P-1"), agreed=agreed).commands
+    assert command.fields == dict(project(command.facts))
+    assert command.fields.keys().isdisjoint(agreed)
+
+
+def test_a_target_knows_how_many_of_its_own_documents_were_replaced() -> None:
+    second = record("books|document|1", ref("books", "invoice", "6"))
+    known, there = state(giver(), record("books|document", BILL), second), world(BOOKS, CRM)
+    derived = derive(known, there)
+    assert derived is not None
+    assert [(one.name, one.replaced) for one in desks(known, derived, there)] == [("books", 1), ("crm", 0)]
+
+
 # ---------------------------------------------------------------------------------------------------------------- sets
 WISH = digest({"note": "ring"})
 
@@ -323,6 +340,12 @@ def test_a_status_rests_on_nothing_but_what_was_acknowledged() -> None:
     assert command.id == set_id("crm", "c", entity, "set_status", digest({}), wish)
 
 
+def test_what_a_system_makes_of_our_value_is_not_written_again() -> None:
+    assert rung(copied(base={"note": Pair("ring", "RING")}), deal("RING")) == Planned()
+    (command,) = rung(copied(base={"note": Pair("bell", "RING")}), deal("RING")).commands
+    assert command.fields == {"note": "ring"}
+
+
 # ------------------------------------------------------------------------------------------------- what is asked again
 @pytest.mark.parametrize(
     ("changes", "asked"),
@@ -384,6 +407,33 @@ def test_what_was_put_off_is_asked_for_when_that_outage_is_over(
     assert rung(late, facts={"up": up}).commands
 
 
+@pytest.mark.parametrize(("shows", "asked"), [("knock", True), ("older", False)])
+def test_a_look_from_before_our_last_write_does_not_say_that_a_stale_write_may_go_now(
+    shows: str, *, asked: bool
+) -> None:
+    known = copied(outcome="stale", digest=WISH, stale={"note": shows})
+    assert bool(rung(known, deal("older", last_read=(1, 4))).commands) is asked
+
+
+def test_what_made_a_write_stale_is_forgotten_when_it_is_asked_for_again() -> None:
+    found = rung(copied(outcome="stale", digest=WISH, stale={"note": "knock"}))
+    assert found.writes["crm|order"].stale == {}
+
+
+@pytest.mark.parametrize(("up", "asked"), [((1, 3), True), ((1, 2), False)])
+def test_a_status_that_was_put_off_goes_when_the_outage_is_over(up: tuple[int, int], *, asked: bool) -> None:
+    able = {"set_status": Effect.RECORDS, "upsert_order": Effect.RECORDS}
+    platform = msgspec.structs.replace(PLATFORMS["crmm"], capabilities=able, stages={"open": "won"})
+    shown = look(Order(headline="draft", currency="EUR", number="SO-1"), "crm", "7", last_read=(1, 9))
+    waits = record(
+        "crm|status", DEAL, capability="set_status", outcome="deferred", digest=digest({"status": "open"}),
+        asked_at=EARLIER, result=(1, 1), outage=3,
+    )  # fmt: skip
+    there = world(msgspec.structs.replace(CRM, fields=()), platforms={"crmm": platform}, facts={"up": {"crm": up}})
+    found = planned(state(giver(), shown, copied(base={}), waits), there)
+    assert [one.status for one in found.commands if one.capability == "set_status"] == ["open"] * asked
+
+
 def test_how_long_an_answer_is_waited_for_is_the_flows() -> None:
     known = copied(outcome=None, digest=WISH, asked_at=NOW - timedelta(seconds=60))
     assert rung(known, replan_seconds=60).commands
@@ -413,6 +463,11 @@ def test_a_refusal_of_another_system_is_told_by_that_system() -> None:
     (told,) = rung(refused).findings
     assert (told.code, told.message) == ("unsupported", "crm refused upsert_order: no notes")
     assert rung(msgspec.structs.replace(refused, outcome=None)).findings[0].code == "rejected"
+
+
+def test_a_refusal_is_told_whatever_other_systems_were_asked_for_before() -> None:
+    refused = record("books|document", outcome="rejected", stopped="x", reason="no such account")
+    assert [one.subject for one in billed(copied(), refused).findings] == ["books|document"]
 
 
 # --------------------------------------------------------------------------------------------------- what is taken back
@@ -468,6 +523,20 @@ def test_or_a_person_is_told() -> None:
     step = "repair it by hand or set drift to repair"
     assert found == Planned(findings=(Finding("drift", "warn", message, "books|document", step),))
     assert drifted("24", drift="report") == Planned()
+
+
+def test_each_system_tells_only_its_own_drift() -> None:
+    bill = look(Invoice(currency="EUR", payable_amount=Decimal(20)), "books", "5", last_read=(1, 9))
+    known = record("books|document", BILL, outcome="confirmed", base={"payable_amount": Pair("24.00", "24.00")})
+    found = planned(state(giver(), bill, known, deal(), copied(base={})), world(BOOKS, CRM, drift="report"))
+    assert [(one.code, one.subject) for one in found.findings] == [("drift", "books|document")]
+
+
+def test_a_look_from_before_our_last_write_is_no_drift() -> None:
+    bill = look(Invoice(currency="EUR", payable_amount=Decimal(20)), "books", "5", last_read=(1, 4))
+    sent = {"payable_amount": Pair("24.00", "24.00")}
+    known = record("books|document", BILL, outcome="confirmed", look=(1, 5), base=sent)
+    assert planned(state(giver(), bill, known), world(BOOKS, drift="report")) == Planned()
 
 
 def test_an_order_that_changed_is_no_drift() -> None:

@@ -93,6 +93,17 @@ def test_two_contents_of_one_version_are_read_again_each_object_once() -> None:
     )
 
 
+def test_two_contents_of_one_version_are_read_again_although_nothing_else_came_of_it() -> None:
+    known = step(EMPTY, [seen(seq=1), seen(seq=1, note="late")], WORLD, NOW).state
+    kept = known.objects[SHOP.key].facts
+    assert isinstance(kept, Order)
+    odd = seen(seq=1, trace="u", note="" if kept.note else "late")
+    tie = Hint(tenant="acme", object=SHOP, reason=TIE, trace="u")
+    assert step(known, [odd], WORLD, NOW) == Stepped(state=known, changed=False, hints=(tie,))
+    again = step(known, [odd, seen(seq=2, note=kept.note)], WORLD, NOW)
+    assert (again.hints, again.told_again) == ((tie,), True)
+
+
 def test_the_same_again_keeps_what_was_planned_and_passes_on_only_what_must_be_read() -> None:
     planned = step(EMPTY, [seen(seq=1)], WORLD, NOW).state
     again = step(planned, [seen(seq=2, trace="t")], WORLD, NOW)
@@ -177,6 +188,20 @@ def test_a_result_of_an_order_that_was_taken_over_finds_its_write_under_its_new_
     assert after.writes["crm|order"].bound == DEAL
     alone = state(giver(), record("crm|order", capability="upsert_order"))
     assert step(alone, [result(write=apart, bound=DEAL)], WORLD, NOW).state.writes["crm|order"].bound is None
+
+
+def test_an_order_is_looked_at_again_when_its_writes_are_due() -> None:
+    asked = step(EMPTY, [seen()], WORLD, NOW)
+    assert asked.commands
+    assert asked.state.due_at == NOW + timedelta(seconds=FLOW.replan_seconds)
+
+
+def test_a_value_is_given_back_at_the_time_of_the_batch() -> None:
+    lost = Conflict(field="note", kept="a", lost="b", kept_by=SHOP.key, lost_by=DEAL.key)
+    known = state(giver(note="a"), agreed={"note": Agreed("a", SHOP.key, {SHOP.key: "a"})}, conflicts=(lost,))
+    decision = Decision(id="d1", tenant="acme", order=KEY, kind="revert", field="note")
+    (swapped,) = step(known, [decision], WORLD, NOW).state.conflicts
+    assert (swapped.kept, swapped.at) == ("b", NOW)
 
 
 def test_a_share_belongs_to_the_look_that_brought_it() -> None:

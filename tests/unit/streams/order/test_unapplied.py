@@ -103,6 +103,15 @@ def test_each_correction_is_used_on_the_newest_document() -> None:
     ]
 
 
+def test_a_credit_that_is_used_up_does_not_hide_the_next() -> None:
+    more = (
+        record("books|correction|2", ref("books", "credit", "10"), id="4" * 32),
+        record("books|document|2", ref("books", "invoice", "3"), id="5" * 32),
+        look(Credit(amount=Decimal(30), currency="EUR", remaining_amount=Decimal(1)), "books", "10"),
+    )
+    assert [want.links["credit"] for want in applications(corrected(note("0"), bill(), *more))] == ["10"]
+
+
 def test_where_the_ledger_cannot_a_person_is_told() -> None:
     message = "4.00 of books@b/credit/9 is left, Ledgerr cannot use it by itself."
     told = Finding("credit_unapplied", "warn", message, NOTE.key, f"use the credit on {NEW.key}")
