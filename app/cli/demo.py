@@ -19,10 +19,10 @@ import aiohttp
 import msgspec
 
 from app.broker import provide
-from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
+from app.console.states import read_orders
 from app.core.errors import ConfigError
 from app.demo.history import Row, generated, read
 from app.demo.play import Played, Player

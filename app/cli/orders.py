@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import getpass
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 
 from app.config.load import load
 from app.config.model import Settings
 from app.console.reach import reached
-from app.console.views import OrderView
+from app.console.views import OrderView, Shown, SystemView
 from schemas.decisions import Kind
 from schemas.order_state import PublicOrder
 
@@ -87,9 +87,10 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.config, os.environ)
     if args.action == "get":
         return _get(settings, args)
+    states = importlib.import_module("app.console.states")  # aiokafka: `orders get` is there before that is loaded
     if args.action == "watch":
-        return asyncio.run(_watch(settings, as_json=args.json))
-    orders = asyncio.run(read_orders(settings)).values()
+        states.watch(settings, partial(_changed, as_json=args.json))
+    orders = states.all_orders(settings)
     if args.action == "export":
         return _export(orders, args.file)
     found = [order for order in orders if args.headline in ("", order.headline)]
@@ -128,29 +129,51 @@ def _line(order: PublicOrder, *, as_json: bool) -> str:
 
 
 def _details(view: OrderView) -> Iterable[str]:
-    order = view.order
-    for system in view.systems:
-        yield f"  {system.connection}{' (paused)' if system.paused else ''}\n"
-        for shown in system.objects:
-            row = (shown.kind.ljust(9), (shown.number or shown.id).ljust(24), shown.status.ljust(18))
-            seen = f"seen {_time(shown.seen_at)}" if shown.seen_at else ""
-            yield f"    {' '.join(row)} {shown.amount or '':>12} {'written by o2c' if shown.ours else '':<14} {seen}\n"
+    yield "side by side, as shown last (UTC):\n"
+    yield from _side_by_side(view.systems)
+    yield "writes:\n" if view.writes else "writes: none\n"
     for write in view.writes:
         came = f"{write.outcome or 'no answer yet'} {write.reason}".rstrip()
-        yield f"  write {write.capability} in {write.connection}: {came}  [{write.write}] command {write.command}\n"
+        yield f"  {write.capability} in {write.connection}: {came}  [{write.write}] command {write.command}\n"
         for request in write.requests:
             what = f"{request.method} {request.path} -> {request.status or request.state}"
             yield f"    {_time(request.at)} {what}  request {request.id}\n"
+    yield "what happened (UTC):\n" if view.hops else "what happened: not known here\n"
     for hop in view.hops:
         yield f"  {_time(hop.at)} {hop.what:<8} {hop.system:<12} {hop.text}\n"
+    yield from _open(view)
+
+
+def _side_by_side(systems: Sequence[SystemView]) -> Iterable[str]:
+    """Yield a column per system and a row per kind of object."""
+    rows = [("", *(f"{one.connection}{' (paused)' if one.paused else ''}" for one in systems))]
+    for kind in dict.fromkeys(shown.kind for system in systems for shown in system.objects):
+        stacks = [[cell for shown in one.objects if shown.kind == kind for cell in _cells(shown)] for one in systems]
+        rows += [(kind if not line else "", *row) for line, row in enumerate(zip_longest(*stacks, fillvalue=""))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+
+
+def _cells(shown: Shown) -> Iterable[str]:
+    yield f"{shown.number or shown.id}{' (written by o2c)' if shown.ours else ''}"
+    yield f"  {shown.status} {'' if shown.amount is None else shown.amount}".rstrip()
+    yield f"  seen {_time(shown.seen_at)}" if shown.seen_at else ""
+
+
+def _open(view: OrderView) -> Iterable[str]:
+    """Yield what is not well with the order; the next step stands behind each."""
     for stop in view.stopped:
-        yield f"  stopped: {stop.why} {stop.next_step}{f'  [{stop.write}]' if stop.write else ''}\n"
-    for lost in order.conflicts:
-        kept = f"{lost.kept!r} of {lost.kept_by} was kept"
-        yield f"  conflict {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by} lost {lost.at or ''}\n"
-    for finding in order.findings:
+        yield f"stopped: {stop.why} {stop.next_step}{f'  [{stop.write}]' if stop.write else ''}\n"
+    for lost in view.order.conflicts:
+        kept = f"{lost.kept!r} of {lost.kept_by or 'a person'} was kept"
+        undo = f"`o2c conflicts revert {view.order.number or view.order.key} {lost.field}` gives it back."
+        yield f"conflict {lost.field}: {kept}, {lost.lost!r} of {lost.lost_by or 'a person'} lost; {undo}\n"
+    for finding in view.order.findings:
         if finding.severity == "warn":
-            yield f"  warn: {finding.message} {finding.next_step}\n"
+            yield f"warn: {finding.message} {finding.next_step}\n"
+    if not view.stopped:
+        yield "nothing of it waits.\n"
 
 
 def _time(at: datetime | None) -> str:
@@ -166,20 +189,6 @@ def _export(orders: Iterable[PublicOrder], path: Path) -> int:
     return 0
 
 
-async def read_orders(settings: Settings) -> dict[str, PublicOrder]:
-    """Return the newest state of every order, key -> state, read to the topic's present end."""
-    found: dict[str, PublicOrder] = await _loaded("app.console.states").read_orders(settings)
-    return found
-
-
-def _loaded(name: str) -> ModuleType:
-    """Return a module that needs aiokafka: `orders get` must not wait until that is loaded."""
-    return importlib.import_module(name)
-
-
-async def _watch(settings: Settings, *, as_json: bool) -> int:
-    async for _, order in _loaded("app.console.states").states(settings, follow=True):
-        if order is not None:
-            sys.stdout.write(_line(order, as_json=as_json))
-            sys.stdout.flush()
-    return 0
+def _changed(order: PublicOrder, *, as_json: bool) -> None:
+    sys.stdout.write(_line(order, as_json=as_json))
+    sys.stdout.flush()

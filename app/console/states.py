@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +16,22 @@ from app.roles.gateway import security
 from schemas.order_state import PublicOrder
 
 _DECODER = msgspec.json.Decoder(PublicOrder)
+
+
+def all_orders(settings: Settings) -> Iterable[PublicOrder]:
+    """Return the newest state of every order."""
+    return asyncio.run(read_orders(settings)).values()
+
+
+def watch(settings: Settings, tell: Callable[[PublicOrder], None]) -> None:
+    """Tell of every change as it happens, until interrupted."""
+
+    async def follow() -> None:
+        async for _, order in states(settings, follow=True):
+            if order is not None:
+                tell(order)
+
+    asyncio.run(follow())
 
 
 async def read_orders(settings: Settings) -> dict[str, PublicOrder]:

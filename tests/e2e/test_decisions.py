@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
+from app.console.states import read_orders
 from schemas.order_state import PublicOrder
 from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
 

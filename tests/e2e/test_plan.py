@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from app.cli import main
-from app.cli.orders import read_orders
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
 from app.connectors.bus import Bus
+from app.console.states import read_orders
 from app.core import topics
 from app.planning.drafting import content
 from schemas.commands import Command
