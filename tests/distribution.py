@@ -17,6 +17,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_demo.py",
         "tests/e2e/test_external.py",
         "tests/e2e/test_plan.py",
+        "tests/e2e/test_undo.py",
         "tests/e2e/test_decisions.py",
         "tests/e2e/test_replay.py",
         "tests/e2e/test_one_edit.py",
