@@ -15,10 +15,13 @@ from schemas.flow import Flow
 from schemas.money import text
 from schemas.order_state import PublicOrder
 from schemas.projection import digest, project
+from schemas.refs import ObjectRef
 from schemas.state import OrderState
 from streams.order.derive import derive
 from streams.order.plan import desks
 from streams.order.plan.begin import EVER, is_old
+from streams.order.plan.desk import Desk
+from streams.order.plan.want import write_key
 from streams.order.world import World
 
 DOCUMENTS = {
@@ -197,25 +200,28 @@ def _adopted(state: OrderState, world: World) -> Iterator[Row]:
     if derived is None or derived.blocked:
         return
     for desk in desks(state, derived, world):
-        ref = desk.adopted if desk.target.document != "none" else None
-        if ref is None or ref == derived.giver.object:
-            continue
-        facts = state.objects[ref.key].facts
-        amount, currency = ("", "") if facts is None else _amount(facts)
-        differs = f", the order is {text(derived.payable, derived.order.currency)}"
-        same = amount == text(derived.payable, derived.order.currency)
-        yield Row(
-            order=state.key,
-            number=derived.public.number,
-            target=desk.name,
-            document=desk.target.document.replace("_", " "),
-            action="adopt",
-            amount=amount,
-            currency=currency,
-            date="" if facts is None else project(facts).get("issue_date", ""),
-            reason=f"{desk.name} bills it already" + ("" if same else differs),
-            existing=ref.id,
-            capability="adopt",
-            write=desk.document_key,
-            content=msgspec.json.encode([amount, currency]).decode(),
-        )
+        if desk.target.document != "none" and desk.adopted is not None and desk.adopted != derived.giver.object:
+            yield _taken(desk, desk.adopted, desk.target.document.replace("_", " "), desk.document_key)
+        if desk.adopted_copy is not None:
+            yield _taken(desk, desk.adopted_copy, "order", write_key(desk.name, "order"))
+
+
+def _taken(desk: Desk, ref: ObjectRef, document: str, write: str) -> Row:
+    derived, facts = desk.derived, desk.state.objects[ref.key].facts
+    amount, currency = ("", "") if facts is None else _amount(facts)
+    total = text(derived.payable, derived.order.currency)
+    return Row(
+        order=desk.state.key,
+        number=derived.public.number,
+        target=desk.name,
+        document=document,
+        action="adopt",
+        amount=amount,
+        currency=currency,
+        date="" if facts is None else project(facts).get("issue_date", ""),
+        reason=f"{desk.name} has it already" + ("" if amount in ("", total) else f", the order is {total}"),
+        existing=ref.id,
+        capability="adopt",
+        write=write,
+        content=msgspec.json.encode([amount, currency]).decode(),
+    )

@@ -273,24 +273,37 @@ async def running(
             pipeline.urls[system.connection] = await sandbox.start()
             stack.push_async_callback(sandbox.stop)
         hooks = {name: _recorded(sandbox) for name, sandbox in sandboxes.items()}
-        settings = load(_written(pipeline, bootstrap, prefix, sweep, flow or flows(), start), os.environ)
-        await apply_topics(settings)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        consumer = await _states(stack, settings)
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        await admin.start()
-        stack.push_async_callback(admin.close)
-        there = Running(pipeline, settings, session, sandboxes, consumer, admin, hooks)
+        path = _written(pipeline, bootstrap, prefix, sweep, flow or flows(), start)
+        there = await watched(stack, pipeline, load(path, os.environ), sandboxes)
+        there.hooks = hooks
         if past is not None:
             await past(there)
-        for role in ("streams", "connectors", "gateway"):
-            await pipeline.start_role(role, folder / "o2c.toml", f"{role}-1")
-        following = asyncio.create_task(there.follow())
-        stack.push_async_callback(_ended, following)
-        await _ready(there)
+        await started(stack, there, path)
         if webhooks:
-            await pipeline.subscribe(session, settings.gateway.public_url)
+            await pipeline.subscribe(there.session, there.settings.gateway.public_url)
         yield there
+
+
+async def watched(
+    stack: contextlib.AsyncExitStack, pipeline: Stack, settings: Settings, sandboxes: dict[str, Sandbox]
+) -> Running:
+    """Make the topics and return a pipeline over *sandboxes* whose roles are still to be started."""
+    await apply_topics(settings)
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    consumer = await _states(stack, settings)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    await admin.start()
+    stack.push_async_callback(admin.close)
+    return Running(pipeline, settings, session, sandboxes, consumer, admin)
+
+
+async def started(stack: contextlib.AsyncExitStack, there: Running, config_path: Path) -> None:
+    """Start every role, and return when webhooks are taken."""
+    for role in ("streams", "connectors", "gateway"):
+        await there.stack.start_role(role, config_path, f"{role}-1")
+    following = asyncio.create_task(there.follow())
+    stack.push_async_callback(_ended, following)
+    await _ready(there)
 
 
 def _recorded(sandbox: Sandbox) -> list[Callable[[], None]]:

@@ -170,4 +170,5 @@ class FakePlatform:
         if "order" in doc.parents:
             return (Anchor("order", ObjectRef(self.name, here, "order", doc.parents["order"])),)
         number = doc.parents.get("number") or (doc.facts.reference if isinstance(doc.facts, Invoice) else "")
+        number = number or (doc.facts.number if isinstance(doc.facts, Order) else "")
         return (Anchor("number", ObjectRef("", "", "number", number)),) if number and doc.mark is None else ()

@@ -87,7 +87,8 @@ class Simulation:
 
     def decide(self, key: str, kind: Kind, **more: Any) -> None:
         """Let a person decide about an order."""
-        decision = Decision(id=f"{kind}-{len(self.log)}", tenant=company.TENANT, order=key, kind=kind, **more)
+        id_ = f"{kind}-{len(self.log)}-{more.get('object', '')}"
+        decision = Decision(id=id_, tenant=company.TENANT, order=key, kind=kind, **more)
         self.fold(key, decision)
 
     def parked_documents(self) -> list[str]:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.planning.plan import Plan
-from schemas.facts import Invoice, Party
+from schemas.facts import Invoice, Order, Party
 from schemas.flow import NOT_BEGUN, Target
 from streams.order.plan.begin import EVER
 from streams.order.step import Tick
@@ -190,3 +191,47 @@ def test_an_adopted_document_stays_adopted_when_the_order_changes_after_it_was_p
     play.settle()
     assert written(play) == {"record_payment": 2}
     assert [one.code for one in play.public[key].findings] == ["adopted_differs"]
+
+
+CRM = (Target(connection="crm", order=True),)
+
+
+def dealt(total: str, *more: str) -> tuple[Simulation, str, list[Doc]]:
+    """Return a shadow flow with an order of 100.00 and deals that people typed for it."""
+    world = company.world(mode="shadow", targets=CRM)
+    flows = tuple(msgspec.structs.replace(flow, key_giver="shop") for flow in world.facts.flows)
+    play = Simulation(1, company.with_facts(world, flows=flows))
+    key, order = play.order("100.00")
+    number = getattr(order.facts, "number", "")
+    deals = []
+    for amount in (total, *more):
+        facts = Order(number=f"order {number}", stage="open", currency="EUR", payable_amount=Decimal(amount))
+        deals.append(play.systems["crm"].add("order", facts, play.now))
+        play.look("crm", deals[-1])
+    play.settle()
+    return play, key, deals
+
+
+def test_a_deal_that_a_person_typed_for_an_order_is_adopted_and_keeps_its_fields() -> None:
+    play, key, (deal,) = dealt("100.00")
+    assert [(row.action, row.document, row.target) for row in drafted(play).rows if row.action == "adopt"] == [
+        ("adopt", "order", "crm")
+    ]
+    go_live(play)
+    play.pay("shop", "100.00", order=next(iter(play.systems["shop"].of("order"))).id)
+    play.settle()
+    assert [capability for capability, _ in play.systems["crm"].writes] == ["set_status"]
+    assert (len(play.live("crm", "order")), getattr(deal.facts, "stage", "")) == (1, "paid")
+    assert play.public[key].findings == ()
+
+
+def test_a_deal_over_another_amount_or_a_second_one_is_put_before_a_person() -> None:
+    for play, key, deals in (dealt("90.00"), dealt("100.00", "100.00")):
+        go_live(play)
+        assert play.systems["crm"].writes == []
+        assert play.parked_documents() == sorted(f"crm@c/order/{deal.id}" for deal in deals)
+        assert {one.code for one in play.public[key].findings} == {"ambiguous_document"}
+        for deal in deals:
+            play.decide(key, "disown", object=f"crm@c/order/{deal.id}")
+        play.settle()
+        assert [capability for capability, _ in play.systems["crm"].writes][:1] == ["upsert_order"]

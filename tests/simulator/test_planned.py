@@ -137,7 +137,7 @@ def test_an_invoice_that_a_person_made_is_adopted_and_its_payment_hung_on_it() -
     play.settle()
     plan = drafted(play)
     assert [(row.action, row.document) for row in plan.rows] == [("create", "payment"), ("adopt", "invoice")]
-    assert plan.rows[1].reason == "books bills it already"
+    assert plan.rows[1].reason == "books has it already"
     assert plan.findings == ()
     go_live(play)
     assert [capability for capability, _ in play.systems["books"].writes] == ["record_payment"]

@@ -386,7 +386,10 @@ def customer(record: Record) -> Customer:
 
 
 def anchors(connection: Connection, order_kind: str, kind: str, record: Record) -> tuple[Anchor, ...]:
-    """Return what says whose a record is: the order objects and invoices that it is associated with."""
+    """Return what says whose a record is: the order objects and invoices that it is associated with.
+
+    A deal that a person made may stand for another system's order: then it has that order's number.
+    """
 
     def ref(kind: str, id_: str) -> ObjectRef:
         return ObjectRef(connection.name, connection.account, kind, id_)
@@ -395,6 +398,9 @@ def anchors(connection: Connection, order_kind: str, kind: str, record: Record) 
         return (Anchor("order", ref("orders", record.id)),)
     if kind == "refunds":
         return (Anchor("object", ref("commerce_payments", record.id)),)
+    if kind == order_kind and mark(record) is None:
+        typed = order(connection, kind, record, Parts()).number
+        return (Anchor("number", ObjectRef("", "", "number", typed)),) if typed else ()
     if kind not in COMMERCE:
         return ()
     orders = tuple(Anchor("order", ref(order_kind, id_)) for id_ in record.linked(order_kind))

@@ -66,10 +66,27 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def order_ref(self) -> ObjectRef | None:
-        """Return the order's object in this system: the key-giver's own, or our copy."""
+        """Return the order's object in this system: the key-giver's own, our copy, or one that a person made."""
         if self.own:
             return self.derived.giver.object
-        return self.bound(write_key(self.name, "order"))
+        return self.bound(write_key(self.name, "order")) or self.adopted_copy
+
+    @cached_property
+    def adopted_copy(self) -> ObjectRef | None:
+        """Return the order that a person typed here a second time and that is this one; none is written beside it."""
+        return self._chosen(self.their_copies)
+
+    @cached_property
+    def disputed_copies(self) -> tuple[Observation, ...]:
+        """Return the orders that people typed here of which nobody can tell whether they are this one."""
+        return self.their_copies if self.adopted_copy is None else ()
+
+    @cached_property
+    def their_copies(self) -> tuple[Observation, ...]:
+        """Return the living orders here that people made and that name this one; empty once a copy of ours is there."""
+        if self.own or not self.target.order or self.bound(write_key(self.name, "order")) is not None:
+            return ()
+        return self._made_by_people(Order)
 
     @cached_property
     def document_key(self) -> str:
@@ -91,12 +108,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         It is the only one and bills what the order says, or a person said that it is it, or money of ours hangs on it.
         """
-        theirs = self.theirs
-        said = [look.object for look in theirs if self.state.said_of.get(look.object.key)]
-        if said or not theirs:
-            return min(said, default=None)
-        alone = len(theirs) == 1 and self._agrees(theirs[0])
-        return theirs[0].object if alone or self._hung_on else None
+        return self._chosen(self.theirs)
 
     @cached_property
     def disputed(self) -> tuple[Observation, ...]:
@@ -111,16 +123,33 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if self.bound(self.document_at(0)) is not None:
             return ()
-        found = [look for look in self.state.objects.values() if self._bills(look)]
-        kept = [look for look in found if self.state.said_of.get(look.object.key) is not False]
-        return tuple(sorted(kept, key=lambda look: look.object))
+        return self._made_by_people(Invoice)
+
+    def _made_by_people(self, kind: type[Invoice | Order]) -> tuple[Observation, ...]:
+        found = [look for look in self.state.objects.values() if isinstance(look.facts, kind) and self._is_theirs(look)]
+        return tuple(sorted(found, key=lambda look: look.object))
+
+    def _is_theirs(self, look: Observation) -> bool:
+        here = look.object.connection == self.name and look.object.account == self.connection.account
+        living = not is_gone(look) and getattr(look.facts, "status", "") not in _DEAD
+        ours = look.object.key in self._past or (isinstance(look.facts, Order) and bool(look.mirror_of))
+        return here and living and not ours and self.state.said_of.get(look.object.key) is not False
+
+    def _chosen(self, theirs: tuple[Observation, ...]) -> ObjectRef | None:
+        said = [look.object for look in theirs if self.state.said_of.get(look.object.key)]
+        if said or not theirs:
+            return min(said, default=None)
+        alone = len(theirs) == 1 and self._agrees(theirs[0])
+        return theirs[0].object if alone or self._hung_on else None
 
     def _agrees(self, look: Observation) -> bool:
+        """Tell whether a document or an order is over the same amount; a copy without any says nothing else."""
         order, facts = self.derived.order, look.facts
-        if look.object == self.derived.giver.object or not isinstance(facts, Invoice):
+        total = facts.payable_amount if isinstance(facts, Invoice | Order) else None
+        if look.object == self.derived.giver.object or total is None or not isinstance(facts, Invoice | Order):
             return True
-        places = (text(facts.payable_amount, order.currency), text(self.derived.payable, order.currency))
-        return facts.currency == order.currency and places[0] == places[1]
+        same = text(total, order.currency) == text(self.derived.payable, order.currency)
+        return facts.currency == order.currency and same
 
     @cached_property
     def _hung_on(self) -> bool:
@@ -131,12 +160,6 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _past(self) -> frozenset[str]:
         """Return what we made before it was undone and made anew: nobody else's document."""
         return frozenset(key for record in self.state.writes.values() for key in record.past)
-
-    def _bills(self, look: Observation) -> bool:
-        if look.object.key in self._past:
-            return False
-        here = look.object.connection == self.name and look.object.account == self.connection.account
-        return here and isinstance(look.facts, Invoice) and not is_gone(look) and look.facts.status not in _DEAD
 
     @cached_property
     def paid_by_itself(self) -> bool:

@@ -163,16 +163,19 @@ def _adopted(desk: Desk) -> Iterator[Finding]:
 
 def _disputed(desk: Desk) -> Iterator[Finding]:
     """Yield each document of which a person must say whether it bills the order; until then none is written."""
-    if desk.target.document == "none":
-        return
-    total = text(desk.derived.payable, desk.derived.order.currency)
-    beside = f"{len(desk.disputed)} documents name the order" if len(desk.disputed) > 1 else "it names the order"
-    for look in desk.disputed:
-        facts = look.facts
-        bills = f"{facts.payable_amount:f} {facts.currency}" if isinstance(facts, Invoice) else "nothing"
-        message = f"{look.object.key} bills {bills}, the order is {total} {desk.derived.order.currency}; {beside}."
-        step = "say `o2c parked link` if it bills this order, `o2c parked dismiss` if not, or correct it there"
-        yield Finding("ambiguous_document", "warn", message, look.object.key, step)
+    yield from (_dispute(desk, look, len(desk.disputed_copies), "is over") for look in desk.disputed_copies)
+    if desk.target.document != "none":
+        yield from (_dispute(desk, look, len(desk.disputed), "bills") for look in desk.disputed)
+
+
+def _dispute(desk: Desk, look: Observation, count: int, says: str) -> Finding:
+    total, facts = text(desk.derived.payable, desk.derived.order.currency), look.facts
+    amount = facts.payable_amount if isinstance(facts, Invoice | Order) else None
+    over = f"{says} {'nothing' if amount is None else f'{amount:f}'} {getattr(facts, 'currency', '')}"
+    beside = f"{count} of them name the order" if count > 1 else "it names the order"
+    message = f"{look.object.key} {over}, the order is {total} {desk.derived.order.currency}; {beside}."
+    step = "say `o2c parked link` if it belongs to this order, `o2c parked dismiss` if not, or correct it there"
+    return Finding("ambiguous_document", "warn", message, look.object.key, step)
 
 
 def _edited(desk: Desk) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def _order(desk: Desk) -> Iterator[Want]:
     own = desk.own
     if not (desk.can("upsert_order") and (desk.target.order or own)):
         return
-    if not own and desk.order_ref is None and (desk.derived.cancelled or not _begun(desk)):
+    if desk.their_copies or (not own and desk.order_ref is None and (desk.derived.cancelled or not _begun(desk))):
         return
     facts = msgspec.structs.replace(desk.derived.order, headline=desk.derived.public.headline)
     yield Want(
@@ -92,7 +92,7 @@ def _parent(desk: Desk) -> tuple[tuple[str, ...], dict[str, str]] | None:
         document = desk.document
         return (() if desk.adopted else (desk.document_key,)), {"invoice": document.id} if document else {}
     order = desk.order_ref
-    waits = () if desk.own else (write_key(desk.name, "order"),)
+    waits = () if desk.own or desk.adopted_copy else (write_key(desk.name, "order"),)
     if order is None and not desk.target.order:
         return None
     return waits, {"order": order.id} if order else {}

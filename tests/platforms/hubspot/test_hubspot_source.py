@@ -329,6 +329,15 @@ def test_an_archived_record_is_deleted() -> None:
     assert (event.presence, event.facts) == ("deleted", None)
 
 
+def test_a_deal_that_people_made_names_an_order_by_its_number_and_ours_needs_no_name() -> None:
+    (typed,) = _source().parse("order", _record(dealname="Order #1001"))
+    assert [(anchor.kind, anchor.ref.id) for anchor in typed.anchors] == [("number", "Order #1001")]
+    (kept,) = _source(number_property="so").parse("order", _record(dealname="Big one", so="1002"))
+    assert [anchor.ref.id for anchor in kept.anchors] == ["1002"]
+    (ours,) = _source().parse("order", _record(dealname="#1001", o2c_mark=MARK))
+    assert ours.anchors == ()
+
+
 def test_an_order_object_shows_its_parcels() -> None:
     record = _record(
         hs_order_name="O",

@@ -27,6 +27,7 @@ FAILURES = {
     "dead-letters show": f"0/1 --config {NONE}",
     "dead-letters replay": f"0/1 --config {NONE}",
     "demo": "--file none.jsonl",
+    "flows backfill": f"web --plan 0f3a9c5d2b7e4a61 --config {NONE}",
     "flows go-live": f"web --plan 0f3a9c5d2b7e4a61 --config {NONE}",
     "flows list": f"--config {NONE}",
     "flows mode": f"web live --config {NONE}",

@@ -405,7 +405,7 @@ def test_a_document_that_a_person_made_over_another_amount_is_put_before_a_perso
     known = desk(_typed("25.50"))
     (finding,) = findings(known)
     message = "books@b/invoice/7 bills 25.50 EUR, the order is 24.00 EUR; it names the order."
-    step = "say `o2c parked link` if it bills this order, `o2c parked dismiss` if not, or correct it there"
+    step = "say `o2c parked link` if it belongs to this order, `o2c parked dismiss` if not, or correct it there"
     assert finding == Finding("ambiguous_document", "warn", message, "books@b/invoice/7", step)
     assert (known.adopted, known.document, list(documents(known))) == (None, None, [])
 

@@ -20,7 +20,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want, write_key
 from streams.order.plan.wants import lowers, shown_word, status_findings, wants
 from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS, SHOP
-from tests.unit.streams.order.states import desk, look, record, ref
+from tests.unit.streams.order.states import OTHER_ORDER, desk, look, mark, record, ref
 
 BOOKS = Target(connection="books", document="invoice")
 CRM = Target(connection="crm", order=True)
@@ -456,7 +456,7 @@ def test_the_headline_word_is_shown() -> None:
         ((DEALT, deal()), {"target": msgspec.structs.replace(CRM, status=False)}),
         ((DEALT, deal()), {"platform": {**SETS, "capabilities": CAN}}),
         ((DEALT, deal()), {"platform": {**SETS, "stages": {"paid": "s-paid"}}}),
-        ((deal(),), {}),
+        ((msgspec.structs.replace(deal(), mirror_of=mark(OTHER_ORDER)),), {}),
         ((DEALT,), {}),
         ((DEALT, msgspec.structs.replace(deal(), presence="deleted")), {}),
         ((DEALT, deal(stage="s-open")), {}),
@@ -551,7 +551,7 @@ def test_a_status_that_somebody_moved_further_is_told() -> None:
 @pytest.mark.parametrize(
     ("parts", "more"),
     [
-        ((FURTHER,), {}),
+        ((msgspec.structs.replace(FURTHER, mirror_of=mark(OTHER_ORDER)),), {}),
         ((DEALT,), {}),
         ((DEALT, msgspec.structs.replace(FURTHER, presence="deleted")), {}),
         ((DEALT, msgspec.structs.replace(FURTHER, facts=None)), {}),
@@ -614,3 +614,33 @@ def test_money_waits_for_the_document_where_one_was_asked_for_or_the_ledger_keep
     ):
         (want,) = of(known, "record_payment")
         assert want.after == ("books|document",)
+
+
+# ------------------------------------------------------------------------------------------- orders that people typed
+def test_a_deal_that_a_person_typed_is_the_copy_and_is_shown_the_status_but_no_fields() -> None:
+    known = desk(deal(), target=CRM, platform=SETS)
+    assert (known.order_ref, known.disputed_copies) == (DEAL, ())
+    assert of(known, "upsert_order") == []
+
+
+def test_money_is_told_on_the_deal_that_a_person_typed() -> None:
+    (told,) = of(desk(deal(), payment(), target=CRM, platform=SETS), "record_payment")
+    assert (told.after, told.links) == ((), {"order": "d1"})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"facts": msgspec.structs.replace(deal().facts, payable_amount=Decimal(25))},
+        {"facts": msgspec.structs.replace(deal().facts, currency="USD", payable_amount=Decimal(24))},
+    ],
+)
+def test_a_deal_over_another_amount_is_put_before_a_person(other: dict[str, Any]) -> None:
+    known = desk(msgspec.structs.replace(deal(), **other), target=CRM, platform=SETS)
+    assert (known.order_ref, [one.object for one in known.disputed_copies]) == (None, [DEAL])
+    assert list(wants(known)) == []
+
+
+def test_where_no_order_is_kept_nobody_is_asked_whose_a_deal_is() -> None:
+    known = desk(deal(), target=Target(connection="crm"), platform=SETS)
+    assert (known.order_ref, known.their_copies) == (None, ())
