@@ -492,8 +492,13 @@ def test_tax_codes_and_accounts_come_from_the_connection() -> None:
     )
     assert bodies.line_item(INVOICE.lines[0], mapped)["TaxType"] == "OUTPUT2"
     assert "TaxType" not in bodies.line_item(INVOICE.lines[0], CONNECTION)
-    unknown = msgspec.structs.replace(INVOICE.lines[0], tax_rate=None)
+    untold = msgspec.structs.replace(INVOICE.lines[0], tax_rate=None)
+    assert bodies.line_item(untold, mapped)["TaxType"] == "OUTPUT2", "the tax tells the rate"
+    unknown = msgspec.structs.replace(untold, tax_amount=Decimal("0.13"))
     assert "TaxType" not in bodies.line_item(unknown, mapped), "no rate is not the rate zero"
+    either = msgspec.structs.replace(mapped, taxes={**mapped.taxes, "19.99": "A", "x": "B"})
+    tiny = msgspec.structs.replace(untold, net_amount=Decimal("0.05"), tax_amount=Decimal("0.01"))
+    assert "TaxType" not in bodies.line_item(tiny, either), "two rates give the same cent"
     free = Line(kind="rounding", net_amount=Decimal("0.01"))
     assert (bodies.line_item(free, mapped)["TaxType"], bodies.line_item(free, mapped)["AccountCode"]) == ("ZERO", "860")
     assert (bodies.line_item(free, CONNECTION)["TaxType"], bodies.line_item(free, CONNECTION)["AccountCode"]) == (
