@@ -140,9 +140,9 @@ class _Tenant:
                 )
                 yield self._problem("no_orders", text, "flows", position, "key_giver")
         for number, target in enumerate(flow.targets):
-            yield from self._target(target, ("flows", position, "targets", number))
+            yield from self._target(flow, target, ("flows", position, "targets", number))
 
-    def _target(self, target: TargetConfig, at: tuple[int | str, ...]) -> Found:
+    def _target(self, flow: FlowConfig, target: TargetConfig, at: tuple[int | str, ...]) -> Found:
         loaded = self._loaded.get(target.connection)
         if loaded is None:
             return
@@ -159,7 +159,8 @@ class _Tenant:
             elif effects[name] is not Effect.RECORDS and name not in target.allow:
                 text = f"{target.connection} may not {_plain(name)}; add {name!r} to allow if that is wanted."
                 yield self._problem("not_allowed", text, *at, key)
-        if not capabilities(target, platform):
+        noted = target.connection == flow.key_giver and "add_note" in effects
+        if not noted and not capabilities(target, platform):
             text = (
                 f"Nothing is ever written to {target.connection}; choose an order or a document, or remove the target."
             )

@@ -49,6 +49,11 @@ def test_a_good_configuration_has_no_problem(tmp_path: Path) -> None:
     assert _problems(tmp_path, GOOD) == []
 
 
+def test_a_system_that_sells_may_get_notes_alone(tmp_path: Path) -> None:
+    text = f'{GOOD}[[tenant.flows.targets]]\nconnection = "shop"\nstatus = false\n{_NOTHING}\n'
+    assert _problems(tmp_path, text) == []
+
+
 def test_the_documents_of_a_ledger_may_be_the_orders_where_the_flow_says_so(tmp_path: Path) -> None:
     text = GOOD.replace('key_giver = "shop"', 'key_giver = "books"\norder_type = "invoice"')
     assert _problems(tmp_path, text) == []
