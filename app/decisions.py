@@ -25,7 +25,8 @@ _ENDS = (["void"], ["undoing"], ["reversal"], ["status"], ["offset"])
 def decision(order: PublicOrder, kind: Kind, about: str, by: str, at: datetime) -> Decision:
     """Return a decision about *order* that names what was shown of it.
 
-    *about* is the write of a retry or recreate, the other order's key of a merge, or the field of a revert.
+    *about* is the write of a retry or recreate, the other order's key of a merge, the field of a revert, or the
+    document that is adopted or disowned.
     ConfigError when there is nothing like it.
     """
     first = Decision(id=uuid4().hex, tenant=order.tenant, order=order.alias_of or order.key, kind=kind, by=by, at=at)
@@ -38,6 +39,8 @@ def decision(order: PublicOrder, kind: Kind, about: str, by: str, at: datetime) 
         return msgspec.structs.replace(first, write=shown.write, generation=shown.generation)
     if kind == "merge":
         return msgspec.structs.replace(first, into=about)
+    if kind in {"adopt", "disown"}:
+        return msgspec.structs.replace(first, object=about)
     if kind == "revert":
         return msgspec.structs.replace(first, field=_lost(order, about))
     return first

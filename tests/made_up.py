@@ -80,12 +80,9 @@ def state(order: PublicOrder, minutes: float = 5) -> Entry:
     return entry(topics.ORDER_STATES, order.key, order, minutes)
 
 
-def parked(ref: ObjectRef = PAYMENT, tenant: str = "acme") -> Entry:
-    return entry(
-        topics.PARKED,
-        ref.key,
-        Parked(object=ref, tenant=tenant, anchors=("number/acme/SO-1001",), since=at(1)),
-    )
+def parked(ref: ObjectRef = PAYMENT, tenant: str = "acme", order: str = "") -> Entry:
+    anchors = () if order else ("number/acme/so-1001",)
+    return entry(topics.PARKED, ref.key, Parked(object=ref, tenant=tenant, anchors=anchors, since=at(1), order=order))
 
 
 def parked_look() -> Entry:

@@ -27,20 +27,24 @@ _SAID = {
     "link": "{object} belongs to {order}.",
     "release": "{object} is read again; without an order it is back on the list in a quarter of an hour.",
     "dismiss": "{object} is nobody's; `o2c parked release {object}` takes that back.",
+    "disown": "{object} does not bill {order}.",
 }
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("parked", help="objects without an order", epilog=f"example: {EXAMPLE}")
+    parser = subparsers.add_parser(
+        "parked", help="objects without an order, and documents that may not bill theirs", epilog=f"example: {EXAMPLE}"
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     for name, what, example in _ACTIONS:
         action = actions.add_parser(
             name,
             help=what,
             epilog=f"example: {example}",
-            description="What a system says later stands above what is said here. Exit: 0 done, 1 there is no such "
-            "object or order, 2 configuration.",
+            description="What a system says later stands above what is said here. Of a document that names an order, "
+            "over another amount or beside another one, `link` to that order has it adopted, `dismiss` left alone. "
+            "Exit: 0 done, 1 there is no such object or order, 2 configuration.",
         )
         action.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
         action.add_argument("--json", action="store_true", help="print JSON lines")
@@ -62,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
             found = [console.parked_one(args.id)]
         else:
             told = console.say(args.id, args.action, args.order, args.by)
-            said = _SAID[args.action].format(object=told.subject, order=told.order)
+            said = _SAID["disown" if told.order and args.action == "dismiss" else args.action].format(
+                object=told.subject, order=told.order
+            )
             sys.stdout.write((msgspec.json.encode(told).decode() if args.json else said) + "\n")
             return 0
     for view in found:
@@ -79,5 +85,6 @@ def _lines(view: ParkedView) -> Iterable[str]:
     for anchor in view.anchors:
         yield f"  names {anchor}"
     for one in view.candidates:
-        due = f"due {one.amount_due:f} {one.currency}"
+        over = "" if one.amount is None else f"over {one.amount:f} {one.currency}, "
+        due = f"{over}due {one.amount_due:f} {one.currency}"
         yield f"  maybe {one.number or one.order}  {one.headline}  {due}  ({one.why})  {one.order}"

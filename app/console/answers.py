@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from app.console.records import Look, object_key, plain, short_id
 from app.console.refused import Refused
@@ -37,12 +37,12 @@ _WAITS = {
 
 def order_view(tenant: Tenant, order: PublicOrder) -> OrderView:
     """Return all that is known about *order*."""
-    looks = {object_: tenant.look(object_) for object_ in map(_object, order.shown)}
+    objects = [_object(shown) for shown in order.shown]
     writes = tenant.writes(order.key)
-    happened = [*tenant.hops([order.key, *looks]), *_sent(writes)]
+    happened = [*tenant.hops([order.key, *objects]), *_sent(writes)]
     return OrderView(
         order=order,
-        systems=_systems(tenant, order, looks),
+        systems=_systems(tenant, order, tenant.looks(objects)),
         writes=tuple(writes),
         stopped=tuple(_stops(tenant, order, writes)),
         hops=tuple(sorted(happened, key=lambda hop: hop.at)),
@@ -53,10 +53,10 @@ def _object(shown: PublicShown) -> str:
     return object_key(shown.connection, shown.account, shown.type, shown.id)
 
 
-def _systems(tenant: Tenant, order: PublicOrder, looks: dict[str, Look | None]) -> tuple[SystemView, ...]:
+def _systems(tenant: Tenant, order: PublicOrder, looks: Mapping[str, Look]) -> tuple[SystemView, ...]:
     found: dict[tuple[str, str], list[Shown]] = {}
     for one in order.shown:
-        look = looks[_object(one)] or Look(type=one.type, id=one.id, connection=one.connection)
+        look = looks.get(_object(one)) or Look(type=one.type, id=one.id, connection=one.connection)
         shown = Shown(
             type=one.type,
             id=one.id,
@@ -148,22 +148,25 @@ def parked_view(tenant: Tenant, parked: Parked, *, candidates: bool = True) -> P
         currency=look.currency,
         since=parked.since,
         anchors=parked.anchors,
-        candidates=tuple(_candidates(tenant, look)) if candidates else (),
+        order=parked.order,
+        candidates=tuple(_candidates(tenant, look, parked.order)) if candidates else (),
     )
 
 
-def _candidates(tenant: Tenant, look: Look) -> Iterator[Candidate]:
-    """Yield orders whose number it names, then those of just its amount."""
+def _candidates(tenant: Tenant, look: Look, named: str) -> Iterator[Candidate]:
+    """Yield the order *named*, orders whose number it names, then those of just its amount."""
     told: set[str] = set()
     by_number = ((order, "its number is named") for number in look.numbers for order in tenant.find(number))
     amount = () if look.amount is None else tenant.with_amount(plain(look.amount), look.currency)
-    for order, why in (*by_number, *((order, "the amount is the same") for order in amount)):
+    first = ((order, "it names this order, and the amounts differ or it is not alone") for order in tenant.find(named))
+    for order, why in (*(first if named else ()), *by_number, *((order, "the amount is the same") for order in amount)):
         if order.key not in told and not order.alias_of:
             told.add(order.key)
             yield Candidate(
                 order=order.key,
                 number=order.number,
                 headline=order.headline,
+                amount=order.payable_amount,
                 amount_due=order.amount_due,
                 currency=order.currency,
                 why=why,

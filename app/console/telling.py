@@ -53,10 +53,19 @@ def decided(tenant: Tenant, order: PublicOrder, kind: Kind, about: str, by: str)
 
 
 def said(tenant: Tenant, id_: str, word: Word, order: str, by: str) -> Message:
-    """Return a word about the parked object that *id_* means; *order* is any id of the one to link it to."""
+    """Return a word about the parked object that *id_* means; *order* is any id of the one to link it to.
+
+    Of a document that names an order already it is a decision about that order.
+    """
     object_ = one_parked(tenant, id_)
     into = one_order(tenant, order) if word == "link" else None
     key = "" if into is None else into.alias_of or into.key
+    named = next((one_order(tenant, one.order) for one in tenant.parked_as(object_) if one.order), None)
+    if named is not None and (word == "dismiss" or (named.alias_of or named.key) == key):
+        value = decision(named, "adopt" if key else "disown", object_, by, datetime.now(UTC))
+        return Message(
+            topics.DECISIONS, value.order.encode(), value, Told(told=word, subject=object_, order=value.order)
+        )
     say = Say(key=object_, word=word, order=key, at=datetime.now(UTC), by=by)
     return Message(topics.LINKS, object_.encode(), say, Told(told=word, subject=object_, order=key))
 

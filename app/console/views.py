@@ -126,13 +126,15 @@ class Candidate(_View, frozen=True, kw_only=True):
     order: str
     number: str
     headline: str
+    amount: Decimal | None = None
+    """What the order is over."""
     amount_due: Decimal
     currency: str
     why: str
 
 
 class ParkedView(_View, frozen=True, kw_only=True):
-    """An object that no order was found for."""
+    """An object that no order was found for, or a document of which nobody can tell whether it bills its order."""
 
     id: str
     object: str
@@ -146,6 +148,8 @@ class ParkedView(_View, frozen=True, kw_only=True):
     since: Instant | None = None
     anchors: tuple[str, ...] = ()
     """What it names as its order."""
+    order: str = ""
+    """Key of the order that it is linked to already; `link` to that one says that it bills it, `dismiss` that not."""
     candidates: tuple[Candidate, ...] = ()
 
 

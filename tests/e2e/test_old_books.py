@@ -35,6 +35,15 @@ async def test_old_orders_are_shown_then_left_alone_then_written_where_asked_for
         code, parked = await company.o2c("parked", "list")
         assert (code, len(parked)) == (0, BOOKS.wrong)
 
+        for object_, word in ((parked[0]["id"], "link"), (parked[1]["id"], "dismiss")):
+            code, seen = await company.o2c("parked", "show", object_)
+            assert (code, len(seen[0]["candidates"])) == (0, 1), seen
+            named = [seen[0]["candidates"][0]["number"]] if word == "link" else []
+            assert (await company.o2c("parked", word, object_, *named))[0] == 0
+        await company.there.until(lambda: len(company.ours()) == BOOKS.missing + 1, "the invoice beside another one's")
+        await company.there.silent()
+        assert len((await company.o2c("parked", "list"))[1]) == BOOKS.wrong - 2
+
         done, again = company.writes(), await company.plan()
         assert again["rows"] == rows(again, "adopt")
         await company.backfill(again)

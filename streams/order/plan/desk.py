@@ -131,7 +131,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _is_theirs(self, look: Observation) -> bool:
         here = look.object.connection == self.name and look.object.account == self.connection.account
-        living = not is_gone(look) and getattr(look.facts, "status", "") not in _DEAD
+        living = not is_gone(look) and look.share != "0" and getattr(look.facts, "status", "") not in _DEAD
         ours = look.object.key in self._past or (isinstance(look.facts, Order) and bool(look.mirror_of))
         return here and living and not ours and self.state.said_of.get(look.object.key) is not False
 

@@ -433,6 +433,7 @@ def test_of_two_that_name_the_order_a_person_names_one() -> None:
 def test_what_is_another_ones_or_ended_hinders_no_document() -> None:
     assert len(list(documents(desk(_typed("25.50"), said_of={"books@b/invoice/7": False})))) == 1
     assert len(list(documents(desk(_typed("25.50", status="void"))))) == 1
+    assert len(list(documents(desk(msgspec.structs.replace(_typed("25.50"), share="0"))))) == 1
     elsewhere = msgspec.structs.replace(_typed("25.50"), object=ref("crm", "invoice", "7"))
     assert len(list(documents(desk(elsewhere)))) == 1
 
