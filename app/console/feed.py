@@ -19,8 +19,11 @@ from app.core.topics import TOPICS
 from app.roles.gateway import security
 
 log = structlog.get_logger(__name__)
-_AT_ONCE = 2_000
+_AT_ONCE, _BESIDE_ANSWERS = 2_000, 500
+"""Records taken together: few where people wait for answers meanwhile."""
 _POLL_MS = 300
+_PAUSE = 0.2
+"""Seconds in which records gather: many small batches cost more than one."""
 _ASK, _SILENT = 2.0, 10.0
 _TELL = 5.0
 _FORGET = 3_600.0
@@ -94,16 +97,18 @@ class Feed:
         """Return what is read."""
         return self._ends.keys()
 
-    async def take(self) -> None:
-        """Put what came into the model; a compacted topic may end in records that are no more."""
-        polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+    async def take(self, most: int = _AT_ONCE) -> int:
+        """Put what came into the model; return how many records that were."""
+        polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
         entries = [self._entry(record) for found in polled.values() for record in found]
         if entries:
             unreadable = await asyncio.to_thread(self._store.apply, entries)
             if unreadable and not self._quiet:
                 log.info("console.unreadable", records=unreadable)
-        for place in self._at:
+        # A compacted topic may end in records that are no more: the consumer alone knows that it passed them.
+        for place in self._at if not self.made else polled:
             self._at[place] = await self._consumer.position(place)
+        return len(entries)
 
     def _entry(self, record: ConsumerRecord) -> Entry:
         topic = record.topic.removeprefix(self._prefix)
@@ -114,7 +119,8 @@ class Feed:
         await self.fill()
         forgot = time.monotonic()
         while True:
-            await self.take()
+            if await self.take(_BESIDE_ANSWERS) < _BESIDE_ANSWERS:
+                await asyncio.sleep(_PAUSE)
             if time.monotonic() - forgot > _FORGET:
                 forgot = time.monotonic()
                 await asyncio.to_thread(self._store.forget, time.time() - KEPT_SECONDS)
@@ -129,6 +135,7 @@ class Feed:
                 log.info("console.kafka_silent", why=type(error).__name__)
             else:
                 self._heard = time.monotonic()
+                self._at = {place: await self._consumer.position(place) for place in self._at}
 
     def wrong(self) -> dict[str, str]:
         """Return what is not well."""

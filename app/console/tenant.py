@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,45 +57,56 @@ class Tenant:
 
     def look(self, object_: str) -> Look | None:
         """Return the newest look at an object, as connection@account/type/id."""
-        found = self._ask("SELECT look FROM looks WHERE tenant = :tenant AND object = :object", object=object_)
-        return next((_LOOK.decode(body) for (body,) in found), None)
+        return self.looks([object_]).get(object_)
 
-    def hops(self, subjects: Sequence[str]) -> list[Hop]:
-        """Return what happened to *subjects* (order keys, objects), oldest first; of each the newest are kept."""
-        words = """SELECT at, what, system, object, text, trace FROM hops WHERE tenant = :tenant AND subject = :subject
+    def looks(self, objects: Collection[str]) -> dict[str, Look]:
+        """Return the newest look at each of *objects* that was looked at."""
+        words = """SELECT object, look FROM looks
+            WHERE tenant = :tenant AND object IN (SELECT value FROM json_each(:given))"""
+        return {object_: _LOOK.decode(body) for object_, body in self._ask(words, given=_listed(objects))}
+
+    def hops(self, subjects: Collection[str]) -> list[Hop]:
+        """Return the newest of what happened to *subjects* (order keys, objects), oldest first."""
+        words = """SELECT at, subject, what, system, object, text, trace FROM hops
+            WHERE tenant = :tenant AND subject IN (SELECT value FROM json_each(:given))
             ORDER BY at DESC LIMIT :most"""
-        found = [
+        found = self._ask(words, given=_listed(subjects), most=_HOPS)[::-1]
+        return [
             Hop(
                 at=_instant(at),
                 what=what,
                 system=system,
-                object=object_ or subject * (what == "seen"),
+                object=object_ or _seen(what, subject),
                 text=text,
                 trace=trace,
             )
-            for subject in subjects
-            for at, what, system, object_, text, trace in self._ask(words, subject=subject, most=_HOPS)
+            for at, subject, what, system, object_, text, trace in found
         ]
-        return sorted(found, key=lambda hop: hop.at)[-_HOPS:]
 
     def writes(self, order: str) -> list[Write]:
         """Return what was asked of systems for an order and what came of it, oldest first."""
         words = """SELECT asked_at, answered_at, command, write, connection, capability, generation, outcome, reason,
             object, trace FROM writes WHERE tenant = :tenant AND order_key = :key
             ORDER BY ifnull(asked_at, answered_at) DESC LIMIT :most"""
+        found = self._ask(words, key=order, most=_WRITES)[::-1]
+        requests = self._requests([row[2] for row in found])
         return [
             Write(
                 asked_at=None if asked_at is None else _instant(asked_at),
                 answered_at=None if answered_at is None else _instant(answered_at),
-                requests=self._requests(command),
+                requests=tuple(requests.get(command, ())),
                 **dict(zip(_KEPT, (command, *others), strict=True)),
             )
-            for asked_at, answered_at, command, *others in reversed(self._ask(words, key=order, most=_WRITES))
+            for asked_at, answered_at, command, *others in found
         ]
 
-    def _requests(self, command: str) -> tuple[Sent, ...]:
-        found = self._ask("SELECT sent FROM requests WHERE command = :command ORDER BY at", command=command)
-        return tuple(_SENT.decode(body) for (body,) in found)
+    def _requests(self, commands: Collection[str]) -> Mapping[str, list[Sent]]:
+        words = """SELECT command, sent FROM requests
+            WHERE command IN (SELECT value FROM json_each(:given)) ORDER BY command, at"""
+        found: dict[str, list[Sent]] = {}
+        for command, body in self._ask(words, given=_listed(commands)):
+            found.setdefault(command, []).append(_SENT.decode(body))
+        return found
 
     def parked(self, after: str = "", limit: int = 100) -> list[Parked]:
         """Return what waits for a person, by object."""
@@ -126,6 +137,14 @@ class Tenant:
     def fact(self, kind: str, subject: str) -> str:
         """Return what people said about a connection or a flow of this tenant, "" for nothing."""
         return self._facts.get(f"{kind}/{subject}", "")
+
+
+def _seen(what: str, subject: str) -> str:
+    return subject if what == "seen" else ""
+
+
+def _listed(given: Collection[str]) -> str:
+    return msgspec.json.encode(list(given)).decode()
 
 
 def _instant(seconds: float) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from functools import partial
 
 import structlog
@@ -21,10 +22,13 @@ from app.core.metrics import new_metrics
 from app.roles.status_page import add_status_routes, serve
 
 log = structlog.get_logger(__name__)
+_SWITCH = 0.0005
+"""Seconds (Python's own: 0.005) for which the thread that reads may keep those waiting that answer."""
 
 
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 1 when reading Kafka failed in a way that only a restart mends."""
+    sys.setswitchinterval(_SWITCH)
     modes = {f"mode/{flow.name}": flow.mode for flow in settings.flows}
     async with contextlib.AsyncExitStack() as stack:
         store = Store(settings.data_dir / "console" / f"{settings.worker}.sqlite", modes)
