@@ -96,11 +96,8 @@ async def _planned(settings: Settings, wanted: Callable[[World], list[Flow]], si
 
 
 def flow_of(settings: Settings, name: str) -> Flow:
-    """Return the flow of that name; ConfigError when there is none, or several tenants have one."""
+    """Return the flow of that name; ConfigError when there is none."""
     found = [flow for flow in settings.flows if flow.name == name]
-    if len(found) > 1:
-        tenants = " and ".join(flow.tenant for flow in found)
-        raise ConfigError(f"The flow name {name} is used by {tenants}; rename one of them.")
     if not found:
         known = sorted({flow.name for flow in settings.flows})
         raise ConfigError(f"There is no flow {name}; name one of {', '.join(known) or 'none'}.")

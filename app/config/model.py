@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -122,9 +122,11 @@ class ConnectionConfig(_Section):
     @field_validator("time_zone")
     @classmethod
     def _zone_is_known(cls, value: str) -> str:
-        if value not in available_timezones():
+        try:
+            ZoneInfo(value)  # a list of all zones takes as long as the rest of a short command
+        except (KeyError, OSError, ValueError) as error:
             message = f"there is no time zone {value}; write one as Europe/Berlin"
-            raise ValueError(message)
+            raise ValueError(message) from error
         return value
 
     @property
@@ -260,6 +262,12 @@ class Settings(_Section):
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             message = f"the connection name {doubled[0]} is used by two tenants"
             raise ValueError(message)
+        flows = [(flow.name, tenant.tenant) for tenant in self.tenants for flow in tenant.flows]
+        for name, _ in flows:
+            users = [tenant for known, tenant in flows if known == name]
+            if len(users) > 1:  # its mode would be that of both
+                message = f"the flow name {name} is used by {' and '.join(users)}; rename one of them"
+                raise ValueError(message)
         return self
 
 

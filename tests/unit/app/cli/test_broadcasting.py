@@ -62,7 +62,7 @@ def test_a_flow_name_of_two_tenants_is_refused(
     config = tmp_path / "o2c.toml"
     config.write_text(f"{CONFIG}[[tenant]]{other}".replace('"shopify"', '"hubspot"'), encoding="utf-8")
     assert main(["flows", *words, "--config", str(config)]) == 2
-    assert "The flow name web is used by acme and beta; rename one of them." in capsys.readouterr().err
+    assert "the flow name web is used by acme and beta; rename one of them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
