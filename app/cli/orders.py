@@ -12,15 +12,21 @@ from datetime import datetime
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.config.load import load
 from app.config.model import Settings
 from app.console.reach import reached
-from app.console.views import OrderView, Shown, SystemView
+from app.console.refused import Refused
+from app.console.remote import Remote
+from app.console.views import OrderView, ParkedView, Shown, SystemView
 from schemas.decisions import Kind
 from schemas.order_state import PublicOrder
+
+if TYPE_CHECKING:
+    from app.console.local import Local
 
 EXAMPLE = "o2c orders get SO-1001"
 _ANY_ID = "order key or number, an id or number of any system's object, a tracking number, or a command"
@@ -111,12 +117,22 @@ def _get(settings: Settings, args: argparse.Namespace) -> int:
     """Print all about every order of that id: the console knows it at once, Kafka has to be read first."""
     with reached(settings) as console:
         found = console.orders(args.id)
+        parked = None if found else _parked(console, args.id)
     for view in found:
         lines = [_ENCODE(view).decode() + "\n"] if args.json else [_line(view.order, as_json=False), *_details(view)]
         sys.stdout.writelines(lines)
-    if not found:
+    if parked is not None:
+        sys.stderr.write(f"{parked.object} is parked without an order; see `o2c parked show {parked.id}`.\n")
+    elif not found:
         sys.stderr.write(f"There is no order {args.id}; see `o2c orders list`.\n")
     return 0 if found else 1
+
+
+def _parked(console: Remote | Local, id_: str) -> ParkedView | None:
+    try:
+        return console.parked_one(id_)
+    except Refused:
+        return None
 
 
 def _line(order: PublicOrder, *, as_json: bool) -> str:

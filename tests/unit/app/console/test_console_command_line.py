@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from app.cli import main
 from app.config.load import load
+from app.console.records import short_id
 from app.console.server import Api
 from app.console.store import Store
 from app.console.telling import Teller
@@ -115,6 +116,15 @@ async def test_what_nobody_knows_is_said_with_the_next_step(o2c: Run) -> None:
     assert (code, err) == (1, "o2c: Nothing is parked as NOPE; see `o2c parked list`.\n")
     code, _, err = await o2c("sync", "NOPE")
     assert (code, err) == (1, "o2c: There is no order NOPE; see `o2c orders list`.\n")
+
+
+async def test_what_is_parked_is_no_order_but_where_it_is_is_said(o2c: Run) -> None:
+    code, out, err = await o2c("orders", "get", PAYMENT.id)
+    parked_id = short_id(PAYMENT.key)
+    assert (code, out) == (1, "")
+    assert err == f"{PAYMENT.key} is parked without an order; see `o2c parked show {parked_id}`.\n"
+    code, out, _ = await o2c("parked", "show", parked_id)
+    assert (code, out.split()[0]) == (0, parked_id)
 
 
 async def test_lists_and_what_is_parked_are_printed(o2c: Run) -> None:
