@@ -8,6 +8,7 @@ import msgspec
 
 CODES = (
     "adopted_differs",
+    "advance_returned",
     "ambiguous_document",
     "before_start",
     "closed_period",

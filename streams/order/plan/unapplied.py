@@ -1,4 +1,4 @@
-"""What a corrected invoice's credit left over: used on the newest document, or told to a person."""
+"""What is left on the customer's account: used on the newest document, or told to a person."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def applications(desk: Desk) -> Iterator[Want]:
 
 
 def findings(desk: Desk) -> Iterator[Finding]:
-    """Yield the credits that stay on the customer's account because nobody here can use them."""
+    """Yield credits that stay on the customer's account since nobody here can use them, and money that left it."""
+    yield from _returned(desk)
     document = desk.bound(desk.document_key)
     if document is None or desk.can("apply_credit"):
         return
@@ -47,6 +48,23 @@ def findings(desk: Desk) -> Iterator[Finding]:
             message = f"{_left(desk, credit):f} of {credit.key} is left, {desk.platform.title} cannot use it by itself."
             step = f"use the credit on {document.key}"
             yield Finding("credit_unapplied", "warn", message, credit.key, step)
+
+
+def came_and_went(desk: Desk) -> bool:
+    """Tell whether all the money of an order was paid back."""
+    public = desk.derived.public
+    return public.paid_amount > ZERO and public.refunded_amount >= public.paid_amount
+
+
+def _returned(desk: Desk) -> Iterator[Finding]:
+    """Yield that money was paid back which the ledger has on the customer's account, since no document was made."""
+    paid = write_key(desk.name, "payment") + "|"
+    advances = [record.bound for record in desk.state.writes.values() if record.key.startswith(paid) and record.bound]
+    if desk.document is None and advances and desk.derived.public.refunded_amount > ZERO:
+        message = (
+            f"{desk.derived.public.refunded_amount:f} was paid back, {desk.name} has it on the customer's account."
+        )
+        yield Finding("advance_returned", "warn", message, min(advances).key, "record the refund there")
 
 
 def _credits(desk: Desk) -> Iterator[tuple[int, ObjectRef]]:

@@ -20,7 +20,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
-from streams.order.plan.unapplied import applications
+from streams.order.plan.unapplied import applications, came_and_went
 from streams.order.plan.want import Want, write_key
 
 _ENDS = frozenset(("cancelled", "void"))
@@ -77,7 +77,8 @@ def _payments(desk: Desk) -> Iterator[Want]:
     counted = {one.key: one for one in desk.derived.payments if one.look.object.connection != desk.name}
     if _is_advance(desk):
         for one in counted.values():
-            yield _advance(desk, one)
+            if not came_and_went(desk) or desk.record(write_key(desk.name, "payment", one.key)) is not None:
+                yield _advance(desk, one)
     elif (parent := _parent(desk)) is not None and not (desk.target.document != "none" and desk.paid_by_itself):
         for one in counted.values():
             yield _payment(desk, one, parent)
@@ -182,7 +183,7 @@ def _credits(desk: Desk) -> Iterator[Want]:
     before = paid if desk.adopted else (desk.document_key, *paid)
     cancelled = desk.record(write_key(desk.name, "cancellation")) is not None
     foreign = [one for one in desk.derived.credits if one.look.object.connection != desk.name]
-    straight = [one for one in foreign if desk.paid_by_itself and _is_refund(one) and desk.can("record_refund")]
+    straight = [one for one in foreign if _is_straight(desk, one, cancelled=cancelled)]
     noted = [one for one in foreign if not cancelled or desk.record(write_key(desk.name, "credit", one.key))]
     noted = [one for one in noted if one not in straight]
     for one in noted:
@@ -213,6 +214,13 @@ def _credits_of_order(desk: Desk) -> Iterator[Want]:
 
 def _is_refund(one: Counted) -> bool:
     return isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"
+
+
+def _is_straight(desk: Desk, one: Counted, *, cancelled: bool) -> bool:
+    """Tell whether money goes back straight from a sales receipt: no note has taken its income back before."""
+    if not (desk.paid_by_itself and _is_refund(one) and desk.can("record_refund")):
+        return False
+    return not cancelled or desk.record(write_key(desk.name, "refund", one.key)) is not None
 
 
 def _note(one: Counted, facts: Credit) -> Credit:
