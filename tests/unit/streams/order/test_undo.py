@@ -1,0 +1,525 @@
+"""What was undone ends by what its system can, touches nothing of other people, and is wanted no more."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.commands import Pair
+from schemas.decisions import Decision, Named
+from schemas.facts import Allocation, Credit, Invoice, Order, Payment, Shipment
+from schemas.findings import Finding
+from schemas.flow import Facts, Target
+from schemas.platform import Effect
+from schemas.refs import ObjectRef
+from schemas.state import FORMAT, NEVER, PLAIN, TAKEN_BACK, Handover, Observation, OrderState, WriteRecord
+from streams.order.alias import take_over
+from streams.order.decide import decided
+from streams.order.derive import derive
+from streams.order.merge import first_heard
+from streams.order.plan import plan_all
+from streams.order.plan.desk import Desk
+from streams.order.plan.undo import ends, findings
+from streams.order.plan.want import Want
+from streams.order.taken_back import all_ended, end_key
+from streams.order.world import World
+from tests.unit.streams.order.sample import CONNECTIONS, FLOW, KEY, NOW, PLATFORMS
+from tests.unit.streams.order.states import OTHER_ORDER, desk, giver, look, mark, record, ref, state
+
+DAY = date(2026, 3, 1)
+SOURCE = ref("shop", "payment", "p1").key
+BILL, PAID, NOTE, BACK = (ref("books", kind, "1") for kind in ("invoice", "payment", "credit", "refund"))
+ALL = {
+    "capabilities": dict.fromkeys(
+        ("upsert_invoice", "upsert_sales_receipt", "record_payment", "reverse_payment", "issue_credit", "record_refund",
+         "reverse_refund", "void_invoice", "apply_credit", "set_status", "record_shipment", "upsert_order"),
+        Effect.RECORDS,
+    )
+}  # fmt: skip
+
+
+def undone(key: str, bound: ObjectRef, **changes: Any) -> WriteRecord:
+    return record(key, bound, **{"undone_at": NOW, "made_at": NOW, "outcome": "confirmed", **changes})
+
+
+def bill(**changes: Any) -> Observation:
+    facts = {"currency": "EUR", "payable_amount": Decimal(24), "issue_date": DAY, **changes}
+    return look(Invoice(**facts), "books", mirror_of=mark(), last_read=(1, 5))
+
+
+def paid(seen: dict[str, Any] | None = None, **changes: Any) -> Observation:
+    facts = {"amount": Decimal(24), "currency": "EUR", "date": DAY, **changes}
+    return look(Payment(**facts), "books", **{"mirror_of": mark(), "last_read": (1, 4), **(seen or {})})
+
+
+def noted(**changes: Any) -> Observation:
+    facts = {"amount": Decimal(10), "currency": "EUR", "date": DAY, **changes}
+    return look(Credit(**facts), "books", mirror_of=mark(), last_read=(1, 6))
+
+
+def given_back(**changes: Any) -> Observation:
+    facts = Credit(document="refund", amount=Decimal(10), currency="EUR", date=DAY, **changes)
+    return look(facts, "books", object=BACK, mirror_of=mark())
+
+
+DOCUMENT = undone("books|document", BILL)
+MONEY = undone(f"books|payment|{SOURCE}", PAID, capability="record_payment", look=(1, 4))
+CREDITED = undone("books|credit|shop@s/credit/c1", NOTE, capability="issue_credit")
+REFUNDED = undone("books|refund|shop@s/credit/c1", BACK, capability="record_refund")
+
+
+def at(*parts: Any, can: dict[str, Any] | None = None, closed: date | None = None, **more: Any) -> Desk:
+    return msgspec.structs.replace(desk(*parts, platform={**ALL, **(can or {})}, **more), closed=closed)
+
+
+def told(known: Desk) -> list[tuple[str, str, str]]:
+    """Return what ends it: capability, what must be done first, and why."""
+    return [(want.capability, ",".join(one.split("|")[1] for one in want.after), want.text) for want in ends(known)]
+
+
+def left(known: Desk) -> list[str]:
+    return [one.message for one in findings(known) if one.code == "undo_left"]
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {"capabilities": {name: how for name, how in ALL["capabilities"].items() if name not in names}}
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
+def test_an_unpaid_document_is_voided_by_the_write_that_a_cancelled_order_would_use() -> None:
+    assert list(ends(at(DOCUMENT, bill()))) == [
+        Want(
+            write=f"books|void|{BILL.key}",
+            connection="books",
+            capability="void_invoice",
+            kind="append",
+            canonical=DOCUMENT.id,
+            entity=f"document:{KEY}",
+            facts=Invoice(currency="EUR"),
+            links={"invoice": "1"},
+            text="nothing else is on it",
+        )
+    ]
+
+
+def test_a_payment_is_taken_back_before_its_document_is_voided() -> None:
+    known = at(DOCUMENT, MONEY, bill(paid_amount=Decimal(24)), paid())
+    assert told(known) == [
+        ("reverse_payment", "", "o2c recorded it"),
+        ("void_invoice", "reversal", "nothing else is on it"),
+    ]
+    assert left(known) == []
+
+
+def test_a_reversal_that_the_document_does_not_show_yet_is_not_money_of_somebody_else() -> None:
+    over = paid(status="reversed", seen={"last_read": (1, 9)})
+    assert told(at(DOCUMENT, MONEY, bill(paid_amount=Decimal(24)), over)) == [
+        ("void_invoice", "", "nothing else is on it")
+    ]
+    stayed = paid(status="reversed", seen={"last_read": (1, 3)})
+    known = at(DOCUMENT, MONEY, bill(paid_amount=Decimal(24)), stayed)
+    assert told(known) == [("issue_credit", "", "money stays on it")]
+    assert left(known) == [f"{BILL.key} stays: 24.00 EUR on it is money that o2c did not record."]
+
+
+def test_a_payment_of_ours_that_the_document_does_not_show_yet_hides_no_money_of_somebody_else() -> None:
+    later = msgspec.structs.replace(MONEY, look=(1, 9))
+    known = at(DOCUMENT, later, bill(paid_amount=Decimal(24)), paid(seen={"last_read": (1, 9)}))
+    assert told(known)[1] == ("issue_credit", "reversal", "money stays on it")
+
+
+@pytest.mark.parametrize(
+    ("parts", "can", "closed", "why"),
+    [
+        ((CREDITED, noted()), {}, None, "a credit note is on it"),
+        ((), without("void_invoice"), None, "Ledgerr has no way to void it"),
+        ((), {}, DAY, "books is closed up to 2026-03-01"),
+        ((MONEY, paid()), without("reverse_payment"), None, "money stays on it"),
+        ((look(Credit(amount=Decimal(1), currency="EUR"), "books", "9"),), {}, None,
+         "a credit note of somebody else is on it"),
+        ((record(end_key(DOCUMENT, "void"), stopped="x", outcome="rejected"),), {}, None, "books does not void it"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_voided_is_credited(parts: tuple[Any, ...], can: Any, closed: date | None, why: str) -> None:
+    found = told(at(DOCUMENT, bill(), *parts, can=can, closed=closed))
+    assert ("issue_credit", why) in [(capability, text) for capability, _, text in found]
+    assert "void_invoice" not in [capability for capability, *_ in found]
+
+
+def test_a_credit_that_was_begun_is_not_changed_into_a_void() -> None:
+    begun = record(end_key(DOCUMENT, "undoing"), capability="issue_credit")
+    assert told(at(DOCUMENT, begun, bill()))[0][0] == "issue_credit"
+    void = record(end_key(DOCUMENT, "void"), capability="void_invoice")
+    assert told(at(DOCUMENT, void, bill(), closed=DAY))[0][0] == "void_invoice"
+
+
+def test_a_credit_is_over_what_others_and_we_have_not_credited() -> None:
+    theirs = look(Credit(amount=Decimal(3), currency="EUR"), "books", "9")
+    (want,) = ends(at(DOCUMENT, CREDITED, bill(tax_amount=Decimal(4)), noted(), theirs))
+    assert isinstance(want.facts, Credit)
+    assert (want.facts.amount, want.facts.tax_amount, want.facts.lines) == (Decimal(11), Decimal("1.83"), ())
+    assert (want.facts.reason, want.facts.reference, want.facts.date) == ("Undone", "SO-1", DAY)
+    assert want.links == {"invoice": "1"}
+
+
+def test_a_whole_credit_has_the_lines_of_the_order() -> None:
+    (want,) = ends(at(DOCUMENT, bill(tax_amount=Decimal("3.99")), closed=DAY))
+    assert isinstance(want.facts, Credit)
+    assert ([line.sku for line in want.facts.lines], want.facts.tax_amount) == (["MUG"], Decimal(4))
+
+
+def test_what_is_credited_already_gets_no_credit() -> None:
+    known = at(DOCUMENT, CREDITED, bill(), noted(amount=Decimal(24)))
+    assert (list(ends(known)), left(known)) == ([], [])
+
+
+def test_a_credit_note_whose_refund_is_taken_back_is_used_on_its_document() -> None:
+    reversal = record("books|reversal|shop@s/credit/c1", capability="reverse_refund")
+    parts = (DOCUMENT, CREDITED, REFUNDED, bill(), noted(), given_back())
+    first = [("reverse_refund", "", "o2c recorded it"), ("issue_credit", "reversal", "a credit note is on it")]
+    assert told(at(*parts)) == first
+    then = ("apply_credit", "reversal,undoing", "what it was used for is taken back")
+    assert told(at(*parts, reversal)) == [*first, then]
+    assert told(at(*parts, reversal, can=without("apply_credit"))) == first
+    (*_, want) = ends(at(*parts, reversal))
+    assert (want.links, want.write) == ({"credit": "1", "invoice": "1"}, f"books|offset|{NOTE.key}")
+    assert told(at(DOCUMENT, CREDITED, bill(), noted(remaining_amount=Decimal(10))))[-1][0] == "apply_credit"
+
+
+def test_each_document_of_a_corrected_one_has_its_own_credit() -> None:
+    later = ref("books", "invoice", "2")
+    second = undone("books|document|1", later, id="c" * 32)
+    made_room = undone("books|correction|1", NOTE, capability="issue_credit")
+    shows = look(
+        Invoice(currency="EUR", payable_amount=Decimal(30), issue_date=DAY),
+        "books",
+        "2",
+        mirror_of=mark(write="c" * 32),
+    )
+    known = at(DOCUMENT, second, made_room, bill(), shows, noted(amount=Decimal(24)))
+    assert [(want.capability, want.links["invoice"]) for want in ends(known)] == [("void_invoice", "2")]
+
+
+def test_a_sales_receipt_is_voided_with_the_money_that_it_is() -> None:
+    receipt = bill(document="sales_receipt", paid_amount=Decimal(24))
+    made = msgspec.structs.replace(DOCUMENT, capability="upsert_sales_receipt")
+    (want,) = ends(at(made, receipt, target=Target(connection="books", document="sales_receipt")))
+    assert (want.capability, want.facts) == ("void_invoice", Invoice(document="sales_receipt", currency="EUR"))
+
+
+@pytest.mark.parametrize("status", ["void", "cancelled"])
+def test_what_ended_needs_no_end(status: str) -> None:
+    assert list(ends(at(DOCUMENT, bill(status=status)))) == []
+    assert list(ends(at(DOCUMENT, msgspec.structs.replace(bill(), gone=(2, 1))))) == []
+    assert list(ends(at(DOCUMENT))) == [], "what was never seen is not ended blindly"
+
+
+@pytest.mark.parametrize("mirror", [None, mark(write="d" * 32)])
+def test_what_does_not_carry_our_mark_is_left_to_a_person(mirror: str | None) -> None:
+    consistency = msgspec.structs.replace(PLATFORMS["ledgerr"].consistency, mark_field={"invoice": "x", "payment": "x"})
+    theirs = msgspec.structs.replace(bill(), mirror_of=mirror)
+    money = msgspec.structs.replace(paid(), mirror_of=mirror)
+    known = at(DOCUMENT, MONEY, theirs, money, can={"consistency": consistency})
+    assert list(ends(known)) == []
+    assert left(known) == [f"{one.key} stays: it does not carry our mark any more." for one in (PAID, BILL)]
+    nowhere = at(DOCUMENT, msgspec.structs.replace(bill(), mirror_of=None))
+    assert [want.capability for want in ends(nowhere)] == ["void_invoice"], "the type has no field for a mark"
+
+
+def test_what_can_neither_be_voided_nor_credited_is_left() -> None:
+    known = at(DOCUMENT, bill(), can=without("void_invoice", "issue_credit"))
+    assert (list(ends(known)), left(known)) == ([], [f"{BILL.key} stays: Ledgerr has no way to void or credit it."])
+    refused = record(end_key(DOCUMENT, "undoing"), stopped="x", outcome="rejected", reason="The period is closed.")
+    known = at(DOCUMENT, refused, bill())
+    assert (list(ends(known)), left(known)) == ([], [f"{BILL.key} stays: books refused: The period is closed."])
+
+
+def test_nothing_that_moves_money_or_contacts_people_is_used_even_where_it_is_allowed() -> None:
+    moves = {"capabilities": {**ALL["capabilities"], "reverse_payment": Effect.MOVES_MONEY}}
+    target = Target(connection="books", document="invoice", allow=("reverse_payment",))
+    assert [want.capability for want in ends(at(DOCUMENT, MONEY, bill(), paid(), can=moves, target=target))] == [
+        "issue_credit"
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- money
+@pytest.mark.parametrize(
+    ("money", "can", "closed", "why"),
+    [
+        (paid(), without("reverse_payment"), None, "Ledgerr has no way to take it back"),
+        (paid(), {"irreversible": frozenset(("payment",))}, None, "Ledgerr has no way to take it back"),
+        (paid(seen={"share": "20.00"}), {}, None, "somebody moved it to another order"),
+        (paid(), {}, DAY, "books is closed up to 2026-03-01"),
+        (paid(date=None), {}, DAY, "books is closed up to 2026-03-01"),
+    ],
+)
+def test_money_that_cannot_be_taken_back_is_named(
+    money: Observation, can: dict[str, Any], closed: date | None, why: str
+) -> None:
+    known = at(MONEY, money, can=can, closed=closed)
+    assert (list(ends(known)), left(known)) == ([], [f"{PAID.key} stays: {why}."])
+
+
+def test_money_that_was_refused_is_named_with_the_reason_and_the_ledger_hears_that_it_stays() -> None:
+    refused = record(f"books|reversal|{SOURCE}", stopped="x", outcome="rejected", reason="It is reconciled.")
+    known = at(DOCUMENT, MONEY, refused, bill(paid_amount=Decimal(24)), paid())
+    (want,) = ends(known)
+    assert (want.capability, want.links) == ("issue_credit", {"invoice": "1", "payment": "1"})
+    assert left(known) == [f"{PAID.key} stays: books refused: It is reconciled."]
+
+
+@pytest.mark.parametrize("share", [None, "24.00"])
+def test_a_payment_that_stayed_whole_is_taken_back(share: str | None) -> None:
+    assert told(at(MONEY, paid(seen={"share": share}))) == [("reverse_payment", "", "o2c recorded it")]
+
+
+def test_a_payment_on_another_document_does_not_hold_this_one() -> None:
+    elsewhere = paid(allocations=(Allocation(type="invoice", id="7", amount=Decimal(24)),))
+    known = at(DOCUMENT, MONEY, bill(), elsewhere, can=without("reverse_payment"))
+    assert told(known) == [("void_invoice", "", "nothing else is on it")]
+    here = paid(allocations=(Allocation(type="invoice", id="1", amount=Decimal(24)),))
+    assert told(at(DOCUMENT, MONEY, bill(), here))[1] == ("void_invoice", "reversal", "nothing else is on it")
+
+
+def test_a_payment_that_was_made_anew_has_a_reversal_of_its_own() -> None:
+    again = msgspec.structs.replace(MONEY, generation=2)
+    assert [want.write for want in ends(at(again, paid()))] == [f"books|reversal|{SOURCE}#2"]
+
+
+def test_what_was_booked_beside_a_payment_is_named() -> None:
+    beside = look(Payment(amount=Decimal(3), currency="EUR"), "books", "8", mirror_of=mark(write="e" * 32))
+    theirs = look(Payment(amount=Decimal(3), currency="EUR"), "books", "9", mirror_of=mark(OTHER_ORDER))
+    known = at(MONEY, paid(status="reversed"), beside, theirs)
+    assert left(known) == [f"{beside.object.key} stays: o2c booked it beside a payment."]
+    assert left(at(DOCUMENT, bill(), beside)) == [], "no money of ours was undone"
+
+
+# --------------------------------------------------------------------------------------------------------------- copies
+COPY = undone("crm|order", ref("crm", "order", "1"), capability="upsert_order")
+CRM = Target(connection="crm", order=True)
+CANCELS = {**ALL, "stages": {"cancelled": "closedlost"}}
+
+
+def copied(**changes: Any) -> Observation:
+    return look(Order(number="SO-1", currency="EUR", **{"stage": "won", **changes}), "crm", mirror_of=mark())
+
+
+def test_the_copy_of_an_order_is_shown_as_cancelled_once() -> None:
+    (want,) = ends(at(COPY, copied(), target=CRM, can=CANCELS))
+    assert (want.capability, want.kind, want.status, want.bound) == ("set_status", "set", "cancelled", COPY.bound)
+    assert list(ends(at(COPY, copied(stage="closedlost"), target=CRM, can=CANCELS))) == []
+    done = record(end_key(COPY, "status"), capability="set_status", outcome="confirmed")
+    assert list(ends(at(COPY, done, copied(), target=CRM, can=CANCELS))) == [], "whoever moved it on has his way"
+    assert list(ends(at(COPY, msgspec.structs.replace(copied(), gone=(2, 1)), target=CRM, can=CANCELS))) == []
+
+
+@pytest.mark.parametrize("can", [ALL, {**without("set_status"), "stages": {"cancelled": "closedlost"}}])
+def test_a_copy_that_cannot_be_cancelled_is_named(can: dict[str, Any]) -> None:
+    known = at(COPY, copied(), target=CRM, can=can)
+    assert list(ends(known)) == []
+    assert left(known) == ["crm@c/order/1 stays: Crmm has no word for a cancelled one."]
+
+
+def test_a_parcel_on_an_order_that_stays_is_named() -> None:
+    parcel = undone("crm|shipment|x", ref("crm", "shipment", "1"), capability="record_shipment")
+    shows = look(Shipment(), "crm", mirror_of=mark())
+    assert left(at(parcel, shows, target=CRM, can=CANCELS)) == [
+        "crm@c/shipment/1 stays: Crmm has no way to take it back."
+    ]
+    assert left(at(parcel, shows, COPY, copied(), target=CRM, can=CANCELS)) == []
+
+
+def test_a_credit_note_on_a_document_of_before_is_named() -> None:
+    before = record("books|document", BILL, made_at=NOW - timedelta(days=9))
+    known = at(before, CREDITED, bill(), noted())
+    assert left(known) == [f"{NOTE.key} stays: Ledgerr is not asked to take credit notes back."]
+
+
+# -------------------------------------------------------------------------------------------- what is wanted no more
+def world(*targets: Target, mode: Any = "live", **facts: Any) -> World:
+    flow = msgspec.structs.replace(FLOW, targets=targets, mode=mode)
+    able = {
+        slug: msgspec.structs.replace(one, **ALL, stages={"cancelled": "closedlost"}) for slug, one in PLATFORMS.items()
+    }
+    return World(facts=Facts(**{"connections": CONNECTIONS, "flows": (flow,), **facts}), platforms=able)
+
+
+BOOKS = Target(connection="books", document="invoice")
+NEW_MONEY = look(Payment(amount=Decimal(5), currency="EUR", paid_at=NOW), "shop", "p9")
+
+
+def planned(known: OrderState, there: World) -> Any:
+    derived = derive(known, there)
+    assert derived is not None
+    return plan_all(known, derived, there, NOW)
+
+
+def asked(known: OrderState, there: World) -> list[tuple[str, str, str]]:
+    return [(one.connection, one.capability, one.flow) for one in planned(known, there).commands]
+
+
+@pytest.mark.parametrize("mode", ["live", "shadow", "stopped"])
+def test_ends_leave_in_every_mode_and_nothing_is_hung_on_what_was_undone(mode: str) -> None:
+    found = planned(state(giver(), DOCUMENT, bill(), NEW_MONEY), world(BOOKS, mode=mode))
+    assert [(one.capability, one.flow) for one in found.commands] == [("void_invoice", "")]
+    assert (found.shadow, list(found.writes)) == (False, [f"books|void|{BILL.key}"])
+    assert found.due_at is not None
+    assert [one.code for one in found.findings] == ["undone"]
+
+
+def test_ends_leave_although_the_order_is_blocked() -> None:
+    known = state(giver(stage="nobody knows"), DOCUMENT, bill(), held=True, aliases=("x",))
+    assert asked(known, world(BOOKS)) == [("books", "void_invoice", "")]
+
+
+def test_other_targets_are_kept_in_step_as_before() -> None:
+    known = state(giver(), DOCUMENT, bill())
+    assert asked(known, world(BOOKS, CRM)) == [("crm", "upsert_order", "main"), ("books", "void_invoice", "")]
+    shown = planned(known, world(BOOKS, CRM, mode="shadow"))
+    assert [one.connection for one in shown.commands] == ["books"], "a shadow shows nothing beside what leaves"
+    over = planned(state(giver(), DOCUMENT, bill(status="void")), world(BOOKS, CRM, mode="shadow"))
+    assert (over.shadow, [one.connection for one in over.commands]) == (True, ["crm"])
+
+
+def test_a_payment_alone_is_not_recorded_again_and_the_others_are() -> None:
+    source = look(Payment(amount=Decimal(24), currency="EUR", paid_at=NOW), "shop", "p1")
+    before = record("books|document", BILL, base={"payable_amount": Pair("24.00", "24.00")}, outcome="confirmed")
+    gone, money = (
+        paid(status="reversed", seen={"mirror_of": mark(write="c" * 32)}),
+        msgspec.structs.replace(MONEY, id="c" * 32),
+    )
+    known = state(giver(), before, bill(), money, gone, source, NEW_MONEY)
+    writes = [one.write for one in planned(known, world(BOOKS)).commands]
+    assert writes == [f"books|payment|{NEW_MONEY.object.key}"]
+
+
+def test_a_system_that_is_no_target_any_more_is_undone_all_the_same() -> None:
+    assert asked(state(giver(), DOCUMENT, bill()), world()) == [("books", "void_invoice", "")]
+    receipt = msgspec.structs.replace(DOCUMENT, capability="upsert_sales_receipt")
+    assert asked(state(giver(), receipt, bill(document="sales_receipt")), world()) == [("books", "void_invoice", "")]
+    assert asked(state(giver(), COPY, copied()), world()) == [("crm", "set_status", "")]
+    assert asked(state(giver(), DOCUMENT, bill()), world(connections={"shop": CONNECTIONS["shop"]})) == []
+
+
+def test_what_turns_up_after_it_was_undone_is_taken_back_too_and_older_things_are_not() -> None:
+    late = record(MONEY.key, PAID, capability="record_payment", made_at=NOW + timedelta(hours=1))
+    assert told(at(DOCUMENT, late, bill(), paid()))[0][0] == "reverse_payment"
+    unknown = msgspec.structs.replace(late, made_at=None)
+    assert told(at(DOCUMENT, unknown, bill(), paid()))[0][0] == "reverse_payment"
+    early = msgspec.structs.replace(late, made_at=NOW - timedelta(hours=1))
+    assert [one[0] for one in told(at(DOCUMENT, early, bill(), paid()))] == ["void_invoice"]
+
+
+def test_a_person_is_told_what_was_undone_and_how_it_is_made_again() -> None:
+    assert list(findings(at(DOCUMENT, bill()))) == [
+        Finding(
+            "undone", "warn", "What o2c wrote in books was undone; none of it is made anew.", "books",
+            "`o2c orders recreate` has it made again",
+        )
+    ]  # fmt: skip
+    assert list(findings(at(record("books|document", BILL), bill()))) == []
+    public = planned(state(giver(), DOCUMENT, bill(status="void")), world(BOOKS)).findings
+    assert [one.code for one in public] == ["undone"], "that the document ended is no news"
+
+
+# ------------------------------------------------------------------------------------------------------------ decisions
+def said(kind: Any, **changes: Any) -> Decision:
+    return Decision(id=f"{kind}-1", tenant="acme", order=KEY, kind=kind, **changes)
+
+
+WROTE = record("books|document", BILL, made_at=NOW)
+
+
+def test_an_undo_counts_for_what_was_shown_alone() -> None:
+    known = state(WROTE, bill())
+    named = Named(write=WROTE.key, object=BILL.key)
+    after = decided(known, said("undo", writes=(named,), at=NOW), NOW)
+    assert (after.writes[WROTE.key].undone_at, after.format) == (NOW, TAKEN_BACK)
+    assert decided(known, said("undo", writes=(named,)), NOW).writes[WROTE.key].undone_at == NOW
+    for other in (
+        msgspec.structs.replace(named, generation=1),
+        msgspec.structs.replace(named, object="x"),
+        msgspec.structs.replace(named, write="x"),
+    ):
+        left_alone = decided(known, said("undo", writes=(other,)), NOW)
+        assert (left_alone.writes, left_alone.format) == (known.writes, PLAIN)
+    again = decided(after, msgspec.structs.replace(said("undo", writes=(named,)), id="2"), NOW + timedelta(days=1))
+    assert again.writes == after.writes, "what was undone keeps its time"
+
+
+def test_a_state_of_an_older_version_is_read_and_one_that_was_undone_is_of_a_newer_format() -> None:
+    stored = b'{"key":"k","tenant":"t","format":1,"writes":{"w":{"key":"w","connection":"c","account":"a","capability":"add_note","canonical":"x"}}}'
+    old = msgspec.json.decode(stored, type=OrderState)
+    assert (old.format, old.writes["w"].made_at, old.writes["w"].undone_at, old.writes["w"].past) == (1, None, None, ())
+    assert msgspec.json.decode(msgspec.json.encode(OrderState(key="k", tenant="t")))["format"] == PLAIN
+    assert (PLAIN, TAKEN_BACK, FORMAT) == (1, 2, 2)
+
+
+def test_an_order_that_takes_over_what_was_undone_has_its_format() -> None:
+    other = state(DOCUMENT, key=OTHER_ORDER, format=TAKEN_BACK)
+    assert take_over(state(giver()), Handover(order=KEY, state=other)).format == TAKEN_BACK
+
+
+@pytest.mark.parametrize(
+    ("parts", "ended"),
+    [
+        ((DOCUMENT, bill()), False),
+        ((DOCUMENT, bill(status="void")), True),
+        ((DOCUMENT,), True),
+        ((DOCUMENT, bill(), record(end_key(DOCUMENT, "void"), outcome="confirmed")), True),
+        ((DOCUMENT, bill(), record(end_key(DOCUMENT, "undoing"), outcome="confirmed")), True),
+        ((DOCUMENT, bill(), record(end_key(DOCUMENT, "void"))), False),
+        ((DOCUMENT, bill(credited_amount=Decimal(24))), True),
+        ((DOCUMENT, bill(credited_amount=Decimal(23))), False),
+        ((DOCUMENT, CREDITED, bill(), noted(amount=Decimal(24))), True),
+        ((DOCUMENT, CREDITED, bill(), noted(amount=Decimal(24), status="void")), False),
+        ((MONEY, paid()), True),
+        ((MONEY, paid(), record(f"books|reversal|{SOURCE}")), False),
+        ((MONEY, paid(), record(f"books|reversal|{SOURCE}", stopped="x", outcome="rejected")), True),
+        ((COPY, record(end_key(COPY, "status"))), False),
+        ((), True),
+    ],
+)
+def test_what_is_ended(parts: tuple[Any, ...], ended: bool) -> None:  # noqa: FBT001 - the outcome
+    assert all_ended(state(*parts)) is ended
+
+
+def test_all_that_was_undone_is_made_anew_once_it_has_ended() -> None:
+    known = state(DOCUMENT, MONEY, WROTE_ELSEWHERE, bill(status="void"), paid(status="reversed"))
+    after = decided(known, said("recreate"), NOW)
+    assert {key: (one.generation, one.bound, one.past) for key, one in after.writes.items()} == {
+        DOCUMENT.key: (1, None, (BILL.key,)),
+        MONEY.key: (1, None, (PAID.key,)),
+        WROTE_ELSEWHERE.key: (0, WROTE_ELSEWHERE.bound, ()),
+    }
+    early = state(DOCUMENT, bill())
+    assert decided(early, said("recreate"), NOW).writes == early.writes
+    assert decided(early, said("recreate", write=DOCUMENT.key), NOW).writes == early.writes
+    void = state(DOCUMENT, bill(status="void"))
+    assert decided(void, said("recreate", write=DOCUMENT.key), NOW).writes[DOCUMENT.key].generation == 1
+
+
+WROTE_ELSEWHERE = record("crm|order", ref("crm", "order", "1"), capability="upsert_order")
+
+
+def test_what_was_made_before_is_taken_for_nobody_elses_document() -> None:
+    living = bill()
+    made = record("books|document", None, id="", generation=1, outcome="superseded", past=(BILL.key,))
+    commands = planned(state(giver(), made, living), world(BOOKS)).commands
+    assert [(one.capability, one.generation) for one in commands] == [("upsert_invoice", 1)]
+
+
+def test_since_when_something_is_there_is_noted_when_it_is_first_heard() -> None:
+    unbound = msgspec.structs.replace(WROTE, bound=None, made_at=None)
+    bound = msgspec.structs.replace(WROTE, made_at=None)
+    assert first_heard(state(unbound), state(bound), NOW).writes[WROTE.key].made_at == NOW
+    known = state(bound)
+    assert first_heard(known, known, NOW) is known, "of what an older version heard of nobody knows when"
+    assert first_heard(state(), known, NOW) is known
+    noted_before = state(msgspec.structs.replace(bound, made_at=NOW - timedelta(days=1)))
+    assert first_heard(state(unbound), noted_before, NOW) is noted_before
+    assert NEVER == (0, 0)
