@@ -18,8 +18,8 @@ from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
 from schemas.money import to_minor
-from schemas.platforms import stripe as stripe_facts
-from schemas.platforms.stripe import MARK, anchors, ident, mark, to_facts
+from schemas.platforms.stripe import PLATFORM
+from schemas.platforms.stripe.facts import MARK, PARTS, anchors, ident, mark, to_facts
 from sinks.base import Sink, Written
 
 _KEY = "header:Idempotency-Key"
@@ -31,7 +31,7 @@ _SERVER = 500
 class StripeSink(Sink):
     """Every POST carries an idempotency key; our mark sits in metadata.o2c."""
 
-    platform = stripe_facts.PLATFORM
+    platform = PLATFORM
 
     def _written(self, record: dict[str, Any]) -> Written:
         return Written(
@@ -149,11 +149,11 @@ class StripeSink(Sink):
         if not isinstance(payment, Payment):
             raise RejectedError("Stripe: record_payment needs a payment.")
         record = yield from self._post("report", "/v1/payment_records/report_payment", _reported(command, payment))
-        invoice = command.links.get("invoice")
-        if invoice:
-            form = {"payment_record": str(record["id"])}
-            yield from self._post("attach", f"/v1/invoices/{invoice}/attach_payment", form)
-        return Written(type="payment_record", id=str(record["id"]), facts=payment, mark=command.mark)
+        if invoice := command.links.get("invoice"):
+            form = {"payment_record": str(record["id"]), "expand[0]": "payments"}
+            paid = yield from self._post("attach", f"/v1/invoices/{invoice}/attach_payment", form)
+            record[PARTS] = [part for part in _parts(paid.get("payments")) if _record_of(part) == record["id"]]
+        return self._written(record)
 
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Write a credit note whose amount was returned outside Stripe; no money moves and nobody is mailed."""
@@ -194,6 +194,8 @@ class StripeSink(Sink):
 
     def probe(self, command: Command) -> Talk[Written | None]:
         """List the newest objects of the kind and compare marks: search lags, lists do not."""
+        if command.capability == "record_payment":
+            return (yield from self._probe_payment(command.links.get("invoice", ""), command.mark))
         path = {"issue_credit": "/v1/credit_notes", "record_refund": "/v1/refunds"}.get(
             command.capability, "/v1/invoices"
         )
@@ -207,6 +209,19 @@ class StripeSink(Sink):
                 return None
             after = {"starting_after": str(page["data"][-1]["id"])}
 
+    def _probe_payment(self, invoice: str, wanted: str) -> Talk[Written | None]:
+        """Look at the payments of the invoice: there is no list of payment records."""
+        params = {"invoice": invoice, "limit": "100"}
+        paid = (
+            (yield from self._ask(Request(method="GET", path="/v1/invoice_payments", params=params))) if invoice else {}
+        )
+        for part in _parts(paid):
+            if id_ := _record_of(part):
+                record = yield from self._ask(Request(method="GET", path=f"/v1/payment_records/{id_}"))
+                if mark(record) == wanted:
+                    return self._written({**record, PARTS: [part]})
+        return None
+
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the bound invoice."""
         reply = yield Request(method="GET", path=f"/v1/invoices/{command.bound_id}")
@@ -215,6 +230,15 @@ class StripeSink(Sink):
         if (error := self.classify(reply, mutating=False)) is not None:
             raise error
         return self._written(reply.json())
+
+
+def _parts(listed: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a list object, or none
+    return [part for part in (listed or {}).get("data", []) if part.get("status") != "canceled"]
+
+
+def _record_of(part: dict[str, Any]) -> str:
+    """Return the payment record behind an invoice payment, "" where it is another kind of payment."""
+    return ident((part.get("payment") or {}).get("payment_record"))
 
 
 def _credit(command: Command) -> Credit:

@@ -50,15 +50,11 @@ def _world(connection: Connection) -> World:
     )
 
 
-UNREAD = frozenset(("payment_record",))
-"""What o2c writes and no source reads back: nothing hints at a payment that was reported to Stripe."""
-
-
 async def _told_again(bench: Studio, result: Result) -> list[str]:
     """Return the objects of *result* that a read, as a webhook would cause, shows otherwise than the write did."""
     known, source = Known(), platforms.load(bench.connection.platform).source(bench.connection)
     found = []
-    for written in (event for event in result.events if event.object.type not in UNREAD):
+    for written in result.events:
         known.note(written)
         hint = Hint(tenant="local", object=written.object)
         shown = [one for one in await conversed(source.read(hint), bench.sending) if one.object == written.object]

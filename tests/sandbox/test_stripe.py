@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import stripe
 from aiohttp import web
 
 from app.sandbox.platforms.stripe import StripeSandbox
+from app.sandbox.platforms.stripe.records import StripeError
 from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.events import Hint
@@ -163,3 +167,61 @@ async def test_a_sweep_sees_what_no_webhook_told(sandbox: tuple[StripeSandbox, s
     gone = Hint(tenant="acme", object=ObjectRef("pay", "acct_sandbox", "invoice", "in_none"))
     (event,) = await converse(source.read(gone), sandbox[1], AUTH)
     assert event.presence == "deleted"
+
+
+async def test_a_reported_payment_is_told_read_and_found_again(sandbox: tuple[StripeSandbox, str]) -> None:
+    (running, url), sink, source = sandbox, StripeSink(CONNECTION), StripeSource(CONNECTION)
+    line = Line(name="Mug", net_amount=Decimal("12.00"))
+    bill = Invoice(currency="EUR", payable_amount=Decimal(12), customer=Party(email="a@example.com"), lines=(line,))
+    made = await converse(sink.write(_command("upsert_invoice", bill)), url, AUTH)
+    money = Payment(amount=Decimal(5), currency="EUR", paid_at=running.clock(), reference="BANK-1", method="Bank")
+    command = _command("record_payment", money, invoice=made.id)
+    assert await converse(sink.probe(command), url, AUTH) is None
+    written = await converse(sink.write(command), url, AUTH)
+    assert await converse(sink.probe(command), url, AUTH) == written
+    assert await converse(sink.probe(msgspec.structs.replace(command, mark="o2c1:other")), url, AUTH) is None
+    page = await converse(source.sweep("events", "", running.clock()), url, AUTH)
+    (hint,) = [hint for hint in page.hints if hint.object.type == "payment_record"]
+    (event,) = await converse(source.read(hint), url, AUTH)
+    assert (event.facts, event.mirror_of, event.anchors) == (written.facts, MARK, written.anchors)
+    assert isinstance(event.facts, Payment)
+    assert (event.facts.amount, event.facts.status, event.facts.reference) == (Decimal(5), "succeeded", "BANK-1")
+    assert [(part.id, part.amount) for part in event.facts.allocations] == [(made.id, Decimal(5))]
+
+
+async def test_the_vendors_library_reports_and_attaches_a_payment(sandbox: tuple[StripeSandbox, str]) -> None:
+    def work() -> tuple[stripe.PaymentRecord, stripe.ListObject[stripe.InvoicePayment]]:
+        client = _client(sandbox[1])
+        invoice = _bill(client)
+        assert invoice.id
+        made = client.v1.payment_records.report_payment(
+            {
+                "amount_requested": {"currency": "eur", "value": 1050},
+                "initiated_at": 1_700_000_000,
+                "outcome": "guaranteed",
+                "guaranteed": {"guaranteed_at": 1_700_000_000},
+                "payment_method_details": {"type": "custom", "custom": {"display_name": "Bank"}},
+            }
+        )
+        client.v1.invoices.attach_payment(invoice.id, {"payment_record": made.id})
+        found = client.v1.payment_records.retrieve(made.id)
+        return found, client.v1.invoice_payments.list({"invoice": invoice.id})
+
+    record, parts = await asyncio.to_thread(work)
+    assert (record.amount_guaranteed.value, record.amount_guaranteed.currency) == (1050, "eur")
+    assert [(part.payment.payment_record, part.amount_paid) for part in parts.data] == [(record.id, 1050)]
+
+
+async def test_a_payment_record_has_the_fields_of_the_vendors_own(
+    sandbox: tuple[StripeSandbox, str], shared: Path
+) -> None:
+    fixtures = json.loads((shared / "specs/stripe/fixtures3-billing.json").read_text())["resources"]
+    asked = {
+        "amount_requested": {"currency": "eur", "value": "1"},
+        "initiated_at": "1",
+        "payment_method_details": {"type": "custom"},
+    }
+    made = sandbox[0].ledger.report_payment(asked)
+    assert set(made) == set(fixtures["payment_record"])
+    with pytest.raises(StripeError, match="guaranteed"):
+        sandbox[0].ledger.attach({"status": "open"}, {"payment_record": made["id"]})

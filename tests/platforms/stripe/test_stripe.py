@@ -118,6 +118,28 @@ def test_the_charge_of_a_payment_is_no_second_payment() -> None:
     assert [event.object.id for event in SOURCE.parse("", charge)] == ["ch_1"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status", "amount"),
+    [
+        ({"amount_guaranteed": 500}, "succeeded", 5),
+        ({"amount_failed": 500}, "failed", 5),
+        ({"amount_canceled": 500}, "cancelled", 5),
+        ({}, "pending", 7),
+        ({"amount_guaranteed": 500, "amount_canceled": 200}, "succeeded", 5),
+    ],
+)
+def test_a_payment_record_is_what_its_amounts_say(outcome: dict[str, int], status: str, amount: int) -> None:
+    amounts = {
+        name: {"currency": "eur", "value": value} for name, value in {"amount_requested": 700, **outcome}.items()
+    }
+    reference = {"type": "custom", "custom": {"payment_reference": MARK}}
+    record = {"object": "payment_record", "id": "pr_1", "created": 1, **amounts, "processor_details": reference}
+    (event,) = SOURCE.parse("", record)
+    assert isinstance(event.facts, Payment)
+    assert (event.facts.status, event.facts.amount, event.facts.currency) == (status, Decimal(amount), "EUR")
+    assert (event.facts.reference, event.facts.allocations) == ("pr_1", ()), "our mark is nobody's reference"
+
+
 def _command(**changes: Any) -> Command:
     invoice = Invoice(
         currency="EUR",

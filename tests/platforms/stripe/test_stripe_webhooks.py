@@ -16,7 +16,7 @@ from app.core.errors import AuthError, RejectedError
 from app.core.talk import Response
 from app.sandbox.platforms.stripe import StripeSandbox
 from schemas.connection import Connection
-from schemas.platforms.stripe import EVENTS
+from schemas.platforms.stripe.platform import EVENTS
 from streams.sources.base import Hook
 from streams.sources.platforms.stripe import StripeSource
 from streams.sources.platforms.stripe.subscribing import StripeSubscriber

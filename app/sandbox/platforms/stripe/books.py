@@ -71,6 +71,20 @@ def _payment(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _reported(record: dict[str, Any]) -> dict[str, Any]:
+    guaranteed = record["amount_guaranteed"]["value"]
+    status = "paid" if guaranteed else "cancelled" if record["amount_canceled"]["value"] else "open"
+    full = record["amount"]
+    return {
+        "kind": "payment",
+        "status": status,
+        "vendor_status": status,
+        "currency": full["currency"].upper(),
+        "amount": amount(full["value"], full["currency"]),
+        "invoice_id": "",
+    }
+
+
 def _refund(record: dict[str, Any]) -> dict[str, Any]:
     status = "refunded" if record["status"] == "succeeded" else record["status"]
     return {"kind": "refund", "status": status, "amount": amount(record["amount"], record["currency"])}
@@ -96,7 +110,7 @@ def _payout(record: dict[str, Any]) -> dict[str, Any]:
 _ROWS = {
     "invoice": _invoice,
     "payment_intent": _payment,
-    "payment_record": _payment,
+    "payment_record": _reported,
     "refund": _refund,
     "credit_note": _credit,
     "customer": _customer,

@@ -203,17 +203,30 @@ class Ledger(Records):
         for needed in ("amount_requested", "initiated_at", "payment_method_details"):
             if not asked.get(needed):
                 raise invalid(f"Missing required param: {needed}.", needed, "parameter_missing")
-        units = int(requested["value"])
+        full = {"currency": str(requested["currency"]), "value": int(requested["value"])}
+        none = {**full, "value": 0}
+        outcome = asked.get("outcome", "")
         return self.add(
             "payment_record",
             {
-                "amount": units,
-                "amount_received": units,
-                "currency": requested["currency"],
-                "status": "succeeded",
+                "amount": full,
+                "amount_authorized": none,
+                "amount_canceled": full if outcome == "canceled" else none,
+                "amount_failed": full if outcome == "failed" else none,
+                "amount_guaranteed": full if outcome == "guaranteed" else none,
+                "amount_refunded": none,
+                "amount_requested": full,
+                "application": None,
+                "customer_details": {"customer": None, "email": None, "name": None, "phone": None}
+                | (asked.get("customer_details") or {}),
+                "customer_presence": None,
+                "description": None,
+                "latest_payment_attempt_record": None,
                 "metadata": asked.get("metadata") or {},
-                "amount_requested": requested,
-                "processor_details": asked.get("processor_details"),
+                "payment_method_details": asked["payment_method_details"],
+                "processor_details": asked.get("processor_details") or {"type": "custom"},
+                "reported_by": "self",
+                "shipping_details": None,
             },
         )
 
@@ -221,12 +234,15 @@ class Ledger(Records):
         """Put a payment record or intent on an invoice."""
         kind = "payment_record" if asked.get("payment_record") else "payment_intent"
         payment = self.get(kind, asked[kind])
-        paid = self.pay(invoice, payment["amount_received"])
+        if kind == "payment_record" and not payment["amount_guaranteed"]["value"]:
+            raise invalid("Only a guaranteed payment can be attached.", "payment_record")
+        units = payment["amount_guaranteed"]["value"] if kind == "payment_record" else payment["amount_received"]
+        paid = self.pay(invoice, units)
         part = self.add(
             "invoice_payment",
             {
-                "amount_paid": payment["amount_received"],
-                "amount_requested": payment["amount_received"],
+                "amount_paid": units,
+                "amount_requested": units,
                 "currency": invoice["currency"],
                 "invoice": invoice["id"],
                 "is_default": True,
@@ -237,7 +253,12 @@ class Ledger(Records):
         )
         self.parts[payment["id"]].append(part)
         self.emit("invoice_payment.paid", part)
-        return paid
+        if "payments" not in (asked.get("expand") or []):
+            return paid
+        return {
+            **paid,
+            "payments": {"object": "list", "data": [part], "has_more": False, "url": "/v1/invoice_payments"},
+        }
 
     def refund(self, asked: Record) -> Record:
         """Send money back."""

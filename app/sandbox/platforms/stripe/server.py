@@ -172,6 +172,8 @@ class StripeSandbox(Sandbox):
                 return self._events(query)
             case ["invoice_payments"]:
                 return self._parts(query)
+            case ["payment_records", id_]:
+                return self.ledger.get("payment_record", id_)
             case ["invoices", id_, "lines"]:
                 return _page(self.ledger.get("invoice", id_)["lines"]["data"], query)
             case [listed] if listed in _LISTED:

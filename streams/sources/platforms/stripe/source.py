@@ -13,7 +13,8 @@ from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint
 from schemas.jsontext import read_json
-from schemas.platforms import stripe as facts
+from schemas.platforms.stripe import facts
+from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
 from streams.sources.platforms.stripe.subscribing import StripeSubscriber
@@ -25,6 +26,7 @@ _MISSING = 404
 _PATHS = {
     "invoice": "/v1/invoices/",
     "payment_intent": "/v1/payment_intents/",
+    "payment_record": "/v1/payment_records/",
     "charge": "/v1/charges/",
     "refund": "/v1/refunds/",
     "dispute": "/v1/disputes/",
@@ -33,12 +35,15 @@ _PATHS = {
     "payout": "/v1/payouts/",
 }
 
+_UNTOLD = ("payment_intent", "payment_record")
+"""Payments that do not say themselves which invoice they are on."""
+
 
 class StripeSource(Source):
     """Webhooks carry a snapshot that may be older or newer than its name: read the object."""
 
-    platform = facts.PLATFORM
-    webhooks = facts.WEBHOOKS
+    platform = PLATFORM
+    webhooks = WEBHOOKS
 
     def subscriber(self) -> StripeSubscriber:
         """Register by the API of webhook endpoints."""
@@ -109,13 +114,13 @@ class StripeSource(Source):
         record = _success(reply)
         if record.get("object") == "invoice" and (record.get("lines") or {}).get("has_more"):
             record["lines"]["data"] = yield from self._list(f"/v1/invoices/{record['id']}/lines", {})
-        if record.get("object") == "payment_intent" and "invoice" not in record and not facts.order_anchor(record):
-            record[facts.PARTS] = yield from self._paid(str(record["id"]))
+        if record.get("object") in _UNTOLD and "invoice" not in record and not facts.order_anchor(record):
+            record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
         return self.parse("", record)
 
-    def _paid(self, intent: str) -> Talk[list[dict[str, Any]]]:
+    def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
         """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
-        params = {"payment[type]": "payment_intent", "payment[payment_intent]": intent, "limit": str(_PAGE)}
+        params = {"payment[type]": kind, f"payment[{kind}]": payment, "limit": str(_PAGE)}
         reply = yield Request(method="GET", path="/v1/invoice_payments", params=params)
         rows = [] if reply.status == _MISSING else _success(reply)["data"]
         return [row for row in rows if row.get("status") != "canceled"]
@@ -166,7 +171,8 @@ def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
     if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
         found.append(("payment_intent", facts.ident(record["payment_intent"])))
     if record.get("object") == "invoice_payment":
-        found = [("payment_intent", facts.ident((record.get("payment") or {}).get("payment_intent")))]
+        payment = record.get("payment") or {}
+        found = [(kind, facts.ident(payment.get(kind))) for kind in _UNTOLD]
     return [(type_, id_) for type_, id_ in found if type_ in _PATHS and id_]
 
 

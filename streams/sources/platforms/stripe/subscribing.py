@@ -9,7 +9,7 @@ from urllib.parse import quote
 from app.core.errors import DecodeError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.platforms.stripe import VERSION
+from schemas.platforms.stripe.platform import VERSION
 from streams.sources.subscribing import Subscriber, Subscription
 
 _PATH = "/v1/webhook_endpoints"

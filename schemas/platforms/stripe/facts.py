@@ -1,7 +1,4 @@
-"""Stripe: payments, refunds, invoices and payouts; there is no order object, orders are named in metadata.
-
-https://docs.stripe.com/api (version 2026-10-28.endive; the shapes before 2025-03-31 are read as well).
-"""
+"""What Stripe's records say in canonical terms: pure."""
 
 from __future__ import annotations
 
@@ -30,127 +27,15 @@ from schemas.facts import (
     PayoutStatus,
 )
 from schemas.money import from_minor, rounded
-from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
 from schemas.refs import ObjectRef, find_mark
-from schemas.webhooks import Webhooks
 
-VERSION = "2026-10-28.endive"
 MARK = "o2c"
 PARTS = "invoice_payments"
-"""Where the source puts what a payment intent paid: since 2025-03-31 it no longer says so itself."""
+"""Where source and sink put what a payment paid: since 2025-03-31 it no longer says so itself."""
 _PLACES, _EACH = 4, Decimal("0.0001")
 ORDER_KEYS = ("order_id", "order_number", "order")
 # ISO 4217 says ISK and UGX have no minor unit; Stripe's API counts them in hundredths (fact sheet, section 7).
 _TWO_DECIMALS = frozenset(("ISK", "UGX"))
-
-PLATFORM = Platform(
-    slug="stripe",
-    title="Stripe",
-    side="accounting",
-    base_url="https://api.stripe.com",
-    docs="https://docs.stripe.com/api",
-    auth=Auth(kind="bearer", secret="token"),  # noqa: S106 - the name of a secret, not one
-    headers=MappingProxyType({"Stripe-Version": VERSION}),
-    limits=Limits(windows=(Limit(25, 1.0),), concurrent=20, timeout_seconds=80.0),
-    consistency=Consistency(
-        search_lag_seconds=3600.0,
-        settle_seconds=140.0,
-        idempotency_seconds=86_400.0,
-        paging="keyset",
-        mark_field=MappingProxyType(
-            {
-                "invoice": "metadata.o2c",
-                "credit_note": "metadata.o2c",
-                "refund": "metadata.o2c",
-                "payment_intent": "metadata.o2c",
-            }
-        ),
-    ),
-    objects=MappingProxyType(
-        {
-            "invoice": "invoice",
-            "payment_intent": "payment",
-            "charge": "payment",
-            "payment_record": "payment",
-            "refund": "credit",
-            "dispute": "credit",
-            "credit_note": "credit",
-            "customer": "customer",
-            "payout": "payout",
-        }
-    ),
-    statuses=MappingProxyType(
-        {
-            "invoice:draft": "draft",
-            "invoice:open": "invoiced",
-            "invoice:paid": "paid",
-            "invoice:void": "void",
-            "invoice:uncollectible": "on_hold",
-        }
-    ),
-    capabilities=MappingProxyType(
-        {
-            "upsert_customer": Effect.RECORDS,
-            "upsert_invoice": Effect.RECORDS,
-            "void_invoice": Effect.RECORDS,
-            "record_payment": Effect.RECORDS,
-            "issue_credit": Effect.RECORDS,
-            "record_shipment": Effect.RECORDS,
-            "add_note": Effect.RECORDS,
-            "record_refund": Effect.MOVES_MONEY,
-            "request_payment": Effect.CONTACTS_CUSTOMER,
-        }
-    ),
-    shows=MappingProxyType(
-        {
-            "upsert_invoice": frozenset(("currency", "payable_amount", "note", "lines")),
-            "record_payment": frozenset(("amount", "currency")),
-            "issue_credit": frozenset(("amount", "currency")),
-        }
-    ),
-    signature_headers=("stripe-signature",),
-    secrets=("token", "webhook_secret"),
-    options=MappingProxyType({"days_until_due": "days until an invoice is due (default 30)"}),
-    gaps=(
-        "Stripe has no order object and no fulfilment states.",
-        "A payment cannot be taken back by a record; refund it.",
-    ),
-)
-
-EVENTS = (
-    "invoice.created",
-    "invoice.updated",
-    "invoice.finalized",
-    "invoice.sent",
-    "invoice.paid",
-    "invoice.voided",
-    "invoice.overdue",
-    "invoice.marked_uncollectible",
-    "invoice.deleted",
-    "invoice_payment.paid",
-    "payment_intent.succeeded",
-    "payment_intent.processing",
-    "payment_intent.canceled",
-    "charge.succeeded",
-    "charge.captured",
-    "charge.refunded",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.closed",
-    "credit_note.created",
-    "credit_note.updated",
-    "credit_note.voided",
-    "customer.created",
-    "customer.updated",
-    "payout.paid",
-    "payout.failed",
-)
-"""What a connection subscribes to: snapshot events of the objects that are read."""
-WEBHOOKS = Webhooks(
-    topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write", secret_once=True
-)
 
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",
@@ -170,6 +55,13 @@ _PAYMENT: dict[str, PaymentStatus] = {
     "requires_action": "pending",
     "requires_confirmation": "pending",
 }
+_REPORTED: dict[str, PaymentStatus] = {
+    "guaranteed": "succeeded",
+    "failed": "failed",
+    "canceled": "cancelled",
+    "requested": "pending",
+}
+"""Which amount of a payment record tells its status, the first that is not 0."""
 _REFUND: dict[str, CreditStatus] = {
     "pending": "pending",
     "requires_action": "pending",
@@ -232,10 +124,11 @@ def anchors(connection: Connection, record: dict[str, Any]) -> tuple[Anchor, ...
 
 def _billed(record: dict[str, Any]) -> list[tuple[str, str, str | None]]:
     """Return the invoices that a payment is on, each with its share where there are several."""
-    parts, currency = record.get(PARTS) or [], str(record.get("currency"))
+    parts = record.get(PARTS) or []
     if len(parts) == 1:
         return [("invoice", ident(parts[0].get("invoice")), None)]
-    return [("invoice", ident(part.get("invoice")), f"{money(part.get('amount_paid'), currency):f}") for part in parts]
+    shares = [f"{money(part.get('amount_paid'), str(part.get('currency'))):f}" for part in parts]
+    return [("invoice", ident(part.get("invoice")), share) for part, share in zip(parts, shares, strict=True)]
 
 
 def to_facts(record: dict[str, Any], zone: str) -> Facts | None:
@@ -312,22 +205,49 @@ def _line(line: dict[str, Any], currency: str) -> Line:
     )
 
 
+def _reported(record: dict[str, Any], zone: str) -> Payment:
+    """Return money that came outside Stripe and was reported to it."""
+    units = {name: (record.get(f"amount_{name}") or {}).get("value") or 0 for name in _REPORTED}
+    stage = next((name for name, value in units.items() if value), "requested")
+    currency = str(record["amount_requested"]["currency"]).upper()
+    amount = money(units[stage] or record["amount_requested"]["value"], currency)
+    custom = ((record.get("processor_details") or {}).get("custom") or {}).get("payment_reference") or ""
+    how, payer = record.get("payment_method_details") or {}, record.get("customer_details") or {}
+    invoice = next((id_ for _, id_, _ in _billed(record)), "")
+    return Payment(
+        amount=amount,
+        currency=currency,
+        status=_REPORTED[stage],
+        stage=stage,
+        method=(how.get("custom") or {}).get("display_name") or how.get("type") or "",
+        paid_at=instant(_paid_at(record)),
+        date=day(_paid_at(record), zone),
+        reference=str(record["id"]) if find_mark(custom) else custom or str(record["id"]),
+        allocations=(Allocation(type="invoice", id=invoice, amount=amount),) if invoice else (),
+        customer=Party(id=ident(payer.get("customer")), name=payer.get("name") or "", email=payer.get("email") or ""),
+    )
+
+
+def _paid_at(record: dict[str, Any]) -> int | None:
+    """Return when the first of a payment's parts was paid, else when the payment was made."""
+    paid = [(part.get("status_transitions") or {}).get("paid_at") for part in record.get(PARTS) or []]
+    return min((moment for moment in paid if moment), default=record.get("created"))
+
+
 def _payment(record: dict[str, Any], zone: str) -> Payment:
     currency = str(record["currency"]).upper()
     stage = str(record.get("status"))
     received = record.get("amount_received") or record.get("amount_captured") or record.get("amount")
     invoice = ident(record.get("invoice")) or next((id_ for _, id_, _ in _billed(record)), "")
     amount = money(received, currency)
-    paid = [(part.get("status_transitions") or {}).get("paid_at") for part in record.get(PARTS) or []]
-    at = min((moment for moment in paid if moment), default=record.get("created"))
     return Payment(
         amount=amount,
         currency=currency,
         status=_PAYMENT.get(stage, "pending"),
         stage=stage,
         method="stripe",
-        paid_at=instant(at),
-        date=day(at, zone),
+        paid_at=instant(_paid_at(record)),
+        date=day(_paid_at(record), zone),
         reference=str(record["id"]),
         allocations=(Allocation(type="invoice", id=invoice, amount=amount),) if invoice else (),
         customer=Party(id=ident(record.get("customer")), email=record.get("receipt_email") or ""),
@@ -427,6 +347,7 @@ _TRANSLATE: Mapping[str, Callable[[dict[str, Any], str], Facts]] = MappingProxyT
         "invoice": _invoice,
         "payment_intent": _payment,
         "charge": _payment,
+        "payment_record": _reported,
         "refund": _refund,
         "dispute": _dispute,
         "credit_note": _credit_note,

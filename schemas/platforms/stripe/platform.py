@@ -1,0 +1,121 @@
+"""What Stripe is like, as data."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
+from schemas.webhooks import Webhooks
+
+VERSION = "2026-10-28.endive"
+
+PLATFORM = Platform(
+    slug="stripe",
+    title="Stripe",
+    side="accounting",
+    base_url="https://api.stripe.com",
+    docs="https://docs.stripe.com/api",
+    auth=Auth(kind="bearer", secret="token"),  # noqa: S106 - the name of a secret, not one
+    headers=MappingProxyType({"Stripe-Version": VERSION}),
+    limits=Limits(windows=(Limit(25, 1.0),), concurrent=20, timeout_seconds=80.0),
+    consistency=Consistency(
+        search_lag_seconds=3600.0,
+        settle_seconds=140.0,
+        idempotency_seconds=86_400.0,
+        paging="keyset",
+        mark_field=MappingProxyType(
+            {
+                "invoice": "metadata.o2c",
+                "credit_note": "metadata.o2c",
+                "refund": "metadata.o2c",
+                "payment_intent": "metadata.o2c",
+                "payment_record": "metadata.o2c",
+            }
+        ),
+    ),
+    objects=MappingProxyType(
+        {
+            "invoice": "invoice",
+            "payment_intent": "payment",
+            "charge": "payment",
+            "payment_record": "payment",
+            "refund": "credit",
+            "dispute": "credit",
+            "credit_note": "credit",
+            "customer": "customer",
+            "payout": "payout",
+        }
+    ),
+    statuses=MappingProxyType(
+        {
+            "invoice:draft": "draft",
+            "invoice:open": "invoiced",
+            "invoice:paid": "paid",
+            "invoice:void": "void",
+            "invoice:uncollectible": "on_hold",
+        }
+    ),
+    capabilities=MappingProxyType(
+        {
+            "upsert_customer": Effect.RECORDS,
+            "upsert_invoice": Effect.RECORDS,
+            "void_invoice": Effect.RECORDS,
+            "record_payment": Effect.RECORDS,
+            "issue_credit": Effect.RECORDS,
+            "record_shipment": Effect.RECORDS,
+            "add_note": Effect.RECORDS,
+            "record_refund": Effect.MOVES_MONEY,
+            "request_payment": Effect.CONTACTS_CUSTOMER,
+        }
+    ),
+    shows=MappingProxyType(
+        {
+            "upsert_invoice": frozenset(("currency", "payable_amount", "note", "lines")),
+            "record_payment": frozenset(("amount", "currency")),
+            "issue_credit": frozenset(("amount", "currency")),
+        }
+    ),
+    signature_headers=("stripe-signature",),
+    secrets=("token", "webhook_secret"),
+    options=MappingProxyType({"days_until_due": "days until an invoice is due (default 30)"}),
+    gaps=(
+        "Stripe has no order object and no fulfilment states.",
+        "A payment cannot be taken back by a record; refund it.",
+        "A refund that somebody reports on a payment record is not read.",
+    ),
+)
+
+EVENTS = (
+    "invoice.created",
+    "invoice.updated",
+    "invoice.finalized",
+    "invoice.sent",
+    "invoice.paid",
+    "invoice.voided",
+    "invoice.overdue",
+    "invoice.marked_uncollectible",
+    "invoice.deleted",
+    "invoice_payment.paid",
+    "payment_intent.succeeded",
+    "payment_intent.processing",
+    "payment_intent.canceled",
+    "charge.succeeded",
+    "charge.captured",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+    "credit_note.created",
+    "credit_note.updated",
+    "credit_note.voided",
+    "customer.created",
+    "customer.updated",
+    "payout.paid",
+    "payout.failed",
+)
+"""What a connection subscribes to: snapshot events of the objects that are read."""
+WEBHOOKS = Webhooks(
+    topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write", secret_once=True
+)
