@@ -105,7 +105,7 @@ def _lines(connected: Connected) -> list[str]:
         lines.append(f"Connect again by {_until(connected.connect_again_by)} at the latest.")
     if not connected.configured:
         lines += [
-            f"Put this into the section of {connected.connection}, then restart the roles:",
+            f"Put this into the section of {connected.connection} (`o2c check --write` does), then restart the roles:",
             f"account = {quoted(connected.account)}",
         ]
     return lines

@@ -1,52 +1,28 @@
-"""o2c init: write a commented configuration."""
+"""o2c init: write a commented configuration, its keys, and a file for each secret."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
 import secrets
+import socket
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app import platforms
+from app.broker import found
 from app.core.errors import ConfigError
-from schemas.platform import Platform
+from app.platforms import Loaded
+from app.starting.background import FACTS, FOLDER, Sandboxes, System
+from app.starting.template import SECRETS, Start, config_for, secrets_of
 
-EXAMPLE = "o2c init --platforms shopify,xero"
-
-_HEAD = """\
-# o2c configuration. Secrets: write "env:NAME" or "file:PATH" instead of the value.
-data_dir = "data"            # state of stream workers; one folder per worker
-worker = "o2c-1"             # stable name of this worker
-key = "file:o2c.key"         # encrypts stored tokens; written beside this file by `o2c init`
-
-[kafka]
-bootstrap = "127.0.0.1:9092"
-partitions = 8               # plan for enough at the start: changing it means re-keying state
-replication = 1              # 3 in production
-
-[gateway]
-host = "127.0.0.1"
-port = 8080
-public_url = "http://127.0.0.1:8080"   # what platforms call: some signatures cover it
-# api_keys = ["env:O2C_API_KEY"]       # for other services that POST /events
-
-[[tenant]]
-name = "acme"
-"""
-_FLOW = """
-[[tenant.flows]]
-name = "orders"
-key_giver = "{key_giver}"        # whose order objects are the orders
-mode = "shadow"              # plans and shows, writes nothing; change to "live" when the plan is right
-"""
-_TARGET = """
-[[tenant.flows.targets]]
-connection = "{name}"
-order = {order}
-document = "{document}"          # invoice, sales_receipt, payment_request or none
-when = ["open"]              # the document is made once the order has one of these words
-"""
+EXAMPLE = "o2c init --platforms shopify,hubspot,xero,stripe"
+_KAFKA, _KAFKA_FOLDER = "127.0.0.1:9092", Path(".o2c-kafka")
+_ROLES = ("gateway", "streams", "connectors", "console")
+_FIRST_PORT = 8080
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,9 +31,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "init",
         help="write a commented configuration",
         epilog=f"example: {EXAMPLE}",
-        description="Writes o2c.toml and a key file. Exit: 0 written, 2 the file exists or a platform is unknown.",
+        description="Writes o2c.toml with a section for each platform and a first flow in shadow, a key for stored "
+        f"tokens, a key for the console, and an empty file in {SECRETS} for each secret that you paste there. Ports "
+        "that are taken are passed over. Exit: 0 written, 2 a file exists, a platform is unknown, or its sandbox does "
+        "not run.",
     )
-    parser.add_argument("--platforms", default="", help="only these platforms, separated by commas (default: all)")
+    parser.add_argument(
+        "--platforms", default="", help="only these platforms, by commas (default: all, or all sandboxes)"
+    )
+    parser.add_argument(
+        "--sandbox", action="store_true", help="for the platforms of `o2c sandbox start`, secrets included"
+    )
+    parser.add_argument("--tenant", default="acme", help="what your company is called in topics and addresses (acme)")
     parser.add_argument("--output", type=Path, default=Path("o2c.toml"), help="file to write (default: o2c.toml)")
     parser.add_argument("--json", action="store_true", help="print the written files as JSON")
     parser.set_defaults(run=run)
@@ -65,58 +50,80 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Write the files; ConfigError rather than overwrite one."""
-    key = args.output.parent / "o2c.key"
-    for path in (args.output, key):
+    systems = asyncio.run(Sandboxes(FOLDER.absolute()).running()) if args.sandbox else []
+    there = [system.platform for system in systems]
+    asked = [slug.strip() for slug in args.platforms.split(",") if slug.strip()]
+    chosen = [platforms.load(slug) for slug in asked or there or _all()]
+    if missing := [one.platform.slug for one in chosen if args.sandbox and one.platform.slug not in there]:
+        raise ConfigError(f"The sandbox of {missing[0]} does not run; start it with `o2c sandbox start {missing[0]}`.")
+    files = _files(args, chosen, systems)
+    for path in files:
         if path.exists():
             message = f"{path} exists; move it away or choose another --output."
             raise ConfigError(message)
-    slugs = [slug.strip() for slug in args.platforms.split(",") if slug.strip()] or list(platforms.slugs())
-    args.output.write_text(config_for([platforms.load(slug).platform for slug in slugs]), encoding="utf-8")
-    key.write_text(secrets.token_urlsafe(32) + "\n", encoding="utf-8")
-    key.chmod(0o600)
+    for path, text in files.items():
+        _write(path, text, secret=path != args.output)
     if args.json:
-        sys.stdout.write(json.dumps({"written": [str(args.output), str(key)]}) + "\n")
+        sys.stdout.write(json.dumps({"written": [str(path) for path in files]}) + "\n")
     else:
-        sys.stdout.write(f"Wrote {args.output} and {key}. Fill in the accounts, then run `o2c check`.\n")
+        sys.stdout.writelines(f"{line}\n" for line in _told(args, files))
     return 0
 
 
-def config_for(chosen: list[Platform]) -> str:
-    """Return the text of a configuration with a section for each of *chosen*."""
-    sections = [_HEAD, *(_section(platform) for platform in chosen)]
-    givers = [platform for platform in chosen if platform.side != "accounting"]
-    if givers:
-        sections.append(_FLOW.format(key_giver=_name(givers[0])))
-        sections += [_target(platform) for platform in chosen if platform is not givers[0]]
-    return "".join(sections)
+def _all() -> list[str]:
+    """Return every platform, those that o2c asks before those that come by themselves."""
+    return sorted(platforms.slugs(), key=lambda slug: (not platforms.load(slug).platform.capabilities, slug))
 
 
-def _name(platform: Platform) -> str:
-    return platform.slug
+def _files(args: argparse.Namespace, chosen: Sequence[Loaded], systems: Sequence[System]) -> dict[Path, str]:
+    """Return what to write: file -> text."""
+    folder = args.output.parent
+    start = Start(
+        tenant=args.tenant,
+        bootstrap=asyncio.run(found(_KAFKA_FOLDER.absolute(), os.environ))[0] or _KAFKA,
+        ports=dict(zip(_ROLES, _free_ports(len(_ROLES)), strict=True)),
+        prefix=f"sandbox-{secrets.token_hex(3)}." if systems else "",
+        addresses={system.platform: system.url for system in systems},
+        accounts={system.platform: system.account for system in systems},
+    )
+    given: Mapping[str, Mapping[str, str]] = {one.platform: FACTS[one.platform].secrets for one in systems}
+    return {
+        args.output: config_for(chosen, start),
+        folder / "o2c.key": secrets.token_urlsafe(32) + "\n",
+        folder / SECRETS / "console.key": secrets.token_hex(16) + "\n",
+        **{
+            folder / SECRETS / f"{slug}.{secret}": given.get(slug, {}).get(secret, "")
+            for slug, secret in ((one.platform.slug, secret) for one in chosen for secret in secrets_of(one))
+        },
+    }
 
 
-def _section(platform: Platform) -> str:
-    prefix = f"O2C_{_name(platform).upper()}"
-    wanted = ", ".join(f'{secret} = "env:{prefix}_{secret.upper()}"' for secret in platform.secrets)
-    lines = [
-        f"\n# {platform.title}: {platform.docs}",
-        f"[tenant.connections.{_name(platform)}]",
-        f'platform = "{platform.slug}"',
-        'account = "..."              # what the platform calls the company; `o2c connect` tells it',
-        f"secrets = {{ {wanted} }}",
-        "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
-        "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",
-        "# webhooks_seconds = 86400  # how often it is looked whether registered webhooks still are; 0 = never",
-    ]
-    if platform.options:
-        lines.append("# options:")
-        lines += [f"#   {option}: {meaning}" for option, meaning in platform.options.items()]
-    if platform.side != "order":
-        lines += ['# accounts = { sales = "200" }', '# taxes = { "20" = "OUTPUT2" }']
-    return "\n".join(lines) + "\n"
+def _free_ports(count: int) -> list[int]:
+    """Return the first *count* ports from 8080 on that nobody uses now."""
+    ports: list[int] = []
+    port = _FIRST_PORT
+    while len(ports) < count:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+            except OSError:
+                pass  # somebody listens there
+        port += 1
+    return ports
 
 
-def _target(platform: Platform) -> str:
-    keeps_orders = "upsert_order" in platform.capabilities
-    document = "invoice" if "upsert_invoice" in platform.capabilities and not keeps_orders else "none"
-    return _TARGET.format(name=_name(platform), order=str(keeps_orders).lower(), document=document)
+def _write(path: Path, text: str, *, secret: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if secret else 0o777)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o666)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _told(args: argparse.Namespace, files: Mapping[Path, str]) -> list[str]:
+    empty = [str(path) for path, text in files.items() if not text]
+    lines = [f"Wrote {args.output} and its keys."]
+    if empty:
+        lines.append(f"Paste each secret into its file: {', '.join(empty)}.")
+    return [*lines, "Then run `o2c topics apply`, `o2c connect` for each connection, and `o2c check`."]

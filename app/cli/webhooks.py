@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from app import platforms
 from app.config.load import load
 from app.config.model import ResolvedConnection, Settings
+from app.config.secret_files import fill
 from app.core.errors import ConfigError
 from app.subscribing.keeping import promise, promised
 from app.subscribing.registering import Line, Registrar, Report
@@ -67,12 +68,22 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_verify(args, settings, chosen))
     if args.action == "remove" and args.name:
         _alone(settings, chosen[0])
-    reports = asyncio.run(_kept(args.action, settings, chosen))
+    reports = [_filed(args.config, report) for report in asyncio.run(_kept(args.action, settings, chosen))]
     if args.json:
         sys.stdout.write(json.dumps(msgspec.to_builtins(reports)) + "\n")
     else:
         sys.stdout.write("".join(line + "\n" for report in reports for line in _lines(report, args.action)))
     return 0 if all(_fine(report, args.action) for report in reports) else 1
+
+
+def _filed(config: Path, report: Report) -> Report:
+    """Put a secret that is shown once into the empty file that waits for it, where the configuration names one."""
+    name = platforms.load(report.platform).platform.hook_secret
+    file = fill(config, report.connection, name, report.secret) if report.secret else None
+    if file is None:
+        return report
+    note = f"The signing secret is in {file} now; restart the gateway if it runs."
+    return msgspec.structs.replace(report, secret="", notes=(note, *report.notes))
 
 
 def _chosen(settings: Settings, name: str) -> list[ResolvedConnection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -297,7 +298,7 @@ class Sandbox:
     # ------------------------------------------------------------------------------------ sandbox calls
 
     async def _get_health(self, _: web.Request) -> web.Response:
-        return _json({"platform": self.slug, "account": self.account, "at": self.clock()})
+        return _json({"platform": self.slug, "account": self.account, "pid": os.getpid(), "at": self.clock()})
 
     async def _get_faults(self, _: web.Request) -> web.Response:
         return _json(self.injector.as_dict())

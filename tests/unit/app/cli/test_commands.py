@@ -1,13 +1,19 @@
 """Commands that need no Kafka, called as the command line calls them."""
 
 import argparse
+import contextlib
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from app import platforms
+from app.check.configuration import check_configuration
+from app.check.problems import Places
 from app.cli import classify, init, new_platform, parse, replay
 from app.config.load import load
+from app.config.model import NO_ACCOUNT
 from app.core.errors import ConfigError, DecodeError
 
 
@@ -74,13 +80,61 @@ def test_classify_tells_class_and_retry(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_init_writes_can_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "o2c.toml"
-    args = _args(init, "init", "--platforms", "stripe", "--output", str(path))
+    args = _args(init, "init", "--platforms", "shopify,hubspot,xero,stripe", "--output", str(path))
     assert args.run(args) == 0
-    settings = load(path, {"O2C_STRIPE_TOKEN": "t", "O2C_STRIPE_WEBHOOK_SECRET": "w"})
-    assert [resolved.connection.platform for resolved in settings.connections] == ["stripe"]
-    assert (tmp_path / "o2c.key").stat().st_mode & 0o077 == 0
+    settings = load(path, {})
+    assert [one.connection.platform for one in settings.connections] == ["shopify", "hubspot", "xero", "stripe"]
+    assert {one.connection.account for one in settings.connections} == {NO_ACCOUNT}
+    assert not any(value for one in settings.connections for value in one.secrets.values()), "a person pastes them"
+    (key,) = settings.console.api_keys
+    assert (key.tenant, key.role, len(key.key.get_secret_value())) == ("acme", "admin", 32)
+    ports = [settings.gateway.port, settings.streams.port, settings.connectors.port, settings.console.port]
+    assert len(set(ports)) == 4
+    assert check_configuration(settings, Places(path))
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and file != path]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     with pytest.raises(ConfigError, match="exists"):
         args.run(args)
+
+
+def test_the_first_flow_shows_orders_in_the_crm_and_bills_them_in_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "o2c.toml"
+    args = _args(init, "init", "--platforms", "shopify,hubspot,xero,stripe", "--output", str(path))
+    args.run(args)
+    (flow,) = load(path, {}).flows
+    assert (flow.key_giver, flow.mode) == ("shopify", "shadow")
+    shown = {target.connection: (target.order, target.document, target.credits) for target in flow.targets}
+    assert shown == {
+        "shopify": (False, "none", False),
+        "hubspot": (True, "none", True),
+        "xero": (False, "invoice", True),
+    }
+    problems = check_configuration(load(path, {}), Places(path))
+    assert {problem.code for problem in problems} == {"no_secret", "no_hook_secret", "default_mapping"}
+
+
+def test_init_knows_every_platform_and_takes_no_port_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "o2c.toml"
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # then somebody else has it
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        args = _args(init, "init", "--output", str(path), "--tenant", "beta")
+        assert args.run(args) == 0
+    settings = load(path, {})
+    assert settings.gateway.port > 8080
+    assert settings.gateway.public_url == f"http://127.0.0.1:{settings.gateway.port}"
+    assert {one.connection.platform for one in settings.connections} == set(platforms.slugs())
+    assert {one.connection.tenant for one in settings.connections} == {"beta"}
+
+
+def test_init_uses_the_kafka_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("O2C_KAFKA", "127.0.0.1:9")
+    path = tmp_path / "o2c.toml"
+    args = _args(init, "init", "--platforms", "stripe", "--output", str(path))
+    assert args.run(args) == 0
+    assert load(path, {}).kafka.bootstrap == "127.0.0.1:9"
 
 
 def test_a_new_platform_is_five_files_that_compile(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ FAILURES = {
     "render": "--platform xero none.json",
     "replay": f"events.jsonl --config {NONE}",
     "run": f"gateway --config {NONE}",
+    "sandbox act": "shopify create_order none.json",
+    "sandbox order": "",
+    "sandbox start": "xerro",
+    "sandbox subscribe": f"--config {NONE}",
+    "sandbox visit": "http://127.0.0.1:9/consent",
     "schema export": "--check --output none",
     "sync": f"SO-1 --config {NONE}",
     "topics apply": f"--config {NONE}",
@@ -110,7 +115,7 @@ def test_a_failure_is_one_sentence_with_the_next_step(
 
 
 def test_every_command_that_can_fail_unprepared_has_a_failure_here() -> None:
-    prepared = {name for name in LEAVES if name.startswith(("kafka ", "orders "))} - {"orders get"}
+    prepared = {name for name in LEAVES if name.startswith(("kafka ", "orders ", "sandbox st"))} - {"orders get"}
     assert set(LEAVES) - prepared <= set(FAILURES)
 
 

@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 
 from app import platforms
-from app.cli.init import config_for
 from app.config.load import load
+from app.starting.template import Start, config_for
 from schemas.flow import Flow
 
 FLOW = '[[tenant]]\nname = "acme"\n[tenant.connections.erp]\nplatform = "external"\naccount = "1"\n'
 
 
 def test_a_flow_of_init_is_in_shadow(tmp_path: Path) -> None:
-    text = config_for([platforms.load(slug).platform for slug in ("shopify", "xero")])
+    roles = dict.fromkeys(("gateway", "streams", "connectors", "console"), 8080)
+    start = Start(tenant="acme", bootstrap="127.0.0.1:9092", ports=roles)
+    text = config_for([platforms.load(slug) for slug in ("shopify", "xero")], start)
     path = tmp_path / "o2c.toml"
-    path.write_text(re.sub(r"\"(env|file):[^\"]*\"", '"made up"', text), encoding="utf-8")
+    path.write_text(re.sub(r"\"(env|file):[^\"]*\"", '"made up, long enough"', text), encoding="utf-8")
     assert [flow.mode for flow in load(path, {}).flows] == ["shadow"]
 
 
