@@ -13,7 +13,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,25 +22,8 @@ from app.demo.stack import Stack, free_port
 from app.sandbox.__main__ import find
 from schemas.broadcast import Fact
 from tests.e2e.running import Row, Running, started, watched
+from tests.examples import SECRETS, files
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "examples"
-SECRETS: Mapping[str, str] = MappingProxyType(
-    {
-        "O2C_KEY": "made-up-key-for-tests",
-        "SHOPIFY_CLIENT_ID": "made-up",
-        "SHOPIFY_CLIENT_SECRET": "shpss_sandbox",
-        "HUBSPOT_TOKEN": "pat-made-up",
-        "HUBSPOT_CLIENT_SECRET": "made-up",
-        "STRIPE_KEY": "sk_test_made_up",
-        "STRIPE_WEBHOOK_SECRET": "whsec_made_up",
-        "XERO_CLIENT_ID": "sandbox-client",
-        "XERO_CLIENT_SECRET": "sandbox-secret",
-        "XERO_WEBHOOK_KEY": "made-up",
-        "QUICKBOOKS_CLIENT_ID": "sandbox-client",
-        "QUICKBOOKS_CLIENT_SECRET": "sandbox-secret",
-        "QUICKBOOKS_VERIFIER": "made-up",
-    }
-)
 _TOKENS = {"xero": "sandbox-refresh", "quickbooks_online": "sandbox-refresh-token"}
 """What `o2c connect` would have stored."""
 HEAD = """\
@@ -62,11 +44,6 @@ port = {connectors}
 _QUIET = 2.0
 Held = set[tuple[str, str, str]]
 Play = AsyncIterator[None]
-
-
-def files() -> list[Path]:
-    """Return the example configurations."""
-    return sorted(FOLDER.glob("*.toml"))
 
 
 def overlaid(text: str, urls: Mapping[str, str]) -> str:
