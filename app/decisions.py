@@ -76,12 +76,7 @@ def _lost(order: PublicOrder, field: str) -> str:
     return field
 
 
-async def send(settings: Settings, decided: Decision) -> None:
-    """Publish a decision."""
-    await send_all(settings, [decided])
-
-
-async def send_all(settings: Settings, decided: Iterable[Decision]) -> None:
+async def send(settings: Settings, decided: Iterable[Decision]) -> None:
     """Publish decisions; at least once, acknowledged by all in-sync replicas."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)

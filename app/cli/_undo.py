@@ -18,7 +18,7 @@ from app.cli.plan import flow_of
 from app.config.load import load
 from app.config.model import Settings
 from app.core.errors import ConfigError, O2CError
-from app.decisions import send_all
+from app.decisions import send
 from app.planning.plan import Differences, differences
 from app.planning.reading import read_states, read_world
 from app.planning.shelf import PlanShelf
@@ -101,7 +101,7 @@ def _told(args: argparse.Namespace, settings: Settings, undoing: Undoing, found:
     now, told = undoing.plan(), not found or args.accept_changes
     if told:
         try:
-            asyncio.run(send_all(settings, undoing.decisions(args.by)))
+            asyncio.run(send(settings, undoing.decisions(args.by)))
         except KafkaError as error:
             raise _silent(settings) from error
     if args.json:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from app.core.errors import ConfigError
 from app.decisions import decision
+from schemas.findings import Finding
 from schemas.order_state import PublicOrder, Shown, Waiting
 from schemas.state import Conflict
 
@@ -38,6 +40,19 @@ def test_the_only_document_that_ended_needs_no_name() -> None:
     assert (found.write, found.generation) == ("w1", 0)
     with pytest.raises(ConfigError, match="there is none"):
         decision(ORDER, "recreate", "w2", "ada", NOW)
+
+
+UNDONE = Finding("undone", "warn", "What o2c wrote in books was undone.", "books", "")
+
+
+def test_all_that_was_undone_is_made_anew_without_a_name_once_nothing_of_it_is_under_way() -> None:
+    order = msgspec.structs.replace(ORDER, findings=(UNDONE,))
+    assert decision(order, "recreate", "", "ada", NOW).write == ""
+    assert decision(order, "recreate", "w1", "ada", NOW).write == "w1"
+    for end in ("void", "undoing", "reversal", "status", "offset"):
+        waits = Waiting(connection="books", capability="x", write=f"books|{end}|y")
+        with pytest.raises(ConfigError, match="SO-1 has not come to its end yet"):
+            decision(msgspec.structs.replace(order, waiting=(waits,)), "recreate", "", "ada", NOW)
 
 
 def test_only_what_lost_can_be_given_back() -> None:
