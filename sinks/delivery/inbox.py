@@ -82,7 +82,9 @@ class Inbox:
             self._waiting[command.id] = Waiting(command=command, arrived=self._arrivals)
             self._queues.setdefault(command.entity, {})[command.id] = None
             self._offer(command.entity)
-        elif not fixed(command.id) and known.command.entity == command.entity:
+        elif known.command.entity == command.entity:
+            if fixed(command.id):  # who wants it is no part of what was sent
+                command = msgspec.structs.replace(known.command, flow=command.flow)
             self._waiting[command.id] = msgspec.structs.replace(known, command=_as_sure(command, known.command))
             self._offer(command.entity)
         return superseded
@@ -117,7 +119,12 @@ class Inbox:
             self._offer(waiting.command.entity)
 
     def _head(self, entity: str) -> Waiting:
-        return self._waiting[next(iter(self._queues[entity]))]
+        """Return the first of an entity that may leave; where none may, the first."""
+        queue = (self._waiting[id_] for id_ in self._queues[entity])
+        first = next(queue)
+        if self._may_leave(first.command):
+            return first
+        return next((waiting for waiting in queue if self._may_leave(waiting.command)), first)
 
     def _offer(self, entity: str) -> None:
         if entity in self._held:
@@ -207,6 +214,11 @@ class Inbox:
         for waiting in list(self._waiting.values()):
             if flow is None or waiting.command.flow == flow:
                 self.change(msgspec.structs.replace(waiting, not_before=0.0, first_tried=0.0))
+
+    def look_again(self) -> None:
+        """Let what stands behind writes that may not leave any more have its turn."""
+        for entity in list(self._queues):
+            self._offer(entity)
 
     def commands(self) -> list[Command]:
         """Return everything that waits."""

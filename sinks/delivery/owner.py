@@ -167,6 +167,7 @@ class Owner:
         """
         if self.live(flow):
             self._held_flows.add(flow)
+        self.inbox.look_again()
         self._wake.set()
 
     async def _plan_afresh(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from streams.order.world import World
 from tests.simulator import company
 from tests.simulator.delivery import Fault
 from tests.simulator.fakes import Doc
+from tests.simulator.real import RealDelivery
 from tests.simulator.simulation import Simulation
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
@@ -35,6 +37,12 @@ _MORE = {
     "tilll": ("upsert_sales_receipt", "void_invoice", "issue_credit", "record_refund", "reverse_refund"),
 }  # fmt: skip
 History = Callable[[Simulation, Doc], None]
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    with asyncio.Runner() as runner:
+        yield runner.get_loop()
 
 
 def world(**changes: Any) -> World:
@@ -235,6 +243,35 @@ def test_what_a_ledger_refuses_is_credited_or_named(seed: int) -> None:
     assert [one.next_step for one in play.public[key].findings if one.code == "undo_left"] == [
         "take it back by hand in books"
     ]
+
+
+@SEEDS
+@pytest.mark.parametrize("fate", ["", "before", "after"])
+def test_the_real_owner_lets_an_undo_pass_what_it_holds_of_the_stopped_flow(
+    seed: int, fate: str, loop: asyncio.AbstractEventLoop
+) -> None:
+    play = Simulation(seed, world(targets=ONLY_BOOKS))
+    real = RealDelivery(play.systems["books"], play.dice, play.emit, loop)
+    play.owners["books"] = real  # type: ignore[assignment]  # the real part stands where its model stood
+    key, order = play.order()
+    play.settle()
+    flows = {"main", ""}
+    real.owner.live = flows.__contains__
+    flows.remove("main")
+    real.owner.flow_changed("main")
+    _paid(play, order)
+    play.settle(0.1)
+    assert [one.capability for one in real.inbox.values()] == ["record_payment"]
+    real.fates["/docs"] = [fate]
+    undo(play)
+    assert (billed(play, "books"), cash(play, "books")) == (0, 0)
+    flows.add("main")
+    real.owner.flow_changed("main")
+    loop.run_until_complete(real.owner._plan_afresh())
+    play.world = company.with_facts(play.world, modes={"main": "live"})
+    play.fold(key, Tick())
+    play.settle()
+    assert (len(real.inbox), billed(play, "books"), cash(play, "books")) == (0, 0, 0)
 
 
 @SEEDS

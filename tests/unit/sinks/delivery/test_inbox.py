@@ -40,6 +40,36 @@ def test_live_payments_go_before_live_before_backfill() -> None:
     assert taken(inbox) == ["p", "l", "b"]
 
 
+def test_what_may_not_leave_holds_nothing_of_its_entity_that_may() -> None:
+    stopped = {"web"}
+    inbox = Inbox(lambda command: command.flow not in stopped)
+    inbox.add(command("w", entity="e", flow="web"))
+    inbox.add(command("undo", entity="e"))
+    inbox.add(command("then", entity="e"))
+    assert taken(inbox) == ["undo", "then"]
+    stopped.clear()
+    inbox.begin_anew("web")
+    assert taken(inbox) == ["w"]
+
+
+def test_what_waits_behind_a_write_of_a_flow_that_is_stopped_goes_when_the_inbox_looks_again() -> None:
+    stopped = set[str]()
+    inbox = Inbox(lambda command: command.flow not in stopped)
+    inbox.add(command("w", entity="e", flow="web"))
+    inbox.add(command("undo", entity="e"))
+    stopped.add("web")
+    assert taken(inbox) == []
+    inbox.look_again()
+    assert taken(inbox) == ["undo"]
+
+
+def test_a_write_that_is_under_way_stays_as_it_is_but_for_the_flow_that_wants_it() -> None:
+    inbox = Inbox()
+    inbox.add(command("a", flow="web", text="first"))
+    inbox.add(command("a", text="second"), lambda _id: True)
+    assert [(one.text, one.flow) for one in inbox.commands()] == [("first", "")]
+
+
 def test_what_may_not_leave_lets_the_others_pass_and_goes_when_it_may() -> None:
     stopped = {"web"}
     inbox = Inbox(lambda command: command.flow not in stopped)
