@@ -204,6 +204,12 @@ MIRROR = payment("books", "m", mirror_of=None)
 WROTE = record("books|payment|pay@p/payment/1", MIRROR.object, capability="record_payment", id="e" * 32)
 
 
+def test_a_payment_that_was_made_anew_has_a_reversal_of_its_own() -> None:
+    again = msgspec.structs.replace(WROTE, generation=1)
+    (want,) = of(desk(MADE, FAILED, MIRROR, again), "reverse_payment")
+    assert want.write == "books|reversal|pay@p/payment/1#1"
+
+
 def test_a_payment_that_no_longer_counts_is_taken_back() -> None:
     assert of(desk(MADE, FAILED, MIRROR, WROTE), "reverse_payment") == [
         Want(
