@@ -138,11 +138,9 @@ class Batch:
             return
         row = _REQUESTED.decode(entry.value)
         if row.method:
-            sent = row.sent()
-            at = (sent.at or entry.at).timestamp()
-            self.added["requests"] += (
-                (command, sent.id, at, _ENCODE(sent)) for command in row.members or (row.command,)
-            )
+            sent = (row.command, row.step, row.attempt, row.at or entry.at.timestamp())
+            what = (row.method, row.path, row.state, row.status)
+            self.added["requests"] += ((command, *sent, *what) for command in row.members or (row.command,))
 
     def _decision(self, entry: Entry) -> None:
         one = _DECISION.decode(entry.value or b"")

@@ -9,13 +9,11 @@ from hashlib import blake2b
 
 import msgspec
 
-from app.console.views import Sent
 from schemas.decisions import Decision
 from schemas.events import ChangeEvent
 from schemas.facts import Credit, Customer, Instant, Invoice, Order, Payment, Payout, Shipment
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, find_mark
-from sinks.delivery.journal import State, idempotency_key
 from streams.order.link import plain_number
 
 
@@ -86,24 +84,12 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     step: str
     attempt: int = 0
-    state: State = "intent"
+    state: str = "intent"
     method: str = ""
     path: str = ""
     at: float = 0.0
     status: int = 0
     members: tuple[str, ...] = ()
-
-    def sent(self) -> Sent:
-        """Return the request as it is told."""
-        return Sent(
-            id=idempotency_key(self.command, self.step, self.attempt),
-            method=self.method,
-            path=self.path,
-            state=self.state,
-            at=datetime.fromtimestamp(self.at, UTC) if self.at else None,
-            status=self.status,
-            attempt=self.attempt,
-        )
 
 
 def version_of(event: ChangeEvent) -> str:

@@ -20,6 +20,8 @@ from app.console.tenant import Tenant
 from schemas.errors import DecodeError
 from schemas.order_state import PublicOrder
 
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
+"""Readers see the last whole batch; a lost file is read again; 64 MiB of pages, since keys come in no order."""
 _TABLES = """
 CREATE TABLE orders (key TEXT PRIMARY KEY, tenant TEXT, currency TEXT, payable TEXT, due TEXT, conflicts INTEGER,
     state BLOB);
@@ -34,7 +36,8 @@ CREATE TABLE hops (tenant TEXT, subject TEXT, at REAL, what TEXT, system TEXT, o
 CREATE TABLE writes (tenant TEXT, order_key TEXT, command TEXT, write TEXT, connection TEXT, capability TEXT,
     generation INTEGER, trace TEXT, asked_at REAL, answered_at REAL, outcome TEXT DEFAULT '', reason TEXT DEFAULT '',
     object TEXT DEFAULT '', PRIMARY KEY (tenant, order_key, command)) WITHOUT ROWID;
-CREATE TABLE requests (command TEXT, id TEXT, at REAL, sent BLOB, PRIMARY KEY (command, id)) WITHOUT ROWID;
+CREATE TABLE requests (command TEXT, under TEXT, step TEXT, attempt INTEGER, at REAL, method TEXT, path TEXT,
+    state TEXT, status INTEGER, PRIMARY KEY (command, under, step, attempt)) WITHOUT ROWID;
 CREATE TABLE parked (object TEXT PRIMARY KEY, tenant TEXT, id TEXT, object_id TEXT, body BLOB);
 CREATE INDEX parked_object ON parked (tenant, object);
 CREATE INDEX parked_id ON parked (id);
@@ -54,7 +57,7 @@ _ADD = {
             reason = excluded.reason, object = excluded.object
         WHERE excluded.answered_at >= ifnull(answered_at, 0)""",
     "commands": "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)",
-    "requests": "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)",
+    "requests": "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
 """How the rows of a batch come into their table; what is older than what is there changes nothing."""
 _FORGET = (
@@ -83,7 +86,7 @@ class Store:
                 old.unlink()
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._writer = _open(":memory:" if path is None else str(path))
-        self._writer.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _TABLES)
+        self._writer.executescript(_PRAGMAS + _TABLES)
         self._reader = self._writer if path is None else _open(f"file:{path}?mode=ro", uri=True)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from app.console.records import Look
 from app.console.views import Hop, Sent, Write
 from schemas.links import Parked
 from schemas.order_state import PublicOrder
+from sinks.delivery.journal import idempotency_key
 from streams.order.link import plain_number
 
 _FOUND = """
@@ -30,7 +31,6 @@ _KEPT = ("command", "write", "connection", "capability", "generation", "outcome"
 """What is told of a write as it is kept."""
 _ORDER = msgspec.json.Decoder(PublicOrder)
 _LOOK = msgspec.json.Decoder(Look)
-_SENT = msgspec.json.Decoder(Sent)
 _PARKED = msgspec.json.Decoder(Parked)
 
 
@@ -101,11 +101,14 @@ class Tenant:
         ]
 
     def _requests(self, commands: Collection[str]) -> Mapping[str, list[Sent]]:
-        words = """SELECT command, sent FROM requests
+        """Return the requests of each command, oldest first; one that went in a batch was sent under the batch's id."""
+        words = """SELECT command, under, step, attempt, at, method, path, state, status FROM requests
             WHERE command IN (SELECT value FROM json_each(:given)) ORDER BY command, at"""
         found: dict[str, list[Sent]] = {}
-        for command, body in self._ask(words, given=_listed(commands)):
-            found.setdefault(command, []).append(_SENT.decode(body))
+        for command, under, step, attempt, at, method, path, state, status in self._ask(words, given=_listed(commands)):
+            key, when = idempotency_key(under, step, attempt), _instant(at)
+            sent = Sent(id=key, method=method, path=path, state=state, at=when, status=status, attempt=attempt)
+            found.setdefault(command, []).append(sent)
         return found
 
     def parked(self, after: str = "", limit: int = 100) -> list[Parked]:

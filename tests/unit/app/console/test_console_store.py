@@ -23,7 +23,7 @@ from schemas.facts import Invoice, Order, Party, Shipment
 from schemas.links import Say
 from schemas.order_state import Waiting
 from schemas.refs import ObjectRef
-from sinks.delivery.journal import Row
+from sinks.delivery.journal import Row, idempotency_key
 from tests.made_up import (
     COMMAND,
     DEAL,
@@ -170,6 +170,17 @@ def test_every_attempt_of_a_request_is_told(store: Store) -> None:
     store.apply([entry(topics.JOURNAL, f"books|{COMMAND}/invoice", refused, 3.5)])
     assert [request.status for request in view(store).writes[0].requests] == [200, 429]
     assert len({request.id for request in view(store).writes[0].requests}) == 2
+
+
+def test_a_request_of_a_batch_is_told_of_each_of_its_writes(store: Store) -> None:
+    row = Row(
+        command="b" * 32, step="batch", epoch=1, method="POST", path="/batch", state="confirmed", status=200,
+        at=at(3.5).timestamp(), members=(COMMAND, "d" * 32),
+    )  # fmt: skip
+    store.apply([entry(topics.JOURNAL, f"books|{row.command}/batch", row, 3.5)])
+    alone, together = view(store).writes[0].requests
+    assert (alone.path, together.path) == ("/invoices", "/batch")
+    assert together.id == idempotency_key(row.command, "batch", 0)
 
 
 def test_no_question_goes_through_all_rows_of_a_tenant() -> None:
