@@ -37,7 +37,7 @@ _NOBODY, _EVERYBODY = "", "fail"  # what mutmut's mutated functions take for no 
 _WAIT, _TIMES = 5.0, 5
 """Seconds of a processor that a test may take under a mutant, and how often what it took otherwise: it may loop."""
 _MEMORY = 4 << 30  # or it may fill a list without end
-_REMEMBERED = 8
+_REMEMBERED, _KEEP = 8, 30.0
 _Mutant = tuple[Path, str]
 """Where its verdict is kept, and its name."""
 
@@ -81,7 +81,8 @@ class Trials:
         return True
 
     def _round(self, chosen: Sequence[_Mutant], known: dict[str, pytest.Item], session: pytest.Session) -> None:
-        """Try each with those of the known tests that call its function; keep the verdicts of each hundred."""
+        """Try each with those of the known tests that call its function; keep the verdicts twice a minute."""
+        told = time.monotonic()
         for number, (meta, name) in enumerate(chosen, start=1):
             tests = [known[test] for test in self._order(name) if test in known]
             verdicts = self._kept[meta]["exit_code_by_key"]
@@ -91,9 +92,10 @@ class Trials:
                 self._start(Trial(name, meta, tests, mmap.mmap(-1, 4)), session)
             elif verdicts[name] is None:
                 verdicts[name] = _NO_TESTS
-            if number % 100 == 0:
+            if time.monotonic() >= told + _KEEP:
                 self._keep()
                 print(f"{number} of {len(chosen)}", time.strftime("%H:%M:%S"), flush=True)
+                told = time.monotonic()
         while self._running:
             self._wait()
         self._keep()
