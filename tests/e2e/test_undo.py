@@ -141,6 +141,7 @@ async def test_what_a_stopped_flow_wrote_is_taken_back_to_the_cent(
         assert (code, out) == (0, f"erp: {len(plan['rows'])} writes take back what it wrote for 5 orders.\n")
         await company.until(lambda: {company.net(one) for one in company.ledgers} == {(0, 0, 0)}, "net zero")
         again = await _settled(company, words)
+        assert [len(company._ours(one, "invoice")) for one in company.ledgers] == [1, 1], "all but E-4 are void"
         assert (again["orders"], again["rows"], again["under_way"]) == (0, [], 0)
         for ledger in company.ledgers:
             (theirs,) = [row for row in company.rows(ledger, "invoice") if "o2c1:" not in str(row["mark"])]

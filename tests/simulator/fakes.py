@@ -45,6 +45,8 @@ class FakePlatform:
     lag: timedelta = timedelta(0)
     normalise: Callable[[Facts], Facts] = lambda facts: facts
     refuses: set[str] = field(default_factory=set)
+    shows_paid: bool = False
+    """An invoice shows what was paid on it, a payment that was taken back shows zero."""
     docs: dict[str, Doc] = field(default_factory=dict)
     applied: list[tuple[str, str, Decimal]] = field(default_factory=list)
     """(credit, invoice, amount): what was set off."""
@@ -98,6 +100,7 @@ class FakePlatform:
         made = self.add(_KINDS[command.capability], facts, now, command.mark, **command.links)
         if command.capability == "record_refund" and "credit" in command.links:
             self._use(self.docs[command.links["credit"]], made.facts.amount)  # type: ignore[union-attr]
+        self._show_paid(made)
         if isinstance(facts, Credit) and command.capability == "issue_credit" and "invoice" in command.links:
             made.facts = msgspec.structs.replace(facts, remaining_amount=facts.amount)
             self.set_off(made, command.links["invoice"])
@@ -106,10 +109,18 @@ class FakePlatform:
     def _reverse(self, money: Doc) -> Doc:
         """Take a payment or refund back: the credit note that a refund was paid out of is free again."""
         if isinstance(money.facts, Payment):
-            return self.edit(money, status="reversed")
+            self.edit(money, status="reversed", **({"amount": Decimal(0)} if self.shows_paid else {}))
+            self._show_paid(money)
+            return money
         if money.facts.status != "void" and "credit" in money.parents:  # type: ignore[union-attr]
             self._use(self.docs[money.parents["credit"]], -money.facts.amount)  # type: ignore[union-attr]
         return self.edit(money, status="void")
+
+    def _show_paid(self, money: Doc) -> None:
+        invoice = money.parents.get("invoice") if self.shows_paid and isinstance(money.facts, Payment) else None
+        if invoice is not None:
+            paid = [one.facts.amount for one in self.of("payment") if self._counts(one, invoice)]  # type: ignore[union-attr]
+            self.edit(self.docs[invoice], paid_amount=sum(paid, Decimal(0)))
 
     def _use(self, credit: Doc, amount: Decimal) -> None:
         left = credit.facts.remaining_amount or Decimal(0)  # type: ignore[union-attr]

@@ -210,8 +210,14 @@ def foreign_money(desk: Desk, bill: Bill) -> Decimal:
             continue
         over_by_then = is_over(look) and max(look.last_read, look.gone) <= bill.look.last_read
         if record.look <= bill.look.last_read and not over_by_then:
-            ours += look.facts.amount
+            ours += _written(record, look.facts)
     return max(ZERO, bill.facts.paid_amount - ours)
+
+
+def _written(record: WriteRecord, shown: Payment) -> Decimal:
+    """Return what a payment of ours amounted to when it was written: a system may show a void one with zero."""
+    pair = record.base.get("amount")
+    return shown.amount if pair is None else Decimal(pair.made)
 
 
 def foreign_credits(desk: Desk) -> Decimal:

@@ -126,6 +126,13 @@ def test_a_reversal_that_the_document_does_not_show_yet_is_not_money_of_somebody
     assert left(known) == [f"{BILL.key} stays: 24.00 EUR on it is money that o2c did not record."]
 
 
+def test_a_payment_that_is_shown_with_zero_since_it_is_void_counts_with_what_was_written() -> None:
+    wrote = msgspec.structs.replace(MONEY, base={"amount": Pair("24.00", "24.00")})
+    zero = paid(amount=Decimal(0), status="reversed", seen={"last_read": (1, 9)})
+    known = at(DOCUMENT, wrote, bill(paid_amount=Decimal(24)), zero)
+    assert told(known) == [("void_invoice", "", "nothing else is on it")]
+
+
 def test_a_payment_of_ours_that_the_document_does_not_show_yet_hides_no_money_of_somebody_else() -> None:
     later = msgspec.structs.replace(MONEY, look=(1, 9))
     known = at(DOCUMENT, later, bill(paid_amount=Decimal(24)), paid(seen={"last_read": (1, 9)}))
