@@ -26,6 +26,7 @@ from app.console.states import read_orders
 from app.core.errors import ConfigError
 from app.demo.history import Row, generated, read
 from app.demo.play import Played, Player
+from app.demo.registering import register_webhooks
 from app.demo.stack import SYSTEMS, Stack, free_port
 from app.demo.verdict import copies, differences, held, order_key, paid, wanted
 from app.demo.watch import Watch, summary
@@ -93,8 +94,10 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             config = stack.write_config(bootstrap, free_port(), scale, prefix=args.prefix)
             settings = load(config, os.environ)
             await apply_topics(settings)
-            for role in ("streams", "connectors", "gateway"):
+            for role in ("streams", "connectors"):
                 await stack.start_role(role, config, f"{role}-1")
+            settings = await register_webhooks(stack.urls, config)
+            await stack.start_role("gateway", config, "gateway-1")
             code = await _played(args, rows, stack, settings, _QUIET_LONG if long else _QUIET)
             if args.export:
                 states = await read_orders(settings)
@@ -111,7 +114,6 @@ async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, setti
     async with aiohttp.ClientSession() as session:
         for page in pages:
             await _ready(session, page)
-        await stack.subscribe(session, gateway)
         watch = Watch(session, stack.urls, pages)
         player = Player(session, stack.urls, ends_late=bool(args.file))
         patience = args.patience or max(240.0, len(rows) * _SECONDS_PER_CHANGE)

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from app.core.errors import ConfigError
 
 
@@ -30,19 +28,19 @@ class System:
     options: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     """What follows the host in the vendor's base URL."""
-    topics: tuple[str, ...] = ()
-    """The webhooks it asks for; none = all of them."""
 
 
 _CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 SYSTEMS = (
     System(
-        "shop", "shopify", "demo.myshopify.com", {"token": "shpat_sandbox", "webhook_secret": "shop-hook"},
-        topics=("orders/create", "orders/updated", "orders/delete", "order_transactions/create"),
+        "shop", "shopify", "demo.myshopify.com",
+        {"token": "shpat_sandbox", "client_secret": "shpss_sandbox", "webhook_secret": "shpss_sandbox"},
     ),
-    System("crm", "hubspot", "4711", {"token": "pat-demo", "webhook_secret": "crm-hook"},
+    System(
+        "crm", "hubspot", "4711",
+        {"token": "pat-demo", "developer_key": "sandbox-developer-key", "webhook_secret": _CLIENT["client_secret"]},
         stages={"partially_refunded": "closedwon", "refunded": "closedwon", "returned": "closedwon"},
-        options={"po_property": "reference"},
+        options={"po_property": "reference", "app_id": "39522895"},
     ),
     System(
         "books", "xero", "00000000-0000-4000-8000-000000000001",
@@ -112,17 +110,6 @@ class Stack:
             text = text.replace('document = "invoice"\n', 'document = "invoice"\nshipments = false\n')
         path.write_text(text, encoding="utf-8")
         return path
-
-    async def subscribe(self, session: aiohttp.ClientSession, gateway: str) -> None:
-        """Point every sandbox's webhooks at the gateway, signed with the connection's secret."""
-        for system in SYSTEMS:
-            hook = {
-                "url": f"{gateway}/hooks/demo/{system.connection}",
-                "secret": system.secrets["webhook_secret"],
-                "topics": system.topics,
-            }
-            async with session.post(f"{self.urls[system.connection]}/_sandbox/webhooks", json=hook) as reply:
-                reply.raise_for_status()
 
     async def start_role(self, role: str, config_path: Path, worker: str) -> None:
         """Start one role as a process of its own."""

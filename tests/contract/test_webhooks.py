@@ -7,9 +7,7 @@ import string
 import pytest
 
 from app import platforms
-from app.demo.stack import SYSTEMS
 from app.platforms import Loaded
-from app.sandbox.platforms.shopify.subscriptions import header_form
 from schemas.connection import Connection
 from streams.sources.base import Source
 
@@ -51,9 +49,3 @@ def test_an_api_with_a_key_of_its_own_says_which_and_what_a_person_does_without(
         assert hooks.rights
         assert hooks.steps
         assert _source(loaded, **{hooks.option: "1"}).subscriber() is not None
-
-
-def test_the_demo_asks_for_nothing_that_a_company_would_not_be_told() -> None:
-    shop = next(system for system in SYSTEMS if system.platform == "shopify")
-    wanted = {header_form(topic) for topic in platforms.load("shopify").source.webhooks.topics}
-    assert set(shop.topics) <= wanted

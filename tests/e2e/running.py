@@ -27,6 +27,7 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
+from app.demo.registering import register_webhooks
 from app.demo.stack import SYSTEMS, Stack, config
 from app.demo.verdict import order_key
 from app.sandbox.__main__ import find
@@ -278,9 +279,9 @@ async def running(
         there.hooks = hooks
         if past is not None:
             await past(there)
-        await started(stack, there, path)
         if webhooks:
-            await pipeline.subscribe(there.session, there.settings.gateway.public_url)
+            there.settings = await register_webhooks(pipeline.urls, path)
+        await started(stack, there, path)
         yield there
 
 

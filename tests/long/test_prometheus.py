@@ -24,6 +24,7 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.demo.history import generated
 from app.demo.play import Player
+from app.demo.registering import register_webhooks
 from app.demo.stack import Stack, free_port
 from app.demo.watch import Watch
 
@@ -74,13 +75,13 @@ async def test_after_a_demo_every_panel_and_every_alert_has_its_series(kafka: st
         config = stack.write_config(kafka, free_port(), 50.0, prefix=f"prom-{uuid.uuid4().hex[:8]}-")
         settings = load(config, os.environ)
         await apply_topics(settings)
+        settings = await register_webhooks(stack.urls, config)
         for role in ROLES:
             await stack.start_role(role, config, f"{role}-1")
         ports = {role: getattr(settings, role).port for role in ROLES}
         query = await after.enter_async_context(_prometheus(root, tmp_path, ports))
         session = await after.enter_async_context(aiohttp.ClientSession())
         await _until(lambda: _all_ready(session, ports), "every role is ready")
-        await stack.subscribe(session, settings.gateway.public_url)
         player = Player(session, stack.urls)
         await player.play(generated(8, 2))
         pages = [f"http://127.0.0.1:{port}" for port in ports.values()]
