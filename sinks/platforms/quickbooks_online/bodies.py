@@ -12,6 +12,7 @@ from schemas.connection import Connection
 from schemas.facts import Credit, Invoice, Line, Party, Payment, Shipment
 from schemas.money import ZERO, rounded
 from schemas.platforms.quickbooks_online.translate import REFERENCE_LINE
+from schemas.taxes import rate_of
 from sinks.platforms.quickbooks_online.asking import Row
 from sinks.platforms.quickbooks_online.finding import address, item_name
 
@@ -123,18 +124,17 @@ def tax_code(connection: Connection, line: Line, *, taxed: bool) -> str:
     """Return the code of the line's rate; without a mapping the US codes, where QuickBooks knows the rate."""
     if not connection.taxes:
         return "TAX" if taxed else "NON"
-    rate = f"{line.tax_rate.normalize():f}" if line.tax_rate is not None else "0"
+    rate = rate_of(line, connection.taxes)
     code = connection.taxes.get(line.tax_code) or connection.taxes.get(rate)
     if code is None:
-        raise RejectedError(
-            f"QuickBooks: no tax code is configured for the rate {rate}; add it to the connection's taxes."
-        )
+        missing = f"the rate {rate}" if rate else f"a tax of {line.tax_amount:f} on {line.net_amount:f}"
+        raise RejectedError(f"QuickBooks: no tax code is configured for {missing}; add it to the connection's taxes.")
     return code
 
 
 def credit_lines(credit: Credit) -> tuple[Line, ...]:
-    """Return the lines of a credit; one that has none gets one, over the net amount."""
-    if credit.lines:
+    """Return the lines of a credit; one without any, or whose lines are not all of it, gets one over the net amount."""
+    if sum((line.net_amount + line.tax_amount for line in credit.lines), ZERO) == credit.amount:
         return credit.lines
     tax = credit.tax_amount or ZERO
     name = credit.reason or "Credit"

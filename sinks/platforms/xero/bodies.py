@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from schemas.facts import Credit, Invoice, Line, Party, Payment
 from schemas.money import ZERO
 from schemas.platforms.xero.facts import SALE, SALE_CREDIT, Reference
 from schemas.platforms.xero.setup import ACCOUNTS
+from schemas.taxes import rate_of
 
 Row = dict[str, Any]
 _CENT, _UNIT = Decimal("0.01"), Decimal("0.0001")
@@ -99,25 +100,10 @@ def line_item(line: Line, connection: Connection) -> Row:
 
 def _tax(line: Line, connection: Connection) -> Row:
     """Return the tax as the source computed it, under the configured code; without one the account's default."""
-    code = connection.taxes.get(line.tax_code) or connection.taxes.get(_rate(line, connection))
+    code = connection.taxes.get(line.tax_code) or connection.taxes.get(rate_of(line, connection.taxes))
     if code is None and line.tax_amount == 0:
         code = "NONE"
     return {**({"TaxType": code} if code else {}), "TaxAmount": line.tax_amount}
-
-
-def _rate(line: Line, connection: Connection) -> str:
-    """Return the rate as it is configured; of a line that tells only its tax, the one rate that gives that tax."""
-    if line.tax_rate is not None or not line.tax_amount:
-        return f"{(line.tax_rate or ZERO).normalize():f}"
-    gives = [rate for rate in connection.taxes if _percent(rate, line.net_amount) == line.tax_amount]
-    return gives[0] if len(gives) == 1 else ""
-
-
-def _percent(rate: str, amount: Decimal) -> Decimal | None:
-    try:
-        return (amount * Decimal(rate) / 100).quantize(_CENT, ROUND_HALF_UP)
-    except InvalidOperation:
-        return None
 
 
 def credit(facts: Credit, contact: str, mark: str, connection: Connection) -> Row:

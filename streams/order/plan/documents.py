@@ -15,6 +15,7 @@ from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
 from streams.order.plan.dating import issue_date
 from streams.order.plan.desk import Desk, book_date, shown
+from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
 CAPABILITIES: dict[str, Capability] = {
@@ -96,6 +97,13 @@ def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
     if old is None or old.bound is None or pair is None:
         return
     credit = correction_key(desk, number)
+    facts = Credit(
+        amount=Decimal(pair.sent),
+        currency=order.currency,
+        reason="Order changed after payment",
+        reference=order.number,
+        date=book_date(desk.derived.giver.changed_at or order.placed_at, desk.connection.time_zone),
+    )
     yield Want(
         write=credit,
         connection=desk.name,
@@ -103,13 +111,7 @@ def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
         kind="append",
         canonical=old.id,
         entity=f"document:{desk.state.key}",
-        facts=Credit(
-            amount=Decimal(pair.sent),
-            currency=order.currency,
-            reason="Order changed after payment",
-            reference=order.number,
-            date=book_date(desk.derived.giver.changed_at or order.placed_at, desk.connection.time_zone),
-        ),
+        facts=taxed(facts, order, desk.derived.payable),
         after=(desk.document_key,),
         links={"invoice": old.bound.id},
     )

@@ -11,6 +11,7 @@ from schemas.state import Observation
 from streams.order.derive.money import Counted
 from streams.order.plan.desk import Desk, book_date
 from streams.order.plan.documents import billed
+from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
 _MONEY = ("payment", "credit", "correction", "refund", "cancellation", "application")
@@ -80,6 +81,13 @@ def _open(desk: Desk, look: Observation) -> bool:
 
 def _cancellation(desk: Desk, left: Decimal, before: tuple[str, ...], links: dict[str, str]) -> Want:
     order = desk.derived.order
+    credit = Credit(
+        amount=left,
+        currency=order.currency,
+        reason="Order cancelled",
+        reference=order.number,
+        date=book_date(desk.derived.giver.changed_at, desk.connection.time_zone),
+    )
     return Want(
         write=write_key(desk.name, "cancellation"),
         connection=desk.name,
@@ -89,11 +97,5 @@ def _cancellation(desk: Desk, left: Decimal, before: tuple[str, ...], links: dic
         entity=f"document:{desk.state.key}",
         after=before,
         links=links,
-        facts=Credit(
-            amount=left,
-            currency=order.currency,
-            reason="Order cancelled",
-            reference=order.number,
-            date=book_date(desk.derived.giver.changed_at, desk.connection.time_zone),
-        ),
+        facts=taxed(credit, order, desk.derived.payable),
     )

@@ -20,6 +20,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
+from streams.order.plan.taxing import taxed
 from streams.order.plan.unapplied import applications, came_and_went
 from streams.order.plan.want import Want, write_key
 from streams.order.taken_back import reversal_key
@@ -224,8 +225,9 @@ def _is_straight(desk: Desk, one: Counted, *, cancelled: bool) -> bool:
     return not cancelled or desk.record(write_key(desk.name, "refund", one.key)) is not None
 
 
-def _note(one: Counted, facts: Credit) -> Credit:
-    return msgspec.structs.replace(facts, document="credit_note", amount=one.amount, allocations=(), number="")
+def _note(desk: Desk, one: Counted, facts: Credit) -> Credit:
+    note = msgspec.structs.replace(facts, document="credit_note", amount=one.amount, allocations=(), number="")
+    return note if desk.target.document == "none" else taxed(note, desk.derived.order, desk.derived.payable)
 
 
 def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, str]) -> Iterator[Want]:
@@ -237,7 +239,7 @@ def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, 
             kind="append",
             canonical=f"{one.key}+{_canonical(desk)}",
             entity=_money_entity(desk),
-            facts=_note(one, one.look.facts),
+            facts=_note(desk, one, one.look.facts),
             after=before,
             links=links,
             source=one.look,
@@ -257,7 +259,7 @@ def _refund(
             kind="append",
             canonical=f"{one.key}+{_canonical(desk)}",
             entity=_money_entity(desk),
-            facts=msgspec.structs.replace(_note(one, facts), document="refund"),
+            facts=msgspec.structs.replace(_note(desk, one, facts), document="refund"),
             after=before,
             links={**links, **({"credit": note.id} if note else {})},
             source=one.look,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from schemas.commands import Pair
-from schemas.facts import Credit, Invoice, Payment
+from schemas.facts import Credit, Invoice, Line, Payment
 from schemas.flow import Target
 from schemas.platform import Effect
 from schemas.state import Observation
@@ -53,6 +53,7 @@ VOIDED = Want(
     links={"invoice": "1"},
     text="Order cancelled",
 )
+MUG = Line(id="l1", sku="MUG", net_amount=Decimal(20), tax_amount=Decimal(4))
 CREDITED = Want(
     write="books|cancellation",
     connection="books",
@@ -62,7 +63,15 @@ CREDITED = Want(
     entity=f"document:{KEY}",
     after=("before",),
     links={"invoice": "1"},
-    facts=Credit(amount=Decimal("24.00"), currency="EUR", reason="Order cancelled", reference="SO-1", date=DAY),
+    facts=Credit(
+        amount=Decimal("24.00"),
+        tax_amount=Decimal(4),
+        lines=(MUG,),
+        currency="EUR",
+        reason="Order cancelled",
+        reference="SO-1",
+        date=DAY,
+    ),
 )
 
 

@@ -262,6 +262,9 @@ def test_a_payment_is_taken_back_from_a_document_that_ended() -> None:
 # ----------------------------------------------------------------------------------------------- the credits
 
 
+BROKEN = Credit(amount=Decimal(5), tax_amount=Decimal("0.83"), currency="EUR", reason="Broken")
+
+
 def _credited(**changes: Any) -> Want:
     values: dict[str, Any] = {
         "write": "books|credit|shop@s/credit/c",
@@ -270,7 +273,7 @@ def _credited(**changes: Any) -> Want:
         "kind": "append",
         "canonical": f"shop@s/credit/c+{SHOP.key}",
         "entity": f"document:{KEY}",
-        "facts": Credit(amount=Decimal(5), currency="EUR", reason="Broken"),
+        "facts": BROKEN,
         "after": ("books|document",),
         "links": {"invoice": "1"},
     }
@@ -301,7 +304,7 @@ def test_a_share_of_a_credit_is_credited_without_what_only_its_system_knows() ->
     there = credit(share="2")
     facts = msgspec.structs.replace(there.facts, allocations=allocated)
     (want,) = of(desk(MADE, msgspec.structs.replace(there, facts=facts)), "issue_credit")
-    assert want.facts == Credit(amount=Decimal(2), currency="EUR", reason="Broken")
+    assert want.facts == Credit(amount=Decimal(2), tax_amount=Decimal("0.33"), currency="EUR", reason="Broken")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,7 @@ def test_a_refund_is_a_credit_note_and_where_it_is_allowed_money_paid_back() -> 
     back = _credited(
         write="books|refund|shop@s/credit/c",
         capability="record_refund",
-        facts=Credit(document="refund", amount=Decimal(5), currency="EUR", reason="Broken"),
+        facts=msgspec.structs.replace(BROKEN, document="refund"),
         after=("books|document", "books|credit|shop@s/credit/c"),
     )
     assert of(desk(MADE, refund, target=REFUNDS), "record_refund") == [back]
@@ -347,11 +350,13 @@ def test_a_sales_receipt_is_refunded_straight() -> None:
 # ------------------------------------------------------------------------------------------- the cancellation
 
 ENDED: dict[str, Any] = {"status": "cancelled"}
+MUG = Line(id="l1", sku="MUG", net_amount=Decimal(20), tax_amount=Decimal(4))
 CANCELLED = record("books|cancellation", ref("books", "credit", "x"))
 
 
-def _cancelled(amount: str = "24.00", **changes: Any) -> Want:
-    facts = Credit(amount=Decimal(amount), currency="EUR", reason="Order cancelled", reference="SO-1", date=DAY)
+def _cancelled(amount: str = "24.00", tax: str = "4", lines: Any = (MUG,), **changes: Any) -> Want:
+    said = {"tax_amount": Decimal(tax), "lines": lines, "reason": "Order cancelled", "reference": "SO-1", "date": DAY}
+    facts = Credit(amount=Decimal(amount), currency="EUR", **said)
     values = {"write": "books|cancellation", "canonical": f"cancel+{SHOP.key}", "facts": facts, **changes}
     return _credited(**values)
 
@@ -366,7 +371,7 @@ def test_what_is_open_of_a_cancelled_order_is_credited() -> None:
 
 
 def test_what_was_credited_already_is_not_credited_again() -> None:
-    assert of(_ended(credit()), "issue_credit") == [_credited(), _cancelled("19.00")]
+    assert of(_ended(credit()), "issue_credit") == [_credited(), _cancelled("19.00", "3.17", ())]
     whole = look(Credit(amount=Decimal(24), currency="EUR"), "shop", "c")
     assert [want.write for want in of(_ended(whole), "issue_credit")] == ["books|credit|shop@s/credit/c"]
 
@@ -374,7 +379,7 @@ def test_what_was_credited_already_is_not_credited_again() -> None:
 def test_a_credit_that_comes_after_the_cancellation_is_part_of_it() -> None:
     assert of(_ended(CANCELLED, credit()), "issue_credit") == [_cancelled()]
     noted = record("books|credit|shop@s/credit/c", ref("books", "credit", "n"))
-    assert of(_ended(CANCELLED, noted, credit()), "issue_credit") == [_credited(), _cancelled("19.00")]
+    assert of(_ended(CANCELLED, noted, credit()), "issue_credit") == [_credited(), _cancelled("19.00", "3.17", ())]
 
 
 def test_a_refund_after_the_cancellation_is_paid_out_of_it() -> None:
