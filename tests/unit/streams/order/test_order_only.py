@@ -36,5 +36,5 @@ def test_money_that_no_document_bills_is_put_on_the_order_and_is_no_advance(fact
 
 
 def test_a_credit_that_the_system_made_itself_does_not_hide_the_next() -> None:
-    own, other = (look(Credit(amount=Decimal(5), currency="EUR"), system, "c") for system in ("crm", "shop"))
-    assert [want.write for want in of("issue_credit", own, other)] == ["crm|credit|shop@s/credit/c"]
+    own, other = (look(Credit(amount=Decimal(5), currency="EUR"), system, "c") for system in ("crm", "pay"))
+    assert [want.write for want in of("issue_credit", own, other)] == ["crm|credit|pay@p/credit/c"]
