@@ -23,6 +23,7 @@ def ending(desk: Desk, noted: list[Counted], before: tuple[str, ...], links: dic
         return
     if (void := _void(desk)) is not None:
         yield void
+    if void is not None or desk.voiding:
         return
     left = billed(desk) - sum((one.amount for one in noted), ZERO)
     if left > ZERO:

@@ -142,3 +142,12 @@ def test_a_void_that_was_asked_for_stays_asked_for_and_nothing_is_credited_besid
     credit = look(Credit(amount=Decimal(5), currency="EUR"), "shop", "c")
     voids = [want for want in wants(ended(bill(), credit, asked)) if want.write.startswith("books|")]
     assert voids == [VOIDED]
+
+
+@pytest.mark.parametrize("now", [{"flow": {"cancelled_invoice": "credit"}}, {"platform": {}}])
+def test_nor_is_it_when_the_flow_or_the_ledger_would_credit_it_today(now: dict[str, Any]) -> None:
+    asked = record(VOID, capability="void_invoice")
+    assert [want for want in wants(ended(bill(), asked, **now)) if want.capability == "issue_credit"] == []
+    refused = msgspec.structs.replace(asked, outcome="rejected", stopped="x")
+    credited = [want for want in wants(ended(bill(), refused, **now)) if want.capability == "issue_credit"]
+    assert [want.links for want in credited] == [{"invoice": "1"}]
