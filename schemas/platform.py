@@ -90,6 +90,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     basic_client: bool = False
     """Send client id and secret by HTTP Basic instead of in the form."""
     rotates: bool = False
+    refresh_seconds: float = 0.0
+    """How long a new refresh token lives while nobody uses it, where replies do not tell; 0 = for ever, or unknown."""
     authorize_url: str = ""
     """Where a person gives consent, "" when there is no code flow. Absolute, or a path on the connection's base URL."""
     scopes: tuple[str, ...] = ()

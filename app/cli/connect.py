@@ -101,8 +101,6 @@ def _shown(connected: Connected) -> dict[str, Any]:
 def _lines(connected: Connected) -> list[str]:
     whose = Reached(connected.account, connected.name)
     lines = [f"{connected.connection} is connected to account {whose} of {connected.platform}.", _BY[connected.by]]
-    if connected.connect_again_by is not None:
-        lines.append(f"Connect again by {_until(connected.connect_again_by)} at the latest.")
     if not connected.configured:
         lines += [
             f"Put this into the section of {connected.connection} (`o2c check --write` does), then restart the roles:",

@@ -205,7 +205,7 @@ class _Attempt:
             raise AuthError(f"{_plain(error)}; {self._again} after a while.") from error
         if reply.status != _OK:
             raise self._refused(reply, form["grant_type"])
-        return tokens_of(reply, Tokens(access="", origin=origin_of(given)), time.time())
+        return tokens_of(self._auth, reply, Tokens(access="", origin=origin_of(given)), time.time())
 
     @property
     def _again(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import aiohttp
@@ -23,7 +23,7 @@ from app.connectors.rechecking import CURSOR, Recheck, standing
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
-from app.core.errors import AuthError, O2CError
+from app.core.errors import AuthError, ConfigError, O2CError
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
@@ -154,7 +154,7 @@ class Desk:
         platform, resolved = self._loaded.platform, self._resolved
         self._session = new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds)
         http = http_of(resolved, platform, self._session)
-        tokens = self._vault.open(stored["oauth"]) if "oauth" in stored else None
+        tokens = self._opened(stored)
         credential = Credential(
             platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens
         )
@@ -163,6 +163,14 @@ class Desk:
         if limiter.left() >= 0:
             self._gauges.show("quota_left", limiter.left)
         return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
+
+    def _opened(self, stored: Mapping[str, bytes]) -> Tokens | None:
+        """Return the stored tokens; those sealed under another key are as good as none, and stop nobody else."""
+        try:
+            return self._vault.open(stored["oauth"]) if "oauth" in stored else None
+        except ConfigError as error:
+            log.error("tokens.unreadable", connection=self.name, why=str(error))  # noqa: TRY400 - known
+            return None
 
     def _heard(self, failure: str) -> None:
         """Count an answer of the platform, or a call that got none."""
@@ -287,9 +295,8 @@ class Desk:
             await asyncio.sleep(_TIDY)
 
     async def _ask_again(self, sending: Sending, owner: Owner) -> None:
-        stored = await self._rows(topics.TOKENS)
-        if "oauth" in stored:
-            self._credential.adopt(self._vault.open(stored["oauth"]))
+        if (tokens := self._opened(await self._rows(topics.TOKENS))) is not None:
+            self._credential.adopt(tokens)
         if wrong := await self._verify(sending):
             self._circuit.still(wrong, time.time())
         else:

@@ -157,7 +157,7 @@ class Credential:
             word = refusal(reply)
             why = f" ({word})" if word else ""
             raise AuthError(f"The token endpoint answered {reply.status}{why}; run `o2c connect` again.")
-        return tokens_of(reply, self._tokens, self._clock())
+        return tokens_of(self._auth, reply, self._tokens, self._clock())
 
 
 def origin_of(secrets: Mapping[str, str]) -> str:
@@ -189,14 +189,15 @@ async def ask_for_tokens(
     return reply
 
 
-def tokens_of(reply: Response, before: Tokens, now: float) -> Tokens:
+def tokens_of(auth: Auth, reply: Response, before: Tokens, now: float) -> Tokens:
     """Return what the token endpoint gave; what it does not say stays as it was."""
     answer = reply.into(_Answer)
+    left = answer.x_refresh_token_expires_in or (auth.refresh_seconds if answer.refresh_token else 0.0)
     return Tokens(
         access=answer.access_token,
         refresh=answer.refresh_token or before.refresh,
         expires_at=now + answer.expires_in,
-        refresh_expires_at=now + left if (left := answer.x_refresh_token_expires_in) else 0.0,
+        refresh_expires_at=now + left if left else 0.0,
         origin=before.origin,
         account=before.account,
     )

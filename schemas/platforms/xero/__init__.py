@@ -20,6 +20,7 @@ PLATFORM = Platform(
         token_url="https://identity.xero.com/connect/token",  # noqa: S106 - an address
         basic_client=True,
         rotates=True,
+        refresh_seconds=60 * 86_400.0,
         authorize_url="https://login.xero.com/identity/connect/authorize",
         scopes=(
             "offline_access",

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.cli import main
+from app.config.load import load
+from app.connecting.storing import TokenShelf
+from app.core.auth import Tokens
 from app.demo.stack import free_port
 from tests.integration.connectors.test_ownership import Stand, orders, stand
 
@@ -94,3 +98,28 @@ async def test_missing_topics_are_a_sentence(stand: Stand, capsys: pytest.Captur
     stand.config.write_text(stand.config.read_text("utf-8").replace(stand.prefix, "nothing-"), encoding="utf-8")
     assert await asyncio.to_thread(main, ["connections", "list", "--config", str(stand.config)]) == 2
     assert "does not exist; run `o2c topics apply`." in capsys.readouterr().err
+
+
+async def test_tokens_under_another_key_are_as_good_as_none_until_somebody_connects_again(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_port(stand)
+    client = 'client_id = "sandbox-client", client_secret = "sandbox-secret"'
+    text = stand.config.read_text("utf-8").replace('token = "sandbox-access-token"', client)
+    stand.config.write_text(text, encoding="utf-8")
+    settings = load(stand.config, {})
+    lost = settings.model_copy(update={"key": SecretStr("a key that nobody has any more")})
+    await TokenShelf(lost, "books").keep(Tokens(access="a", refresh="r"))
+    await stand.start()
+    (order,) = orders(1)
+    await stand.order(order)
+    (result,) = await stand.results(1)
+    assert (result.outcome, stand.invoices()) == ("deferred", [])
+    stopped = await until(stand, capsys, lambda now: now["state"] == "stopped")
+    assert (stopped["credential"], "`o2c connect`" in stopped["why"]) == ("unreadable", True)
+    assert '"tokens.unreadable"' in stand.log()
+    await TokenShelf(settings, "books").keep(Tokens(access="", refresh="sandbox-refresh-token"))
+    await stand.logged("connection.up")
+    await stand.order(order)
+    assert [one.outcome for one in await stand.results(2)] == ["deferred", "confirmed"]
+    assert stand.invoices() == [order.mark]

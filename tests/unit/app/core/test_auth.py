@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 
 from app.core.auth import Credential, Tokens, Vault
@@ -139,6 +140,16 @@ async def test_the_end_of_the_refresh_token_is_told_where_the_platform_names_it(
     await desk.credential.headers()
     desk.now += 1_000
     assert desk.credential.expires_in == 8_639_000
+
+
+async def test_where_replies_name_no_end_the_platforms_own_counts_from_the_newest_refresh_token() -> None:
+    body = b'{"access_token": "a", "expires_in": 100, "refresh_token": "r1"}'
+    desk = Desk(Response(status=200, body=body), auth=msgspec.structs.replace(OAUTH, refresh_seconds=5_000.0))
+    await desk.credential.headers()
+    desk.now += 1_000
+    assert desk.credential.expires_in == 4_000
+    await desk.credential.refresh("a")
+    assert desk.credential.expires_in == 5_000
 
 
 async def test_what_somebody_else_stored_is_taken_unless_the_configuration_names_another_beginning() -> None:
