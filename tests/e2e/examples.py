@@ -6,6 +6,7 @@ fall silent before it goes on, so that what is missing by then is not merely lat
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -91,17 +92,17 @@ async def played(there: Running, plays: Mapping[str, Play]) -> dict[str, BaseExc
     """Play all businesses at once, in silence between their parts; return what failed by name."""
     going, failed = dict(plays), {}
     while going:
-        for name, play in list(going.items()):
-            try:
-                await anext(play)
-            except StopAsyncIteration:
-                del going[name]
-            except BaseException as error:  # noqa: BLE001 - each test tells of its own business
-                failed[name] = error
-                del going[name]
+        parts = await asyncio.gather(*(_part(play) for play in going.values()), return_exceptions=True)
+        ended = {name: end for name, end in zip(going, parts, strict=True) if end is not None}
+        failed |= {name: end for name, end in ended.items() if not isinstance(end, StopAsyncIteration)}
+        going = {name: play for name, play in going.items() if name not in ended}
         if going:
             await there.silent(_QUIET)
     return failed
+
+
+async def _part(play: Play) -> None:
+    await anext(play)
 
 
 class Business:

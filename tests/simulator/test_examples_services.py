@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -151,8 +150,3 @@ def test_each_period_is_a_bill_of_its_own() -> None:
     assert len(play.there()) == 6
     assert keys <= play.public.keys()
     assert {play.public[key].financial for key in keys} == {"paid"}
-
-
-def test_the_examples_lie_where_the_documentation_says(root: Path) -> None:
-    told = (root / "docs" / "flows.md").read_text(encoding="utf-8")
-    assert all(f"(examples/{path.name})" in told for path in FOLDER.glob("*.toml"))
