@@ -23,6 +23,7 @@ from app.console.refused import Refused
 from app.console.remote import Remote
 from app.console.views import OrderView, ParkedView, Shown, SystemView
 from schemas.decisions import Kind
+from schemas.money import text
 from schemas.order_state import PublicOrder
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "o2c orders get SO-1001"
 _ANY_ID = "order key or number, an id or number of any system's object, a tracking number, or a command"
+_KINDS = ("order", "invoice", "payment", "credit", "shipment")
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -145,8 +147,9 @@ def _line(order: PublicOrder, *, as_json: bool) -> str:
 
 
 def _details(view: OrderView) -> Iterable[str]:
+    order = view.order
     yield "side by side, as shown last (UTC):\n"
-    yield from _side_by_side(view.systems)
+    yield from _side_by_side(view.systems, order.currency)
     yield "writes:\n" if view.writes else "writes: none\n"
     for write in view.writes:
         came = f"{write.outcome or 'no answer yet'} {write.reason}".rstrip()
@@ -156,24 +159,28 @@ def _details(view: OrderView) -> Iterable[str]:
             yield f"    {_time(request.at)} {what}  request {request.id}\n"
     yield "what happened (UTC):\n" if view.hops else "what happened: not known here\n"
     for hop in view.hops:
-        yield f"  {_time(hop.at)} {hop.what:<8} {hop.system:<12} {hop.text}\n"
+        at = f"{_time(hop.at)}.{hop.at.microsecond // 1000:03}"
+        yield f"  {at} {hop.what:<8} {hop.system:<12} {hop.text}\n"
     yield from _open(view)
 
 
-def _side_by_side(systems: Sequence[SystemView]) -> Iterable[str]:
+def _side_by_side(systems: Sequence[SystemView], currency: str) -> Iterable[str]:
     """Yield a column per system and a row per kind of object."""
     rows = [("", *(f"{one.connection}{' (paused)' if one.paused else ''}" for one in systems))]
-    for kind in dict.fromkeys(shown.kind for system in systems for shown in system.objects):
-        stacks = [[cell for shown in one.objects if shown.kind == kind for cell in _cells(shown)] for one in systems]
+    kinds = {shown.kind for system in systems for shown in system.objects}
+    for kind in (*(kind for kind in _KINDS if kind in kinds), *sorted(kinds.difference(_KINDS))):
+        stacks = [
+            [cell for shown in one.objects if shown.kind == kind for cell in _cells(shown, currency)] for one in systems
+        ]
         rows += [(kind if not line else "", *row) for line, row in enumerate(zip_longest(*stacks, fillvalue=""))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
 
 
-def _cells(shown: Shown) -> Iterable[str]:
+def _cells(shown: Shown, currency: str) -> Iterable[str]:
     yield f"{shown.number or shown.id}{' (written by o2c)' if shown.ours else ''}"
-    yield f"  {shown.status} {'' if shown.amount is None else shown.amount}".rstrip()
+    yield f"  {shown.status} {'' if shown.amount is None else text(shown.amount, currency)}".rstrip()
     yield f"  seen {_time(shown.seen_at)}" if shown.seen_at else ""
 
 

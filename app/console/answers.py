@@ -45,8 +45,18 @@ def order_view(tenant: Tenant, order: PublicOrder) -> OrderView:
         systems=_systems(tenant, order, tenant.looks(objects)),
         writes=tuple(writes),
         stopped=tuple(_stops(tenant, order, writes)),
-        hops=tuple(sorted(happened, key=lambda hop: hop.at)),
+        hops=tuple(_told_once(sorted(happened, key=lambda hop: hop.at))),
     )
+
+
+def _told_once(hops: Iterable[Hop]) -> Iterator[Hop]:
+    """Yield *hops* without those that tell where the order stands and say the same as the one before."""
+    stood = ""
+    for hop in hops:
+        if hop.what != "shown" or hop.text != stood:
+            yield hop
+        if hop.what == "shown":
+            stood = hop.text
 
 
 def _object(shown: PublicShown) -> str:
@@ -94,14 +104,14 @@ def _stops(tenant: Tenant, order: PublicOrder, writes: Iterable[Write]) -> Itera
         next_step = f"`o2c flows mode {order.flow} live` lets it write."
         yield Stop(why=f"The flow {order.flow} is in mode {mode}: nothing is written.", next_step=next_step)
     waiting = [*order.waiting, *_unanswered(order, writes)]
-    for connection in sorted({one.connection for one in waiting}):
-        if tenant.fact("paused", connection):
-            next_step = f"`o2c connections resume {connection}` writes what waits."
-            yield Stop(why=f"A person paused {connection}.", next_step=next_step, connection=connection)
+    paused = {one.connection for one in waiting if tenant.fact("paused", one.connection)}
+    for connection in sorted(paused):
+        next_step = f"`o2c connections resume {connection}` writes what waits."
+        yield Stop(why=f"A person paused {connection}.", next_step=next_step, connection=connection)
     for finding in order.findings:
         if finding.severity == "block":
             yield Stop(why=finding.message, next_step=finding.next_step or f"See `o2c orders get {name}`.")
-    yield from (_wait(name, one) for one in waiting)
+    yield from (_wait(name, one, paused=one.connection in paused) for one in waiting)
 
 
 def _unanswered(order: PublicOrder, writes: Iterable[Write]) -> Iterator[Waiting]:
@@ -112,8 +122,10 @@ def _unanswered(order: PublicOrder, writes: Iterable[Write]) -> Iterator[Waiting
             yield Waiting(connection=write.connection, capability=write.capability, write=write.write)
 
 
-def _wait(order: str, waiting: Waiting) -> Stop:
+def _wait(order: str, waiting: Waiting, *, paused: bool) -> Stop:
     what, next_step = _WAITS[waiting.outcome]
+    if paused and not waiting.outcome:
+        what, next_step = "waits", f"Resume {waiting.connection}."
     reason = f": {waiting.reason}" if waiting.reason else "."
     return Stop(
         why=f"{waiting.capability} in {waiting.connection} {what}{reason}",

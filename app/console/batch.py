@@ -110,7 +110,7 @@ class Batch:
         key, shown = event.object.key, look(event, at)
         self.added["looks"].append((event.tenant, key, version_of(event), _ENCODE(shown)))
         # An earlier number still leads here: it may be the one on the customer's paper.
-        self.added["names"] += ((event.tenant, name, key) for name in names(event))
+        self.added["names"] += ((event.tenant, name.casefold(), key) for name in names(event))
         self._hop(event.tenant, key, at, "seen", system=shown.connection, text=seen(event, shown), trace=event.trace)
 
     def _command(self, entry: Entry) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from schemas.decisions import Decision
 from schemas.events import ChangeEvent
 from schemas.facts import Credit, Customer, Instant, Invoice, Order, Payment, Payout, Shipment
+from schemas.money import text
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, find_mark
 from streams.order.link import plain_number
@@ -155,13 +156,13 @@ def object_key(connection: str, account: str, kind: str, id_: str) -> str:
 
 def seen(event: ChangeEvent, shown: Look) -> str:
     """Return the words of a look."""
-    amount = "" if shown.amount is None else f"{shown.amount:f} {shown.currency}"
+    amount = "" if shown.amount is None else f"{text(shown.amount, shown.currency)} {shown.currency}"
     return _listed(f"{shown.type} {shown.number or shown.id}", shown.status, amount, f"by {event.origin}")
 
 
 def stands(order: PublicOrder) -> str:
     """Return the words of where an order stands."""
-    return _listed(order.headline, order.financial, order.fulfilment)
+    return _listed(*dict.fromkeys((order.headline, order.financial, order.fulfilment, order.life_cycle)))
 
 
 def decided(decision: Decision) -> str:
@@ -171,7 +172,7 @@ def decided(decision: Decision) -> str:
 
 
 def _listed(*words: str) -> str:
-    return ", ".join(word for word in words if word)
+    return ", ".join(word for word in words if word not in {"", "none"})
 
 
 def short_id(key: str) -> str:

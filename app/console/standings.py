@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from aiokafka.errors import KafkaError
 
+from app import platforms
 from app.config.model import Settings
 from app.connecting.looking import standings
 from app.connecting.standing import Standing
@@ -25,6 +26,9 @@ class Standings:
     """Answers with the newest look, and looks again behind it when that is not fresh; nobody asks: nobody looks."""
 
     def __init__(self, settings: Settings) -> None:
+        """Load every platform in use now: an import error is for the start, and takes no time later."""
+        for one in settings.connections:
+            platforms.load(one.connection.platform)
         self._settings = settings
         self._found: list[Standing] = []
         self._seen_at = datetime.fromtimestamp(0, UTC)

@@ -20,7 +20,7 @@ _FOUND = """
 WITH found (key) AS (
     SELECT :id UNION SELECT order_key FROM ids WHERE tenant = :tenant AND id IN (:id, :plain)
     UNION SELECT order_key FROM names CROSS JOIN ids ON ids.tenant = names.tenant AND ids.id = names.object
-        WHERE names.tenant = :tenant AND names.name = :id)
+        WHERE names.tenant = :tenant AND names.name = :folded)
 SELECT state FROM found CROSS JOIN orders ON orders.key = found.key WHERE orders.tenant = :tenant
 ORDER BY orders.key LIMIT 50
 """
@@ -46,7 +46,8 @@ class Tenant:
 
     def find(self, id_: str) -> list[PublicOrder]:
         """Return the orders that *id_* leads to: their key, number, or an id or number of any object or write."""
-        found = [_ORDER.decode(state) for (state,) in self._ask(_FOUND, id=id_, plain=plain_number(id_))]
+        words = {"id": id_, "plain": plain_number(id_), "folded": id_.casefold()}
+        found = [_ORDER.decode(state) for (state,) in self._ask(_FOUND, **words)]
         keys = {order.key for order in found}
         return [order for order in found if order.alias_of not in keys or order.key == id_]
 

@@ -74,10 +74,10 @@ async def test_an_order_is_printed_whole_by_any_of_its_ids(o2c: Run, id_: str) -
         "seen 2026-03-01 12:04:00",
         f"upsert_invoice in books: confirmed [books|invoice] command {COMMAND}",
         "2026-03-01 12:03:00 POST /invoices -> 200 request 84c562555a8c51689f6ba7eaf9552a12",
-        "2026-03-01 12:01:00 seen shop order SO-1001, open, 24 EUR, by read",
-        f"2026-03-01 12:02:00 asked books upsert_invoice {COMMAND}",
-        "2026-03-01 12:04:00 answered books upsert_invoice confirmed",
-        "2026-03-01 12:09:00 decided ann said retry",
+        "2026-03-01 12:01:00.000 seen shop order SO-1001, open, 24.00 EUR, by read",
+        f"2026-03-01 12:02:00.000 asked books upsert_invoice {COMMAND}",
+        "2026-03-01 12:04:00.000 answered books upsert_invoice confirmed",
+        "2026-03-01 12:09:00.000 decided ann said retry",
         (
             "stopped: record_payment in books was refused: The account is closed. Mend the cause, then "
             "`o2c orders retry SO-1001 'books|pay'`. [books|pay]"

@@ -60,7 +60,9 @@ def view(store: Store) -> OrderView:
     return order_view(acme(store), order)
 
 
-@pytest.mark.parametrize("id_", [KEY, "SO-1001", "so-1001", "501", "inv-77", INVOICE.key, "INV-0042", "1Z999", COMMAND])
+@pytest.mark.parametrize(
+    "id_", [KEY, "SO-1001", "so-1001", "501", "inv-77", INVOICE.key, "INV-0042", "inv-0042", "1Z999", COMMAND]
+)
 def test_an_order_is_found_by_any_of_its_ids_and_by_nobody_else(store: Store, id_: str) -> None:
     assert [order.key for order in acme(store).find(id_)] == [KEY]
     assert store.tenant("other").find(id_) == []
@@ -145,6 +147,21 @@ def test_a_write_tells_its_command_its_request_and_its_result(store: Store) -> N
     (request,) = write.requests
     assert (request.method, request.path, request.status, request.state) == ("POST", "/invoices", 200, "confirmed")
     assert len(request.id) == 32
+
+
+def test_where_the_order_stands_is_told_when_it_changes(store: Store) -> None:
+    store.apply([state(public(), 6), state(public(headline="paid", financial="paid"), 7), state(public(), 8)])
+    told = [(hop.at, hop.text) for hop in view(store).hops if hop.what == "shown"]
+    assert told == [(at(5), "invoiced, open"), (at(7), "paid, open"), (at(8), "invoiced, open")]
+
+
+def test_what_waits_while_a_person_holds_its_system_is_not_to_be_waited_for(store: Store) -> None:
+    store.apply([entry(topics.BROADCAST, "paused/books", b'{"kind":"paused","subject":"books","value":"yes"}')])
+    store.apply([state(public(waiting=(Waiting(connection="books", capability="add_note"),)), 6)])
+    assert [(stop.why, stop.next_step) for stop in view(store).stopped] == [
+        ("A person paused books.", "`o2c connections resume books` writes what waits."),
+        ("add_note in books waits.", "Resume books."),
+    ]
 
 
 def test_every_answer_of_a_write_is_a_hop_and_the_newest_is_what_came_of_it(store: Store) -> None:
