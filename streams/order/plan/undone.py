@@ -201,7 +201,7 @@ def foreign_money(desk: Desk, bill: Bill) -> Decimal:
     """
     if bill.facts.document == "sales_receipt" or not bill.facts.paid_amount:
         return ZERO
-    ours = ZERO
+    ours = ZERO if bill.facts.credited_amount is not None else _set_off(desk, bill)
     for record in desk.state.writes.values():
         look = (
             look_of(desk, record) if record.connection == desk.name and record.capability == "record_payment" else None
@@ -212,6 +212,15 @@ def foreign_money(desk: Desk, bill: Bill) -> Decimal:
         if record.look <= bill.look.last_read and not over_by_then:
             ours += _written(record, look.facts)
     return max(ZERO, bill.facts.paid_amount - ours)
+
+
+def _set_off(desk: Desk, bill: Bill) -> Decimal:
+    """Return what our credit notes are used for on a document that does not tell credits from payments."""
+    undoing = desk.record(end_key(bill.record, "undoing"))
+    look = None if undoing is None else look_of(desk, undoing)
+    notes = [facts for _, facts in bill.credits]
+    notes += [look.facts] if look is not None and isinstance(look.facts, Credit) else []
+    return sum((facts.amount - (facts.remaining_amount or ZERO) for facts in notes), ZERO)
 
 
 def _written(record: WriteRecord, shown: Payment) -> Decimal:

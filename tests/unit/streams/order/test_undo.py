@@ -133,6 +133,18 @@ def test_a_payment_that_is_shown_with_zero_since_it_is_void_counts_with_what_was
     assert told(known) == [("void_invoice", "", "nothing else is on it")]
 
 
+def test_a_document_that_tells_credits_for_payments_has_no_money_of_others_where_our_credits_settled_it() -> None:
+    settled = bill(paid_amount=Decimal(24))
+    undoing = record(end_key(DOCUMENT, "undoing"), ref("books", "credit", "2"), capability="issue_credit")
+    ours = (noted(amount=Decimal(6)), look(Credit(amount=Decimal(18), currency="EUR"), "books", "2", mirror_of=mark()))
+    assert left(at(DOCUMENT, CREDITED, undoing, settled, *ours)) == []
+    free = look(Credit(amount=Decimal(18), currency="EUR", remaining_amount=Decimal(8)), "books", "2", mirror_of=mark())
+    stays = f"{BILL.key} stays: 8.00 EUR on it is money that o2c did not record."
+    assert left(at(DOCUMENT, CREDITED, undoing, settled, ours[0], free)) == [stays]
+    told_apart = bill(paid_amount=Decimal(6), credited_amount=Decimal(18))
+    assert len(left(at(DOCUMENT, CREDITED, undoing, told_apart, *ours))) == 1
+
+
 def test_a_payment_of_ours_that_the_document_does_not_show_yet_hides_no_money_of_somebody_else() -> None:
     later = msgspec.structs.replace(MONEY, look=(1, 9))
     known = at(DOCUMENT, later, bill(paid_amount=Decimal(24)), paid(seen={"last_read": (1, 9)}))
