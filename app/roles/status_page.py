@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from app.core.errors import ConfigError
 from app.core.metrics import CONTENT_TYPE, Metrics
 
 Probe = Callable[[], Mapping[str, str]]
@@ -32,10 +34,15 @@ def _answer(probe: Probe) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
 
 async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Start *app* and return its runner (call cleanup() to stop) and the port it listens on."""
+    """Start *app* and return its runner (call cleanup() to stop) and the port; ConfigError where that is taken."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"Nobody can listen on {host}:{port} ({why}); set another port for this role.") from error
     address = runner.addresses[0]
     return runner, int(address[1])
