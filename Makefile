@@ -9,7 +9,7 @@ TAMPER ?=
 MUTANTS ?=
 WORKERS ?= 4
 
-.PHONY: setup demo test test-long chaos-kill mutation lint lock clean
+.PHONY: setup install demo test test-long chaos-kill mutation lint lock clean
 
 setup: $(STAMP)
 
@@ -17,13 +17,16 @@ $(STAMP): $(RUNTIME) requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $(STAMP)
 
-# What running needs; the demo installs no more than this.
+# The demo installs no more than this.
 $(RUNTIME): requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o2c needs Python 3.11 or newer: make setup PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(RUNTIME)
+
+# Only what running needs, for who wants to use it.
+install: $(RUNTIME)
 
 # make demo ORDERS=file plays a history, EXPORT=dir leaves what every system holds, TAMPER=1 falsifies one cent.
 demo: $(RUNTIME)

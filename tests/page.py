@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_POLL_SECONDS, _AGAIN_SECONDS, _LONGEST_SECONDS = 0.1, 1.0, 300.0
+_POLL_SECONDS, _AGAIN_SECONDS, _LONGEST_SECONDS = 0.1, 1.0, 900.0
 
 
 @dataclass(frozen=True)
