@@ -195,7 +195,7 @@ def _open(view: OrderView) -> Iterable[str]:
     for finding in view.order.findings:
         if finding.severity == "warn":
             yield f"warn: {finding.message} {finding.next_step}\n"
-    if not view.stopped:
+    if not (view.stopped or view.order.conflicts or view.order.findings):
         yield "nothing of it waits.\n"
 
 

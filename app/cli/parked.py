@@ -14,6 +14,7 @@ import msgspec
 from app.config.load import load
 from app.console.reach import reached
 from app.console.views import ParkedView
+from schemas.money import text
 
 EXAMPLE = "o2c parked list"
 _ACTIONS = (
@@ -78,13 +79,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(view: ParkedView) -> Iterable[str]:
-    amount = "" if view.amount is None else f"{view.amount:f} {view.currency}"
+    amount = "" if view.amount is None else f"{text(view.amount, view.currency)} {view.currency}"
     since = "" if view.since is None else f"since {view.since:%Y-%m-%d %H:%M}"
     words = (view.id, view.object, view.number, view.status, amount, since)
     yield "  ".join(word for word in words if word)
     for anchor in view.anchors:
         yield f"  names {anchor}"
     for one in view.candidates:
-        over = "" if one.amount is None else f"over {one.amount:f} {one.currency}, "
-        due = f"{over}due {one.amount_due:f} {one.currency}"
+        over = "" if one.amount is None else f"over {text(one.amount, one.currency)} {one.currency}, "
+        due = f"{over}due {text(one.amount_due, one.currency)} {one.currency}"
         yield f"  maybe {one.number or one.order}  {one.headline}  {due}  ({one.why})  {one.order}"
