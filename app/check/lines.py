@@ -68,12 +68,14 @@ class _Section:
         for key in (key for key in lacking if key.startswith("accounts.")):
             yield self._line(key, self._setup.offers.get(key, Offer(())))
         for rate in self._rates([key.partition(".")[2] for key in lacking if key.partition(".")[0] == "taxes"]):
-            yield self._line(f"taxes.{rate}", self._taxed(rate))
+            offer = self._taxed(rate)
+            yield self._line(f"taxes.{rate}", offer, begins=any(_percent(one) == rate for one in offer.choices))
         if shows_words(self._tenant, self._name):
             for word in self._setup.unshown:
-                yield self._line(f"stages.{word}", self._setup.offers.get(f"stages.{word}", Offer(())))
+                offer = self._setup.offers.get(f"stages.{word}", Offer(()))
+                yield self._line(f"stages.{word}", offer, begins=False)
         for word in unmapped_words(self._account, self._config):
-            yield self._line(f"statuses.{word}", _meaning(word))
+            yield self._line(f"statuses.{word}", _meaning(word), begins=False)
 
     def _itself(self) -> Iterator[Line]:
         found = self._identity
@@ -95,18 +97,22 @@ class _Section:
         wrong = [key for key in lacking if key]
         if sold or wrong or self._config.taxes or not lacking:
             return list(dict.fromkeys([*sold, *wrong]))
-        offered = {one.rate for one in self._setup.offers.get("taxes", Offer(())).choices if one.rate is not None}
-        return [f"{rate.normalize():f}" for rate in sorted(offered, reverse=True)]
+        offered = {one.rate: _percent(one) for one in self._codes if one.rate is not None}
+        return [offered[rate] for rate in sorted(offered, reverse=True)]
+
+    @property
+    def _codes(self) -> tuple[Choice, ...]:
+        return self._setup.offers.get("taxes", Offer(())).choices
 
     def _taxed(self, key: str) -> Offer:
         """Return the tax codes, those of the rate first; sure is the only one that there is."""
-        codes = self._setup.offers.get("taxes", Offer(())).choices
-        fitting = [one for one in codes if one.rate is not None and f"{one.rate.normalize():f}" == key]
-        others = [one for one in codes if one not in fitting]
+        fitting = [one for one in self._codes if _percent(one) == key]
+        others = [one for one in self._codes if one not in fitting]
         return Offer((*fitting, *others), fitting[0].value if len(fitting) == 1 else "")
 
-    def _line(self, key: str, offer: Offer) -> Line:
-        first = offer.choices[0].value if offer.choices and not key.startswith(("stages.", "statuses.")) else ""
+    def _line(self, key: str, offer: Offer, *, begins: bool = True) -> Line:
+        """Return the line; *begins* tells whether the first choice will do for a suggestion where none is the best."""
+        first = offer.choices[0].value if offer.choices and begins else ""
         ordered = sorted(offer.choices, key=lambda one: one.value != offer.best)
         return Line(
             tenant=self._tenant.tenant,
@@ -125,6 +131,11 @@ def current(config: ConnectionConfig, key: str) -> str:
     table, dot, name = key.partition(".")
     found = getattr(config, table, "")
     return str(found.get(name, "")) if dot and isinstance(found, dict) else str(found)
+
+
+def _percent(tax: Choice) -> str:
+    """Return the rate of a tax code as a key of the taxes, "" when the platform does not tell it."""
+    return "" if tax.rate is None else f"{tax.rate.normalize():f}"
 
 
 def _meaning(word: str) -> Offer:
@@ -166,8 +177,8 @@ def as_toml(line: Line) -> str:
 
 def shown(choice: Choice, value: str | None = None) -> str:
     """Return a choice for a person: its value, what the platform calls it, and the rate of a tax."""
-    rate = f"{choice.rate.normalize():f} %" if choice.rate is not None else ""
-    named = " ".join(part for part in (choice.label, rate if rate.rstrip(" %") not in choice.label else "") if part)
+    rate = _percent(choice)
+    named = " ".join(part for part in (choice.label, f"{rate} %" if rate and rate not in choice.label else "") if part)
     if value == "":
         return named
     return f"{quoted(choice.value)} ({named})" if named else quoted(choice.value)
