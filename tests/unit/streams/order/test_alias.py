@@ -171,6 +171,11 @@ def test_a_hand_over_that_comes_twice_changes_nothing_but_brings_newer_looks() -
     assert after == msgspec.structs.replace(once, objects={**once.objects, newer.object.key: newer})
 
 
+def test_what_a_person_said_of_documents_holds_for_both_orders_the_survivors_word_first() -> None:
+    after = take_over(state(said_of={"a": True}), handed(said_of={"a": False, "b": False}))
+    assert after.said_of == {"a": True, "b": False}
+
+
 @pytest.mark.parametrize("newest", ["mine", "theirs"])
 def test_of_an_object_that_both_knew_the_newest_look_stays(newest: str) -> None:
     old, new = (

@@ -125,6 +125,31 @@ def test_before_the_first_start_a_backfill_writes_nothing() -> None:
     assert asked(state(giver()), world(starts={"shop": NOT_BEGUN}, backfills={"main": NOW - DAY})) == []
 
 
+def test_a_day_is_one_of_the_systems_own_zone() -> None:
+    ahead = msgspec.structs.replace(CONNECTIONS["crm"], time_zone="Pacific/Auckland")
+    told = {"connections": {**CONNECTIONS, "crm": ahead}}
+    facts = Payment(amount=Decimal(24), currency="EUR", date=date(2026, 3, 1))
+    paid, ends = look(facts, "crm"), datetime(2026, 3, 1, 11, tzinfo=UTC)
+    for moment, written in ((ends, ["record_payment"]), (ends + timedelta(seconds=1), [])):
+        assert asked(state(giver(), THEIRS, paid), world(starts={"crm": moment}, **told)) == written
+        old = world(starts={"crm": NOW + DAY}, backfills={"main": moment}, **told)
+        assert asked(state(giver(), THEIRS, paid), old) == written
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        record("crm|order", ref("crm", "order", "7"), capability="upsert_order", outcome="confirmed"),
+        record("books|note|x", ref("books", "note", "1"), capability="add_note", outcome="confirmed"),
+        record("books|document", None, outcome="rejected", stopped="x"),
+    ],
+)
+def test_what_is_ours_elsewhere_or_was_never_made_makes_no_old_order_ours(other: WriteRecord) -> None:
+    shown = look(Invoice(currency="EUR", payable_amount=Decimal(24), status="void"), "books", "5")
+    there = world(Target(connection="books", document="invoice", order=True), starts={"shop": NOW + DAY})
+    assert "upsert_order" not in asked(state(giver(), other, shown), there)
+
+
 def test_a_backfill_comes_after_all_else_and_asks_for_what_is_there_first() -> None:
     there = world(starts={"shop": NOW + DAY}, backfills={"main": NOW})
     (command,) = commands(there=there)

@@ -132,6 +132,12 @@ def test_a_document_may_be_made_once_more_under_the_next_generation(generation: 
     }
 
 
+def test_one_that_never_came_about_leaves_nothing_behind_when_it_is_asked_for_once_more() -> None:
+    unbound = msgspec.structs.replace(MADE, bound=None, past=("books@b/invoice/0",))
+    (again,) = after(state(unbound), "recreate", write="books|document").writes.values()
+    assert (again.generation, again.past, again.bound) == (5, ("books@b/invoice/0",), None)
+
+
 @pytest.mark.parametrize(("write", "generation"), [("books|document", 3), ("books|note", None), ("", 0)])
 def test_another_generation_or_an_unknown_write_is_left_alone(write: str, generation: int | None) -> None:
     assert after(state(MADE), "recreate", write=write, generation=generation).writes == {"books|document": MADE}

@@ -111,6 +111,8 @@ def test_the_one_word_says_how_far_an_order_has_come(life: Any, money: Any, good
         ({"financial": "refunded", "paid_amount": "10"}, "open partially_paid paid refunded"),
         ({"financial": "refunded", "paid_amount": "9"}, "open partially_paid refunded"),
         ({"financial": "paid", "paid_amount": "0", "payable_amount": "0"}, "open paid"),
+        ({"financial": "none", "paid_amount": "0", "payable_amount": "0"}, "open"),
+        ({"financial": "refunded", "paid_amount": "0.5", "payable_amount": "0.5"}, "open partially_paid paid refunded"),
         ({"fulfilment": "partially_fulfilled"}, "open partially_fulfilled"),
         ({"fulfilment": "fulfilled"}, "open partially_fulfilled fulfilled"),
         ({"fulfilment": "delivered"}, "open partially_fulfilled fulfilled delivered"),
