@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import aiohttp
 import msgspec
 import structlog
+from aiokafka.errors import KafkaError
 
 from app import platforms
 from app.config.model import ResolvedConnection
@@ -27,7 +28,6 @@ from app.core.errors import AuthError, ConfigError, O2CError
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
-from app.core.talk import Request, Response
 from app.subscribing.keeping import Keeper, Kept
 from app.subscribing.registering import Report
 from schemas.broadcast import Fact
@@ -108,7 +108,7 @@ class Desk:
         epoch = 1 + int(journal.pop(_EPOCH, b"0"))
         await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
         self._epoch, self._circuit = epoch, Circuit(epoch)
-        sending = self._sending(await self._rows(topics.TOKENS))
+        sending = self._sending(await self._stored_tokens())
         ledger = ConnectionLedger(self._bus, self.name, self._known.note)
         owner = Owner(
             self._loaded.sink(self._connection),
@@ -150,13 +150,18 @@ class Desk:
     def _key(self, name: str) -> bytes:
         return f"{self.name}|{name}".encode()
 
-    def _sending(self, stored: dict[str, bytes]) -> Sending:
+    def _sending(self, tokens: Tokens | None) -> Sending:
         platform, resolved = self._loaded.platform, self._resolved
         self._session = new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds)
         http = http_of(resolved, platform, self._session)
-        tokens = self._opened(stored)
         credential = Credential(
-            platform.auth, resolved.secrets, http, clock=time.time, store=self._store_tokens, tokens=tokens
+            platform.auth,
+            resolved.secrets,
+            http,
+            clock=time.time,
+            store=self._store_tokens,
+            tokens=tokens,
+            stored=self._newer_tokens,
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         self._credential = credential
@@ -164,12 +169,19 @@ class Desk:
             self._gauges.show("quota_left", limiter.left)
         return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
 
-    def _opened(self, stored: Mapping[str, bytes]) -> Tokens | None:
+    async def _stored_tokens(self) -> Tokens | None:
         """Return the stored tokens; those sealed under another key are as good as none, and stop nobody else."""
+        stored = await self._rows(topics.TOKENS)
         try:
             return self._vault.open(stored["oauth"]) if "oauth" in stored else None
         except ConfigError as error:
             log.error("tokens.unreadable", connection=self.name, why=str(error))  # noqa: TRY400 - known
+            return None
+
+    async def _newer_tokens(self) -> Tokens | None:
+        try:
+            return await self._stored_tokens()
+        except KafkaError:  # then those at hand must do
             return None
 
     def _heard(self, failure: str) -> None:
@@ -183,15 +195,12 @@ class Desk:
         await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
 
     def _new_reader(self, sending: Sending, owner: Owner, epoch: int, cursors: dict[str, Cursor]) -> Reader:
-        async def send(request: Request) -> Response:
-            return await sending(request)
-
         def number() -> int:
             return owner.answers.next_look()
 
         return Reader(
             self._loaded.source(self._connection),
-            send,
+            sending,
             lambda event: self._bus.publish_event(event, self._loaded.platform),
             epoch=epoch,
             number=number,
@@ -235,11 +244,8 @@ class Desk:
         log.info("write", **what, command=command.id, order=command.order, trace_id=trace_id(command.trace))
 
     def _keeper(self, kept: Kept, sending: Sending) -> Keeper:
-        async def send(request: Request) -> Response:
-            return await sending(request)
-
         return Keeper(
-            kept.registrar(send),
+            kept.registrar(sending),
             kept.address,
             seconds=self._resolved.webhooks_seconds,
             well=self.well,
@@ -295,7 +301,7 @@ class Desk:
             await asyncio.sleep(_TIDY)
 
     async def _ask_again(self, sending: Sending, owner: Owner) -> None:
-        if (tokens := self._opened(await self._rows(topics.TOKENS))) is not None:
+        if (tokens := await self._newer_tokens()) is not None:
             self._credential.adopt(tokens)
         if wrong := await self._verify(sending):
             self._circuit.still(wrong, time.time())

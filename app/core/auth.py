@@ -77,8 +77,10 @@ class Credential:
         clock: Callable[[], float],
         store: Callable[[Tokens], Awaitable[None]],
         tokens: Tokens | None = None,
+        stored: Callable[[], Awaitable[Tokens | None]] | None = None,
     ) -> None:
-        """*tokens* are the stored ones, None at the very first start."""
+        """*tokens* are the stored ones, None at the very first start; *stored* looks whether others came meanwhile."""
+        self._stored = stored
         self._auth, self._secrets, self._http = auth, secrets, http
         self._clock, self._store = clock, store
         self._origin = origin_of(secrets)
@@ -122,10 +124,13 @@ class Credential:
     async def _access(self) -> str:
         if static := self._secrets.get("token"):
             return static
-        late = self._tokens.expires_at and self._clock() > self._tokens.expires_at - _EARLY
-        if late or not self._tokens.access:
+        if self._late() or not self._tokens.access:
             await self.refresh(self._tokens.access)
         return self._tokens.access
+
+    def _late(self) -> bool:
+        end = self._tokens.expires_at
+        return bool(end) and self._clock() > end - _EARLY
 
     @property
     def refreshes(self) -> bool:
@@ -137,6 +142,11 @@ class Credential:
         async with self._refreshing:
             if self._tokens.access and self._tokens.access != used:
                 return
+            found = await self._stored() if self._stored is not None else None
+            if found is not None and found.access != self._tokens.access:  # somebody connected again, with other rights
+                self.adopt(found)
+                if self._tokens is found and found.access and not self._late():
+                    return
             tokens = await self._exchange()
             await self._store(tokens)
             self._tokens = tokens

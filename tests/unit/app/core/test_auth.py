@@ -47,6 +47,9 @@ class Desk:
             auth, SECRETS, self.endpoint, clock=lambda: self.now, store=self._store, tokens=tokens
         )
 
+    async def _keep(self, tokens: Tokens) -> None:
+        self.stored.append(tokens)
+
     async def _store(self, tokens: Tokens) -> None:
         assert self.credential.access != tokens.access, "stored before it is used"
         self.stored.append(tokens)
@@ -162,6 +165,31 @@ async def test_what_somebody_else_stored_is_taken_unless_the_configuration_names
     assert desk.credential.access == "b1"
     await desk.credential.refresh("b1")
     assert desk.stored[-1].account == "7", "whose they are outlives a refresh"
+
+
+@pytest.mark.parametrize(
+    ("found", "used", "exchanged"),
+    [
+        (None, "a1", ["r0"]),
+        (Tokens(access="a0", refresh="r0"), "a1", ["r0"]),
+        (Tokens(access="b1", refresh="r1", expires_at=9_000.0), "b1", []),
+        (Tokens(access="b1", refresh="r1", expires_at=500.0), "a1", ["r1"]),
+        (Tokens(access="", refresh="r1"), "a1", ["r1"]),
+        (Tokens(access="b1", refresh="r1", origin="of another"), "a1", ["r0"]),
+    ],
+)
+async def test_a_new_consent_counts_from_the_next_refresh_on(
+    found: Tokens | None, used: str, exchanged: list[str]
+) -> None:
+    async def stored() -> Tokens | None:
+        return found
+
+    desk, held = Desk(), Tokens(access="a0", refresh="r0", expires_at=900.0)
+    credential = Credential(
+        OAUTH, SECRETS, desk.endpoint, clock=lambda: 1_000.0, store=desk._keep, tokens=held, stored=stored
+    )
+    assert await credential.headers() == {"Authorization": f"Bearer {used}"}
+    assert [form["refresh_token"] for form in desk.endpoint.forms] == exchanged
 
 
 async def test_a_stored_key_serves_where_none_is_configured() -> None:
