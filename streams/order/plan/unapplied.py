@@ -60,7 +60,8 @@ def _returned(desk: Desk) -> Iterator[Finding]:
     """Yield that money was paid back which the ledger has on the customer's account, since no document was made."""
     paid = write_key(desk.name, "payment") + "|"
     advances = [record.bound for record in desk.state.writes.values() if record.key.startswith(paid) and record.bound]
-    if desk.document is None and advances and desk.derived.public.refunded_amount > ZERO:
+    unbilled = desk.target.document != "none" and desk.document is None
+    if unbilled and advances and desk.derived.public.refunded_amount > ZERO:
         message = (
             f"{desk.derived.public.refunded_amount:f} was paid back, {desk.name} has it on the customer's account."
         )

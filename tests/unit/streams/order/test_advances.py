@@ -9,6 +9,7 @@ import pytest
 
 from schemas.facts import Credit, Payment
 from schemas.findings import Finding
+from schemas.flow import Target
 from schemas.state import Observation, WriteRecord
 from streams.order.plan.unapplied import came_and_went, findings
 from streams.order.plan.wants import wants
@@ -52,3 +53,9 @@ def test_a_refund_of_money_on_the_customers_account_is_told() -> None:
     assert list(findings(desk(PAID, back("4")))) == []
     billed = record("books|document", ref("books", "invoice", "1"))
     assert list(findings(desk(PAID, ADVANCE, back("4"), billed))) == []
+
+
+def test_money_told_to_a_system_without_documents_is_no_advance() -> None:
+    deal = Target(connection="crm", order=True)
+    told = record(f"crm|payment|{PAID.object.key}", ref("crm", "payment", "1"), outcome="confirmed")
+    assert list(findings(desk(PAID, told, back("4"), target=deal))) == []
