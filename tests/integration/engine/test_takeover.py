@@ -148,6 +148,11 @@ async def test_a_store_that_is_ahead_of_its_changelog_is_thrown_away_and_rebuilt
     admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
     await admin.start()
     await admin.delete_topics([cluster.name("sets-changelog")])
+
+    async def gone() -> bool:
+        return cluster.name("sets-changelog") not in await admin.list_topics()
+
+    await eventually(gone)  # a broker that has not heard of it yet says that the topic is there
     await admin.close()
     spec = TopicSpec(cluster.name("sets-changelog"), PARTITIONS, 1, CHANGELOG)
 
