@@ -57,6 +57,13 @@ def test_an_order_of_before_the_start_is_told_and_not_written() -> None:
     assert "o2c flows backfill main" in finding.next_step
 
 
+def test_every_write_that_is_kept_back_is_counted() -> None:
+    there = world(starts={"shop": NOW + DAY, "pay": NOW + DAY})
+    two = (_paid(-1), look(Payment(amount=Decimal(1), currency="EUR", paid_at=NOW), "pay", "2"))
+    (finding,) = planned(state(giver(), THEIRS, *two), there).findings
+    assert finding.message.startswith("2 writes are not made")
+
+
 @pytest.mark.parametrize("start", [NOW, NOW - DAY])
 def test_an_order_of_the_start_or_later_is_written(start: datetime) -> None:
     found = planned(state(giver()), world(starts={"shop": start}))

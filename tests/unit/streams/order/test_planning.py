@@ -31,6 +31,7 @@ GIVER = "shop@s/order/1"
 WAIT = timedelta(seconds=900)
 EARLIER = NOW - timedelta(minutes=5)
 LATER = NOW - timedelta(days=30)
+STATES: tuple[Any, Any] = ("succeeded", "failed")
 
 
 def world(*targets: Target, facts: dict[str, Any] | None = None, platforms: Any = None, **flow: Any) -> World:
@@ -211,6 +212,21 @@ def test_a_target_knows_how_many_of_its_own_documents_were_replaced() -> None:
     derived = derive(known, there)
     assert derived is not None
     assert [(one.name, one.replaced) for one in desks(known, derived, there)] == [("books", 1), ("crm", 0)]
+
+
+def test_a_step_that_waits_keeps_nothing_else_waiting() -> None:
+    new, failed = (
+        look(Payment(amount=Decimal(24), currency="EUR", status=status), "shop", status) for status in STATES
+    )
+    sent = record("books|payment|shop@s/payment/failed", ref("books", "payment", "q"), capability="record_payment")
+    assert "reverse_payment" in [one.capability for one in billed(new, failed, sent).commands]
+
+
+@pytest.mark.parametrize("mode", ["live", "shadow"])
+def test_documents_that_a_person_must_judge_are_named(mode: Any) -> None:
+    theirs = look(Invoice(currency="EUR", payable_amount=Decimal(25)), "books", "7")
+    assert billed(theirs, there=world(BOOKS, mode=mode)).disputed == (theirs.object.key,)
+    assert billed(there=world(BOOKS, mode=mode)).disputed == ()
 
 
 # ---------------------------------------------------------------------------------------------------------------- sets
