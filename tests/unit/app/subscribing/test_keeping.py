@@ -1,0 +1,117 @@
+"""When the owner of a connection looks after its webhooks, and when it leaves them alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.model import GatewayConfig, ResolvedConnection, Settings
+from app.core.talk import Request, Response
+from app.subscribing import keeping
+from app.subscribing.keeping import Keeper
+from app.subscribing.registering import Registrar, Report
+from schemas.connection import Connection
+
+HERE = "https://hooks.example.com"
+ADDRESS = f"{HERE}/hooks/acme/pay"
+
+
+class Watched:
+    """A Stripe account without endpoints, and what its keeper asked and told."""
+
+    def __init__(self, platform: str = "stripe") -> None:
+        self.asked: list[str] = []
+        self.told: list[Report | None] = []
+        self.address = ADDRESS
+        self.well = asyncio.Event()
+        self.well.set()
+        settings = Settings(data_dir=Path("data"), gateway=GatewayConfig(public_url=HERE))
+        resolved = ResolvedConnection(
+            connection=Connection(name="pay", tenant="acme", platform=platform, account="acct_1"),
+            secrets={}, allow_private=False, sweep_seconds=1, quota_share=1,
+        )  # fmt: skip
+        self.registrar = Registrar(settings, resolved, self.send)
+
+    async def send(self, request: Request) -> Response:
+        self.asked.append(f"{request.method} {request.path}")
+        return Response(status=200, body=b'{"object": "list", "data": [], "has_more": false}')
+
+    @contextlib.asynccontextmanager
+    async def kept(self, seconds: float) -> AsyncIterator[None]:
+        """Let the keeper live during the block."""
+        keeper = Keeper(self.registrar, lambda: self.address, seconds=seconds, well=self.well, shown=self.told.append)
+        running = asyncio.create_task(keeper.run())
+        yield
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not true():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+
+
+async def turns() -> None:
+    """Let everything that is ready happen, many times."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_OFTEN", 0.0)
+
+
+async def test_a_lost_endpoint_is_told_and_not_made_again_without_a_person() -> None:
+    watched = Watched()
+    async with watched.kept(3_600):
+        await watched.until(lambda: bool(watched.told))
+        await turns()
+    assert watched.asked == ["GET /v1/webhook_endpoints"], "one look an hour, and nothing is changed"
+    (report,) = watched.told
+    assert report is not None
+    assert report.standing is not None
+    assert report.standing.missing == report.wanted
+    assert report.errors[0].endswith("run `o2c webhooks register pay`.")
+
+
+@pytest.mark.parametrize("address", ["", "https://old.example.com/hooks/acme/pay"])
+async def test_what_nobody_registered_at_this_address_is_left_alone(address: str) -> None:
+    watched = Watched()
+    watched.address = address
+    async with watched.kept(0.01):
+        await turns()
+    assert (watched.asked, watched.told) == ([], [])
+
+
+@pytest.mark.parametrize(("platform", "seconds"), [("stripe", 0.0), ("xero", 0.01)])
+async def test_never_means_never_and_where_there_is_no_api_nobody_looks(platform: str, seconds: float) -> None:
+    watched = Watched(platform)
+    watched.address = watched.registrar.address
+    async with watched.kept(seconds):
+        await turns()
+    assert (watched.asked, watched.told) == ([], [])
+
+
+async def test_a_connection_that_is_not_well_is_not_asked() -> None:
+    watched = Watched()
+    watched.well.clear()
+    async with watched.kept(0.01):
+        await turns()
+    assert watched.asked == []
+
+
+async def test_once_removed_it_is_told_no_more() -> None:
+    watched = Watched()
+    async with watched.kept(0.01):
+        await watched.until(lambda: bool(watched.told))
+        watched.address = ""
+        await watched.until(lambda: watched.told[-1] is None)
+        await turns()
+    assert watched.told[0] is not None
+    assert watched.told[-1] is None
+    assert watched.told.count(None) == 1
