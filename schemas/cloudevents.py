@@ -15,6 +15,8 @@ import msgspec
 from schemas.errors import DecodeError
 from schemas.events import ChangeEvent
 from schemas.facts import type_names
+from schemas.jsonlimits import check_json
+from schemas.soundness import check_foreign
 from schemas.trace import HEADER, accepted
 
 JSON = "application/json"
@@ -24,6 +26,19 @@ _TYPES = {f"o2c.{name}.changed.v1": name for name in type_names}
 _DECODER = msgspec.json.Decoder(ChangeEvent)
 _ENCODER = msgspec.json.Encoder()
 Headers = tuple[tuple[str, bytes], ...]
+
+
+def _names(kind: Any) -> frozenset[str]:  # noqa: ANN401 - a part of a JSON schema
+    """Return every key that the contract knows."""
+    if isinstance(kind, list):
+        return frozenset[str]().union(*map(_names, kind))
+    if not isinstance(kind, dict):
+        return frozenset()
+    own = frozenset(kind.get("properties", ()))
+    return own.union(*map(_names, kind.values()))
+
+
+_MEANT = _names(msgspec.json.schema(ChangeEvent)) | {"specversion", "id", "source", "data"}
 
 
 def encode(event: ChangeEvent, canonical: str) -> tuple[bytes, Headers, bytes]:
@@ -96,6 +111,7 @@ class _Envelope(msgspec.Struct):
 
 
 def _structured(value: bytes, traceparent: str = "") -> ChangeEvent:
+    check_json(value, _MEANT)
     try:
         envelope = msgspec.json.decode(value, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -134,6 +150,9 @@ def _event(name: str, value: bytes, named: Mapping[str, Any]) -> ChangeEvent:
         raise DecodeError(f"A change of a {name} carries no facts and is not a deletion.")
     if event.facts is not None and type(event.facts).__name__.lower() != name:
         raise DecodeError(f"The type says {name}, the facts are those of a {type(event.facts).__name__.lower()}.")
+    if event.origin == "foreign" and event.told_at is None:  # the gateway has looked at what it was told
+        check_json(value, _MEANT)
+        check_foreign(event, value)
     event_id = event.event_id or named.get("ce_id", "")
     trace = accepted(event.trace) or accepted(named.get(HEADER) or named.get("ce_traceparent") or "")
     if (event_id, trace) == (event.event_id, event.trace):

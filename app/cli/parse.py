@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from app import platforms
 from app.core.errors import DecodeError
 from schemas.connection import Connection
 from schemas.facts import type_names
+from schemas.jsontext import read_json
 from streams.sources.base import Hook, Source
 
 EXAMPLE = "o2c parse --platform stripe webhook.json"
@@ -83,7 +83,7 @@ def _found(source: Source, type_: str | None, hook: Hook) -> list[tuple[str, Any
 def record(body: bytes) -> Any:  # noqa: ANN401 - an API record is any JSON
     """Return JSON with Decimal amounts; DecodeError when it is none."""
     try:
-        return json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+        return read_json(body)
+    except ValueError as error:
         message = f"The body is not JSON ({error}); give the bytes as the platform sent them."
         raise DecodeError(message) from error

@@ -9,6 +9,8 @@ import msgspec
 
 from app.core.errors import DecodeError
 from schemas.events import MERGED_INTO, ChangeEvent, Hint
+from schemas.jsonlimits import check_json
+from schemas.soundness import check_event, check_ref
 from schemas.trace import HEADER, accepted, new_trace
 from streams.sources.base import Hook, Reply, Source
 
@@ -48,9 +50,12 @@ def receive(endpoints: Sequence[Endpoint], hook: Hook, now: datetime) -> Intake:
     if not first.verify(hook, secrets, now):
         return Intake(reply=first.refused(hook), outcome="refused")
     try:
+        check_json(hook.body)
         return _translate(_addressed(endpoints, hook), hook)
     except DecodeError as error:
         return Intake(reply=OK, outcome="unreadable", unreadable=str(error))
+    except (ArithmeticError, ValueError) as error:  # a number or a time far from any that a vendor documents
+        return Intake(reply=OK, outcome="unreadable", unreadable=f"A value cannot be used ({type(error).__name__}).")
 
 
 def stamped(intake: Intake, hook: Hook, now: datetime) -> Intake:
@@ -75,6 +80,10 @@ def _translate(sources: Iterable[Source], hook: Hook) -> Intake:
     for source in sources:
         events += [event for event in source.to_events(hook) if _counts(source, event)]
         hints += source.hints(hook)
+    for event in events:
+        check_event(event, hook.body)
+    for hint in hints:
+        check_ref(hint.object)
     outcome = "accepted" if events or hints else "ignored"
     return Intake(reply=OK, outcome=outcome, events=tuple(events), hints=_coalesced(hints))
 

@@ -35,6 +35,8 @@ _SURE = 2
 """Questions in vain after which deliveries are refused without a try."""
 _SOON = 4.0
 """Seconds; Shopify waits five, then counts the delivery as failed and removes the subscription after eight of them."""
+_SLOWEST = 15.0
+"""Seconds that a body may take: a sender that gives a byte now and then must not hold a connection."""
 _DOUBT = 10.0
 """Seconds for which a refused acknowledgement counts although Kafka answers: a write is what we need."""
 
@@ -193,12 +195,21 @@ class Gateway:
 
 
 async def _body(request: web.Request, limit: int) -> bytes | None:
-    """Return the raw bytes, or None as soon as they are more than *limit*."""
+    """Return the raw bytes, or None as soon as they are more than *limit*.
+
+    A compressed body is refused unread: no platform sends one, and signatures cover what was sent.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPBadRequest(text="Send the body without Content-Encoding.")
     if request.content_length is not None and request.content_length > limit:
         return None
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            return None
+    try:
+        async with asyncio.timeout(_SLOWEST):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    return None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(headers={"Connection": "close"}) from None
     return bytes(body)

@@ -33,9 +33,12 @@ def _answer(probe: Probe) -> Callable[[web.Request], Awaitable[web.StreamRespons
     return page
 
 
-async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Start *app* and return its runner (call cleanup() to stop) and the port; ConfigError where that is taken."""
-    runner = web.AppRunner(app, access_log=None)
+async def serve(app: web.Application, host: str, port: int, idle: float = 75.0) -> tuple[web.AppRunner, int]:
+    """Start *app* and return its runner (call cleanup() to stop) and the port; ConfigError where that is taken.
+
+    A connection without a whole request head for *idle* seconds is closed; compressed bodies are left as they are.
+    """
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, keepalive_timeout=idle)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:

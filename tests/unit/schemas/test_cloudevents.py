@@ -32,7 +32,7 @@ def test_binary_mode_survives_the_round_trip() -> None:
 def test_any_text_and_amount_survive(text: str, amount: Decimal) -> None:
     event = ChangeEvent(
         tenant=text, object=ObjectRef(text, text, "order", text), facts=Order(currency="EUR", note=text, payable_amount=amount),
-        event_id="x",
+        event_id="x", origin="read",
     )  # fmt: skip
     _, headers, value = encode(event, "order")
     assert decode(headers, value) == event

@@ -85,6 +85,8 @@ class StripeSource(Source):
 
     def parse(self, type_: str, record: Any) -> list[ChangeEvent]:  # noqa: ANN401 - an API record is any JSON
         """Return the events of a record or of a list's data; *type_* is not needed, records name their own."""
+        if not isinstance(record, dict):
+            raise DecodeError("Stripe: the record is no object.")
         if record.get("object") == "list":
             return [event for item in record["data"] for event in self.parse(type_, item)]
         try:
