@@ -20,6 +20,8 @@ from app.core.errors import ConfigError
 log = structlog.get_logger(__name__)
 _FRESH, _OLD = 5.0, 60.0
 """Seconds after which a look is taken anew, and after which an answer waits for it."""
+_REST = 4
+"""Times as long as a look took, none is taken: long ones, over much that waits, leave time for answers."""
 
 
 class Standings:
@@ -32,7 +34,7 @@ class Standings:
         self._settings = settings
         self._found: list[Standing] = []
         self._seen_at = datetime.fromtimestamp(0, UTC)
-        self._looked = -_OLD
+        self._looked, self._due = -_OLD, 0.0
         self._looking: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -43,7 +45,7 @@ class Standings:
 
     async def of(self, tenant: str) -> ConnectionList:
         """Return how the connections of *tenant* stand; Refused when Kafka does not answer."""
-        if time.monotonic() - self._looked > _FRESH and (self._looking is None or self._looking.done()):
+        if time.monotonic() > self._due and (self._looking is None or self._looking.done()):
             self._looking = asyncio.create_task(self._look())
         if time.monotonic() - self._looked > _OLD and self._looking is not None:
             await asyncio.shield(self._looking)
@@ -60,7 +62,8 @@ class Standings:
         except (KafkaError, ConfigError) as error:
             log.warning("console.standings", why=str(error))
         else:
-            self._found, self._seen_at, self._looked = found, seen_at, began
+            self._found, self._seen_at, self._looked = found, seen_at, time.monotonic()
+            self._due = self._looked + min(max(_FRESH, _REST * (self._looked - began)), _OLD)
 
 
 def _view(one: Standing) -> ConnectionView:
