@@ -52,7 +52,7 @@ class GatewayConfig(_Section):
     public_url: str = "http://127.0.0.1:8080"
     """The address that platforms call: some signatures cover it."""
     api_keys: tuple[SecretStr, ...] = ()
-    """Keys that other services send as `Authorization: Bearer` to POST /events."""
+    """Keys that other services send as `Authorization: Bearer` to POST /events; those that begin with `whsec_` sign."""
 
 
 class RoleConfig(_Section):

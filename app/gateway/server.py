@@ -20,6 +20,7 @@ from app.core.errors import DecodeError
 from app.core.metrics import Metrics
 from app.gateway.addresses import Address
 from app.gateway.intake import Intake, receive, stamped
+from app.gateway.signed import PREFIX, is_signed
 from schemas.cloudevents import decode_http
 from schemas.events import ChangeEvent, Hint
 from schemas.trace import HEADER, accepted, new_trace, trace_id
@@ -72,7 +73,8 @@ class Gateway:
         self._publisher = publisher
         self.metrics = metrics
         self._public_url = public_url.rstrip("/")
-        self._api_keys = [key.encode() for key in api_keys]
+        self._api_keys = [key.encode() for key in api_keys if not key.startswith(PREFIX)]
+        self._signing = [key for key in api_keys if key.startswith(PREFIX)]
         self._clock = clock
         self._failed_at = -math.inf
         self._unanswered = 0
@@ -171,13 +173,17 @@ class Gateway:
         return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
 
     async def _events(self, request: web.Request) -> web.Response:
-        if not self._authorised(request.headers.get("Authorization", "")):
-            return web.json_response({"error": "Send one of gateway.api_keys as a bearer token."}, status=401)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        known = self._authorised(headers.get("authorization", ""))
+        if not known and "webhook-signature" not in headers:
+            return self._stranger()
         body = await _body(request, _LARGEST_EVENT)
         if body is None:
             return web.json_response({"error": f"The body is larger than {_LARGEST_EVENT} bytes."}, status=413)
+        if not known and not is_signed(headers, body, self._signing, self._clock()):
+            return self._stranger()
         try:
-            events = decode_http({name.lower(): value for name, value in request.headers.items()}, body)
+            events = decode_http(headers, body)
         except DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
         now, trace = self._clock(), accepted(request.headers.get(HEADER, "")) or new_trace()
@@ -186,6 +192,12 @@ class Gateway:
         for event in events:
             log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
         return answer or web.json_response({"accepted": len(events)}, status=202)
+
+    def _stranger(self) -> web.Response:
+        error = (
+            "Send one of gateway.api_keys as a bearer token, or sign as Standard Webhooks says with one of whsec_..."
+        )
+        return web.json_response({"error": error}, status=401)
 
     def _authorised(self, header: str) -> bool:
         scheme, _, given = header.partition(" ")
