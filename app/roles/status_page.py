@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from app.core.errors import ConfigError
 from app.core.metrics import CONTENT_TYPE, Metrics
@@ -33,12 +35,23 @@ def _answer(probe: Probe) -> Callable[[web.Request], Awaitable[web.StreamRespons
     return page
 
 
+def _quiet(record: logging.LogRecord) -> bool:
+    """Log of a request that is no HTTP only that it came: aiohttp would quote its headers, credentials included."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info, record.msg, record.args = None, "A request was no HTTP (%s).", (type(error).__name__,)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return not isinstance(error, ConnectionError)
+
+
 async def serve(app: web.Application, host: str, port: int, idle: float = 75.0) -> tuple[web.AppRunner, int]:
     """Start *app* and return its runner (call cleanup() to stop) and the port; ConfigError where that is taken.
 
     A connection without a whole request head for *idle* seconds is closed; compressed bodies are left as they are.
     """
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, keepalive_timeout=idle)
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(_quiet)  # added once, however often it is given
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, keepalive_timeout=idle, logger=logger)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:
