@@ -167,6 +167,19 @@ def test_a_document_that_is_corrected_where_it_is_is_adopted_by_itself() -> None
     assert play.parked_documents() == []
 
 
+def test_an_invoice_typed_while_ours_is_on_its_way_is_put_before_a_person() -> None:
+    play = Simulation(1, company.world(targets=(Target(connection="books", document="invoice"),)))
+    key, order = play.order()
+    bill = typed(play, order, "100.00")
+    play.settle()
+    assert len(play.live("books", "invoice")) == 2
+    assert [one.code for one in play.public[key].findings] == ["double"]
+    assert play.parked_documents() == [f"books@b/invoice/{bill.id}"]
+    play.edit("books", bill, status="void")
+    play.settle()
+    assert (play.public[key].findings, play.parked_documents()) == ((), [])
+
+
 def test_of_two_documents_that_name_the_order_none_is_taken() -> None:
     play = Simulation(1, shadow())
     _, order = play.order()

@@ -125,6 +125,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return ()
         return self._made_by_people(Invoice)
 
+    @cached_property
+    def beside(self) -> tuple[Observation, ...]:
+        """Return the living documents of people that name the order beside one of ours: somebody bills it twice."""
+        if self.bound(self.document_at(0)) is None or self.ended or self.target.document == "none":
+            return ()
+        bound = {record.bound.key for record in self.state.writes.values() if record.bound is not None}
+        found = self._made_by_people(Invoice)
+        return tuple(look for look in found if not look.mirror_of and look.object.key not in bound)
+
     def _made_by_people(self, kind: type[Invoice | Order]) -> tuple[Observation, ...]:
         found = [look for look in self.state.objects.values() if isinstance(look.facts, kind) and self._is_theirs(look)]
         return tuple(sorted(found, key=lambda look: look.object))

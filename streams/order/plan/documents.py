@@ -168,6 +168,10 @@ def _disputed(desk: Desk) -> Iterator[Finding]:
     yield from (_dispute(desk, look, len(desk.disputed_copies), "is over") for look in desk.disputed_copies)
     if desk.target.document != "none":
         yield from (_dispute(desk, look, len(desk.disputed), "bills") for look in desk.disputed)
+    for look in desk.beside:
+        message = f"{look.object.key} names the order as well: it is billed twice in {desk.name}."
+        step = "void the one that is wrong there, or say `o2c parked dismiss` if it bills something else"
+        yield Finding("double", "warn", message, look.object.key, step)
 
 
 def _dispute(desk: Desk, look: Observation, count: int, says: str) -> Finding:

@@ -28,6 +28,7 @@ from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
 
 _REVERTS = 3
+_FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
@@ -70,7 +71,7 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     found = [move.finding for move in moves if move.finding is not None]
     found += [finding for desk in at for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
     found += [_too_old(derived, held)] if held else []
-    disputed = tuple(one.subject for one in found if one.code == "ambiguous_document")
+    disputed = tuple(one.subject for one in found if one.code in _FOR_A_PERSON)
     if mode != "live":
         return Planned(commands=commands, findings=tuple(found), shadow=True, disputed=disputed)
     writes = {move.record.key: move.record for move in moves if move.record is not None}

@@ -438,6 +438,28 @@ def test_what_is_another_ones_or_ended_hinders_no_document() -> None:
     assert len(list(documents(desk(elsewhere)))) == 1
 
 
+def test_a_document_of_people_beside_one_of_ours_is_told() -> None:
+    (finding,) = findings(desk(made(), shown(), _typed("24")))
+    message = "books@b/invoice/7 names the order as well: it is billed twice in books."
+    step = "void the one that is wrong there, or say `o2c parked dismiss` if it bills something else"
+    assert finding == Finding("double", "warn", message, "books@b/invoice/7", step)
+
+
+@pytest.mark.parametrize(
+    ("parts", "more"),
+    [
+        ((shown(), _typed("24", status="void")), {}),
+        ((shown(), _typed("24")), {"said_of": {"books@b/invoice/7": False}}),
+        ((shown(status="void"), _typed("24")), {"facts": {"status": "cancelled"}}),
+        ((shown(), msgspec.structs.replace(_typed("24"), mirror_of="o2c1:x")), {}),
+        ((shown(), _typed("24"), record("books|document|1", ref("books", "invoice", "7"))), {}),
+        ((shown(),), {}),
+    ],
+)
+def test_otherwise_the_order_is_billed_once(parts: tuple[Any, ...], more: dict[str, Any]) -> None:
+    assert [one for one in findings(desk(made(), *parts, **more)) if one.code == "double"] == []
+
+
 def test_a_document_of_ours_is_never_put_before_a_person() -> None:
     assert _asks(desk(made(), shown(), _typed("25.50"))) == []
 
