@@ -41,6 +41,10 @@ test: setup
 test-long: setup
 	$(BIN)/pytest -m long
 
+# Plays all bad input against gateway, parsers and topics, and prints the tally; docs/hostile-input.md says what it shows.
+hostile: setup
+	$(BIN)/python -m tests.hostile
+
 # Workers die while orders flow; docs/reliability.md says what it shows. ORDERS=n for fewer.
 chaos-kill: setup
 	rm -rf chaos-kill

@@ -16,9 +16,8 @@ _CONTRACT = {
     b"name": b"note",
 }
 _SHOPIFY = {b"total": b"total_price", b"\\u0074otal": b"\\u0074otal_price", b"issued": b"created_at", b"name": b"note"}
-_STRIPE = {b"total": b"amount_due", b"\\u0074otal": b"\\u0061mount_due", b"issued": b"created", b"name": b"description"}
+RECORDS = {"shopify": ("order", _SHOPIFY)}
 """Whose keys a case's are, by the platform that shows an order in one record."""
-RECORDS = {"shopify": ("order", _SHOPIFY), "stripe": ("invoice", _STRIPE)}
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|[0-9]+)')
 
