@@ -117,6 +117,5 @@ def _replace(file: Path, text: str) -> None:
             os.fsync(draft.fileno())
         Path(name).chmod(target.stat().st_mode & 0o7777)
         Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    finally:
+        Path(name).unlink(missing_ok=True)  # gone already where it took the place
