@@ -22,6 +22,8 @@ _ERRORS: dict[int, type[O2CError]] = {
     423: RetryableError,
     425: RetryableError,
 }
+_MOVED = frozenset((301, 302, 303, 307, 308))
+"""Answers that are none: no redirect is followed, and whether a write was done before one nobody knows."""
 _SERVER = 500
 _CLIENT = 400
 _TOO_MANY = 429
@@ -37,13 +39,13 @@ def retry_after(response: Response) -> float | None:
 
 
 def from_status(platform: str, response: Response, *, mutating: bool, detail: str = "") -> O2CError | None:
-    """Return the error for *response* by its status alone; a 5xx on a mutating request is uncertain."""
+    """Return the error for *response* by its status alone; a 5xx or a redirect of a mutating request is uncertain."""
     status = response.status
-    if status < _CLIENT:
+    if status < _CLIENT and status not in _MOVED:
         return None
     message = f"{platform} answered {status}{': ' + detail if detail else ''}."
     if status == _TOO_MANY:
         return RateLimited(message, retry_after(response))
-    if status >= _SERVER:
+    if status >= _SERVER or status in _MOVED:
         return UncertainError(message) if mutating else RetryableError(message)
     return _ERRORS.get(status, RejectedError)(message)
