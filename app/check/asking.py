@@ -24,7 +24,7 @@ from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
-from app.core.errors import AuthError, ConfigError, O2CError, RetryableError
+from app.core.errors import AuthError, ConfigError, O2CError, RateLimited, RetryableError
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.roles.gateway import security
@@ -34,6 +34,7 @@ from streams.sources.base import Setup
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 _NOBODY = frozenset(("Empty", "Dead"))
 _TRIES, _PAUSE = 60, 0.5
+_POLITE, _LONGEST_PAUSE = 2, 60.0
 _SOON = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 Store = Callable[[Tokens], Awaitable[None]]
 
@@ -51,7 +52,7 @@ async def ask_accounts(
 async def _asked(settings: Settings, resolved: ResolvedConnection) -> Account | str:
     name = resolved.connection.name
     try:
-        return await _account(settings, resolved)
+        return await _patiently(settings, resolved)
     except ConfigError as error:
         return str(error)
     except KafkaError:
@@ -64,6 +65,16 @@ async def _asked(settings: Settings, resolved: ResolvedConnection) -> Account | 
     except (O2CError, *_FAULTS) as error:
         why = _plain(error) if isinstance(error, O2CError) else "It answered with something that it should not say"
         return f"{why}; compare base_url and account of {name} with the vendor's console."
+
+
+async def _patiently(settings: Settings, resolved: ResolvedConnection) -> Account:
+    """Ask, and ask again after the pause that the platform wishes: an earlier `o2c check` counts for its quota too."""
+    for _ in range(_POLITE):
+        try:
+            return await _account(settings, resolved)
+        except RateLimited as error:
+            await asyncio.sleep(min(error.retry_after or 1.0, _LONGEST_PAUSE))
+    return await _account(settings, resolved)
 
 
 def _plain(error: O2CError) -> str:
