@@ -30,7 +30,7 @@ from app.demo.watch import Watch
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.kafka]
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
-ROLES = ("streams", "connectors", "gateway")
+ROLES = ("streams", "connectors", "gateway", "console")
 PATIENCE = 120.0
 _COMPARED = re.compile(r" (?:==|<|>) [0-9* ]+$")
 Query = Callable[[str], Awaitable[list[dict[str, Any]]]]
@@ -73,6 +73,8 @@ async def test_after_a_demo_every_panel_and_every_alert_has_its_series(kafka: st
         after.push_async_callback(stack.stop)
         await stack.start_sandboxes()
         config = stack.write_config(kafka, free_port(), 50.0, prefix=f"prom-{uuid.uuid4().hex[:8]}-")
+        console = f"[console]\nport = {free_port()}\n[[tenant]]"
+        config.write_text(config.read_text("utf-8").replace("[[tenant]]", console, 1), encoding="utf-8")
         settings = load(config, os.environ)
         await apply_topics(settings)
         settings = await register_webhooks(stack.urls, config)
