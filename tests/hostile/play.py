@@ -110,7 +110,9 @@ async def _strange(case: Case, door: Door) -> Outcome:
     began = time.thread_time()
     said = await send(door.port, post("/events", BEARER, case.body), 10)
     wrong = _answered(said) or ("it became an event" if door.kept.taken()[0] else "")
-    return Outcome(case, "events, as it is", "rejected", time.thread_time() - began, wrong)
+    verdict = "rejected" if 400 <= said.status < 500 else "accepted"
+    wrong = wrong or ("" if verdict == "rejected" else f"{said.status} for what is no event")
+    return Outcome(case, "events, as it is", verdict, time.thread_time() - began, wrong)
 
 
 async def _posted(
