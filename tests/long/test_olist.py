@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
 
 _LIMIT = 15 * 60
 """Seconds on two cores, from the start of the demo to its verdict."""
