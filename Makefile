@@ -9,7 +9,7 @@ TAMPER ?=
 MUTANTS ?=
 WORKERS ?= 4
 
-.PHONY: setup install demo test test-long chaos-kill mutation lint lock clean
+.PHONY: setup install demo bench test test-long chaos-kill mutation lint lock clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ hostile: setup
 chaos-kill: setup
 	rm -rf chaos-kill
 	$(BIN)/python -m tests.chaos.kill --orders $(or $(ORDERS),20000) --rate 20 --latency 0.5 --every 10 --folder chaos-kill
+
+# Measures beside peers and the floor, prints one table; docs/benchmarks.md says what it shows. ONLY=peer,gateway for some, SHORT=1 for small sizes.
+bench: setup
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 # Changes the core in thousands of small ways, one at a time, and reports what no test noticed; takes about an hour.
 # MUTANTS="streams.order.merge* streams.order.link*" does only these; what was done is remembered in mutants/.

@@ -27,17 +27,17 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import psutil
 from confluent_kafka import Producer
-from made_up_orders import OTHER, TENANT, all_orders, ids, of_order
 
 from app.broker import provide
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.demo.stack import free_port
+from benchmarks.made_up_orders import OTHER, TENANT, all_orders, ids, of_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from made_up_orders import Record
+    from benchmarks.made_up_orders import Record
 
 KEY = "a viewer's key that is long enough"
 CONFIG = """
@@ -224,7 +224,7 @@ def command_line(config: Path, count: int, times: int) -> Figures:
         for turn in range(times * len(ids(0))):
             kind = list(ids(0))[turn % len(ids(0))]
             wanted = ids(chance.randrange(count))
-            words = [command, "orders", "get", wanted[kind], "--config", config]
+            words = [str(command), "orders", "get", wanted[kind], "--config", str(config)]
             began = time.perf_counter()
             done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment())  # noqa: S603 - ours
             took[kind].append(time.perf_counter() - began)
