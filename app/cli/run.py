@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from app.config.load import load
+from app.core import faultpoints
 
 EXAMPLE = "o2c run streams --config o2c.toml"
 ROLES = ("gateway", "streams", "connectors", "console")
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         settings = settings.model_copy(update={"worker": args.worker})
     configure_logs(as_json=args.json or not sys.stderr.isatty())
     structlog.contextvars.bind_contextvars(role=args.role, worker=settings.worker)
+    faultpoints.switch_on(os.environ.get(faultpoints.VARIABLE, ""))
     if args.role == "all":
         return asyncio.run(Supervisor(args.config).run())
     module = importlib.import_module(f"app.roles.{args.role}")

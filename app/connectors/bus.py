@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
 
 from app.core import topics
+from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from schemas.broadcast import Fact
 from schemas.cloudevents import encode
@@ -155,7 +156,8 @@ class Bus:
         """Publish a change event on its side's topic."""
         canonical = canonical_type(event, platform)
         key, headers, value = encode(self._routed(event), canonical)
-        await self.send(topics.side_topic(canonical), key, value, headers=headers)
+        async with around("event", event.object.connection):
+            await self.send(topics.side_topic(canonical), key, value, headers=headers)
 
     async def broadcast(self, fact: Fact) -> None:
         """Tell every worker a fact."""
@@ -184,7 +186,8 @@ class ConnectionLedger:
     async def keep_row(self, row: Row) -> int:
         """Store a journal row and return its offset."""
         key = self._key(row_key(row.command, row.step))
-        return await self._bus.send(topics.JOURNAL, key, _ENCODE(row), partition=self._partition)
+        async with around("intent" if row.state == "intent" else "outcome", self._connection):
+            return await self._bus.send(topics.JOURNAL, key, _ENCODE(row), partition=self._partition)
 
     async def drop_rows(self, keys: list[str]) -> None:
         """Forget rows."""
@@ -193,7 +196,8 @@ class ConnectionLedger:
 
     async def keep_command(self, command: Command) -> None:
         """Store a waiting command."""
-        await self._bus.send(topics.INBOX, self._key(command.id), _ENCODE(command), partition=self._partition)
+        async with around("inbox", self._connection):
+            await self._bus.send(topics.INBOX, self._key(command.id), _ENCODE(command), partition=self._partition)
 
     async def drop_command(self, command: str) -> None:
         """Forget a command."""
@@ -203,7 +207,8 @@ class ConnectionLedger:
         """Publish a result, keyed by order."""
         for event in result.events:  # now: who reads the object meanwhile must find that it shows nothing new
             self._told(event)
-        await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
+        async with around("result", self._connection):
+            await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
 
     async def dead_letter(self, command: Command, reason: str) -> None:
         """Publish a command that was refused for good; personal data stays out of the headers."""

@@ -25,6 +25,7 @@ from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
 from app.core.errors import AuthError, ConfigError, O2CError
+from app.core.faultpoints import around
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
@@ -192,7 +193,8 @@ class Desk:
             log.warning("circuit.open", connection=self.name, why=failure, outage=self._circuit.number)
 
     async def _store_tokens(self, tokens: Tokens) -> None:
-        await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
+        async with around("tokens", self.name):
+            await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
 
     def _new_reader(self, sending: Sending, owner: Owner, epoch: int, cursors: dict[str, Cursor]) -> Reader:
         def number() -> int:
@@ -214,7 +216,8 @@ class Desk:
         )
 
     async def _keep_cursor(self, name: str, cursor: Cursor) -> None:
-        await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
+        async with around("cursor", self.name):
+            await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
 
     def _recheck(self, reader: Reader, cursor: Cursor | None) -> Recheck:
         return Recheck(

@@ -11,6 +11,7 @@ import msgspec
 from app.config.model import ResolvedConnection
 from app.core.auth import Credential
 from app.core.errors import AuthError, RateLimited, RetryableError, UncertainError
+from app.core.faultpoints import around
 from app.core.http import HttpClient
 from app.core.limits import Limiter
 from app.core.status import retry_after
@@ -111,7 +112,8 @@ class Sending:
             params[name] = chosen
         if before is not None:
             await before()
-        return await self._http.send(self._filled(request), headers, params)
+        async with around("send" if request.mutates else "ask", self.connection.name):
+            return await self._http.send(self._filled(request), headers, params)
 
     def _filled(self, request: Request) -> Request:
         """Put the account into paths that hold it in braces."""

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app.core import topics
+from app.core.faultpoints import around
 from app.core.topics import side_topic
 from schemas.cloudevents import encode
 from schemas.events import ChangeEvent, Hint
@@ -73,7 +74,8 @@ class KafkaPublisher:
         """Publish to the topics of each object's side, hints keyed by connection."""
         sends = [self._event(event) for event in events]
         sends += [self._send(topics.HINTS, hint.object.connection.encode(), _ENCODE(hint), ()) for hint in hints]
-        await asyncio.gather(*sends)
+        async with around("intake"):
+            await asyncio.gather(*sends)
 
     async def _event(self, event: ChangeEvent) -> None:
         canonical = canonical_type(event)

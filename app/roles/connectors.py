@@ -24,6 +24,7 @@ from app.connectors.unread import Offsets
 from app.core import topics
 from app.core.auth import Vault
 from app.core.errors import ConfigError
+from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from app.roles.gateway import security
 from app.roles.status_page import add_status_routes, serve
@@ -249,7 +250,8 @@ async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
         offsets.took(place, found[-1].offset)
     began, let_go = office.lease.now(), offsets.let_go
     try:
-        await consumer.commit(offsets.to_commit() or None)
+        async with around("offsets", "connectors"):
+            await consumer.commit(offsets.to_commit() or None)
     except KafkaError as error:  # after a rebalance the next owner takes them again, which is harmless
         log.info("commit.failed", why=type(error).__name__)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiokafka import TopicPartition
 
+from app.core.faultpoints import around
 from streams.engine.fold import Fenced
 from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, StateHeader, header_of, state_of, unpack_header
 from streams.engine.recovery import apply, read_range
@@ -50,10 +51,13 @@ class Changelog:
         """
         if not (changes or addressed):
             return
-        await self.ship(addressed)
-        landed = await self.ship(list(self._changelog_records(changes)))
+        async with around("outs", self._table):
+            await self.ship(addressed)
+        async with around("changelog", self._table):
+            landed = await self.ship(list(self._changelog_records(changes)))
         gaps, position = self._gaps(landed)
-        self._store.write(changes, position, self._store.epoch)
+        async with around("store", self._table):
+            self._store.write(changes, position, self._store.epoch)
         for start, end in gaps:
             await self.repair(start, end)
 
@@ -72,17 +76,20 @@ class Changelog:
         for change in changes:
             yield address, change.key, change.state, ((HEADER, change.packed),)
 
-    def _gaps(self, landed: Sequence[Landed]) -> tuple[list[tuple[int, int]], int]:
-        """Return offset ranges that others wrote into our changelog, and where it stands now."""
-        gaps: list[tuple[int, int]] = []
-        expected = self._store.position
+    async def _reached(self, landed: Sequence[Landed]) -> tuple[int, list[bytes]]:
+        """Return where our changelog stands now, and the keys of which somebody older wrote in between.
+
+        What others wrote is read before the store takes note of the position: were a newer owner among them, the
+        store would pass over states that it never saw, and miss them when the partition comes back.
+        """
+        expected, stale = self._store.position, dict[bytes, None]()
         for offset, records in landed:
             if offset < 0:  # the broker had it already and does not say where: read again later
-                return gaps, self._store.position
+                return self._store.position, list(stale)
             if offset > expected:
-                gaps.append((expected, offset))
+                stale |= await self._stale(expected, offset)
             expected = offset + records
-        return gaps, expected
+        return expected, list(stale)
 
     async def claim(self) -> None:
         """Own the changelog: from here on, whatever somebody of a lower epoch wrote behind our states is undone."""
@@ -107,6 +114,13 @@ class Changelog:
 
     async def repair(self, start: int, end: int) -> None:
         """Re-append our state wherever somebody of a lower epoch wrote behind it."""
+        stale = await self._stale(start, end)
+        if end > self._store.position:
+            self._store.write([], end, self._store.epoch)
+        await self._rewrite(list(stale))
+
+    async def _stale(self, start: int, end: int) -> dict[bytes, None]:
+        """Return the keys that somebody of a lower epoch wrote; raise Fenced where a higher one did."""
         stale: dict[bytes, None] = {}
         for record in await read_range(self._around.settings, self._tp, start, end):
             epoch = _epoch(record)
@@ -114,9 +128,7 @@ class Changelog:
                 raise Fenced("The changelog has a newer owner.")
             if epoch < self._store.epoch and record.key not in (EPOCH_KEY, SEEN_KEY):
                 stale[record.key] = None
-        if end > self._store.position:
-            self._store.write([], end, self._store.epoch)
-        await self._rewrite(list(stale))
+        return stale
 
     async def _rewrite(self, keys: list[bytes]) -> None:
         if not keys:
@@ -136,10 +148,9 @@ class Changelog:
         """Remember, for whoever owns this partition next, that every change up to *seen* has ticked."""
         header = StateHeader(self._store.epoch, 0).pack()
         landed = await self.ship([(self._tp, SEEN_KEY, seen, ((HEADER, header),))])
-        gaps, position = self._gaps(landed)
+        position, stale = await self._reached(landed)
         self._store.write([], position, self._store.epoch, seen=seen)
-        for start, end in gaps:
-            await self.repair(start, end)
+        await self._rewrite(stale)
 
 
 def _epoch(record: Any) -> int:  # noqa: ANN401  aiokafka ships no types

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from faust.types import TP
 
 from app.core.errors import ConfigError
+from app.core.faultpoints import around
 from streams.engine.batch_path import PartitionPath
 from streams.engine.recovery import Standby, restore
 from streams.engine.store import Store, StoreOptions
@@ -115,7 +116,9 @@ class Engine:
             if not offsets:
                 self.committed_at = time.monotonic()
                 return False
-            if not await self._app.thread.commit_offsets(offsets):
+            async with around("offsets", "streams"):
+                taken = await self._app.thread.commit_offsets(offsets)
+            if not taken:
                 self._around.instruments.commit_failures.inc()
                 return False
             self._committed.update(offsets)
