@@ -170,6 +170,13 @@ class Sandbox:
 
     def visible(self, changed_at: datetime) -> bool:
         """Return whether searches and lists already show a change made at *changed_at*."""
+        seen = self.settled(changed_at)
+        if not seen:
+            self.injector.injected["visibility_lag_s"] += 1
+        return seen
+
+    def settled(self, changed_at: datetime) -> bool:
+        """Return the same for who shows nothing, so that nothing was kept from anybody."""
         return (self.clock() - changed_at).total_seconds() >= self.faults.visibility_lag_s
 
     # ------------------------------------------------------------------------------------------ running
@@ -182,6 +189,7 @@ class Sandbox:
                 web.get("/_sandbox/health", self._get_health),
                 web.get("/_sandbox/faults", self._get_faults),
                 web.post("/_sandbox/faults", self._post_faults),
+                web.post("/_sandbox/strikes", self._post_strikes),
                 web.get("/_sandbox/webhooks", self._get_webhooks),
                 web.post("/_sandbox/webhooks", self._post_webhooks),
                 web.post("/_sandbox/act/{verb}", self._post_act),
@@ -243,10 +251,12 @@ class Sandbox:
             names.append("expired_token")
         if operation.mutating and not is_token:
             names += ["reset_before_commit", "slow_commit", "reset_after_commit", "error_5xx_after_commit"]
+            names += ["late_reply", "expired_on_write"]
         return self.injector.first(*names)
 
     async def _answer(self, request: web.Request, handler: Handler, fault: str) -> tuple[web.StreamResponse, int]:
-        before = {"rate_429": self.throttled, "error_5xx": self.broken, "expired_token": self.unauthorized}
+        before = {"rate_429": self.throttled, "error_5xx": self.broken}
+        before |= dict.fromkeys(("expired_token", "expired_on_write"), self.unauthorized)
         if fault in before:
             reply: web.StreamResponse = before[fault](request)
             return reply, reply.status
@@ -264,6 +274,8 @@ class Sandbox:
             return self._reset(request), 0
         if fault == "error_5xx_after_commit":
             reply = self.broken(request)
+        if fault == "late_reply":
+            await asyncio.sleep(self.faults.late_reply_s)
         return reply, reply.status
 
     async def _later(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -308,6 +320,14 @@ class Sandbox:
             self.injector.faults = self.faults.changed(json.loads(await request.read()))
         except ValueError as error:
             return _json({"error": str(error)}, 400)
+        return _json(self.injector.as_dict())
+
+    async def _post_strikes(self, request: web.Request) -> web.Response:
+        """Let faults strike the next so many times: `{"rate_429": 1}`."""
+        asked: dict[str, int] = json.loads(await request.read())
+        if unknown := set(asked) - set(self.injector.as_dict()["faults"]):
+            return _json({"error": f"unknown fault: {', '.join(sorted(unknown))}"}, 400)
+        self.injector.due.update(asked)
         return _json(self.injector.as_dict())
 
     async def _get_webhooks(self, _: web.Request) -> web.Response:

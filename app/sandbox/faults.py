@@ -31,7 +31,12 @@ class Faults:
     """A server error although the write was done."""
     html_200: float = 0.0
     """A proxy's HTML page with status 200 instead of the platform's reply."""
+    late_reply: float = 0.0
+    """A write is done at once and answered `late_reply_s` later, when nobody listens any more."""
+    late_reply_s: float = 10.0
     expired_token: float = 0.0
+    expired_on_write: float = 0.0
+    """The token expires between two calls: what was read with it is not written any more."""
     webhook_lost: float = 0.0
     webhook_duplicated: float = 0.0
     webhook_reordered: float = 0.0
@@ -55,12 +60,15 @@ class Injector:
     def __init__(self, faults: Faults, random: Random) -> None:
         self.faults = faults
         self.injected: Counter[str] = Counter()
+        self.due: Counter[str] = Counter()
+        """Faults that strike the next so many times, whatever their chance."""
         self._random = random
 
     def happens(self, name: str) -> bool:
         """Return whether the fault *name* strikes this time; a strike is counted."""
         chance = float(getattr(self.faults, name))
-        strikes = chance > 0 and self._random.random() < chance
+        strikes = self.due[name] > 0 or (chance > 0 and self._random.random() < chance)
+        self.due[name] -= self.due[name] > 0
         if strikes:
             self.injected[name] += 1
         return strikes
@@ -71,4 +79,4 @@ class Injector:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the knobs and how often each fault was really injected."""
-        return {"faults": asdict(self.faults), "injected": dict(self.injected)}
+        return {"faults": asdict(self.faults), "injected": dict(self.injected), "due": dict(+self.due)}

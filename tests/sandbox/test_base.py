@@ -191,3 +191,48 @@ def test_an_unknown_fault_is_refused() -> None:
 def test_the_same_seed_injects_the_same_faults() -> None:
     runs = [Injector(Faults(rate_429=0.5), Random(7)) for _ in range(2)]
     assert [runs[0].happens("rate_429") for _ in range(50)] == [runs[1].happens("rate_429") for _ in range(50)]
+
+
+async def test_a_strike_hits_exactly_as_often_as_asked_for(sandbox: Counting) -> None:
+    async with aiohttp.ClientSession() as client:
+        async with client.post(f"{sandbox.url}/_sandbox/strikes", json={"rate_429": 2}) as reply:
+            assert (await reply.json())["due"] == {"rate_429": 2}
+        statuses = []
+        for _ in range(4):
+            async with client.post(f"{sandbox.url}/value") as reply:
+                statuses.append(reply.status)
+        assert statuses == [429, 429, 200, 200]
+        async with client.get(f"{sandbox.url}/_sandbox/faults") as reply:
+            told = await reply.json()
+        assert (told["injected"], told["due"]) == ({"rate_429": 2}, {})
+        async with client.post(f"{sandbox.url}/_sandbox/strikes", json={"rate_430": 2}) as reply:
+            assert reply.status == 400
+
+
+async def test_a_token_expires_between_a_read_and_a_write(sandbox: Counting) -> None:
+    sandbox.injector.due["expired_on_write"] = 1
+    async with aiohttp.ClientSession() as client:
+        async with client.get(f"{sandbox.url}/value") as reply:
+            assert reply.status == 200
+        async with client.post(f"{sandbox.url}/value") as reply:
+            assert reply.status == 401
+    assert sandbox.value == 0
+
+
+async def test_a_late_reply_comes_when_the_write_is_done_and_nobody_listens(sandbox: Counting) -> None:
+    sandbox.injector.due["late_reply"] = 1
+    sandbox.injector.faults = sandbox.faults.changed({"late_reply_s": 0.5})
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.2)) as client:
+        with pytest.raises(TimeoutError):
+            await client.post(f"{sandbox.url}/value")
+    assert sandbox.value == 1
+
+
+async def test_what_is_kept_from_a_search_counts_as_injected(sandbox: Counting) -> None:
+    now = sandbox.clock()
+    assert sandbox.visible(now)
+    assert sandbox.injector.injected == {}
+    sandbox.injector.faults = sandbox.faults.changed({"visibility_lag_s": 30})
+    assert not sandbox.settled(now)
+    assert not sandbox.visible(now)
+    assert sandbox.injector.injected == {"visibility_lag_s": 1}

@@ -22,9 +22,8 @@ _ORDERS = {
 
 def books(portal: Portal) -> list[dict[str, Any]]:
     """Return every document that is not in the bin."""
-    writers = {"deals": _deal, "orders": _order, "invoices": _invoice, "commerce_payments": _payment}
     rows: list[dict[str, Any]] = []
-    for kind, write in writers.items():
+    for kind, write in _WRITERS.items():
         rows += [_plain(write(portal, record)) for record in _live(portal, kind)]
     rows += [_plain(row) for order in _live(portal, "orders") for row in _shipments(order)]
     return rows + [_plain(_customer(record)) for record in _live(portal, "contacts")]
@@ -159,3 +158,13 @@ def _customer(record: Record) -> dict[str, Any]:
     values = record.values
     name = " ".join(part for part in (values.get("firstname"), values.get("lastname")) if part)
     return {"kind": "customer", "id": record.id, "customer": values.get("email"), "number": name}
+
+
+_WRITERS = {"deals": _deal, "orders": _order, "invoices": _invoice, "commerce_payments": _payment}
+
+
+def shown(portal: Portal, kind: str, id_: str) -> dict[str, Any] | None:
+    """Return the row of one document, None for what is none or was deleted."""
+    record = portal.records[kind].get(id_)
+    write = _WRITERS.get(kind)
+    return None if write is None or record is None or record.archived else _plain(write(portal, record))

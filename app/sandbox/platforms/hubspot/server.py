@@ -15,7 +15,7 @@ from aiohttp import web
 from app.sandbox.base import Operation, Sandbox, Window, dumps
 from app.sandbox.consent import Consent
 from app.sandbox.platforms.hubspot.associations import Associations
-from app.sandbox.platforms.hubspot.books import books
+from app.sandbox.platforms.hubspot.books import books, shown
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
 from app.sandbox.platforms.hubspot.people import People
 from app.sandbox.platforms.hubspot.portal import Change, Portal
@@ -39,7 +39,7 @@ class HubspotSandbox(Sandbox):
 
     def __init__(self, account: str = "", **settings: Any) -> None:  # noqa: ANN401 - handed on to Sandbox
         super().__init__(account if account.isdigit() else PORTAL, **settings)
-        self.portal = Portal(self.clock, self._tell, self.visible)
+        self.portal = Portal(self.clock, self._tell, self.settled)
         self.objects = Objects(self.portal, self.injector, self.visible)
         self.associations, self.settings = Associations(self.portal), Settings(self.portal)
         self.subscriptions = Subscriptions(self.clock, self._serve)
@@ -50,6 +50,7 @@ class HubspotSandbox(Sandbox):
         self._window = Window(_TEN_SECONDS * self.quota_scale, 10.0, self.clock)
         self._searches = Window(_SEARCHES * self.quota_scale, 1.0, self.clock)
         self._events = self._errors = self._used = 0
+        self._remembered: tuple[str, datetime] | None = None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the vendor's routes."""
@@ -232,6 +233,7 @@ class HubspotSandbox(Sandbox):
 
     def _tell(self, change: Change) -> None:
         """Send one thin event; generic types carry their type id."""
+        self._remember(change)
         prefix = "object" if change.kind.generic else change.kind.singular
         self._events += 1
         event: dict[str, Any] = {
@@ -251,6 +253,13 @@ class HubspotSandbox(Sandbox):
         if change.kind.generic:
             event["objectTypeId"] = change.kind.type_id
         self.emit(dumps(event), topic=topic_of(event), join=_joined)
+
+    def _remember(self, change: Change) -> None:
+        """Keep what a record shows, once for all properties that changed together."""
+        if self._remembered != (change.id, change.at):
+            self._remembered = (change.id, change.at)
+            if (row := shown(self.portal, change.kind.name, change.id)) is not None:
+                self.remember(row)
 
     def _serve(self, url: str, topics: frozenset[str] | None) -> None:
         """Send an address what is subscribed to for it, signed with the app's client secret."""

@@ -49,10 +49,15 @@ class Company:
     """The books of one realm."""
 
     def __init__(
-        self, realm: str, settings: Settings, clock: Callable[[], datetime], visible: Callable[[datetime], bool]
+        self,
+        realm: str,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        visible: Callable[[datetime], bool],
+        settled: Callable[[datetime], bool],
     ) -> None:
         self.realm, self.settings, self.clock = realm, settings, clock
-        self.store = Store(clock, visible)
+        self.store = Store(clock, visible, settled)
         self.forms, self.payments = Forms(self.store, settings), Payments(self.store, settings)
         self._seed()
 

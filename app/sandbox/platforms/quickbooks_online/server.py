@@ -70,7 +70,7 @@ class QuickbooksOnlineSandbox(Sandbox):
         cloud_events: bool = False,
     ) -> None:
         super().__init__(account, seed=seed, clock=clock, quota_scale=quota_scale, faults=faults)
-        self.company = Company(account, settings or Settings(), clock, self.visible)
+        self.company = Company(account, settings or Settings(), clock, self.visible, self.settled)
         self.oauth = OAuth(clock, self.random, account)
         self.cloud_events = cloud_events
         self._replies: dict[str, tuple[int, bytes]] = {}

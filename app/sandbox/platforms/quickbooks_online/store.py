@@ -95,8 +95,14 @@ class Store:
     A field's value is shared by the record, its looks and the body it came in: it is replaced, never changed inside.
     """
 
-    def __init__(self, clock: Callable[[], datetime], visible: Callable[[datetime], bool]) -> None:
-        self.clock, self._visible = clock, visible
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        visible: Callable[[datetime], bool],
+        settled: Callable[[datetime], bool],
+    ) -> None:
+        """*visible* is asked by searches, *settled* tells whether they would show all of a record's changes."""
+        self.clock, self._visible, self._settled = clock, visible, settled
         self.rows: dict[str, dict[str, Record]] = {entity: {} for entity in ENTITIES}
         self.changes: list[Change] = []
         self._next = dict(_FIRST)
@@ -172,7 +178,7 @@ class Store:
         self._put_into_index(entity, id_)
         looks = self._looks[entity].setdefault(id_, [])
         looks.append(Look(now, self.rows[entity].get(id_)))
-        while len(looks) > 1 and self._visible(looks[1].at):
+        while len(looks) > 1 and self._settled(looks[1].at):
             looks.pop(0)
 
     def _put_into_index(self, entity: str, id_: str) -> None:

@@ -225,6 +225,11 @@ def books(shop: Shop) -> list[dict[str, Any]]:
     ]
 
 
+def head(order: Order) -> dict[str, Any]:
+    """Return the row of an order alone."""
+    return next(_rows(order))
+
+
 def _rows(order: Order) -> Iterator[dict[str, Any]]:
     common = {"order_id": str(order.id), "currency": order.currency}
     claims = {key: value for (space, key), (_, _, value) in order.metafields.items() if space == "o2c"}

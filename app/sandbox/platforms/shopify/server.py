@@ -14,7 +14,7 @@ from uuid import UUID
 from aiohttp import web
 
 from app.sandbox.base import Bucket, Operation, Sandbox, dumps
-from app.sandbox.platforms.shopify.acts import Acts, books
+from app.sandbox.platforms.shopify.acts import Acts, books, head
 from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, Engine, understood
 from app.sandbox.platforms.shopify.graph import (
     FulfillmentOrder,
@@ -55,6 +55,7 @@ class ShopifySandbox(Sandbox):
         first = 5_000_000_000_000 + int(sha256(account.encode()).hexdigest()[:6], 16) * 1000
         self.shop = Shop(account, self.clock, self._tell, first)
         self.shop.wants = self.hooks.wanted
+        self.shop.changed = lambda order: self.remember(head(order))
         self.points = Bucket(20 * RESTORE * self.quota_scale, RESTORE * self.quota_scale, self.clock)
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
         self.verbs = Acts(self.shop).verbs()

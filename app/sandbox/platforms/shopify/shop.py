@@ -52,6 +52,8 @@ class Shop:
         self._owners: dict[int, Order] = {}
         self.wants: Callable[[str], bool] = lambda _: True
         """Tells whether anybody listens to a topic; what nobody hears is not put into words."""
+        self.changed: Callable[[Order], None] = lambda _: None
+        """Hears of every order that changed."""
         self._ids, self._numbers = count(first_id), count(1001)
 
     def changed_since(self, since: int, after: tuple[int, int]) -> Iterator[Order]:
@@ -110,6 +112,7 @@ class Shop:
         order.updated_at = order.changed_at.replace(microsecond=0)
         self._changes.note(int(order.updated_at.timestamp()), order.id)
         self.index(order)
+        self.changed(order)
         heard = [topic for topic in topics if self.wants(topic)]
         body = rest.order(order) if heard else {}
         for topic in heard:

@@ -220,6 +220,8 @@ class StripeSandbox(Sandbox):
     # -- events -------------------------------------------------------------------------------------------------------
 
     def _event(self, type_: str, record: Record) -> None:
+        if (row := books.row(record)) is not None:
+            self.remember(row)
         self.emit(self.events.add(type_, record, self.clock()), topic=type_)
 
     def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
