@@ -55,11 +55,10 @@ class Changelog:
             await self.ship(addressed)
         async with around("changelog", self._table):
             landed = await self.ship(list(self._changelog_records(changes)))
-        gaps, position = self._gaps(landed)
+        position, stale = await self._reached(landed)
         async with around("store", self._table):
             self._store.write(changes, position, self._store.epoch)
-        for start, end in gaps:
-            await self.repair(start, end)
+        await self._rewrite(stale)
 
     async def ship(self, addressed: list[Addressed]) -> list[Landed]:
         """Return where the changelog's records landed."""
