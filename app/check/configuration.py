@@ -14,7 +14,7 @@ from schemas.platform import Effect, Platform, Words
 
 _WORDS = frozenset(get_args(Words))
 _FIELDS = frozenset(TargetConfig.model_fields["fields"].default)
-_GENERAL_OPTIONS = frozenset(("settle_seconds", "legacy_signatures"))
+_GENERAL_OPTIONS = frozenset(("settle_seconds", "timeout_seconds", "legacy_signatures"))
 _DOCUMENTS = {
     "invoice": "upsert_invoice",
     "sales_receipt": "upsert_sales_receipt",

@@ -121,7 +121,7 @@ class Desk:
             circuit=self._circuit,
             owns=lambda: self._owned and self._lease.held(),
             concurrency=self._loaded.platform.limits.concurrent,
-            settle=self._settle(),
+            settle=self._seconds("settle_seconds"),
             count=self._count,
             unseen=self._known.forget,
         )
@@ -137,9 +137,9 @@ class Desk:
             self._gauges.show("complete_up_to_age", self.reader.age)
         self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader, self._recheck(self.reader, last)))]
 
-    def _settle(self) -> float | None:
-        option = self._connection.options.get("settle_seconds")
-        return None if option is None else float(option)
+    def _seconds(self, option: str) -> float | None:
+        found = self._connection.options.get(option)
+        return None if found is None else float(found)
 
     async def _rows(self, topic: str) -> dict[str, bytes]:
         prefix = f"{self.name}|"
@@ -153,7 +153,8 @@ class Desk:
 
     def _sending(self, tokens: Tokens | None) -> Sending:
         platform, resolved = self._loaded.platform, self._resolved
-        self._session = new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds)
+        timeout = self._seconds("timeout_seconds") or platform.limits.timeout_seconds
+        self._session = new_session(allow_private=resolved.allow_private, timeout=timeout)
         http = http_of(resolved, platform, self._session)
         credential = Credential(
             platform.auth,
