@@ -11,7 +11,8 @@ import msgspec
 NAMESPACE = UUID("6f3c9c1e-0f5b-5d0a-9a53-0b9e4c1d7a10")
 _MARK = "o2c1:"
 _ORDER_DIGITS = 32
-_WRITE_DIGITS = 12
+WRITE_DIGITS = 12
+"""How much of a write's id a mark carries."""
 
 
 class ObjectRef(msgspec.Struct, frozen=True, order=True):
@@ -63,7 +64,7 @@ class Mark(NamedTuple):
 
 def mark_of(order: str, write: str) -> str:
     """Return the text that the created object carries in the platform's reference field (50 characters)."""
-    return str(Mark(order, write[:_WRITE_DIGITS]))
+    return str(Mark(order, write[:WRITE_DIGITS]))
 
 
 def find_mark(text: str | None) -> str | None:
@@ -72,7 +73,7 @@ def find_mark(text: str | None) -> str | None:
         return None
     start = text.find(_MARK)
     while start >= 0:
-        candidate = text[start : start + len(_MARK) + _ORDER_DIGITS + 1 + _WRITE_DIGITS]
+        candidate = text[start : start + len(_MARK) + _ORDER_DIGITS + 1 + WRITE_DIGITS]
         if read_mark(candidate):
             return candidate
         start = text.find(_MARK, start + 1)
@@ -85,7 +86,7 @@ def read_mark(text: str | None) -> Mark | None:
     if not text or not text.startswith(_MARK):
         return None
     order, colon, write = text[len(_MARK) :].partition(":")
-    sound = colon and len(order) == _ORDER_DIGITS and len(write) == _WRITE_DIGITS
+    sound = colon and len(order) == _ORDER_DIGITS and len(write) == WRITE_DIGITS
     return Mark(order, write) if sound and _hex(order) and _hex(write) else None
 
 

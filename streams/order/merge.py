@@ -16,7 +16,7 @@ import msgspec
 from schemas.commands import Pair, Result
 from schemas.events import ChangeEvent
 from schemas.projection import project
-from schemas.refs import read_mark
+from schemas.refs import WRITE_DIGITS, read_mark
 from schemas.state import NEVER, Observation, OrderState, WriteRecord
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
@@ -195,14 +195,13 @@ def bind_marks(state: OrderState) -> OrderState:
 
     The oldest id wins when two objects carry one mark: the other is a copy, which `copies` reports.
     """
+    waiting = [record for record in state.writes.values() if record.bound is None and record.id]
+    marked = _marked(state) if waiting else {}
     found: dict[str, WriteRecord] = {}
-    for record in state.writes.values():
-        if record.bound is not None or not record.id:
-            continue
-        marked = [look for look in state.objects.values() if _marks(look, record)]
-        if marked:
-            first = min(marked, key=lambda look: look.object)
-            found[record.key] = msgspec.structs.replace(record, bound=first.object)
+    for record in waiting:
+        ours = [look.object for look in marked.get(record.id[:WRITE_DIGITS], ()) if _marks(look, record)]
+        if ours:
+            found[record.key] = msgspec.structs.replace(record, bound=min(ours))
     return with_writes(state, found) if found else state
 
 
@@ -222,13 +221,24 @@ def _unbound(state: OrderState, key: str) -> bool:
 
 def copies(state: OrderState) -> list[Observation]:
     """Return objects that carry the mark of a write which is bound to another object."""
+    marked = _marked(state)
     return [
         look
         for record in state.writes.values()
         if record.bound is not None
-        for look in state.objects.values()
+        for look in marked.get(record.id[:WRITE_DIGITS], ())
         if _marks(look, record) and look.object != record.bound and not is_gone(look)
     ]
+
+
+def _marked(state: OrderState) -> dict[str, list[Observation]]:
+    """Return the objects that carry a mark of ours, by the beginning of the write's id that it names."""
+    found: dict[str, list[Observation]] = {}
+    for look in state.objects.values():
+        mark = read_mark(look.mirror_of)
+        if mark is not None:
+            found.setdefault(mark.write, []).append(look)
+    return found
 
 
 def _marks(look: Observation, record: WriteRecord) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
 import msgspec
 
@@ -12,6 +11,7 @@ from schemas.flow import Facts, Flow
 from schemas.platform import Platform
 from schemas.refs import ObjectRef, order_key
 from schemas.state import Observation, OrderState
+from streams.order.once import once
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -39,11 +39,23 @@ class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             self._fields[place] = platform.shown(capability, known.options)
         return self._fields[place]
 
-    @cached_property
+    def kept(self, connection: str, capabilities: tuple[str, ...]) -> frozenset[str]:
+        """Return the fields that a connection stores and shows again by any of *capabilities*."""
+        place = (connection, capabilities)
+        if place not in self._kept:
+            shown = (self.shown(connection, capability) or () for capability in capabilities)
+            self._kept[place] = frozenset[str]().union(*shown)
+        return self._kept[place]
+
+    @once
+    def _kept(self) -> dict[tuple[str, tuple[str, ...]], frozenset[str]]:
+        return {}
+
+    @once
     def _fields(self) -> dict[tuple[str, str], frozenset[str] | None]:
         return {}
 
-    @cached_property
+    @once
     def _giving_flows(self) -> dict[tuple[str, str, str], Flow | None]:
         return {}
 

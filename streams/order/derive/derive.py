@@ -13,7 +13,7 @@ from schemas.flow import Flow
 from schemas.money import ZERO
 from schemas.order_state import PublicOrder, Shown, Waiting
 from schemas.projection import project
-from schemas.state import Agreed, Conflict, Observation, OrderState
+from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.derive import money, status
 from streams.order.derive.checks import check
 from streams.order.derive.money import Counted
@@ -63,9 +63,10 @@ def derive(state: OrderState, world: World) -> Derived | None:
     order = facts if isinstance(facts, Order) else as_order(facts)
     agreed, conflicts = agree(state, flow, giver, world)
     order = _with_agreed(order, agreed)
-    paid, credited = money.payments(state, flow), money.credited(state, flow)
-    parcels = money.shipments(state, flow)
-    public = _public(state, (flow, giver, order), paid, credited, parcels)
+    ours = money.written_keys(state)
+    paid, credited = money.payments(state, flow, ours), money.credited(state, flow, ours)
+    parcels = money.shipments(state, flow, ours)
+    public = _public(state, (flow, giver, order), (paid, credited, parcels), ours)
     findings = (*check(state, world, giver, order, flow), *map(finding, conflicts))
     return Derived(
         flow=flow,
@@ -117,11 +118,10 @@ def _with_agreed(order: Order, agreed: dict[str, Agreed]) -> Order:
 def _public(
     state: OrderState,
     known: tuple[Flow, Observation, Order],
-    paid: list[Counted],
-    credited: list[Counted],
-    parcels: list[Counted],
+    counted: tuple[list[Counted], list[Counted], list[Counted]],
+    ours: frozenset[str],
 ) -> PublicOrder:
-    flow, giver, order = known
+    (flow, giver, order), (paid, credited, parcels) = known, counted
     payable, received = order.payable_amount or ZERO, money.total(paid)
     refunds = [one for one in credited if isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"]
     refunded, documents = money.total(refunds), money.documents(state)
@@ -148,7 +148,7 @@ def _public(
         refunded_amount=refunded,
         amount_due=_owed(payable, received, money.total(credited) - refunded) if life != "cancelled" else ZERO,
         tracking_numbers=tuple(sorted(tracking)),
-        shown=_shown(state),
+        shown=_shown(state, ours),
         waiting=_waiting(state),
     )
 
@@ -167,23 +167,26 @@ def _invoiced(documents: list[Observation]) -> Decimal:
     return max(sums.values(), default=ZERO)
 
 
-def _shown(state: OrderState) -> tuple[Shown, ...]:
-    ours = money.written_keys(state)
+def _shown(state: OrderState, ours: frozenset[str]) -> tuple[Shown, ...]:
     records = {record.bound.key: record for record in state.writes.values() if record.bound is not None}
     return tuple(
-        Shown(
-            connection=look.object.connection,
-            account=look.object.account,
-            type=look.object.type,
-            id=look.object.id,
-            kind="" if look.facts is None else type(look.facts).__name__.lower(),
-            status="deleted" if is_gone(look) else _status(look),
-            amount=_amount(look),
-            ours=look.object.key in ours,
-            write=records[look.object.key].key if look.object.key in records else "",
-            generation=records[look.object.key].generation if look.object.key in records else 0,
-        )
-        for look in sorted(state.objects.values(), key=lambda one: one.object)
+        _shown_one(look, records.get(key), ours=key in ours)
+        for key, look in sorted(state.objects.items(), key=lambda pair: pair[1].object)
+    )
+
+
+def _shown_one(look: Observation, record: WriteRecord | None, *, ours: bool) -> Shown:
+    return Shown(
+        connection=look.object.connection,
+        account=look.object.account,
+        type=look.object.type,
+        id=look.object.id,
+        kind="" if look.facts is None else type(look.facts).__name__.lower(),
+        status="deleted" if is_gone(look) else _status(look),
+        amount=_amount(look),
+        ours=ours,
+        write="" if record is None else record.key,
+        generation=0 if record is None else record.generation,
     )
 
 

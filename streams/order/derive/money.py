@@ -42,9 +42,14 @@ def _marked(look: Observation, orders: tuple[str, ...]) -> bool:
     return mark is not None and mark.order in orders
 
 
-def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observation]:
-    """Return the living objects of *kind* that started in their system and that the flow hears, in stable order."""
-    ours = written_keys(state)
+def originals(
+    state: OrderState, flow: Flow, kind: type[Facts], ours: frozenset[str] | None = None
+) -> list[Observation]:
+    """Return the living objects of *kind* that started in their system and that the flow hears, in stable order.
+
+    *ours* are the `written_keys` of the state, where they are known already.
+    """
+    ours = written_keys(state) if ours is None else ours
     heard = frozenset(flow.payments_from)
     found = [
         look
@@ -58,12 +63,12 @@ def originals(state: OrderState, flow: Flow, kind: type[Facts]) -> list[Observat
     return sorted(found, key=lambda look: (look.object.connection != flow.key_giver, look.object))
 
 
-def payments(state: OrderState, flow: Flow) -> list[Counted]:
+def payments(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) -> list[Counted]:
     """Return succeeded payments; one that two systems report under a shared reference counts once.
 
     A payment whose mirror was moved to another order counts only as far as it stayed here.
     """
-    found = _distinct(originals(state, flow, Payment), _payment_counts, _reference)
+    found = _distinct(originals(state, flow, Payment, ours), _payment_counts, _reference)
     stayed = [Counted(one.look, _stayed(state, one)) for one in found]
     return [one for one in stayed if one.amount > ZERO]
 
@@ -95,18 +100,18 @@ def _reference(facts: Facts | None) -> str:
     return f"{facts.reference}|{facts.amount.normalize()}|{facts.currency}"
 
 
-def credited(state: OrderState, flow: Flow) -> list[Counted]:
+def credited(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) -> list[Counted]:
     """Return issued credits and refunds that started in their system."""
-    return _distinct(originals(state, flow, Credit), _credit_counts, _reference)
+    return _distinct(originals(state, flow, Credit, ours), _credit_counts, _reference)
 
 
 def _credit_counts(facts: Facts | None) -> bool:
     return isinstance(facts, Credit) and facts.status == "issued" and facts.amount > 0
 
 
-def shipments(state: OrderState, flow: Flow) -> list[Counted]:
+def shipments(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) -> list[Counted]:
     """Return parcels that left."""
-    return _distinct(originals(state, flow, Shipment), _shipment_counts, lambda _: "")
+    return _distinct(originals(state, flow, Shipment, ours), _shipment_counts, lambda _: "")
 
 
 def _shipment_counts(facts: Facts | None) -> bool:

@@ -102,13 +102,13 @@ def _participants(
 
 def _shows(world: World, look: Observation, name: str, *, gives: bool) -> bool:
     """Tell whether the system keeps the field; a key-giver that nothing is written to is believed as it is."""
-    name_of = look.object.connection
-    platform = world.platform(name_of)
+    where = look.object.connection
+    platform = world.platform(where)
     if platform is None:
         return False
     if gives and "upsert_order" not in platform.capabilities:
         return True
-    return any(name in (world.shown(name_of, capability) or ()) for capability in _SHOWING)
+    return name in world.kept(where, _SHOWING)
 
 
 def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,6 +19,7 @@ from schemas.refs import ObjectRef
 from schemas.state import Observation, OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.merge import hides, is_gone
+from streams.order.once import once
 from streams.order.plan.want import write_key
 
 _DEAD = frozenset(("void", "cancelled"))
@@ -39,7 +39,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     replaced: int = 0
     """How many documents were replaced by a later one."""
 
-    @cached_property
+    @once
     def name(self) -> str:
         """Return the connection's name."""
         return self.connection.name
@@ -58,37 +58,37 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         record = self.record(key)
         return None if record is None else record.bound
 
-    @cached_property
+    @once
     def own(self) -> bool:
         """Tell whether this system gave the order its key."""
         giver = self.derived.giver
         return giver.object.connection == self.name and isinstance(giver.facts, Order)
 
-    @cached_property
+    @once
     def order_ref(self) -> ObjectRef | None:
         """Return the order's object in this system: the key-giver's own, our copy, or one that a person made."""
         if self.own:
             return self.derived.giver.object
         return self.bound(write_key(self.name, "order")) or self.adopted_copy
 
-    @cached_property
+    @once
     def adopted_copy(self) -> ObjectRef | None:
         """Return the order that a person typed here a second time and that is this one; none is written beside it."""
         return self._chosen(self.their_copies)
 
-    @cached_property
+    @once
     def disputed_copies(self) -> tuple[Observation, ...]:
         """Return the orders that people typed here of which nobody can tell whether they are this one."""
         return self.their_copies if self.adopted_copy is None else ()
 
-    @cached_property
+    @once
     def their_copies(self) -> tuple[Observation, ...]:
         """Return the living orders here that people made and that name this one; empty once a copy of ours is there."""
         if self.own or not self.target.order or self.bound(write_key(self.name, "order")) is not None:
             return ()
         return self._made_by_people(Order)
 
-    @cached_property
+    @once
     def document_key(self) -> str:
         """Return the write record of the newest document that bills the order here."""
         return self.document_at(self.replaced)
@@ -97,12 +97,12 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return the write record of the document that replaced *number* others."""
         return _document_at(self.name, number)
 
-    @cached_property
+    @once
     def document(self) -> ObjectRef | None:
         """Return the document that bills the order here: ours, else one that a person made and that is adopted."""
         return self.bound(self.document_key) or self.adopted
 
-    @cached_property
+    @once
     def adopted(self) -> ObjectRef | None:
         """Return the document that a person made here and that bills the order; none is written beside it.
 
@@ -110,12 +110,12 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         return self._chosen(self.theirs)
 
-    @cached_property
+    @once
     def disputed(self) -> tuple[Observation, ...]:
         """Return the documents of people of which nobody can tell whether they bill the order: a person says it."""
         return self.theirs if self.adopted is None else ()
 
-    @cached_property
+    @once
     def theirs(self) -> tuple[Observation, ...]:
         """Return the living documents here that people made and that name the order, but those of which they took it.
 
@@ -125,24 +125,27 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return ()
         return self._made_by_people(Invoice)
 
-    @cached_property
+    @once
     def beside(self) -> tuple[Observation, ...]:
         """Return the living documents of people that name the order beside one of ours: somebody bills it twice."""
         if self.bound(self.document_at(0)) is None or self.ended or self.target.document == "none":
             return ()
+        found = [look for look in self._made_by_people(Invoice) if not look.mirror_of]
+        if not found:
+            return ()
         bound = {record.bound.key for record in self.state.writes.values() if record.bound is not None}
-        found = self._made_by_people(Invoice)
-        return tuple(look for look in found if not look.mirror_of and look.object.key not in bound)
+        return tuple(look for look in found if look.object.key not in bound)
 
     def _made_by_people(self, kind: type[Invoice | Order]) -> tuple[Observation, ...]:
         found = [look for look in self.state.objects.values() if isinstance(look.facts, kind) and self._is_theirs(look)]
         return tuple(sorted(found, key=lambda look: look.object))
 
     def _is_theirs(self, look: Observation) -> bool:
-        here = look.object.connection == self.name and look.object.account == self.connection.account
+        if look.object.connection != self.name or look.object.account != self.connection.account:
+            return False
         living = not is_gone(look) and look.share != "0" and getattr(look.facts, "status", "") not in _DEAD
         ours = look.object.key in self._past or (isinstance(look.facts, Order) and bool(look.mirror_of))
-        return here and living and not ours and self.state.said_of.get(look.object.key) is not False
+        return living and not ours and self.state.said_of.get(look.object.key) is not False
 
     def _chosen(self, theirs: tuple[Observation, ...]) -> ObjectRef | None:
         said = [look.object for look in theirs if self.state.said_of.get(look.object.key)]
@@ -160,17 +163,17 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         same = text(total, order.currency) == text(self.derived.payable, order.currency)
         return facts.currency == order.currency and same
 
-    @cached_property
+    @once
     def _hung_on(self) -> bool:
         hanging = tuple(write_key(self.name, what) for what in ("payment", "credit", "refund"))
         return any(record.key.startswith(hanging) and record.bound for record in self.state.writes.values())
 
-    @cached_property
+    @once
     def _past(self) -> frozenset[str]:
         """Return what we made before it was undone and made anew: nobody else's document."""
         return frozenset(key for record in self.state.writes.values() for key in record.past)
 
-    @cached_property
+    @once
     def paid_by_itself(self) -> bool:
         """Tell whether the document here is a sales receipt: it is its own payment, and none may be put on it."""
         ref = self.document
@@ -179,26 +182,26 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return look.facts.document == "sales_receipt"
         return self.target.document == "sales_receipt"
 
-    @cached_property
+    @once
     def ended(self) -> bool:
         """Tell whether the document was deleted or voided there: then nothing is hung on it, nor is it made anew."""
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)
         return look is not None and (is_gone(look) or (isinstance(look.facts, Invoice) and look.facts.status in _DEAD))
 
-    @cached_property
+    @once
     def void_key(self) -> str:
         """Return the write record of the void of the document here."""
         ref = self.document
         return write_key(self.name, "void", ref.key if ref is not None else "")
 
-    @cached_property
+    @once
     def voiding(self) -> bool:
         """Tell whether a void was asked for and not refused: nothing more is hung on the document."""
         record = self.record(self.void_key)
         return record is not None and not record.stopped
 
-    @cached_property
+    @once
     def frozen(self) -> bool:
         """Tell whether the document may not change its amounts: money or a credit hangs on it, or the order ended."""
         hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
@@ -207,7 +210,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
         return started or self._paid_there or self.derived.cancelled
 
-    @cached_property
+    @once
     def _paid_there(self) -> bool:
         ref = self.document
         look = None if ref is None else self.state.objects.get(ref.key)

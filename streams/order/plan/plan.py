@@ -131,13 +131,12 @@ def is_confirmed(record: WriteRecord | None) -> bool:
 def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     """Return what comes of *want*: the command for what is missing, nothing, or a finding."""
     record = desk.record(want.write)
-    fields = _fields(desk, want, world)
     if want.kind == "set":
         return _set(desk, want, record, {"status": want.status}, world, now)
     bound = want.bound or (record.bound if record else None)
     if bound is None:
-        return _create(desk, want, record, fields, world, now)
-    missing = {} if want.kind == "append" else _missing(desk, want, record, fields)
+        return _create(desk, want, record, _fields(desk, want, world), world, now)
+    missing = {} if want.kind == "append" else _missing(desk, want, record, _fields(desk, want, world))
     if not missing:
         return _satisfied(record)
     return _set(desk, want, record, missing, world, now)

@@ -180,11 +180,13 @@ def _credits(desk: Desk) -> Iterator[Want]:
     if desk.voiding:
         yield from ending(desk, [], (), {})
         return
+    foreign = [one for one in desk.derived.credits if one.look.object.connection != desk.name]
+    if not foreign and not desk.derived.cancelled:
+        return
     links = {"invoice": desk.document.id, **_paid_by(desk)}
     paid = tuple(want.write for want in _payments(desk) if want.capability == "record_payment")
     before = paid if desk.adopted else (desk.document_key, *paid)
     cancelled = desk.record(write_key(desk.name, "cancellation")) is not None
-    foreign = [one for one in desk.derived.credits if one.look.object.connection != desk.name]
     straight = [one for one in foreign if _is_straight(desk, one, cancelled=cancelled)]
     noted = [one for one in foreign if not cancelled or desk.record(write_key(desk.name, "credit", one.key))]
     noted = [one for one in noted if one not in straight]
