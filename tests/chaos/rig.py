@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 
@@ -20,7 +21,6 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from tests.chaos.load import GIVERS, TENANT
 
-KILLED = ("streams", "connectors")
 _LEDGERS = {
     "books": ("xero", "00000000-0000-4000-8000-000000000001", "/api.xro/2.0"),
     "qbo": ("quickbooks_online", "9130000000000001", ""),
@@ -87,6 +87,13 @@ class Worker:
 class Rig:
     """Everything that runs; its files are in *folder*."""
 
+    systems: ClassVar[Mapping[str, tuple[str, str, str]]] = _LEDGERS
+    """Connection -> (platform, account, path)."""
+    kept: ClassVar[Sequence[tuple[str, int]]] = (("streams", 2), ("connectors", 2))
+    """Roles whose processes are started again whenever they end, and how many there are of each."""
+    knobs: ClassVar[Mapping[str, float]] = {"idempotency_off": 1}
+    """Faults of every sandbox from the beginning."""
+
     def __init__(self, folder: Path, bootstrap: str, prefix: str, *, latency: float, settle: float) -> None:
         """*latency*: how long a ledger takes for each answer; *settle*: how long a lost answer may still take effect."""
         self.folder, self.bootstrap, self.prefix = folder, bootstrap, prefix
@@ -95,31 +102,38 @@ class Rig:
         self.workers: list[Worker] = []
         self.gateway = ""
         self.key = secrets.token_urlsafe(16)
+        self.environment: dict[str, str] = {}
+        """What the roles find in their environment beside ours."""
         self._plain: list[asyncio.subprocess.Process] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = False
 
     async def start(self, session: aiohttp.ClientSession, *, webhooks: bool) -> None:
         """Start all and return when the gateway is ready; webhooks of the ledgers lead to it."""
-        await asyncio.gather(*(self._sandbox(session, name) for name in _LEDGERS))
+        await asyncio.gather(*(self._sandbox(session, name) for name in self.systems))
         port = _free_port()
         self.gateway = f"http://127.0.0.1:{port}"
         config = self.folder / "o2c.toml"
         config.write_text(self._config(port), encoding="utf-8")
         await apply_topics(load(config, {}))
-        self._plain.append(await self._spawn("gateway", *self._words("gateway", "gateway", config)))
-        for role in KILLED:
-            for number in (1, 2):
+        if webhooks:
+            await self._webhooks(session, config)
+        if "gateway" not in dict(self.kept):
+            self._plain.append(await self._spawn("gateway", *self._words("gateway", "gateway", config)))
+        for role, count in self.kept:
+            for number in range(1, count + 1):
                 await self._start_worker(role, f"{role}-{number}", config)
         await self._ready(session)
-        if webhooks:
-            for name, url in self.sandboxes.items():
-                hook = {"url": f"{self.gateway}/hooks/{TENANT}/{name}", "secret": f"{name}-hook"}
-                async with session.post(f"{url}/_sandbox/webhooks", json=hook) as reply:
-                    reply.raise_for_status()
+
+    async def _webhooks(self, session: aiohttp.ClientSession, config: Path) -> None:
+        del config
+        for name, url in self.sandboxes.items():
+            hook = {"url": f"{self.gateway}/hooks/{TENANT}/{name}", "secret": f"{name}-hook"}
+            async with session.post(f"{url}/_sandbox/webhooks", json=hook) as reply:
+                reply.raise_for_status()
 
     async def _sandbox(self, session: aiohttp.ClientSession, name: str) -> None:
-        platform, account, _ = _LEDGERS[name]
+        platform, account, _ = self.systems[name]
         words = ("-m", "app.sandbox", platform, "--account", account, "--quota-scale", str(_SCALE))
         process = await self._spawn(name, *words, piped=True)
         self._plain.append(process)
@@ -127,7 +141,7 @@ class Rig:
             raise RuntimeError(f"the sandbox {name} has no output")
         line = (await asyncio.wait_for(process.stdout.readline(), 90)).decode()
         self.sandboxes[name] = next(word for word in line.split() if word.startswith("http://"))
-        knobs = {"idempotency_off": 1, "latency_s": self.latency}
+        knobs = {**self.knobs, "latency_s": self.latency}
         async with session.post(f"{self.sandboxes[name]}/_sandbox/faults", json=knobs) as reply:
             reply.raise_for_status()
 
@@ -137,7 +151,8 @@ class Rig:
     async def _spawn(self, name: str, *words: str, piped: bool = False) -> asyncio.subprocess.Process:
         with (self.folder / f"{name}.log").open("ab") as errors:
             out = asyncio.subprocess.PIPE if piped else errors
-            return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=out, stderr=errors)
+            where = {**os.environ, **self.environment}
+            return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=out, stderr=errors, env=where)
 
     async def _start_worker(self, role: str, name: str, config: Path) -> None:
         words = self._words(role, name, config)
@@ -185,6 +200,8 @@ class Rig:
     async def stop(self) -> dict[str, int]:
         """End all, workers before sandboxes; return worker -> exit code."""
         self._stopping = True
+        for worker in self.alive():
+            os.kill(worker.process.pid, signal.SIGCONT)
         processes = [worker.process for worker in self.workers] + self._plain[::-1]
         for process in processes:
             if process.returncode is None:
