@@ -18,6 +18,7 @@ Fields = Mapping[str, str]
 _NOTHING: Fields = MappingProxyType({})
 _REMEMBERED = 1_000
 _KNOWN: dict[int, tuple[Facts | None, Fields]] = {}
+_DIGESTS: dict[int, tuple[tuple[Line, ...], str, str]] = {}
 
 
 def project(facts: Facts | None) -> Mapping[str, str]:
@@ -45,8 +46,22 @@ def digest(fields: Mapping[str, str]) -> str:
     return hashlib.blake2b(joined.encode(), digest_size=8).hexdigest()
 
 
-def lines_digest(lines: Iterable[Line], currency: str) -> str:
-    """Return a digest of what was sold: article, quantity and gross amount of each line, in any order."""
+def lines_digest(lines: tuple[Line, ...], currency: str) -> str:
+    """Return a digest of what was sold: article, quantity and gross amount of each line, in any order.
+
+    An order and its documents share their lines, of which the digest is remembered like the fields of facts.
+    """
+    known = _DIGESTS.get(id(lines))
+    if known is not None and known[0] is lines and known[1] == currency:
+        return known[2]
+    if len(_DIGESTS) >= _REMEMBERED:
+        _DIGESTS.clear()
+    found = _digest_of(lines, currency)
+    _DIGESTS[id(lines)] = (lines, currency, found)
+    return found
+
+
+def _digest_of(lines: Iterable[Line], currency: str) -> str:
     rows = sorted(
         f"{line.sku or line.name}|{line.quantity.normalize():f}|{text(line.net_amount + line.tax_amount, currency)}"
         for line in lines

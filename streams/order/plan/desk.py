@@ -49,9 +49,19 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
         return effect is Effect.RECORDS or (effect is not None and capability in self.target.allow)
 
+    @once
+    def stages(self) -> Mapping[str, str]:
+        """Return the system's own words by ours."""
+        return {**self.platform.stages, **self.connection.stages}
+
     def record(self, key: str) -> WriteRecord | None:
         """Return the write record of *key*."""
         return self.state.writes.get(key)
+
+    def done(self, key: str) -> bool:
+        """Tell whether what was written once and for all is there and confirmed: nothing more can come of it."""
+        record = self.state.writes.get(key)
+        return record is not None and record.bound is not None and record.outcome == "confirmed"
 
     def bound(self, key: str) -> ObjectRef | None:
         """Return the object that a write is bound to."""

@@ -29,7 +29,6 @@ from streams.order.plan.undone import (
     is_free,
     look_of,
     recorded,
-    stages,
     undone,
     why_not_cancelled,
     why_not_credited,
@@ -189,7 +188,7 @@ def _status(desk: Desk, record: WriteRecord) -> Iterator[Want]:
     look, asked = look_of(desk, record), desk.record(end_key(record, "status"))
     if look is None or is_over(look) or not isinstance(look.facts, Order):
         return
-    if look.facts.stage == stages(desk)["cancelled"] or (asked is not None and asked.outcome == "confirmed"):
+    if look.facts.stage == desk.stages["cancelled"] or (asked is not None and asked.outcome == "confirmed"):
         return
     yield Want(
         write=end_key(record, "status"),

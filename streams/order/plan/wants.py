@@ -69,8 +69,7 @@ def _order(desk: Desk) -> Iterator[Want]:
 
 def _begun(desk: Desk) -> bool:
     """Tell whether the order may be shown here: a draft only where there is a word for it."""
-    stages = {**desk.platform.stages, **desk.connection.stages}
-    return desk.derived.public.life_cycle != "draft" or "draft" in stages
+    return desk.derived.public.life_cycle != "draft" or "draft" in desk.stages
 
 
 def _payments(desk: Desk) -> Iterator[Want]:
@@ -83,7 +82,8 @@ def _payments(desk: Desk) -> Iterator[Want]:
                 yield _advance(desk, one)
     elif (parent := _parent(desk)) is not None and not (desk.target.document != "none" and desk.paid_by_itself):
         for one in counted.values():
-            yield _payment(desk, one, parent)
+            if not desk.done(write_key(desk.name, "payment", one.key)):
+                yield _payment(desk, one, parent)
     yield from _reversals(desk, counted)
 
 
@@ -123,9 +123,10 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
 
 def _is_advance(desk: Desk) -> bool:
     """Tell whether money belongs to the customer's account: no document here will bill the order as it is."""
+    if desk.target.document == "none" or not desk.platform.advance_payments:
+        return False
     unbilled = desk.derived.payable <= ZERO or desk.derived.cancelled
-    unmade = desk.document is None and desk.record(desk.document_key) is None
-    return desk.target.document != "none" and desk.platform.advance_payments and unbilled and unmade
+    return unbilled and desk.document is None and desk.record(desk.document_key) is None
 
 
 def _advance(desk: Desk, one: Counted) -> Want:
@@ -281,9 +282,10 @@ def _shipments(desk: Desk) -> Iterator[Want]:
     if parent is None:
         return
     for one in desk.derived.shipments:
-        if one.look.object.connection != desk.name and isinstance(one.look.facts, Shipment):
+        key = write_key(desk.name, "shipment", one.key)
+        if one.look.object.connection != desk.name and isinstance(one.look.facts, Shipment) and not desk.done(key):
             yield Want(
-                write=write_key(desk.name, "shipment", one.key),
+                write=key,
                 connection=desk.name,
                 capability="record_shipment",
                 kind="append",
@@ -299,11 +301,10 @@ def _shipments(desk: Desk) -> Iterator[Want]:
 def _status(desk: Desk) -> Iterator[Want]:
     """Show the headline word where the system has one for it; a shown status is never lowered without a cause."""
     word, ref = desk.derived.public.headline, desk.order_ref
-    stages = {**desk.platform.stages, **desk.connection.stages}
-    if not (desk.target.status and desk.can("set_status")) or word not in stages or ref is None:
+    if not (desk.target.status and desk.can("set_status")) or ref is None or word not in desk.stages:
         return
     look = desk.state.objects.get(ref.key)
-    if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == stages[word]:
+    if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == desk.stages[word]:
         return
     record = desk.record(write_key(desk.name, "status"))
     if _acknowledged(record, look, shown_word(look.facts), word) or _kept(desk, record, look.facts):
