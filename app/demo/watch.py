@@ -15,6 +15,8 @@ import aiohttp
 from app.demo.figures import Figures, ask
 
 _PAUSE = 1.0
+_LINE, _LOG = 1.0, 5.0
+"""Seconds between looks: a line that is replaced on a terminal, lines below each other anywhere else."""
 
 
 class Watch:
@@ -62,7 +64,7 @@ class Watch:
 
     @contextlib.asynccontextmanager
     async def shown(self, out: TextIO, orders: Callable[[], int], *, quiet: bool) -> AsyncIterator[None]:
-        """Show a line each second while the body runs: in place on a terminal, else one below the other."""
+        """Show a line now and then while the body runs: in place on a terminal, else one below the other."""
         task = None if quiet else asyncio.create_task(self._show(out, orders))
         try:
             yield
@@ -74,9 +76,9 @@ class Watch:
 
     async def _show(self, out: TextIO, orders: Callable[[], int]) -> None:
         began = at = time.monotonic()
-        before = await self.figures()
+        before, pause = await self.figures(), _LINE if out.isatty() else _LOG
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(pause)
             now, after = await self.figures(), time.monotonic()
             text = line(after - began, orders(), before, now, after - at)
             width = shutil.get_terminal_size().columns
