@@ -50,8 +50,8 @@ def receive(endpoints: Sequence[Endpoint], hook: Hook, now: datetime) -> Intake:
     if not first.verify(hook, secrets, now):
         return Intake(reply=first.refused(hook), outcome="refused")
     try:
-        check_json(hook.body)
-        return _translate(_addressed(endpoints, hook), hook)
+        read = msgspec.structs.replace(hook, said=check_json(hook.body))
+        return _translate(_addressed(endpoints, read), read)
     except DecodeError as error:
         return Intake(reply=OK, outcome="unreadable", unreadable=str(error))
     except (ArithmeticError, ValueError) as error:  # a number or a time far from any that a vendor documents
@@ -81,7 +81,7 @@ def _translate(sources: Iterable[Source], hook: Hook) -> Intake:
         events += [event for event in source.to_events(hook) if _counts(source, event)]
         hints += source.hints(hook)
     for event in events:
-        check_event(event, hook.body)
+        check_event(event)
     for hint in hints:
         check_ref(hint.object)
     outcome = "accepted" if events or hints else "ignored"

@@ -12,6 +12,7 @@ import msgspec
 from app.core.talk import Talk
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
+from schemas.jsontext import read_json
 from schemas.platform import Platform
 from schemas.webhooks import Webhooks
 from streams.sources.subscribing import Subscriber
@@ -24,6 +25,12 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    said: Any = None
+    """What the body says, where somebody has read it already: batches are long."""
+
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Return what the body says; ValueError when it is no JSON. Nobody changes it: others read it as well."""
+        return read_json(self.body) if self.said is None else self.said
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ import msgspec
 from app.core.errors import DecodeError
 from schemas.events import MERGED_INTO
 from schemas.facts import Facts, Order
-from schemas.jsontext import read_json
 from schemas.platforms.hubspot.platform import SINGULAR, TYPE_IDS
 from streams.sources.base import Hook
 
@@ -100,10 +99,10 @@ def type_of(event: Mapping[str, Any]) -> str:
     return str(event.get("subscriptionType") or event.get("eventType") or "")
 
 
-def events(body: bytes) -> list[dict[str, Any]]:
+def events(hook: Hook) -> list[dict[str, Any]]:
     """Return the events of a delivery, or the one record that a workflow posts; DecodeError for other bytes."""
     try:
-        found = read_json(body)
+        found = hook.json()
     except ValueError as error:
         raise DecodeError("HubSpot: the body is not JSON.") from error
     rows = found if isinstance(found, list) else [found]

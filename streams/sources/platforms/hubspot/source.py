@@ -66,12 +66,12 @@ class HubspotSource(Source):
     @classmethod
     def accounts(cls, hook: Hook) -> frozenset[str]:
         """Return the portals whose events are in the delivery."""
-        return frozenset(str(event["portalId"]) for event in hooks.events(hook.body) if event.get("portalId"))
+        return frozenset(str(event["portalId"]) for event in hooks.events(hook) if event.get("portalId"))
 
     def hints(self, hook: Hook) -> list[Hint]:
         """Return each object of this portal once; our own echoes are read last."""
         found: dict[ObjectRef, Hint] = {}
-        for event in hooks.events(hook.body):
+        for event in hooks.events(hook):
             if str(event.get("portalId", self.connection.account)) != self.connection.account:
                 continue
             for kind, id_ in self._wanted(hooks.named(event, self._order)):

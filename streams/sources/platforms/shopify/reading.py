@@ -13,7 +13,6 @@ from app.core.errors import AuthError, DecodeError, O2CError, RateLimited, Rejec
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
-from schemas.jsontext import read_json
 from schemas.platforms.shopify import PATH, graph
 from schemas.platforms.shopify.replies import meaning
 from schemas.platforms.shopify.wire import text
@@ -92,7 +91,7 @@ def topic_of(hook: Hook) -> str:
 def body_of(hook: Hook) -> dict[str, Any]:
     """Return the body as an object; DecodeError when it is none."""
     try:
-        body = read_json(hook.body)
+        body = hook.json()
     except ValueError as error:
         raise DecodeError("Shopify: the body is not JSON.") from error
     if not isinstance(body, dict):

@@ -12,7 +12,6 @@ from app.core.errors import DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint
-from schemas.jsontext import read_json
 from schemas.platforms.stripe import facts
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
@@ -67,14 +66,14 @@ class StripeSource(Source):
 
     def to_events(self, hook: Hook) -> list[ChangeEvent]:
         """Return the snapshot as an event; it is no observation (see the platform's consistency)."""
-        event = _event(hook.body)
+        event = _event(hook)
         events = self.parse("", event["data"]["object"])
         deleted = str(event["type"]).endswith(".deleted")
         return [_renamed(found, str(event["id"]), deleted=deleted) for found in events]
 
     def hints(self, hook: Hook) -> list[Hint]:
         """Return the object of the event, and the payment behind a refund or dispute."""
-        event = _event(hook.body)
+        event = _event(hook)
         return [self._hint(type_, id_, str(event["type"])) for type_, id_ in _told(event["data"]["object"])]
 
     def _hint(self, type_: str, id_: str, reason: str) -> Hint:
@@ -187,9 +186,9 @@ def _success(reply: Response) -> dict[str, Any]:
     return record
 
 
-def _event(body: bytes) -> dict[str, Any]:
+def _event(hook: Hook) -> dict[str, Any]:
     try:
-        event = read_json(body)
+        event = hook.json()
     except ValueError as error:
         raise DecodeError("Stripe: the body is not JSON.") from error
     if not isinstance(event, dict) or event.get("object") != "event":

@@ -1,9 +1,12 @@
+import base64
 import hashlib
 import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from unittest.mock import patch
+
+import pytest
 
 from app.gateway.intake import Endpoint, _translate, receive, secrets_of, stamped
 from schemas.connection import Connection
@@ -12,6 +15,7 @@ from schemas.refs import ObjectRef
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Hook
 from streams.sources.platforms.hubspot import HubspotSource
+from streams.sources.platforms.shopify.source import ShopifySource
 from streams.sources.platforms.stripe import StripeSource
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -83,3 +87,15 @@ def test_what_comes_with_one_delivery_has_one_trace_and_the_time_of_receipt() ->
     theirs = new_trace()
     traced = Hook(body=hook.body, headers={**hook.headers, "traceparent": theirs})
     assert stamped(receive([ENDPOINT], traced, NOW), traced, NOW).trace == theirs
+
+
+@pytest.mark.parametrize(
+    "amount", ["NaN", "N_aN", " sNaN", "-Infinity", "1e9_9", "\uff11e\uff19\uff19", "9_" * 31 + "9"]
+)
+def test_what_is_no_amount_is_unreadable_however_it_is_written(amount: str) -> None:
+    shop = ShopifySource(Connection(name="shop", tenant="acme", platform="shopify", account="a.myshopify.com"))
+    body = json.dumps({"id": 1, "line_items": [], "total_price": amount}).encode()
+    signature = base64.b64encode(hmac.new(SECRET.encode(), body, hashlib.sha256).digest()).decode()
+    hook = Hook(body=body, headers={"x-shopify-topic": "orders/updated", "x-shopify-hmac-sha256": signature})
+    intake = receive([Endpoint(source=shop, secrets=(SECRET,))], hook, NOW)
+    assert (intake.outcome, intake.events) == ("unreadable", ())
