@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,13 +14,28 @@ from aiokafka.errors import KafkaError
 from app.core import topics
 from app.core.faultpoints import around
 from app.core.topics import side_topic
-from schemas.cloudevents import encode
+from schemas.cloudevents import Headers, encode
 from schemas.events import ChangeEvent, Hint
 from schemas.refs import ObjectRef
+from streams.engine.partitioner import partition_of
 
 _ENCODE = msgspec.json.Encoder().encode
 _FOREIGN_REASON = 500
 _PATIENCE = 3.0
+PRODUCER = MappingProxyType(
+    {
+        "acks": "all",
+        "enable_idempotence": True,
+        "compression_type": "lz4",
+        "linger_ms": 5,
+        "max_batch_size": 256 * 1024,
+        "max_request_size": topics.LARGEST_LETTER,  # a body too large for any topic but dead-letters must get there
+        "request_timeout_ms": 30_000,
+    }
+)
+"""aiokafka's arguments, without where Kafka is."""
+Record = tuple[str, bytes, bytes, Headers]
+"""Topic, key, value and headers."""
 
 
 class KafkaPublisher:
@@ -38,18 +54,10 @@ class KafkaPublisher:
         """
         self._routed = routed
         self._prefix = prefix
-        self._settings: dict[str, Any] = {
-            "bootstrap_servers": bootstrap,
-            "acks": "all",
-            "enable_idempotence": True,
-            "compression_type": "lz4",
-            "linger_ms": 5,
-            "max_batch_size": 256 * 1024,
-            "max_request_size": topics.LARGEST_LETTER,  # a body too large for any topic but dead-letters must get there
-            "request_timeout_ms": 30_000,
-            **(security or {}),
-        }
+        self._settings: dict[str, Any] = {"bootstrap_servers": bootstrap, **PRODUCER, **(security or {})}
         self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        """Topic -> how many it has; counts never change (`app.core.topics`)."""
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when nobody answers."""
@@ -72,25 +80,36 @@ class KafkaPublisher:
 
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
         """Publish to the topics of each object's side, hints keyed by connection."""
-        sends = [self._event(event) for event in events]
-        sends += [self._send(topics.HINTS, hint.object.connection.encode(), _ENCODE(hint), ()) for hint in hints]
+        records = [self._event(event) for event in events]
+        records += [(topics.HINTS, hint.object.connection.encode(), _ENCODE(hint), ()) for hint in hints]
         async with around("intake"):
-            await asyncio.gather(*sends)
+            await self._send(records)
 
-    async def _event(self, event: ChangeEvent) -> None:
+    def _event(self, event: ChangeEvent) -> Record:
         canonical = canonical_type(event)
         key, headers, value = encode(self._routed(event), canonical)
-        await self._send(side_topic(canonical), key, value, headers)
+        return side_topic(canonical), key, value, headers
 
     async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
         """Publish bytes that nobody can read, with where they came from."""
         headers = (("reason", reason[:_FOREIGN_REASON].encode()), ("origin", origin.encode()))
-        await self._send(topics.DEAD_LETTERS, origin.encode(), body, headers)
+        await self._send([(topics.DEAD_LETTERS, origin.encode(), body, headers)])
 
-    async def _send(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+    async def _send(self, records: Iterable[Record]) -> None:
+        """Hand all records over before any is waited for: none needs a task of its own."""
+        await asyncio.gather(*[await self._handed_over(*record) for record in records])
+
+    async def _handed_over(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[Any]:
         if self._producer is None:
             raise RuntimeError("start() comes first")
-        await self._producer.send_and_wait(self._prefix + topic, value, key=key, headers=list(headers))
+        name = self._prefix + topic
+        if name not in self._partitions:
+            self._partitions[name] = len(await self._producer.partitions_for(name))
+        partition = partition_of(key, self._partitions[name])
+        sent: asyncio.Future[Any] = await self._producer.send(
+            name, value, key=key, headers=list(headers), partition=partition
+        )
+        return sent
 
 
 def canonical_type(event: ChangeEvent) -> str:
