@@ -20,7 +20,16 @@ AGE = 10.0
 """Seconds that one step of priority is worth."""
 _BELIEVED = 300.0
 """Longest time, in seconds, for which what the platform said counts without being said again."""
-_HEADROOM = 0.95
+_HEADROOM = 0.97
+"""Share of a quota that is used: what is left covers calls that overtake each other on the way."""
+_RESERVE = 0.05
+"""Share of a quota from which on what is left is spread: others use it as well."""
+_SHORT = 10.0
+"""Seconds up to which a window is filled evenly: a burst at its end and one at the next one's beginning may meet."""
+_EVENLY = 0.8
+"""Of the time that calls would be apart if they were spread over the whole window."""
+_LATE = 0.008
+"""Share of a longer window by which the next one begins later, for the same reason."""
 _TAIL = 1000
 _NOTHING = 1e-6
 
@@ -71,8 +80,10 @@ class Window:
     def __init__(self, limit: Limit, share: float, header: str) -> None:
         """*header* is where a reply tells what is left, for everybody who uses the same quota; "" = nowhere."""
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
-        self._seconds, self._header = limit.per_seconds, header
-        self._reserve = limit.requests - int(limit.requests * _HEADROOM)
+        short = limit.per_seconds <= _SHORT
+        self._apart = _EVENLY * limit.per_seconds / self._allowed if short else 0.0
+        self._seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
+        self._reserve = limit.requests - int(limit.requests * (1 - _RESERVE))
         self._span = min(limit.per_seconds, _BELIEVED)
         self._sent: deque[float] = deque()
         self._told: int | None = None
@@ -82,7 +93,7 @@ class Window:
         """Return the seconds until one more may go."""
         self._forget(now)
         own = self._sent[-self._allowed] + self._seconds - now if len(self._sent) >= self._allowed else 0.0
-        return max(0.0, own, self._slowed(now))
+        return max(0.0, own, self._last + self._apart - now, self._slowed(now))
 
     def left(self, now: float) -> int:
         """Return how many may go now."""
@@ -110,10 +121,7 @@ class Window:
             self._told = None
 
     def _slowed(self, now: float) -> float:
-        """Return the wait that spreads the last few over the time for which the platform's word counts.
-
-        While nobody else uses the quota the headroom keeps what is left above this reserve.
-        """
+        """Return the wait that spreads the last few over the time for which the platform's word counts."""
         if self._told is None or self._told >= self._reserve:
             return 0.0
         until_forgotten = self._told_at + self._span - now
