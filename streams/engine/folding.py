@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from streams.engine.fold import TICK_TOPIC, NewerFormat
@@ -96,7 +97,10 @@ class Gathered:
 
 
 class Folder:
-    """Runs one processor; the size of a slice follows how long the last one took."""
+    """Runs one processor; the size of a slice follows how long the last one took.
+
+    What a batch has of one key goes in one slice: a fold that works once per state has then work once per batch.
+    """
 
     def __init__(
         self,
@@ -115,9 +119,9 @@ class Folder:
 
     async def fold(self, partition: int, records: Sequence[Record], store: Store) -> Gathered:
         """Return what *records* do; raises FoldFailed for any exception of the fold but NewerFormat."""
-        gathered, at = Gathered(), 0
+        gathered, at, records = Gathered(), 0, grouped(records)
         while at < len(records):
-            part = records[at : at + self._slice]
+            part = records[at : _end(records, at + self._slice)]
             started = time.perf_counter()
             gathered.tick(part)
             gathered.absorb(self._fold_slice(partition, part, store, gathered, self._broadcast.values))
@@ -150,3 +154,18 @@ class Folder:
     def _adapt(self, records: int, took: float) -> None:
         fitting = int(records * self._cpu_slice / max(took, 1e-6))
         self._slice = max(_SMALLEST, min(_LARGEST, fitting, self._slice * 2))
+
+
+def grouped(records: Sequence[Record]) -> Sequence[Record]:
+    """Return *records* with those of one key side by side, in their order; keys as they came first."""
+    of: dict[bytes, list[Record]] = {}
+    for record in records:
+        of.setdefault(record.key, []).append(record)
+    return records if len(of) == len(records) else list(chain.from_iterable(of.values()))
+
+
+def _end(records: Sequence[Record], end: int) -> int:
+    """Return where a slice may end that has at least the records before *end*: where another key begins."""
+    while 0 < end < len(records) and records[end].key == records[end - 1].key:
+        end += 1
+    return end

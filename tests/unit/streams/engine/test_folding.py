@@ -40,7 +40,7 @@ class Append:
     """A state is everything that was seen."""
 
     name = "append"
-    topics = ("in",)
+    topics: tuple[str, ...] = ("in",)
     changelog = "append-changelog"
 
     def keys(self, records: Sequence[Record]) -> list[bytes]:
@@ -65,21 +65,48 @@ def stored(state: bytes, due: int = 0, waits: tuple[bytes, ...] = ()) -> bytes:
     return pack_value(StateHeader(1, 1, due, waits).pack(), state)
 
 
-def folder(tmp_path: Path, slice_: float = 0.005) -> Folder:
+def folder(tmp_path: Path, slice_: float = 0.005, processor: Append | None = None) -> Folder:
     settings = WorkerSettings(bootstrap="", group="", name="w", data_dir=tmp_path)
 
     async def partitions(topic: str) -> int:
         return 1
 
     broadcast = Broadcast(settings, partitions)
-    return Folder(Append(), broadcast, Instruments(new_metrics()), lambda: NOW, slice_)
+    return Folder(processor or Append(), broadcast, Instruments(new_metrics()), lambda: NOW, slice_)
 
 
 async def test_slices_see_what_earlier_slices_made(tmp_path: Path) -> None:
-    records = [record(b"k%d" % (n % 3), b"%d," % n) for n in range(300)]
-    gathered = await folder(tmp_path, 1e-9).fold(0, records, Memory())  # type: ignore[arg-type]
-    assert gathered.states == {b"k%d" % key: b"".join(b"%d," % n for n in range(key, 300, 3)) for key in range(3)}
+    class Together(Append):
+        """One state, whatever the records are keyed by."""
+
+        def keys(self, records: Sequence[Record]) -> list[bytes]:
+            return [b"all"]
+
+        def fold(self, partition: int, records: Sequence[Record], states: Any, now: Any, broadcast: Any) -> Folded:
+            return super().fold(partition, [one._replace(key=b"all") for one in records], states, now, broadcast)
+
+    one = folder(tmp_path, 1e-9, Together())
+    records = [record(b"k%d" % n, b"%d," % n) for n in range(300)]
+    gathered = await one.fold(0, records, Memory())  # type: ignore[arg-type]
+    assert gathered.states == {b"all": b"".join(b"%d," % n for n in range(300))}
     assert gathered.counts == {"applied": 300}
+
+
+async def test_what_a_batch_has_of_one_key_is_folded_at_once_and_in_its_order(tmp_path: Path) -> None:
+    folds: list[list[Record]] = []
+
+    class Noting(Append):
+        def fold(self, partition: int, records: Sequence[Record], states: Any, now: Any, broadcast: Any) -> Folded:
+            folds.append(list(records))
+            return super().fold(partition, records, states, now, broadcast)
+
+    one = folder(tmp_path, 1e-9, Noting())
+    records = [record(b"k%d" % (n % 30), b"%d," % n) for n in range(300)]
+    gathered = await one.fold(0, records, Memory())  # type: ignore[arg-type]
+    assert gathered.states == {b"k%d" % key: b"".join(b"%d," % n for n in range(key, 300, 30)) for key in range(30)}
+    assert len(folds) > 1
+    keys = [key for fold in folds for key in {one.key for one in fold}]
+    assert len(keys) == len(set(keys)) == 30
 
 
 async def test_each_key_is_read_once_a_batch(tmp_path: Path) -> None:
