@@ -6,10 +6,12 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from app.core.errors import ConfigError, RejectedError, RetryableError, UncertainError
 from app.core.talk import Request, Response
@@ -17,6 +19,8 @@ from app.core.talk import Request, Response
 _LARGEST = 32 * 1024 * 1024
 _CHUNK = 64 * 1024
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that IPv6 gives to public hosts; what lies beside it is local, reserved or IPv4 in other clothes."""
 
 
 class _TooLarge(Exception):
@@ -53,19 +57,33 @@ class GuardedResolver(AbstractResolver):
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is a public one; IPv4 inside IPv6 is unwrapped first."""
-    found = ipaddress.ip_address(address)
+    """Tell whether *address* is a public IP address, written plainly; IPv4 inside IPv6 is unwrapped first."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # 127.1, 0x7f.1: the operating system would take it for an address all the same
+        return False
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
         if inner is None and found in _NAT64:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        found = inner or found
+        if inner is None:
+            return found in _UNICAST and found.is_global
+        found = inner
     return found.is_global and not found.is_multicast
+
+
+def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket for an address that a connection is about to be made to: the last look, whoever named it."""
+    family, kind, protocol, _, address = info
+    if not is_public(str(address[0])):
+        raise OSError("That is not a public address; allow_private permits it.")
+    return socket.socket(family, kind, protocol)
 
 
 def new_session(*, allow_private: bool, timeout: float) -> aiohttp.ClientSession:
     """Return a session that follows no redirect, resends nothing and obeys the address guard; *timeout* in seconds."""
-    connector = aiohttp.TCPConnector(resolver=None if allow_private else GuardedResolver(), limit=100)
+    guards: dict[str, Any] = {} if allow_private else {"resolver": GuardedResolver(), "socket_factory": _guarded}
+    connector = aiohttp.TCPConnector(limit=100, **guards)
     session = aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=timeout, connect=10),
@@ -91,30 +109,31 @@ class HttpClient:
     ) -> None:
         """Send relative paths to *base_url*; plain http and literal private addresses need *allow_private*.
 
-        Absolute URLs, as a reply may name them, lead to the base's host or to those of the URLs in *also*; credentials
-        go nowhere else.
+        Absolute URLs, as a reply may name them, lead to the base's scheme, host and port or to those of the URLs in
+        *also*; credentials go nowhere else.
 
         *moved* says that the base URL is not the vendor's own (a simulator, a proxy): tokens come from there as well.
         """
         self._session = session
         self.moved = moved
         self._base = base_url.rstrip("/")
-        self._host = urlsplit(self._base).hostname or ""
-        self._hosts = {self._host, *(urlsplit(url).hostname or "" for url in also)}
         self._allow_private = allow_private
-        self._check(self._base)
+        base = _parsed(self._base)
+        if base is None or base.user is not None:
+            host = "" if base is None else f" with host {base.host}"
+            raise ConfigError(f"A base URL{host} is no address of a platform; write it as https://host/path.")
+        self._check(base)
+        self._host = base.host or ""
+        others = (_parsed(url) for url in also)
+        self._origins = {base.origin(), *(url.origin() for url in others if url is not None)}
 
-    def _check(self, url: str) -> None:
-        parts = urlsplit(url)
+    def _check(self, url: URL) -> None:
+        host = url.host or ""
         if self._allow_private:
             return
-        if parts.scheme != "https":
+        if url.scheme != "https":
             raise ConfigError(f"{url} is not https; set allow_private = true for a sandbox or an own network.")
-        try:
-            literal = is_public(parts.hostname or "")
-        except ValueError:
-            return
-        if not literal:
+        if (":" in host or host.replace(".", "").isdigit()) and not is_public(host):
             raise ConfigError(f"{url} is a private address; set allow_private = true to permit it.")
 
     @property
@@ -131,16 +150,22 @@ class HttpClient:
         """Return where *request* goes."""
         return request.path if request.path.startswith(("http://", "https://")) else self._base + request.path
 
+    def _target(self, request: Request) -> URL:
+        """Return where *request* goes, as the address that is connected to: nobody parses it a second time."""
+        url = _parsed(self.url(request))
+        if url is None or url.user is not None or url.origin() not in self._origins:
+            raise RejectedError(f"A request of {self._host} leads to another host, where its credential must not go.")
+        if not {".", ".."}.isdisjoint(unquote(request.path).replace("\\", "/").split("/")):
+            raise RejectedError(f"A request of {self._host} leads out of its path.")
+        return url
+
     async def send(self, request: Request, headers: Mapping[str, str], params: Mapping[str, str]) -> Response:
         """Send once and return the whole reply.
 
         RetryableError: it certainly did not arrive, or it only reads. UncertainError: a mutating request may have
         arrived.
         """
-        url = self.url(request)
-        self._check(url)
-        if (urlsplit(url).hostname or "") not in self._hosts:
-            raise RejectedError(f"A request of {self._host} leads to another host, where its credential must not go.")
+        url = self._target(request)
         body, content_type = request.content()
         sent = {"Accept": "application/json", **headers, **request.headers}
         if content_type:
@@ -165,3 +190,12 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"{self._host} gave no whole answer ({type(error).__name__})."
             raise (UncertainError if request.mutates else RetryableError)(message) from error
+
+
+def _parsed(text: str) -> URL | None:
+    """Return *text* as the client takes it; None where it is no whole address."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return None
+    return url if url.scheme in {"http", "https"} and url.host else None

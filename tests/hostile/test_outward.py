@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, ThreadedResolver, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import ConfigError, RejectedError
-from app.core.http import GuardedResolver, HttpClient, new_session
+from app.core.errors import ConfigError, RejectedError, RetryableError
+from app.core.http import HttpClient, new_session
 from app.core.status import from_status
 from app.core.talk import Request
 from app.roles.status_page import serve
@@ -21,6 +22,24 @@ from schemas.refs import ObjectRef, order_key
 from sinks.platforms.xero.asking import quoted as xero_quoted
 from tests.hostile.cases import MADE_UP, load
 
+PRIVATE = [
+    "10.0.0.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "198.18.0.1", "240.0.0.1",  # noqa: S104 - refused
+    "255.255.255.255",
+    "::", "::1", "::7f00:1", "::ffff:10.0.0.1", "::ffff:0:7f00:1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:7f00:1::",
+    "fc00::1", "fe80::1", "fec0::1", "ff02::1", "2001:db8::1",
+]  # fmt: skip
+"""Addresses that no platform has: local ones, reserved ones, and IPv4 in the clothes of IPv6."""
+OTHERWISE_WRITTEN = [
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "0177.0.0.1",
+    "\uff11\uff12\uff17.0.0.1",
+    "127\u30020\u30020\u30021",
+    "127.0.0.1.",
+    "localhost",
+]
+"""What an operating system, or the normalising of names, turns into 127.0.0.1."""
 STRINGS = [case.body.decode() for case in load("strings", MADE_UP)] + [
     "' OR 1=1 --",
     "\\' or",
@@ -58,18 +77,83 @@ async def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
     assert arrived == []
 
 
-@pytest.mark.parametrize(
-    "addresses", [["10.0.0.1"], ["93.184.215.14", "127.0.0.1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["0.0.0.0"]]  # noqa: S104
-)  # fmt: skip
-async def test_a_name_with_one_private_address_is_refused(
-    addresses: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def lookup(*asked: Any, **how: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+def _told(monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Let names resolve to *answers*, one after another, the last for ever; return the names asked and addresses used."""
+    asked: list[str] = []
+    used: list[str] = []
+    loop = asyncio.get_running_loop()
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
-    with pytest.raises(OSError, match="not a public address"):
-        await GuardedResolver().resolve("api.example.com", 443)
+    async def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port))
+            for one in answers[min(len(asked), len(answers)) - 1]
+        ]
+
+    async def connect(_: socket.socket, address: Sequence[Any]) -> None:
+        used.append(str(address[0]))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(loop, "getaddrinfo", lookup)
+    monkeypatch.setattr(loop, "sock_connect", connect)
+    return asked, used
+
+
+async def _ask(session: ClientSession, url: str = "https://api.example.com") -> str:
+    """Return the name of the error of one request to *url*."""
+    try:
+        await HttpClient(session, url, allow_private=False).send(Request(method="GET", path="/"), {}, {})
+    except (ConfigError, RejectedError, RetryableError) as error:
+        return type(error).__name__
+    return "sent"
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_no_private_address_is_connected_to_by_name_or_as_it_is(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, used = _told(monkeypatch, ["93.184.215.14", address])
+    async with new_session(allow_private=False, timeout=2) as session:
+        assert await _ask(session) == "RetryableError"
+        assert await _ask(session, f"https://[{address}]" if ":" in address else f"https://{address}") == "ConfigError"
+    assert used == []
+
+
+@pytest.mark.parametrize("host", OTHERWISE_WRITTEN)
+async def test_no_spelling_of_an_address_reaches_this_machine(host: str) -> None:
+    arrived = []
+
+    async def arrives(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.append(host)
+        writer.close()
+
+    server = await asyncio.start_server(arrives, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with new_session(allow_private=False, timeout=2) as session:
+        assert await _ask(session, f"https://{host}:{port}") in {"ConfigError", "RetryableError"}
+    server.close()
+    await server.wait_closed()
+    assert arrived == []
+
+
+async def test_a_name_is_resolved_once_and_that_address_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, used = _told(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
+    async with new_session(allow_private=False, timeout=2) as session:
+        assert await _ask(session) == "RetryableError"
+        assert (asked, set(used)) == (["api.example.com"], {"93.184.215.14"})
+        connector = session.connector
+        assert isinstance(connector, TCPConnector)
+        connector.clear_dns_cache()  # the name leads elsewhere by now
+        assert await _ask(session) == "RetryableError"
+    assert (asked, set(used)) == (["api.example.com"] * 2, {"93.184.215.14"})
+
+
+async def test_what_a_resolver_lets_through_is_looked_at_before_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, used = _told(monkeypatch, ["127.0.0.1"])
+    monkeypatch.setattr("app.core.http.GuardedResolver", ThreadedResolver)
+    async with new_session(allow_private=False, timeout=2) as session:
+        assert await _ask(session) == "RetryableError"
+    assert used == []
 
 
 @pytest.mark.parametrize(
@@ -77,15 +161,37 @@ async def test_a_name_with_one_private_address_is_refused(
     [
         "@evil.example.net/x",
         ".evil.example.net/",
+        ":8443/x",
         "https://api.example.com@evil.example.net/",
+        "https://user:word@api.example.com/",
+        "https://api.example.com:8443/",
+        "https://api.example.com\\@evil.example.net/",
+        "https:///evil.example.net/",
         "http://api.example.com/",
+        "http://[",
+        "/v1/invoices/../../admin",
+        "/v1/invoices/%2e%2e/admin",
+        "/v1/invoices/..%2fadmin",
+        "/v1/invoices/..\\admin",
     ],
 )
-async def test_no_path_leads_to_another_host(path: str) -> None:
+async def test_no_path_leads_to_another_host_or_out_of_its_own(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, _ = _told(monkeypatch, ["93.184.215.14"])
     async with new_session(allow_private=False, timeout=1) as session:
         client = HttpClient(session, "https://api.example.com", allow_private=False)
-        with pytest.raises((RejectedError, ConfigError)):
+        with pytest.raises(RejectedError, match=r"leads to another host|leads out of its path"):
             await client.send(Request(method="GET", path=path), {"Authorization": "secret"}, {})
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:word@api.example.com", "https://", "api.example.com", "ftp://x", "https://["]
+)
+async def test_a_base_url_that_is_none_is_refused_without_quoting_a_password(url: str) -> None:
+    async with new_session(allow_private=True, timeout=1) as session:
+        with pytest.raises(ConfigError) as refused:
+            HttpClient(session, url, allow_private=True)
+    assert "word" not in str(refused.value)
 
 
 def _read(text: str, quote: str) -> list[str]:
