@@ -18,6 +18,8 @@ from app.core.talk import Request, Response
 from schemas.platform import Auth
 
 _EARLY = 60.0
+_LOOKS = (0.0, 0.5, 1.0)
+"""Seconds before each look whether another worker's refresh was quicker: it is stored a moment after it was granted."""
 _OK = 200
 _BUSY = frozenset((408, 425))
 _TOO_MANY = 429
@@ -142,14 +144,32 @@ class Credential:
         async with self._refreshing:
             if self._tokens.access and self._tokens.access != used:
                 return
-            found = await self._stored() if self._stored is not None else None
-            if found is not None and found.access != self._tokens.access:  # somebody connected again, with other rights
-                self.adopt(found)
-                if self._tokens is found and found.access and not self._late():
-                    return
-            tokens = await self._exchange()
+            if await self._adopted():  # somebody connected again, with other rights
+                return
+            try:
+                tokens = await self._exchange()
+            except AuthError:
+                if not await self._outrun():
+                    raise
+                return
             await self._store(tokens)
             self._tokens = tokens
+
+    async def _adopted(self) -> bool:
+        """Take what is stored where that is not ours; tell whether it can be used as it is."""
+        found = await self._stored() if self._stored is not None else None
+        if found is None or found.access == self._tokens.access:
+            return False
+        self.adopt(found)
+        return self._tokens is found and bool(found.access) and not self._late()
+
+    async def _outrun(self) -> bool:
+        """Tell whether our refresh token was refused because another worker had just used it: then theirs is ours."""
+        for pause in _LOOKS if self._stored is not None else ():
+            await asyncio.sleep(pause)
+            if await self._adopted():
+                return True
+        return False
 
     @property
     def access(self) -> str:
