@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from app.core.errors import DecodeError
 from schemas.commands import LIVE
+from schemas.errors import misfit
 from schemas.jsontext import read_json
 
 T = TypeVar("T")
 Talk = Generator["Request", "Response", T]
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def segment(id_: str) -> str:
+    """Return an id as one segment of a path, whatever somebody put into it."""
+    return quote(id_, safe="")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,5 +83,5 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.json.decode(self.body, type=kind, strict=False)
         except msgspec.MsgspecError as error:
-            message = f"The reply with status {self.status} does not have the documented shape: {error}."
+            message = f"The reply with status {self.status} does not have the documented shape: {misfit(error)}."
             raise DecodeError(message) from error

@@ -14,7 +14,7 @@ from app.core.errors import (
     UncertainError,
 )
 from app.core.status import from_status, retry_after
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
 from schemas.money import to_minor
@@ -110,14 +110,14 @@ class StripeSink(Sink):
             raise RejectedError("Stripe: upsert_invoice needs an invoice.")
         if command.bound_id:
             changed = {"description": invoice.note} if "note" in command.changes else {}
-            path = f"/v1/invoices/{command.bound_id}"
+            path = f"/v1/invoices/{segment(command.bound_id)}"
             return self._written(
                 (yield from self._post("update", path, {**changed, f"metadata[{MARK}]": command.mark}))
             )
         customer = yield from self._customer(invoice.customer or Party(name=invoice.reference))
         draft = yield from self._post("draft", "/v1/invoices", self._draft(command, invoice, str(customer["id"])))
-        yield from self._post("lines", f"/v1/invoices/{draft['id']}/add_lines", _lines(invoice))
-        path = f"/v1/invoices/{draft['id']}/finalize"
+        yield from self._post("lines", f"/v1/invoices/{segment(draft['id'])}/add_lines", _lines(invoice))
+        path = f"/v1/invoices/{segment(draft['id'])}/finalize"
         return self._written((yield from self._post("finalize", path, {"auto_advance": "false"})))
 
     def _draft(self, command: Command, invoice: Invoice, customer: str) -> dict[str, str]:
@@ -135,12 +135,12 @@ class StripeSink(Sink):
 
     def void_invoice(self, command: Command) -> Talk[Written]:
         """Void an open invoice."""
-        path = f"/v1/invoices/{command.bound_id or command.links['invoice']}/void"
+        path = f"/v1/invoices/{segment(command.bound_id or command.links['invoice'])}/void"
         return self._written((yield from self._post("void", path, {})))
 
     def request_payment(self, command: Command) -> Talk[Written]:
         """Send the invoice to the customer (contacts the customer)."""
-        path = f"/v1/invoices/{command.bound_id or command.links['invoice']}/send"
+        path = f"/v1/invoices/{segment(command.bound_id or command.links['invoice'])}/send"
         return self._written((yield from self._post("send", path, {})))
 
     def record_payment(self, command: Command) -> Talk[Written]:
@@ -151,7 +151,7 @@ class StripeSink(Sink):
         record = yield from self._post("report", "/v1/payment_records/report_payment", _reported(command, payment))
         if invoice := command.links.get("invoice"):
             form = {"payment_record": str(record["id"]), "expand[0]": "payments"}
-            paid = yield from self._post("attach", f"/v1/invoices/{invoice}/attach_payment", form)
+            paid = yield from self._post("attach", f"/v1/invoices/{segment(invoice)}/attach_payment", form)
             record[PARTS] = [part for part in _parts(paid.get("payments")) if _record_of(part) == record["id"]]
         return self._written(record)
 
@@ -185,12 +185,14 @@ class StripeSink(Sink):
             raise RejectedError("Stripe: record_shipment needs a shipment.")
         tracking = ", ".join(parcel.tracking_numbers)
         form = {"metadata[carrier]": parcel.carrier, "metadata[tracking_number]": tracking}
-        return self._written((yield from self._post("shipment", f"/v1/invoices/{command.links['invoice']}", form)))
+        return self._written(
+            (yield from self._post("shipment", f"/v1/invoices/{segment(command.links['invoice'])}", form))
+        )
 
     def add_note(self, command: Command) -> Talk[Written]:
         """Write a short note into the invoice's metadata (500 characters)."""
         form = {"metadata[note]": command.text[:500]}
-        return self._written((yield from self._post("note", f"/v1/invoices/{command.links['invoice']}", form)))
+        return self._written((yield from self._post("note", f"/v1/invoices/{segment(command.links['invoice'])}", form)))
 
     def probe(self, command: Command) -> Talk[Written | None]:
         """List the newest objects of the kind and compare marks: search lags, lists do not."""
@@ -217,14 +219,14 @@ class StripeSink(Sink):
         )
         for part in _parts(paid):
             if id_ := _record_of(part):
-                record = yield from self._ask(Request(method="GET", path=f"/v1/payment_records/{id_}"))
+                record = yield from self._ask(Request(method="GET", path=f"/v1/payment_records/{segment(id_)}"))
                 if mark(record) == wanted:
                     return self._written({**record, PARTS: [part]})
         return None
 
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the bound invoice."""
-        reply = yield Request(method="GET", path=f"/v1/invoices/{command.bound_id}")
+        reply = yield Request(method="GET", path=f"/v1/invoices/{segment(command.bound_id)}")
         if reply.status == 404:  # noqa: PLR2004 - not found
             return None
         if (error := self.classify(reply, mutating=False)) is not None:

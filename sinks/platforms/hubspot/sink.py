@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
-from app.core.talk import Request, Talk
+from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
 from schemas.platforms.hubspot import facts as shown_facts
@@ -160,7 +160,7 @@ class HubspotSink(Batching):
     def reverse_payment(self, command: Command) -> Talk[Written]:
         """Archive the record of a payment; no money moves."""
         id_ = command.bound_id or _link(command, "payment")
-        path = f"/crm/v3/objects/commerce_payments/{id_}"
+        path = f"/crm/v3/objects/commerce_payments/{segment(id_)}"
         yield from self.ask(Request(method="DELETE", path=path, mutates=True, step="reverse"))
         return Written(type="commerce_payments", id=id_, mark=command.mark)
 

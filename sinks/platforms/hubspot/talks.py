@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError, UnsupportedError
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
+from schemas.errors import misfit
 from schemas.facts import Line, Party
 from schemas.platforms.hubspot import PLATFORM, facts
 from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
@@ -54,7 +54,7 @@ class Talks(Sink):
     def patch(self, step: str, kind: str, id_: str, properties: bodies.Properties) -> Talk[None]:
         """Change properties of one record; nothing is sent when there are none."""
         if properties:
-            path, body = f"/crm/v3/objects/{kind}/{id_}", {"properties": properties}
+            path, body = f"/crm/v3/objects/{kind}/{segment(id_)}", {"properties": properties}
             yield from self.ask(Request(method="PATCH", path=path, json=body, mutates=True, step=step))
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Talks(Sink):
             params["associations"] = ",".join(LINKS[kind])
         if by:
             params["idProperty"] = by
-        path = f"/crm/v3/objects/{kind}/{quote(id_, safe='')}"
+        path = f"/crm/v3/objects/{kind}/{segment(id_)}"
         reply = yield Request(method="GET", path=path, params=params)
         if by == MARK and reply.status == _BAD:
             if (yield from self.lacks(kind, MARK)):
@@ -245,7 +245,7 @@ class Talks(Sink):
         yield from self.link(kind, id_, "contacts", [contact], "link-customer")
         others = [one for one in record.linked("contacts") if one != contact] if record else []
         for other in others:
-            path = f"/crm/v4/objects/{kind}/{id_}/associations/contacts/{other}"
+            path = f"/crm/v4/objects/{kind}/{segment(id_)}/associations/contacts/{segment(other)}"
             yield from self.ask(Request(method="DELETE", path=path, mutates=True, step=f"unlink-{other}"))
 
     def lines(
@@ -357,7 +357,7 @@ def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
     try:
         return facts.record_of(value)
     except msgspec.ValidationError as error:
-        raise DecodeError(f"HubSpot: a record does not have the documented shape: {error}.") from error
+        raise DecodeError(f"HubSpot: a record does not have the documented shape: {misfit(error)}.") from error
 
 
 def _all(reply: Response, body: dict[str, Any], kind: str) -> list[str]:

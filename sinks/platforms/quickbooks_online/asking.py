@@ -18,7 +18,7 @@ from app.core.errors import (
     UncertainError,
 )
 from app.core.status import from_status, retry_after
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
 from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, translate, wire
 from schemas.platforms.quickbooks_online.faults import Fault, fault_of, read_fault
 from schemas.platforms.quickbooks_online.query import select
@@ -102,7 +102,7 @@ class Asking(Sink):
 
     def found(self, entity: str, id_: str) -> Talk[Row | None]:
         """Read a record by id, which is always current; None when it is gone."""
-        reply = yield self.request("GET", f"{entity.lower()}/{id_}")
+        reply = yield self.request("GET", f"{entity.lower()}/{segment(id_)}")
         if reply.status == _MISSING or read_fault(reply.body).code == "610":
             return None
         if (error := self.classify(reply, mutating=False)) is not None:

@@ -9,6 +9,7 @@ import msgspec
 
 from app.core.errors import ConflictError, DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Response, Talk
+from schemas.errors import misfit
 from schemas.facts import Party
 from schemas.platforms.xero import PLATFORM, wire
 from schemas.refs import Mark, read_mark
@@ -81,7 +82,7 @@ class Asking(Sink):
         try:
             return wire.read(response.body)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise DecodeError(f"Xero: the reply does not have the documented shape: {error}.") from error
+            raise DecodeError(f"Xero: the reply does not have the documented shape: {misfit(error)}.") from error
 
     # --------------------------------------------------------------------------------------------- contacts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.core.errors import ConflictError
-from app.core.talk import Talk
+from app.core.talk import Talk, segment
 from schemas.commands import Command
 from schemas.facts import Customer, Payment
 from schemas.platforms.xero import facts, wire
@@ -30,7 +30,7 @@ class Probing(Asking):
 
     def shown(self, id_: str) -> Talk[wire.Invoice]:
         """Read the invoice that a write hangs on; ConflictError when it is gone."""
-        reply = yield from self.find(f"/Invoices/{id_}", _FOUR)
+        reply = yield from self.find(f"/Invoices/{segment(id_)}", _FOUR)
         if reply is None or not reply.invoices:
             raise ConflictError("Xero: the invoice is gone.")
         return reply.invoices[0]
@@ -48,7 +48,7 @@ class Probing(Asking):
         if capability in {"record_shipment", "add_note"}:
             return (yield from self.marked_note(command))
         if capability in {"reverse_payment", "reverse_refund"}:
-            reply = yield from self.find(f"/Payments/{command.bound_id or link(command, 'payment')}")
+            reply = yield from self.find(f"/Payments/{segment(command.bound_id or link(command, 'payment'))}")
             gone = reply is not None and bool(reply.payments) and reply.payments[0].status == "DELETED"
             return payment_written(reply.payments[0]) if reply is not None and gone else None
         if capability == "upsert_customer":
@@ -97,7 +97,7 @@ class Probing(Asking):
 
     def credit_note(self, command: Command) -> Talk[wire.CreditNote]:
         """Read the credit note that a write is about; ConflictError when it is gone."""
-        reply = yield from self.find(f"/CreditNotes/{link(command, 'credit')}", _FOUR)
+        reply = yield from self.find(f"/CreditNotes/{segment(link(command, 'credit'))}", _FOUR)
         if reply is None or not reply.credit_notes:
             raise ConflictError("Xero: the credit note is gone.")
         return reply.credit_notes[0]
@@ -120,7 +120,7 @@ class Probing(Asking):
     def marked_note(self, command: Command) -> Talk[Written | None]:
         """Return the history record that carries the command's mark."""
         invoice = command.links.get("invoice") or facts.read_history_id(command.bound_id)[0]
-        reply = yield from self.get(f"/Invoices/{invoice}/History")
+        reply = yield from self.get(f"/Invoices/{segment(invoice)}/History")
         text = next((row.details for row in reply.history_records if find_mark(row.details) == command.mark), None)
         if text is None:
             return None
@@ -132,15 +132,15 @@ class Probing(Asking):
         if command.capability in {"record_shipment", "add_note"}:
             return (yield from self.marked_note(command))
         if command.capability == "upsert_customer":
-            reply = yield from self.find(f"/Contacts/{command.bound_id}")
+            reply = yield from self.find(f"/Contacts/{segment(command.bound_id)}")
             return contact_written(reply.contacts[0]) if reply is not None and reply.contacts else None
         if command.capability in {"record_payment", "reverse_payment", "record_refund", "reverse_refund"}:
-            reply = yield from self.find(f"/Payments/{command.bound_id}")
+            reply = yield from self.find(f"/Payments/{segment(command.bound_id)}")
             return payment_written(reply.payments[0]) if reply is not None and reply.payments else None
         if command.capability == "issue_credit":
-            reply = yield from self.find(f"/CreditNotes/{command.bound_id}", _FOUR)
+            reply = yield from self.find(f"/CreditNotes/{segment(command.bound_id)}", _FOUR)
             return credit_written(reply.credit_notes[0]) if reply is not None and reply.credit_notes else None
-        reply = yield from self.find(f"/Invoices/{command.bound_id}", _FOUR)
+        reply = yield from self.find(f"/Invoices/{segment(command.bound_id)}", _FOUR)
         return invoice_written(reply.invoices[0]) if reply is not None and reply.invoices else None
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from app.core.errors import ConflictError, DuplicateError, O2CError, RejectedError
-from app.core.talk import Talk
+from app.core.talk import Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Party, Payment, Shipment
 from schemas.money import ZERO
@@ -86,7 +86,7 @@ class XeroSink(Probing):
         if not body:
             return invoice_written(shown)
         sent = {"Invoices": [{"InvoiceID": command.bound_id, **body}]}
-        reply = yield from self.put(f"/Invoices/{command.bound_id}", sent, "update", _FOUR, method="POST")
+        reply = yield from self.put(f"/Invoices/{segment(command.bound_id)}", sent, "update", _FOUR, method="POST")
         return invoice_written(reply.invoices[0])
 
     def void_invoice(self, command: Command) -> Talk[Written]:
@@ -96,7 +96,7 @@ class XeroSink(Probing):
             return invoice_written(shown)
         status = "DELETED" if shown.status in {"DRAFT", "SUBMITTED"} else "VOIDED"
         sent = {"Invoices": [{"InvoiceID": shown.invoice_id, "Status": status}]}
-        reply = yield from self.put(f"/Invoices/{shown.invoice_id}", sent, "void", method="POST")
+        reply = yield from self.put(f"/Invoices/{segment(shown.invoice_id)}", sent, "void", method="POST")
         return invoice_written(reply.invoices[0])
 
     def request_payment(self, command: Command) -> Talk[Written]:
@@ -105,7 +105,7 @@ class XeroSink(Probing):
             written = invoice_written((yield from self.shown(command.bound_id or command.links["invoice"])))
         else:
             written = yield from self.upsert_invoice(command)
-        yield from self.put(f"/Invoices/{written.id}/Email", {}, "email", method="POST")
+        yield from self.put(f"/Invoices/{segment(written.id)}/Email", {}, "email", method="POST")
         return written
 
     # ----------------------------------------------------------------------------------------------- payments
@@ -164,11 +164,11 @@ class XeroSink(Probing):
     def reverse_payment(self, command: Command) -> Talk[Written]:
         """Remove a payment that no longer counts; its record stays, with Status DELETED."""
         id_ = command.bound_id or link(command, "payment")
-        reply = yield from self.find(f"/Payments/{id_}")
+        reply = yield from self.find(f"/Payments/{segment(id_)}")
         if reply is None or not reply.payments:
             raise RejectedError("Xero: it is no payment on an invoice; a person has to take the overpayment back.")
         if reply.payments[0].status != "DELETED":
-            reply = yield from self.put(f"/Payments/{id_}", {"Status": "DELETED"}, "reversal", method="POST")
+            reply = yield from self.put(f"/Payments/{segment(id_)}", {"Status": "DELETED"}, "reversal", method="POST")
         return payment_written(reply.payments[0])
 
     def reverse_refund(self, command: Command) -> Talk[Written]:
@@ -202,9 +202,9 @@ class XeroSink(Probing):
     def _allocated(self, note: wire.CreditNote, invoice: wire.Invoice, amount: Decimal) -> Talk[Written]:
         if amount > 0:
             body = {"Invoice": {"InvoiceID": invoice.invoice_id}, "Amount": amount, **dated(note)}
-            path = f"/CreditNotes/{note.credit_note_id}/Allocations"
+            path = f"/CreditNotes/{segment(note.credit_note_id)}/Allocations"
             yield from self.put(path, {"Allocations": [body]}, "allocation", _APART)
-            shown = yield from self.get(f"/CreditNotes/{note.credit_note_id}", _FOUR)
+            shown = yield from self.get(f"/CreditNotes/{segment(note.credit_note_id)}", _FOUR)
             note = shown.credit_notes[0]
         return credit_written(note)
 
@@ -234,7 +234,7 @@ class XeroSink(Probing):
             invoice = yield from self.shown(used.invoice.invoice_id)
             if (invoice.amount_paid or ZERO) < amount:
                 break
-            path = f"/CreditNotes/{note.credit_note_id}/Allocations/{used.allocation_id}"
+            path = f"/CreditNotes/{segment(note.credit_note_id)}/Allocations/{segment(used.allocation_id)}"
             yield from self.delete(path, f"release:{used.allocation_id}")
             note = yield from self.credit_note(command)
         return note
@@ -256,10 +256,10 @@ class XeroSink(Probing):
         if not invoice:
             raise RejectedError("Xero: there is no invoice to write the note on.")
         written = Written(type="history", id=facts.history_id(invoice, command.mark), facts=shown, mark=command.mark)
-        reply = yield from self.get(f"/Invoices/{invoice}/History")
+        reply = yield from self.get(f"/Invoices/{segment(invoice)}/History")
         if not any(record.details == text for record in reply.history_records):
             body = {"HistoryRecords": [{"Details": text}]}
-            yield from self.put(f"/Invoices/{invoice}/History", body, "note")
+            yield from self.put(f"/Invoices/{segment(invoice)}/History", body, "note")
         return written
 
     # ------------------------------------------------------------------------------------------------- batches

@@ -10,6 +10,7 @@ import msgspec
 
 from app.core.errors import DecodeError
 from app.core.talk import Talk
+from schemas.errors import misfit
 from schemas.events import ChangeEvent, Hint
 from schemas.platforms.external import PLATFORM
 from streams.sources.base import Hook, Identity, Page, Source
@@ -36,7 +37,7 @@ class ExternalSource(Source):
         try:
             return [msgspec.convert(record, ChangeEvent, strict=False)]
         except msgspec.ValidationError as error:
-            raise DecodeError(f"Not a change event: {error}.") from error
+            raise DecodeError(f"Not a change event: {misfit(error)}.") from error
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read nothing."""

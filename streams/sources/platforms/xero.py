@@ -14,7 +14,8 @@ import msgspec
 
 from app.core.errors import DecodeError
 from app.core.status import from_status
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
+from schemas.errors import misfit
 from schemas.events import Anchor, ChangeEvent, Hint, allocated
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
@@ -227,7 +228,7 @@ class XeroSource(Source):
         if hint.object.type == "history":
             return (yield from self._read_history(hint))
         params = {"unitdp": "4"} if hint.object.type in {"invoice", "credit_note"} else {}
-        reply = yield self._get(f"{_PATHS[hint.object.type]}/{hint.object.id}", params)
+        reply = yield self._get(f"{_PATHS[hint.object.type]}/{segment(hint.object.id)}", params)
         if reply.status == _MISSING:
             return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]
         return self._with_payments(_decoded(reply))
@@ -235,7 +236,7 @@ class XeroSource(Source):
     def _read_history(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read the parcel that we wrote into an invoice's history; a plain note is no event."""
         invoice, mark = facts.read_history_id(hint.object.id)
-        records = _decoded((yield self._get(f"/Invoices/{invoice}/History", {}))).history_records
+        records = _decoded((yield self._get(f"/Invoices/{segment(invoice)}/History", {}))).history_records
         text = next((record.details for record in records if find_mark(record.details) == mark), "")
         event = self._event("history", hint.object.id, facts.read_shipment(text), "", mark)
         parents = (Anchor("object", self._ref("invoice", invoice)),)
@@ -393,7 +394,7 @@ def _decoded(reply: Response) -> wire.Reply:
     try:
         return wire.read(reply.body)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise DecodeError(f"Xero: the reply does not have the documented shape: {error}.") from error
+        raise DecodeError(f"Xero: the reply does not have the documented shape: {misfit(error)}.") from error
 
 
 SOURCE = XeroSource

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from app.core.errors import DecodeError
 from app.core.status import from_status
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
+from schemas.errors import misfit
 from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
 from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts
@@ -177,7 +177,7 @@ class HubspotSource(Source):
         params = {"properties": ",".join(self._properties(kind))}
         if LINKS[kind]:
             params["associations"] = ",".join(LINKS[kind])
-        return Request(method="GET", path=f"/crm/v3/objects/{kind}/{quote(id_, safe='')}", params=params)
+        return Request(method="GET", path=f"/crm/v3/objects/{kind}/{segment(id_)}", params=params)
 
     def _properties(self, kind: str) -> list[str]:
         own = [self.connection.options.get(name, "") for name in ("number_property", "po_property")]
@@ -386,7 +386,7 @@ def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
     try:
         return facts.record_of(value)
     except msgspec.ValidationError as error:
-        raise DecodeError(f"HubSpot: a record does not have the documented shape: {error}.") from error
+        raise DecodeError(f"HubSpot: a record does not have the documented shape: {misfit(error)}.") from error
 
 
 def _success(reply: Response) -> Any:  # noqa: ANN401 - any JSON

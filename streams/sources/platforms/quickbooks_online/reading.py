@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from app.core.errors import DecodeError
-from app.core.talk import Request, Talk
+from app.core.talk import Request, Talk, segment
 from schemas.events import Anchor, ChangeEvent, Hint, Version, allocated
 from schemas.facts import Allocation, Credit, Customer, Facts, Party, Payment
 from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, SWEPT, translate, wire
@@ -116,7 +116,7 @@ class Reading(Source):
         entity, id_ = hint.object.type, hint.object.id
         if entity not in wire.KINDS:
             return []
-        reply = yield self.asking(f"{entity.lower()}/{id_}")
+        reply = yield self.asking(f"{entity.lower()}/{segment(id_)}")
         if reply.status == _MISSING or read_fault(reply.body).code == _GONE:
             merged = _merged(hint)
             return [
@@ -140,7 +140,7 @@ class Reading(Source):
     def _applied_to(self, credit: wire.Form) -> Talk[tuple[Allocation, ...]]:
         """Ask the payments for the invoices that *credit* went to: its own record does not say."""
         ids = [link.txn_id for link in credit.linked_txn if link.txn_type == "Payment"]
-        clause = f"Id in ({quoted(ids)})" if ids else f"CustomerRef = '{credit.customer_ref.value}'"
+        clause = f"Id in ({quoted(ids)})" if ids else f"CustomerRef = {quoted([credit.customer_ref.value])}"
         rows = yield from self.all_of("Payment", clause)
         payments = [payment for row in rows if isinstance(payment := convert("Payment", row), wire.Payment)]
         return translate.set_off(payments).get(credit.id, ())

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core.errors import DecodeError, RejectedError
 from app.core.status import from_status
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
 from schemas.platforms.stripe import facts
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
@@ -109,12 +109,12 @@ class StripeSource(Source):
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; lines beyond the first ten are paged."""
-        reply = yield Request(method="GET", path=_PATHS[hint.object.type] + hint.object.id)
+        reply = yield Request(method="GET", path=_PATHS[hint.object.type] + segment(hint.object.id))
         if reply.status == _MISSING:
             return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]
         record = _success(reply)
         if record.get("object") == "invoice" and (record.get("lines") or {}).get("has_more"):
-            record["lines"]["data"] = yield from self._list(f"/v1/invoices/{record['id']}/lines", {})
+            record["lines"]["data"] = yield from self._list(f"/v1/invoices/{segment(record['id'])}/lines", {})
         if record.get("object") in _UNTOLD and "invoice" not in record and not facts.order_anchor(record):
             record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
         return self.parse("", record)
