@@ -15,6 +15,7 @@ import structlog
 
 from app.config.load import load
 from app.core import faultpoints
+from app.core.mistakes import traced
 
 EXAMPLE = "o2c run streams --config o2c.toml"
 ROLES = ("gateway", "streams", "connectors", "console")
@@ -59,7 +60,7 @@ def configure_logs(*, as_json: bool) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_traced),
     ]
     structlog.configure(processors=[*shared, renderer], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     theirs = logging.StreamHandler(sys.stderr)
@@ -70,6 +71,10 @@ def configure_logs(*, as_json: bool) -> None:
         )
     )
     logging.basicConfig(handlers=[theirs], level=logging.WARNING, force=True)
+
+
+def _traced(exc_info: structlog.typing.ExcInfo) -> str:
+    return traced(exc_info[1])
 
 
 class Supervisor:

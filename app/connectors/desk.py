@@ -29,6 +29,7 @@ from app.core.faultpoints import around
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.core.metrics import Metrics
+from app.core.mistakes import OVER_DATA, fault
 from app.subscribing.keeping import Keeper, Kept
 from app.subscribing.registering import Report
 from schemas.broadcast import Fact
@@ -47,7 +48,7 @@ _WATCH = 1.0
 _TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
 """Seconds; below the lease, which is not renewed meanwhile."""
-_FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
+_FAULTS = OVER_DATA
 
 
 class Desk:
@@ -342,7 +343,7 @@ class Desk:
         try:
             found = await self._whose(sending)
         except (O2CError, *_FAULTS) as error:
-            log.warning("identity.later", connection=self.name, why=str(error))
+            log.warning("identity.later", connection=self.name, why=fault(error))
             return str(error) if isinstance(error, O2CError) else "The account could not be read."
         if found.account != self._connection.account:
             log.error("identity.other_account", connection=self.name)

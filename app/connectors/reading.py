@@ -14,6 +14,7 @@ from app.connectors.known import Known
 from app.core.errors import AuthError, O2CError, RetryableError
 from app.core.limits import AGE
 from app.core.metrics import Metrics
+from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
 from schemas.events import ASKED_FOR, TIE, ChangeEvent, Hint, Version
@@ -25,7 +26,7 @@ _BATCH_PAUSE = 0.02
 _AT_ONCE = 100
 """Hints per pass: the next pass begins with what became urgent meanwhile."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
-FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
+FAULTS = OVER_DATA
 """What a mistake in a source raises: one bad record must not stop the connection."""
 T = TypeVar("T")
 Send = Callable[[Request], Awaitable[Response]]
@@ -183,7 +184,7 @@ class Reader:
         if len(batch) > 1:
             return [left for hint in batch for left in await self.read_all([hint])]
         where = {"connection": self._source.connection.name, "type": batch[0].object.type}
-        why = f"{type(error).__name__}: {error}"
+        why = fault(error)
         log.warning("read.refused", **where, id=batch[0].object.id, why=why, trace_id=trace_id(batch[0].trace))
         await self._put_aside(batch[0], why)
         return []
@@ -262,8 +263,7 @@ class Reader:
         except AuthError as error:
             self._failed(error)
         except (O2CError, *FAULTS) as error:
-            why = f"{type(error).__name__}: {error}"
-            log.warning("sweep.later", connection=self._source.connection.name, sweep=name, why=why)
+            log.warning("sweep.later", connection=self._source.connection.name, sweep=name, why=fault(error))
 
     async def sweep(self, name: str) -> None:
         """Walk one sweep to its end; the cursor moves once every record was acknowledged and the pass was clean."""

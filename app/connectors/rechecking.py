@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from app.connectors.reading import Cursor
 from schemas.commands import BACKFILL
 from schemas.connection import Connection
+from schemas.errors import misfit
 from schemas.events import Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
@@ -46,7 +47,7 @@ async def standing(states: AsyncIterator[tuple[bytes, bytes | None]], connection
         try:
             objects = () if value is None else open_objects(decode(value), connection)
         except msgspec.MsgspecError as error:  # a newer worker's state: what was known of the order still counts
-            log.warning("recheck.unreadable", connection=connection.name, why=str(error))
+            log.warning("recheck.unreadable", connection=connection.name, why=misfit(error))
             continue
         if objects:
             found[key] = objects

@@ -26,6 +26,7 @@ from app.core.auth import Vault
 from app.core.errors import ConfigError
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
+from app.core.mistakes import fault
 from app.roles.gateway import security
 from app.roles.status_page import add_status_routes, serve
 from app.subscribing.keeping import Kept
@@ -33,6 +34,7 @@ from app.subscribing.registering import Registrar
 from app.world import router
 from schemas.broadcast import Fact
 from schemas.commands import Command, Result
+from schemas.errors import misfit
 from schemas.events import Hint
 
 log = structlog.get_logger(__name__)
@@ -116,7 +118,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         try:
             said = "" if value is None else msgspec.json.decode(value, type=Fact).value
         except msgspec.MsgspecError as error:  # what was said before still holds
-            log.warning("facts.unreadable", subject=name, why=str(error))
+            log.warning("facts.unreadable", subject=name, why=misfit(error))
             return
         if kind == "paused":
             self.obey(name, paused=bool(said))
@@ -145,7 +147,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def unreadable(self, topic: str, value: bytes | None, error: Exception) -> None:
         """Put what is no command or hint aside, with its reason."""
-        await self._bus.dead_letter(topic.encode(), value, reason="unreadable", detail=str(error), origin=topic)
+        await self._bus.dead_letter(topic.encode(), value, reason="unreadable", detail=misfit(error), origin=topic)
 
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
@@ -162,7 +164,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def broken(self) -> dict[str, str]:
         """Return desks whose work ended: only a restart helps."""
         failures = {name: desk.failure() for name, desk in self.desks.items()}
-        return {name: repr(failure) for name, failure in failures.items() if failure is not None}
+        return {name: fault(failure) for name, failure in failures.items() if failure is not None}
 
 
 async def run(settings: Settings) -> int:

@@ -39,6 +39,7 @@ from sinks.delivery.circuit import Circuit
 from sinks.delivery.inbox import Inbox, Lane, Waiting
 from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
 from sinks.delivery.ports import Ledger, Lost, Sender
+from sinks.delivery.reasons import without_people
 from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
@@ -346,7 +347,9 @@ class Owner:
             await self._failed(msgspec.structs.replace(waiting, alone=True), error)
 
     async def _failed(self, waiting: Waiting, error: O2CError) -> None:
-        command, reason = waiting.command, str(error)
+        command = waiting.command
+        error = without_people(error, command)
+        reason = str(error)
         if isinstance(error, RetryableError | UncertainError):
             await self._later(waiting, error)
         elif isinstance(error, ConflictError):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import TopicPartition
 
+from app.core.mistakes import traced
 from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
 from streams.engine.fold import TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
@@ -243,7 +243,7 @@ class PartitionPath:
 
     async def _quarantine(self, records: list[Record], error: Exception, position: int) -> None:
         cause = error.__cause__ or error
-        _log.error("key.quarantined", table=self.processor.name, error="".join(traceback.format_exception(cause)))
+        _log.error("key.quarantined", table=self.processor.name, error=traced(cause))
         reason = "oversize" if isinstance(error, Unwritable) else "quarantined"
         gathered = Gathered()
         gathered.tick(records)

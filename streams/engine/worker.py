@@ -14,6 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from app.core.metrics import CONTENT_TYPE, new_metrics
+from app.core.mistakes import fault
 from streams.engine.broadcast import Broadcast
 from streams.engine.engine import Engine
 from streams.engine.health import Health, Verdict
@@ -156,7 +157,7 @@ class Worker:
             failure = starting.exception()
         if failure is None and not app.should_stop:
             return 0
-        _log.error("worker.failed", error=repr(failure), exc_info=failure)
+        _log.error("worker.failed", error=None if failure is None else fault(failure), exc_info=failure)
         return 1
 
     def _serve(self, app: HostApp) -> None:

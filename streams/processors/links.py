@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from app.core import topics
+from schemas.errors import misfit
 from schemas.links import LinkMessage, LinkRow
 from schemas.trace import trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label
@@ -56,7 +57,7 @@ class Links:
             try:
                 linked = self._linked(row, record, now)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                dead.append((record, "unreadable", str(error)))
+                dead.append((record, "unreadable", misfit(error)))
                 continue
             counts[f"{record.topic}/{'duplicate' if linked.row == row else 'applied'}"] += 1
             rows[record.key] = linked.row
