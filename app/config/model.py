@@ -52,7 +52,10 @@ class GatewayConfig(_Section):
     public_url: str = "http://127.0.0.1:8080"
     """The address that platforms call: some signatures cover it."""
     api_keys: tuple[SecretStr, ...] = ()
-    """Keys that other services send as `Authorization: Bearer` to POST /events; those that begin with `whsec_` sign."""
+    """Keys that other services send as `Authorization: Bearer` to POST /events; those that begin with `whsec_` sign.
+
+    They tell of every tenant; a tenant's own `api_keys` of that one alone.
+    """
 
 
 class RoleConfig(_Section):
@@ -179,6 +182,8 @@ class TenantConfig(_Section):
     """One customer company: its connections and flows."""
 
     tenant: Name
+    api_keys: tuple[SecretStr, ...] = ()
+    """Like those of the gateway, for services that tell of this tenant alone."""
     connections: dict[Name, ConnectionConfig] = {}
     flows: tuple[FlowConfig, ...] = ()
 

@@ -86,15 +86,20 @@ class Local:
         return self._tell(tenants, lambda tenant: said(tenant, id_, word, order, by))
 
     def _tell(self, tenants: Sequence[Tenant], say: Callable[[Tenant], Message]) -> Told:
-        """Tell what the first tenant that knows of it has to say."""
+        """Tell what the one tenant that knows of it has to say; of two with the same number none is guessed."""
+        found: dict[str, Message] = {}
         last = Refused(404, "There is no order yet.", "See `o2c orders list`.")
         for tenant in tenants:
             try:
-                return asyncio.run(self._send(say(tenant)))
+                found[tenant.name] = say(tenant)
             except Refused as refused:
                 if refused.status != _UNKNOWN:
                     raise
                 last = refused
+        if len(found) > 1:
+            raise Refused(409, f"{' and '.join(sorted(found))} each have one of that name.", "Give the order key.")
+        for message in found.values():
+            return asyncio.run(self._send(message))
         raise last
 
     async def _send(self, message: Message) -> Told:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -81,16 +81,22 @@ class Remote:
             raise Refused(503, what, "Look whether it runs there.") from error
         raise Refused(status, problem.error, problem.next_step)
 
-    def _first(self, ask: Callable[[str], T]) -> T:
-        """Return what the first tenant that knows it says; the refusal of the last when none does."""
-        tenants = list(self._keys)
-        for tenant in tenants[:-1]:
+    def _parked(self, id_: str) -> tuple[str, ParkedView]:
+        """Return the parked object that *id_* means and whose it is; Refused when two tenants have one of that id."""
+        path, found = f"/api/parked/{quote(id_, safe='')}", dict[str, ParkedView]()
+        last = Refused(404, f"Nothing is parked as {id_}.", "See `o2c parked list`.")
+        for tenant in self._keys:
             try:
-                return ask(tenant)
+                found[tenant] = self._ask(tenant, "GET", path, ParkedView)
             except Refused as refused:
                 if refused.status != _UNKNOWN:
                     raise
-        return ask(tenants[-1])
+                last = refused
+        if not found:
+            raise last
+        if len(found) > 1:
+            raise Refused(409, f"{' and '.join(found)} each have one of that name.", "See `o2c parked list`.")
+        return next(iter(found.items()))
 
     def _found(self, id_: str) -> Iterator[tuple[str, PublicOrder]]:
         for tenant in self._keys:
@@ -138,12 +144,11 @@ class Remote:
 
     def parked_one(self, id_: str) -> ParkedView:
         """Return one parked object with its candidates."""
-        path = f"/api/parked/{quote(id_, safe='')}"
-        return self._first(lambda tenant: self._ask(tenant, "GET", path, ParkedView))
+        return self._parked(id_)[1]
 
     def say(self, id_: str, word: str, order: str, by: str) -> Told:
         """Say what a parked object is."""
         del by
-        path = f"/api/parked/{quote(id_, safe='')}/{word}"
+        tenant, parked = self._parked(id_)
         body = Link(order=order) if word == "link" else None
-        return self._first(lambda tenant: self._ask(tenant, "POST", path, Told, body))
+        return self._ask(tenant, "POST", f"/api/parked/{quote(parked.id, safe='')}/{word}", Told, body)

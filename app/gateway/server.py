@@ -22,7 +22,7 @@ from app.gateway.addresses import Address
 from app.gateway.intake import Intake, receive, stamped
 from app.gateway.signed import PREFIX, is_signed
 from schemas.cloudevents import decode_http
-from schemas.events import ChangeEvent, Hint
+from schemas.events import ChangeEvent, Hint, Version
 from schemas.trace import HEADER, accepted, new_trace, trace_id
 from streams.sources.base import Hook
 
@@ -65,16 +65,18 @@ class Gateway:
         metrics: Metrics,
         *,
         public_url: str,
-        api_keys: Sequence[str] = (),
+        api_keys: Mapping[str, str] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Serve *addresses*; *public_url* is what platforms call, since some signatures cover it."""
+        """Serve *addresses*; *public_url* is what platforms call, since some signatures cover it.
+
+        Each of *api_keys* comes with the tenant that its service may tell of, "" for all.
+        """
         self._addresses = addresses
         self._publisher = publisher
         self.metrics = metrics
         self._public_url = public_url.rstrip("/")
-        self._api_keys = [key.encode() for key in api_keys if not key.startswith(PREFIX)]
-        self._signing = [key for key in api_keys if key.startswith(PREFIX)]
+        self._api_keys = dict(api_keys or {})
         self._clock = clock
         self._failed_at = -math.inf
         self._unanswered = 0
@@ -126,7 +128,7 @@ class Gateway:
         hook = Hook(
             method=request.method,
             url=self._public_url + request.path_qs,
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=_headers(request),
             body=body,
         )
         now = self._clock()
@@ -173,21 +175,25 @@ class Gateway:
         return web.json_response({"error": "Kafka did not acknowledge; send it again."}, status=503, headers=_RETRY)
 
     async def _events(self, request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        known = self._authorised(headers.get("authorization", ""))
-        if not known and "webhook-signature" not in headers:
+        headers = _headers(request)
+        tenant = self._bearer(headers.get("authorization", ""))
+        if tenant is None and "webhook-signature" not in headers:
             return self._stranger()
         body = await _body(request, _LARGEST_EVENT)
         if body is None:
             return web.json_response({"error": f"The body is larger than {_LARGEST_EVENT} bytes."}, status=413)
-        if not known and not is_signed(headers, body, self._signing, self._clock()):
+        if tenant is None:
+            tenant = self._signer(headers, body)
+        if tenant is None:
             return self._stranger()
         try:
             events = decode_http(headers, body)
         except DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
+        if tenant and {event.tenant for event in events} - {tenant}:
+            return web.json_response({"error": f"This key may tell of the tenant {tenant} alone."}, status=403)
         now, trace = self._clock(), accepted(request.headers.get(HEADER, "")) or new_trace()
-        events = [msgspec.structs.replace(event, trace=event.trace or trace, told_at=now) for event in events]
+        events = [_as_told(event, trace, now) for event in events]
         answer = await self._acknowledged(self._timed(self._publisher.publish(events, ())))
         for event in events:
             log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
@@ -199,11 +205,31 @@ class Gateway:
         )
         return web.json_response({"error": error}, status=401)
 
-    def _authorised(self, header: str) -> bool:
+    def _bearer(self, header: str) -> str | None:
+        """Return the tenant that the sender of a bearer token may tell of, "" for all; None for a stranger."""
         scheme, _, given = header.partition(" ")
         sent = given.strip().encode()
-        matches = [hmac.compare_digest(sent, key) for key in self._api_keys]
-        return scheme.lower() == "bearer" and any(matches)
+        known = [(key, tenant) for key, tenant in self._api_keys.items() if not key.startswith(PREFIX)]
+        found = [tenant for key, tenant in known if hmac.compare_digest(sent, key.encode())]
+        return found[0] if scheme.lower() == "bearer" and found else None
+
+    def _signer(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Return the same for who signed *body*."""
+        known = [(key, tenant) for key, tenant in self._api_keys.items() if key.startswith(PREFIX)]
+        found = [tenant for key, tenant in known if is_signed(headers, body, [key], self._clock())]
+        return found[0] if found else None
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    """Return the headers by lower-case name, other bytes than ASCII escaped: no comparison stumbles over them."""
+    return {name.lower(): value.encode("ascii", "backslashreplace").decode() for name, value in request.headers.items()}
+
+
+def _as_told(event: ChangeEvent, trace: str, now: datetime) -> ChangeEvent:
+    """Return *event* as another service may tell it: what only o2c finds out is not theirs to say."""
+    version = Version(native=event.version.native)
+    told = {"trace": event.trace or trace, "told_at": now, "origin": "foreign", "order": "", "version": version}
+    return msgspec.structs.replace(event, **told)
 
 
 async def _body(request: web.Request, limit: int) -> bytes | None:

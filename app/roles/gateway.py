@@ -33,6 +33,12 @@ def security(kafka: KafkaConfig) -> dict[str, Any]:
     return {**found, **sasl} if kafka.sasl_mechanism else found
 
 
+def keys(settings: Settings) -> dict[str, str]:
+    """Return the keys of services, each with the tenant that it may tell of, "" for all."""
+    own = {key.get_secret_value(): tenant.tenant for tenant in settings.tenants for key in tenant.api_keys}
+    return {**own, **{key.get_secret_value(): "" for key in settings.gateway.api_keys}}
+
+
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start."""
     publisher = KafkaPublisher(
@@ -52,7 +58,7 @@ async def run(settings: Settings) -> int:
         publisher,
         metrics,
         public_url=settings.gateway.public_url,
-        api_keys=[key.get_secret_value() for key in settings.gateway.api_keys],
+        api_keys=keys(settings),
     )
     app = gateway.app()
     stopped = asyncio.Event()

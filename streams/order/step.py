@@ -11,7 +11,7 @@ from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.events import MERGED_INTO, SYNC, TIE, ChangeEvent, Hint
 from schemas.order_state import PublicOrder
-from schemas.refs import ObjectRef
+from schemas.refs import ObjectRef, order_key
 from schemas.state import Handover, OrderState
 from streams.order.alias import (
     awaited,
@@ -206,8 +206,8 @@ def _waking(
 
 
 def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetime) -> OrderState:
-    if isinstance(one, (Decision, Handover)) and _stranger(state, one):
-        return state
+    if isinstance(one, (Decision, Handover, Seen)) and _stranger(state, one):
+        return _own(state, one, forwards, now)
     if state.alias_of:
         return _forwarded(state, one, forwards)
     if isinstance(one, Seen):
@@ -224,10 +224,17 @@ def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetim
     return state
 
 
-def _stranger(state: OrderState, one: Decision | Handover) -> bool:
+def _stranger(state: OrderState, one: Decision | Handover | Seen) -> bool:
     """Tell whether *one* speaks for another tenant: nobody's word reaches beyond their own orders."""
-    tenant = one.state.tenant if isinstance(one, Handover) else one.tenant
-    return bool(state.tenant) and tenant != state.tenant
+    speaker = one.state if isinstance(one, Handover) else one.event if isinstance(one, Seen) else one
+    return bool(state.tenant) and speaker.tenant != state.tenant
+
+
+def _own(state: OrderState, one: Decision | Handover | Seen, forwards: list[Forward], now: datetime) -> OrderState:
+    """Return *state*, or a new one where *one* is the object whose key it is: what strangers had put there goes."""
+    if not isinstance(one, Seen) or order_key(one.event.tenant, one.event.object) != state.key:
+        return state
+    return _merged(OrderState(key=state.key, tenant=one.event.tenant), one, forwards, now)
 
 
 def _frozen(state: OrderState, into: str, forwards: list[Forward]) -> OrderState:

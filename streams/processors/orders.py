@@ -13,15 +13,16 @@ from app.core import topics
 from schemas.cloudevents import decode
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, misfit
 from schemas.events import ChangeEvent
-from schemas.links import LinkMessage, Parked, Placed
+from schemas.links import Bind, LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
 from streams.order.link import binds, is_nobodys, place, route
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
+from streams.processors.hot import Hot
 from streams.processors.world import Worlds
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
@@ -30,6 +31,8 @@ _RESULT = msgspec.json.Decoder(Result)
 _DECISION = msgspec.json.Decoder(Decision)
 _HANDOVER = msgspec.json.Decoder(Handover)
 _STATE = msgspec.json.Decoder(OrderState)
+_HELD = 32 * 1024 * 1024
+"""Bytes of the encoded states whose decoded form is kept; that takes several times as much."""
 _FORWARDED = "placed"
 _HANDED = ("o2c-kind", b"handover")
 """Tells a hand-over on `order-facts` from placed facts."""
@@ -56,6 +59,7 @@ class Orders:
         self._worlds = Worlds(configured)
         self._configured = configured
         self._decoded: dict[tuple[str, int, int], Decoded] = {}
+        self._hot: Hot[OrderState] = Hot(_HELD)
         inbound = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS, topics.DECISIONS)
         self.topics = tuple(prefix + name for name in inbound)
         self.changelog = prefix + topics.ORDERS_CHANGELOG
@@ -77,7 +81,7 @@ class Orders:
         try:
             return self._message(record)
         except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return Unreadable(str(error))
+            return Unreadable(misfit(error))
 
     def _message(self, record: Record) -> Decoded:
         name = record.topic.removeprefix(self._prefix)
@@ -96,8 +100,16 @@ class Orders:
             decision = _DECISION.decode(record.value)
             return decision.order, (decision,)
         event = _told(decode(record.headers, record.value), record)
+        self._check_tenant(event)
         key = route(event, self._configured)
         return (key, (Seen(event),)) if key and key.encode() == record.key else event
+
+    def _check_tenant(self, event: ChangeEvent) -> None:
+        """Raise DecodeError when *event* tells of, or hangs on, what is another tenant's."""
+        for ref in (event.object, *(anchor.ref for anchor in event.anchors)):
+            known = self._configured.connection(ref.connection)
+            if known is not None and known.tenant != event.tenant:
+                raise DecodeError(f"The connection {ref.connection} is not the tenant's that the event names.")
 
     def fold(
         self,
@@ -131,7 +143,7 @@ class Orders:
         timers: dict[bytes, datetime | None] = {}
         waits: dict[bytes, Sequence[bytes]] = {}
         for key, found in inputs.items():
-            state = _state(key, found, states.get(key.encode()))
+            state = self._state(key, found, states.get(key.encode()))
             stepped = step(state, found, world, now)
             outcome = "applied" if stepped.changed else "duplicate"
             counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
@@ -139,7 +151,8 @@ class Orders:
                 timers[key.encode()] = stepped.state.due_at
             public, stepped = _news(stepped)
             if stepped.changed:
-                changed[key.encode()] = _ENCODE(stepped.state)
+                changed[key.encode()] = encoded = _ENCODE(stepped.state)
+                self._hot.put(key.encode(), encoded, stepped.state)
             if stepped.changed and not stepped.told_again:
                 timers[key.encode()] = stepped.state.due_at
                 waits[key.encode()] = self._waits(stepped.state, stepped, world)
@@ -152,6 +165,16 @@ class Orders:
     def _known(self, record: Record) -> Decoded:
         known = self._decoded.get((record.topic, record.partition, record.offset))
         return self._decode(record) if known is None or record.topic == TICK_TOPIC else known
+
+    def _state(self, key: str, inputs: Sequence[Input], stored: bytes | None) -> OrderState:
+        if stored is None:
+            return OrderState(key=key, tenant=_tenant(inputs))
+        if (held := self._hot.get(key.encode(), stored)) is not None:
+            return held
+        state = _STATE.decode(stored)
+        if state.format > FORMAT:
+            raise NewerFormat(f"order {key} has format {state.format}, this worker knows {FORMAT}")
+        return state
 
     def _elsewhere(self, event: ChangeEvent) -> Out:
         """Forward a routed event to its order's partition, and an unrouted one to the home of its object."""
@@ -171,9 +194,7 @@ class Orders:
         outs += [self._forward(one) for one in stepped.forwards]
         if not stepped.changed or stepped.told_again:
             return outs
-        known = set(binds(before, world))
-        outs += [self._link(bind) for bind in binds(stepped.state, world) if bind not in known]
-        return outs
+        return outs + [self._link(bind) for bind in _fresh(before, stepped.state, world)]
 
     def _parked(self, before: OrderState, after: OrderState, now: datetime) -> list[Out]:
         """List the documents that a person must look at, and strike out those of which that is over."""
@@ -237,6 +258,21 @@ def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:
     return shown, msgspec.structs.replace(stepped, state=msgspec.structs.replace(stepped.state, shown=digest))
 
 
+def _fresh(before: OrderState, after: OrderState, world: World) -> list[Bind]:
+    """Return what the order tells the link table anew; what did not change in it is not looked at again."""
+    if before.aliases == after.aliases:
+        before, after = _apart(before, after), _apart(after, before)
+    known = set(binds(before, world))
+    return [bind for bind in binds(after, world) if bind not in known]
+
+
+def _apart(state: OrderState, other: OrderState) -> OrderState:
+    """Return *state* with those objects and writes alone that are not the very same in *other*."""
+    objects = {key: look for key, look in state.objects.items() if other.objects.get(key) is not look}
+    writes = {key: record for key, record in state.writes.items() if other.writes.get(key) is not record}
+    return msgspec.structs.replace(state, objects=objects, writes=writes)
+
+
 def _told_with(result: Result) -> tuple[Input, ...]:
     """Return *result* and then what the system showed: who sees a value must know by then what was sent."""
     if not result.events:
@@ -251,15 +287,6 @@ def _told(event: ChangeEvent, record: Record) -> ChangeEvent:
     trace = event.trace or derived_trace(f"{record.topic}/{record.partition}/{record.offset}")
     stamped = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp > 0 else None
     return msgspec.structs.replace(event, trace=trace, told_at=event.told_at or stamped)
-
-
-def _state(key: str, inputs: Sequence[Input], stored: bytes | None) -> OrderState:
-    if stored is None:
-        return OrderState(key=key, tenant=_tenant(inputs))
-    state = _STATE.decode(stored)
-    if state.format > FORMAT:
-        raise NewerFormat(f"order {key} has format {state.format}, this worker knows {FORMAT}")
-    return state
 
 
 def _tenant(inputs: Sequence[Input]) -> str:

@@ -93,7 +93,7 @@ async def open_door(kept: Kept | None = None, idle: float = 75.0, **more: Any) -
     ]  # fmt: skip
     kept, metrics = kept or Kept(), new_metrics()
     sources = {slug: platforms.load(slug).source for slug in SLUGS}
-    given = {"public_url": PUBLIC, "api_keys": [KEY], "clock": lambda: NOW, **more}
+    given = {"public_url": PUBLIC, "api_keys": {KEY: ""}, "clock": lambda: NOW, **more}
     gateway = Gateway(addresses(resolved, sources), kept, metrics, **given)
     app = gateway.app()
     add_status_routes(app, metrics, live=dict, ready=gateway.wrong)

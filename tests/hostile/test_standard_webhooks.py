@@ -67,7 +67,7 @@ async def test_a_signed_event_is_taken_and_a_signing_secret_is_no_bearer_token()
         "webhook-timestamp": stamp,
         "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
     }
-    async with open_door(api_keys=[SECRET]) as door:
+    async with open_door(api_keys={SECRET: ""}) as door:
         assert (await send(door.port, post("/events", headers, body), 10)).status == 202
         assert len(door.kept.taken()[0]) == 1
         forged = [

@@ -65,7 +65,7 @@ def _gateway(memory: Memory) -> Gateway:
         memory,
         new_metrics(),
         public_url="https://hooks.example.com",
-        api_keys=["key-1"],
+        api_keys={"key-1": ""},
         clock=lambda: NOW,
     )
 
