@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import get_args
 from zoneinfo import available_timezones
 
@@ -184,11 +184,11 @@ def shown(choice: Choice, value: str | None = None) -> str:
     return f"{quoted(choice.value)} ({named})" if named else quoted(choice.value)
 
 
-def sections(lines: Sequence[Line]) -> Iterator[str]:
-    """Yield the lines under the headers of their sections."""
+def sections(lines: Sequence[Line], alone: Collection[str] = ()) -> Iterator[str]:
+    """Yield the lines under the headers of their sections; the tenants *alone* each have a file of their own."""
     last = ""
     for line in lines:
         if line.connection != last:
-            yield f"[tenant.connections.{line.connection}]"
+            yield f"[{'' if line.tenant in alone else 'tenant.'}connections.{line.connection}]"
         last = line.connection
         yield as_toml(line)

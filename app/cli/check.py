@@ -77,6 +77,8 @@ class Report(msgspec.Struct, frozen=True):
     settings: Settings | None = None
     accounts: Mapping[str, Account] = {}
     lines: Sequence[Line] = ()
+    alone: frozenset[str] = frozenset()
+    """Tenants that have a file of their own."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +111,8 @@ def _examined(args: argparse.Namespace) -> Report:
         accounts, silent = asyncio.run(ask_accounts(settings, _known(settings)))
         problems += [_silent(settings, places, name, why) for name, why in silent.items()]
         problems += check_accounts(settings, places, accounts)
-    return Report(problems, settings, accounts, missing_lines(settings, accounts))
+    alone = frozenset(one.tenant for one in settings.tenants if not places.file(one.tenant)[1])
+    return Report(problems, settings, accounts, missing_lines(settings, accounts), alone)
 
 
 def _accepted(args: argparse.Namespace, settings: Settings, lines: Sequence[Line]) -> dict[Line, str]:
@@ -188,7 +191,7 @@ def _print(args: argparse.Namespace, report: Report, written: Mapping[Line, str]
         sys.stdout.write(f"{place}{problem.severity}: {problem.message}\n")
     if report.lines:
         sys.stdout.write("Missing lines, with what the accounts have; `o2c check --write` puts them in:\n")
-        sys.stdout.writelines(f"  {line}\n" for line in sections(report.lines))
+        sys.stdout.writelines(f"  {line}\n" for line in sections(report.lines, report.alone))
     errors = sum(problem.severity == "error" for problem in problems)
     counts = f"errors: {errors}, warnings: {len(problems) - errors}"
     sys.stdout.write(f"{counts}\n" if problems else "Nothing is wrong.\n")

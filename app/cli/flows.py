@@ -203,7 +203,7 @@ def _told(now: Plan, found: Differences, *, asked: bool) -> Iterable[str]:
 def _said(now: Plan, found: Differences, *, live: bool) -> Iterable[str]:
     yield from difference_rows(found)
     if live:
-        yield f"{now.flow} is live: it writes {now.writes} documents and changes of {now.orders} orders."
+        yield f"{now.flow} is live: it writes {now.writes} documents and changes of {now.written} orders."
 
 
 def _advice(flow: Flow) -> str:

@@ -101,7 +101,8 @@ def _stops(tenant: Tenant, order: PublicOrder, writes: Iterable[Write]) -> Itera
         yield Stop(why="This order is one with another.", next_step=f"See `o2c orders get {order.alias_of}`.")
     mode = tenant.fact("mode", order.flow)
     if mode in {"shadow", "stopped"}:
-        next_step = f"`o2c flows mode {order.flow} live` lets it write."
+        plan = f"`o2c plan --flow {order.flow}` shows what it would write, "
+        next_step = f"{plan}`o2c flows go-live {order.flow} --plan DIGEST` lets it."
         yield Stop(why=f"The flow {order.flow} is in mode {mode}: nothing is written.", next_step=next_step)
     waiting = [*order.waiting, *_unanswered(order, writes)]
     paused = {one.connection for one in waiting if tenant.fact("paused", one.connection)}

@@ -119,6 +119,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.live) - self.adopted
 
     @property
+    def written(self) -> int:
+        """Return how many orders a live flow writes anything of."""
+        return len({row.order for row in self.live if row.action != "adopt"})
+
+    @property
     def adopted(self) -> int:
         """Return how many documents that people made are taken for the orders' own."""
         return sum(row.action == "adopt" for row in self.rows)

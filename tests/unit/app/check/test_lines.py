@@ -102,6 +102,7 @@ def test_what_the_account_says_of_itself_comes_first(tmp_path: Path) -> None:
         'time_zone = "Europe/Berlin"',
         'options.currency = "EUR"',
     ]
+    assert next(sections(lines, {"acme"})) == "[connections.crm]", "in a file of the tenant's own"
 
 
 def test_the_account_of_somebody_else_offers_nothing(tmp_path: Path) -> None:

@@ -169,3 +169,8 @@ def test_a_file_that_is_no_plan_is_named(tmp_path: Path) -> None:
 def _age(folder: Path, shown: Plan) -> None:
     (path,) = folder.rglob(f"{shown.digest}.json")
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))
+
+
+def test_orders_of_which_only_a_backfill_would_write_are_not_counted_as_written() -> None:
+    made = plan(row(1), row(1, document="payment", follows=True), row(2, old=True), row(3, action="adopt"))
+    assert (made.writes, made.written, made.orders) == (2, 1, 4)
