@@ -97,6 +97,27 @@ def binds(state: OrderState, world: World) -> tuple[Bind, ...]:
     return tuple(Bind(key=key, order=state.key, version=version) for key in sorted(keys))
 
 
+def fresh_binds(before: OrderState, after: OrderState, world: World) -> tuple[Bind, ...]:
+    """Return what *after* tells the link table that *before* did not; what is the same in both is not looked at."""
+    if before.aliases != after.aliases:
+        known = set(binds(before, world))
+        return tuple(bind for bind in binds(after, world) if bind not in known)
+    found = binds(_apart(after, before), world)
+    if not found:
+        return ()
+    known = set(binds(_apart(before, after), world))
+    claimed = {key for key, look in before.objects.items() if look.share is None}
+    claimed |= {record.bound.key for record in before.writes.values() if record.bound is not None}
+    return tuple(bind for bind in found if bind not in known and bind.key not in claimed)
+
+
+def _apart(state: OrderState, other: OrderState) -> OrderState:
+    """Return *state* with those objects and writes alone that are not the very same in *other*."""
+    objects = {key: look for key, look in state.objects.items() if other.objects.get(key) is not look}
+    writes = {key: record for key, record in state.writes.items() if other.writes.get(key) is not record}
+    return msgspec.structs.replace(state, objects=objects, writes=writes)
+
+
 def _numbers(state: OrderState, world: World) -> Iterable[str]:
     giver = world.key_giver(state)
     if giver is not None and isinstance(giver[1].facts, Order) and giver[1].facts.number:

@@ -15,11 +15,11 @@ from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.errors import DecodeError, misfit
 from schemas.events import ChangeEvent
-from schemas.links import Bind, LinkMessage, Parked, Placed
+from schemas.links import LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
-from streams.order.link import binds, is_nobodys, place, route
+from streams.order.link import fresh_binds, is_nobodys, place, route
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.hot import Hot
@@ -194,7 +194,7 @@ class Orders:
         outs += [self._forward(one) for one in stepped.forwards]
         if not stepped.changed or stepped.told_again:
             return outs
-        return outs + [self._link(bind) for bind in _fresh(before, stepped.state, world)]
+        return outs + [self._link(bind) for bind in fresh_binds(before, stepped.state, world)]
 
     def _parked(self, before: OrderState, after: OrderState, now: datetime) -> list[Out]:
         """List the documents that a person must look at, and strike out those of which that is over."""
@@ -256,21 +256,6 @@ def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:
     if digest == stepped.state.shown:
         return None, stepped
     return shown, msgspec.structs.replace(stepped, state=msgspec.structs.replace(stepped.state, shown=digest))
-
-
-def _fresh(before: OrderState, after: OrderState, world: World) -> list[Bind]:
-    """Return what the order tells the link table anew; what did not change in it is not looked at again."""
-    if before.aliases == after.aliases:
-        before, after = _apart(before, after), _apart(after, before)
-    known = set(binds(before, world))
-    return [bind for bind in binds(after, world) if bind not in known]
-
-
-def _apart(state: OrderState, other: OrderState) -> OrderState:
-    """Return *state* with those objects and writes alone that are not the very same in *other*."""
-    objects = {key: look for key, look in state.objects.items() if other.objects.get(key) is not look}
-    writes = {key: record for key, record in state.writes.items() if other.writes.get(key) is not record}
-    return msgspec.structs.replace(state, objects=objects, writes=writes)
 
 
 def _told_with(result: Result) -> tuple[Input, ...]:
