@@ -62,7 +62,11 @@ def configure_logs(*, as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(_traced),
     ]
-    structlog.configure(processors=[*shared, renderer], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),  # filters nothing, and costs half as much
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     theirs = logging.StreamHandler(sys.stderr)
     theirs.setFormatter(
         structlog.stdlib.ProcessorFormatter(
