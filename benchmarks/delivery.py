@@ -1,0 +1,401 @@
+"""Writes against sandboxes: `python -m benchmarks.delivery [--kafka HOST:PORT] [--short] [--json FILE]`.
+
+The real connectors role owns five systems at once; commands go onto its topic, results come back. With quotas fifty
+times as wide: how full bulk requests are, what a document that changes ten times costs, and whether one order that
+changes all the time or one system that refuses nine calls of ten slows anybody else. Then, with each sandbox's true
+quota and in real time: how much of it is used while work waits. Exit: 0 all goals met, 1 one missed, 2 not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from app.core.errors import ConfigError
+from benchmarks.broker import provided
+from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.rates.connecting import Call, Rig, rigged
+from benchmarks.rates.documents import KINDS, Document
+from benchmarks.rates.judging import Judge
+from benchmarks.rates.load import quantiles
+from benchmarks.rates.running import told
+from schemas.commands import Result
+
+JUDGE = Judge("delivery")
+WIDE = 50.0
+"""Times the sandboxes' quota where quota is not what is measured."""
+BATCHES = {
+    "books": (50, ("PUT /api.xro/2.0/Invoices",)),
+    "qbo": (30, ("POST /batch",)),
+    "crm": (50, ("POST /deals/batch",)),
+}
+"""Connection -> the most documents of one request, and what such a request looks like."""
+CHANGES = 10
+COLLAPSED = ("books", "crm")
+THROTTLED = "crm"
+HOT = "pay"
+HOT_CHANGES = 175
+LATENCY = 0.1
+"""Seconds that each sandbox takes for an answer where others' pace is measured."""
+FILLED, USED, SLOWER = 0.9, 0.95, 1.1
+
+
+class Quota(NamedTuple):
+    """What a sandbox allows of calls: so many in so many seconds; the share that makes our limits the same."""
+
+    calls: int
+    seconds: float
+    share: float
+
+
+QUOTAS = {
+    "books": Quota(60, 60.0, 1.0),
+    "qbo": Quota(500, 60.0, 1.0),
+    "crm": Quota(190, 10.0, 1.9),  # what a paid portal allows; without a share o2c keeps to the smallest plan's 100
+    "pay": Quota(100, 1.0, 4.0),  # live mode; without a share o2c keeps to the test mode's 25
+}
+POINTS = 100.0
+"""Points a second that the shop restores."""
+
+
+class Sizes(NamedTuple):
+    """How much is measured; times in seconds."""
+
+    documents: int
+    rate: float
+    window: float
+    windows: int
+    waiting: int
+    minutes: int
+
+
+FULL = Sizes(documents=1_000, rate=5.0, window=20.0, windows=3, waiting=60, minutes=3)
+SHORT = Sizes(documents=100, rate=3.0, window=5.0, windows=1, waiting=40, minutes=1)
+
+
+# ------------------------------------------------------------------------------------------------ batches and changes
+
+
+async def made(rig: Rig, count: int, connections: Sequence[str] = tuple(KINDS)) -> dict[str, list[Document]]:
+    """Have *count* documents made in each system."""
+    documents = {one: [Document(one, number, rig.prefix[6:14]) for number in range(count)] for one in connections}
+    for connection in connections:
+        await rig.order(document.create() for document in documents[connection])
+    for connection in connections:
+        await rig.confirmed(documents[connection], f"making {count} documents in {connection}")
+    return documents
+
+
+async def filled(rig: Rig) -> list[Figure]:
+    """Return how full bulk requests were so far."""
+    figures = []
+    for connection, (most, forms) in BATCHES.items():
+        calls = [call for call in await rig.calls(connection) if _is(call, forms) and call.status < 300]  # noqa: PLR2004
+        documents = rig.outcomes[connection, "confirmed"]
+        mean = documents / max(1, len(calls))
+        figures.append(
+            JUDGE.share(
+                JUDGE.plain(f"{connection}: documents in a bulk request, mean", mean, "documents"), "most", most, FILLED
+            )
+        )
+    return figures
+
+
+def _is(call: Call, forms: Sequence[str]) -> bool:
+    for form in forms:
+        method, _, path = form.partition(" ")
+        if call.mutating and call.method == method and path in call.path:
+            return True
+    return False
+
+
+async def collapsed(rig: Rig, documents: dict[str, list[Document]]) -> list[Figure]:
+    """Change every document ten times while its connection is paused, and count the writes that it costs after that."""
+    figures = []
+    for connection in COLLAPSED:
+        told(f"{len(documents[connection])} documents of {connection} change {CHANGES} times")
+        await rig.say("paused", connection, "benchmark")
+        await asyncio.sleep(1)
+        began, superseded = time.time(), rig.outcomes[connection, "superseded"]
+        for _ in range(CHANGES):
+            await rig.order(document.change() for document in documents[connection])
+        wanted = superseded + (CHANGES - 1) * len(documents[connection])
+        await rig.until(lambda c=connection, n=wanted: rig.outcomes[c, "superseded"] >= n, "changes to collapse")  # type: ignore[misc]
+        taken = time.time() - began
+        await rig.say("paused", connection, "")
+        await rig.confirmed(documents[connection], f"changing documents in {connection}")
+        writes = [call for call in await rig.calls(connection) if call.mutating and call.at >= began]
+        right = sum(_shows(document) for document in documents[connection])
+        figures += [
+            JUDGE.at_most(
+                f"{connection}: writes for {CHANGES} changes of each", len(writes), "writes", len(documents[connection])
+            ),
+            JUDGE.at_least(
+                f"{connection}: documents that show the last change", right, "documents", len(documents[connection])
+            ),
+            JUDGE.plain(f"{connection}: changes taken in", CHANGES * len(documents[connection]) / taken, "1/s"),
+        ]
+    return figures
+
+
+def _shows(document: Document) -> bool:
+    pair = document.made.get(KINDS[document.connection].field)
+    return pair is not None and pair.sent == document.value
+
+
+# ------------------------------------------------------------------------------------------------ others' pace
+
+
+async def pace(
+    rig: Rig, documents: dict[str, list[Document]], connections: Sequence[str], rate: float, seconds: float
+) -> list[float]:
+    """Change documents at a steady *rate* in each of *connections*; return seconds from when due to the result."""
+    began, sent = time.time() + 0.1, list[str]()
+
+    async def steady(connection: str, offset: float) -> None:
+        turns = itertools.cycle(documents[connection][1:])
+        for number in range(int(rate * seconds)):
+            due = began + offset + number / rate
+            await asyncio.sleep(max(0.0, due - time.time()))
+            command = next(turns).change()
+            sent.append(command.id)
+            await rig.order([command], due)
+
+    await asyncio.gather(*(steady(one, place / len(connections) / rate) for place, one in enumerate(connections)))
+    await rig.until(lambda: all(id_ in rig.told for id_ in sent), "others' writes")
+    for connection in connections:
+        for document in documents[connection]:
+            if document.sent is not None and document.sent.id in rig.told:
+                document.confirmed(rig.told[document.sent.id].result)
+    return [rig.told[id_].at - rig.due[id_] for id_ in sent]
+
+
+async def compared(
+    rig: Rig,
+    documents: dict[str, list[Document]],
+    connections: Sequence[str],
+    sizes: Sizes,
+    trouble: Callable[[], Awaitable[None]],
+    peace: Callable[[], Awaitable[None]],
+) -> tuple[float, float]:
+    """Return the others' p99 (milliseconds) without and with *trouble*, measured in turns."""
+    quiet, loud = list[float](), list[float]()
+    await pace(rig, documents, connections, sizes.rate, min(3.0, sizes.window))
+    for _ in range(sizes.windows):
+        quiet += await pace(rig, documents, connections, sizes.rate, sizes.window)
+        await trouble()
+        loud += await pace(rig, documents, connections, sizes.rate, sizes.window)
+        await peace()
+    return quantiles(quiet)["p99"], quantiles(loud)["p99"]
+
+
+async def throttled(rig: Rig, documents: dict[str, list[Document]], sizes: Sizes) -> list[Figure]:
+    """Let one system refuse nine calls of ten while the others work on."""
+    told(f"{THROTTLED} answers 429 to nine calls of ten")
+    others = [one for one in KINDS if one != THROTTLED]
+    victims = documents[THROTTLED][: sizes.waiting]
+    before = {row["id"] for row in await rig.books(THROTTLED)}
+    spans: list[tuple[float, float]] = []
+
+    async def trouble() -> None:
+        await rig.faults(THROTTLED, rate_429=0.9)
+        spans.append((time.time(), time.time()))
+        await rig.order(document.change() for document in victims)
+
+    async def peace() -> None:
+        spans[-1] = (spans[-1][0], time.time())
+        await rig.faults(THROTTLED, rate_429=0.0)
+        await rig.confirmed(victims, f"{THROTTLED} to recover")
+
+    quiet, loud = await compared(rig, documents, others, sizes, trouble, peace)
+    asked = [call for call in await rig.calls(THROTTLED) if any(a <= call.at <= b for a, b in spans)]
+    after = {row["id"] for row in await rig.books(THROTTLED)}
+    return [
+        JUDGE.plain("p99 of four others, one second quiet", quiet, "ms"),
+        _paced("p99 of four others while one answers 429 to 90 %", loud, quiet),
+        JUDGE.plain("calls a second to the one that refuses", len(asked) / sum(b - a for a, b in spans), "1/s"),
+        JUDGE.at_least("its documents that show the last change", sum(map(_shows, victims)), "documents", len(victims)),
+        JUDGE.at_most("its documents that came or went", len(after ^ before), "documents", 0),
+    ]
+
+
+async def hot(rig: Rig, documents: dict[str, list[Document]], sizes: Sizes) -> list[Figure]:
+    """Change one order 175 times at once while others of the same connection change at a steady pace."""
+    told(f"one order of {HOT} changes {HOT_CHANGES} times at once")
+    document = documents[HOT][0]
+    began = time.time()
+
+    async def trouble() -> None:
+        await rig.order(document.change() for _ in range(HOT_CHANGES))
+
+    async def peace() -> None:
+        await rig.confirmed([document], "the hot order")
+
+    quiet, loud = await compared(rig, documents, [HOT], sizes, trouble, peace)
+    calls = [
+        call for call in await rig.calls(HOT) if call.mutating and call.at >= began and document.bound in call.path
+    ]
+    most = HOT_CHANGES * sizes.windows
+    return [
+        JUDGE.plain("p99 of other orders without a hot one", quiet, "ms"),
+        _paced(f"p99 of other orders while one changes {HOT_CHANGES} times", loud, quiet),
+        JUDGE.at_most(f"writes of the hot order for {most} changes", len(calls), "writes", most),
+        JUDGE.at_least("the hot order shows its last change", float(_shows(document)), "", 1.0),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ quota
+
+
+async def used(rig: Rig, sizes: Sizes) -> list[Figure]:
+    """Keep work waiting in every system for minutes and return how much of each quota was used."""
+    told("making documents at true quotas")
+    documents = await made(rig, sizes.waiting)
+    newest = {document.sent.id: document for rows in documents.values() for document in rows if document.sent}
+    jobs: set[asyncio.Task[None]] = set()
+    busy = True
+
+    def again(result: Result) -> None:
+        document = newest.pop(result.command, None)
+        if document is None or not busy:
+            return
+        document.confirmed(result)
+        command = document.change()
+        newest[command.id] = document
+        job = asyncio.ensure_future(rig.order([command]))
+        jobs.add(job)
+        job.add_done_callback(jobs.discard)
+
+    rig.heard.append(again)
+    refused = {one: await rig.refused(one) for one in KINDS}
+    later = rig.logged("write.later")
+    told(f"work waits for {sizes.minutes} min at true quotas")
+    began = time.time()
+    for rows in documents.values():
+        for document in rows:
+            newest.pop(document.sent.id if document.sent else "", None)
+            command = document.change()
+            newest[command.id] = document
+            await rig.order([command])
+    points = await _points(rig, sizes.minutes * 60.0)
+    ended = time.time()
+    figures = [_share("shop", points, "points restored")]
+    for connection, quota in QUOTAS.items():
+        calls = [call for call in await rig.calls(connection) if began <= call.at <= ended]
+        figures.append(_share(connection, _used(calls, quota, ended), f"{quota.calls} calls in {quota.seconds:g} s"))
+    count = {one: await rig.refused(one) - refused[one] for one in KINDS}
+    figures += [
+        JUDGE.at_most(f"{one}: refused for too many calls", number, "calls", 0) for one, number in count.items()
+    ]
+    figures.append(JUDGE.plain("writes put off for any reason", rig.logged("write.later") - later, "writes"))
+    busy = False
+    rig.heard.remove(again)
+    return figures
+
+
+def _used(calls: Sequence[Call], quota: Quota, ended: float) -> float:
+    """Return the share of *quota* used over as many whole windows as there were from the first call on."""
+    first = min(call.at for call in calls)
+    windows = int((ended - first) / quota.seconds)
+    return sum(call.at < first + windows * quota.seconds for call in calls) / (windows * quota.calls)
+
+
+async def _points(rig: Rig, seconds: float) -> float:
+    """Return the share of the restored points that was spent; what ran over a full bucket was not.
+
+    Looks each two seconds by a query of one point; the bucket is full at first, which counts for nothing.
+    """
+    spent = restored = 0.0
+    there, full, at = await _look(rig)
+    deadline, low = time.time() + seconds, False
+    while time.time() < deadline:
+        await asyncio.sleep(2)
+        now, _, moment = await _look(rig)
+        back = (moment - at) * POINTS
+        low = low or now < full / 2
+        if low:  # the bucket that was full at first is drunk up
+            restored += back
+            spent += max(0.0, there - now + back - 1) if now < full - 1 else 0.0
+        there, at = now, moment
+    return spent / restored if restored else 0.0
+
+
+async def _look(rig: Rig) -> tuple[float, float, float]:
+    headers = {"X-Shopify-Access-Token": "shpat_sandbox"}
+    url = f"{rig.stack.urls['shop']}/admin/api/2026-07/graphql.json"
+    async with rig.session.post(url, json={"query": "{ shop { name } }"}, headers=headers) as reply:
+        cost = (await reply.json())["extensions"]["cost"]["throttleStatus"]
+    return float(cost["currentlyAvailable"]), float(cost["maximumAvailable"]), time.time()
+
+
+def _paced(what: str, loud: float, quiet: float) -> Figure:
+    return JUDGE.slower(JUDGE.plain(what, loud, "ms"), "without", quiet, SLOWER)
+
+
+def _share(connection: str, share: float, quota: str) -> Figure:
+    figure = JUDGE.plain(f"{connection}: quota used while work waits", 100 * share, "%")
+    return JUDGE.share(figure, quota, 100.0, USED)
+
+
+async def measured(bootstrap: str, folder: Path, sizes: Sizes, only: str) -> list[Figure]:
+    """Return all figures."""
+    figures: list[Figure] = []
+    if only != "quota":
+        async with rigged(folder / "wide", bootstrap, WIDE, dict.fromkeys(KINDS, WIDE)) as rig:
+            told(f"making {sizes.documents} documents in each of {len(KINDS)} systems")
+            documents = await made(rig, sizes.documents)
+            figures += await filled(rig)
+            if only in {"", "changes"}:
+                figures += await collapsed(rig, documents)
+            for connection in KINDS:
+                await rig.faults(connection, latency_s=LATENCY)
+            if only in {"", "throttled"}:
+                figures += await throttled(rig, documents, sizes)
+            if only in {"", "hot"}:
+                figures += await hot(rig, documents, sizes)
+    if only in {"", "quota"}:
+        shares = {"shop": 1.0, **{name: quota.share for name, quota in QUOTAS.items()}}
+        async with rigged(folder / "true", bootstrap, 1.0, shares) as rig:
+            figures += await used(rig, sizes)
+    return figures
+
+
+def main() -> int:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.delivery",
+        description=__doc__,
+        epilog="example: python -m benchmarks.delivery --short",
+    )
+    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
+    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser.add_argument("--only", default="", choices=("", "changes", "throttled", "hot", "quota"), help="one part")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    given = parser.parse_args()
+    sizes = SHORT if given.short else FULL
+    with tempfile.TemporaryDirectory(prefix="o2c-delivery-") as name:
+        folder = Path(name)
+        for part in ("wide", "true"):
+            (folder / part).mkdir()
+        try:
+            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
+                figures = asyncio.run(measured(kafka, folder, sizes, given.only))
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return 2
+    print(table(figures))
+    if given.json:
+        write(given.json, figures)
+    return exit_code(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the benchmarks of gateway, delivery and the whole way share."""
