@@ -14,6 +14,8 @@ TIE = "tie"
 """The reason of a hint at an object of which two different looks have one version."""
 SYNC = "sync"
 """The reason of a hint that a person asked for."""
+SWEPT = "swept"
+"""The reason of a hint that a sweep gave after its first pass, where nobody had told of the object."""
 ASKED_FOR = frozenset((TIE, "parent", "expired", SYNC))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 

@@ -28,7 +28,6 @@ class ConnectionGauges:
         }
         for capability, outcome in itertools.product(platform.capabilities, get_args(Outcome)):
             metrics.writes.labels(platform.slug, connection, capability, outcome)
-        metrics.healed_by_sweep.labels(connection)
         metrics.webhooks_mended.labels(connection)
 
     def show(self, name: str, value: Callable[[], float]) -> None:

@@ -17,7 +17,7 @@ from app.core.metrics import Metrics
 from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
-from schemas.events import ASKED_FOR, TIE, ChangeEvent, Hint, Version
+from schemas.events import ASKED_FOR, SWEPT, TIE, ChangeEvent, Hint, Version
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
@@ -37,6 +37,10 @@ class Cursor(msgspec.Struct, frozen=True):
 
     value: str
     complete_up_to: datetime | None = None
+
+
+def _led_to(event: ChangeEvent, hint: Hint) -> ChangeEvent:
+    return msgspec.structs.replace(event, origin="sweep") if hint.reason == SWEPT else event
 
 
 def _told(event: ChangeEvent, trace: str, told_at: datetime) -> ChangeEvent:
@@ -113,7 +117,6 @@ class Reader:
         self._known = Known() if known is None else known
         self._began = datetime.now(UTC)
         self.read_by_hint = 0
-        self.healed_by_sweep = 0
 
     def want(self, hint: Hint, read: Callable[[], None] = _unasked) -> None:
         """Read the hinted object soon, then call *read*.
@@ -205,7 +208,10 @@ class Reader:
         events = await self._talk(talk, min(hint.priority for hint in hints))
         asked = {hint.object.key: hint for hint in hints}
         told = [asked.get(event.object.key, hints[0]) for event in events]
-        stamped = [_told(event, hint.trace, hint.told_at or began) for event, hint in zip(events, told, strict=True)]
+        stamped = [
+            _led_to(_told(event, hint.trace, hint.told_at or began), hint)
+            for event, hint in zip(events, told, strict=True)
+        ]
         await self._publish_all([event for event in stamped if self._tells(event, asked)], number)
         for hint in hints:
             log.info("read", connection=hint.object.connection, type=hint.object.type, trace_id=trace_id(hint.trace))
@@ -272,11 +278,10 @@ class Reader:
         while more:
             number, began = self._number(), datetime.now(UTC)
             page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)), SWEEP)
-            fresh = [event for event in page.events if self._known.is_new(event)]
-            if before.complete_up_to is not None:
-                self._count_healed(fresh, before.complete_up_to)
+            mark = before.complete_up_to
+            fresh = [self._found(event, mark) for event in page.events if self._known.is_new(event)]
             await self._publish_all([_told(event, "", began) for event in fresh], number)
-            newer = [_less_urgent(_hinted(hint, began)) for hint in page.hints if self._known.is_newer(hint)]
+            newer = [self._due(_hinted(hint, began), mark) for hint in page.hints if self._known.is_newer(hint)]
             if await self.read_all(newer):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
@@ -284,15 +289,19 @@ class Reader:
                 self._cursors[name] = Cursor(cursor, page.complete_up_to)
                 await self._keep_cursor(name, self._cursors[name])
 
-    def _count_healed(self, events: Sequence[ChangeEvent], mark: datetime) -> None:
-        """Count what changed since the last pass and no hint told of; the overlap before the mark is no news."""
-        healed = [
-            event
-            for event in events
-            if event.object.key not in self._wanted and (event.changed_at is None or event.changed_at > mark)
-        ]
-        self.healed_by_sweep += len(healed)
-        self._metrics.healed_by_sweep.labels(self._source.connection.name).inc(len(healed))
+    def _found(self, event: ChangeEvent, mark: datetime | None) -> ChangeEvent:
+        """Return *event* as found by a sweep where it changed since the last pass and no hint told of it, else as read.
+
+        Whether a webhook told of it the stream knows: those that are complete records pass the connectors by.
+        """
+        late = mark is not None and (event.changed_at is None or event.changed_at > mark)
+        swept = late and event.object.key not in self._wanted
+        return msgspec.structs.replace(event, origin="sweep" if swept else "read")
+
+    def _due(self, hint: Hint, mark: datetime | None) -> Hint:
+        """Return *hint*, which a sweep gave, as nothing urgent; what it leads to was found by the sweep."""
+        swept = mark is not None and not hint.reason and hint.object.key not in self._wanted
+        return _less_urgent(msgspec.structs.replace(hint, reason=SWEPT if swept else hint.reason))
 
     @property
     def sweeps(self) -> bool:

@@ -47,7 +47,7 @@ class Folded(NamedTuple):
     (`wait_label(topic, key)`) whose changes tick the key; a key left out keeps them, also after a tick. A change
     ticks at least once, whoever owns the partition by then. Waits may also name what the key is counted as
     (`count_label`): the counts of a partition move with it.
-    `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome".
+    `dead` are (record, reason, detail). `counts` are outcomes, as "outcome" or "topic/outcome"; see also HEALED.
     Only a key with a state can have timers and waits.
     """
 
@@ -99,6 +99,8 @@ class Unwritable(Exception):
 
 
 COUNTED = b"@"
+HEALED = "healed"
+"""As an outcome of "connection/healed": a change that a sweep found and nobody had told."""
 
 
 def count_label(metric: str, name: str) -> bytes:

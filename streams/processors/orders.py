@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,8 +18,9 @@ from schemas.events import ChangeEvent
 from schemas.links import LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
-from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
+from streams.engine.fold import HEALED, TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
 from streams.order.link import fresh_binds, is_nobodys, place, route
+from streams.order.merge import content_digest
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.hot import Hot
@@ -144,6 +145,7 @@ class Orders:
         waits: dict[bytes, Sequence[bytes]] = {}
         for key, found in inputs.items():
             state = self._state(key, found, states.get(key.encode()))
+            counts.update(_healed(state, found))
             stepped = step(state, found, world, now)
             outcome = "applied" if stepped.changed else "duplicate"
             counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
@@ -245,6 +247,19 @@ class Orders:
             f"start/{name}@{known.connections[name].account}" for name in known.starts if name in known.connections
         ]
         return [wait_label(topic, name.encode()) for name in (f"backfill/{flow}", *sorted(begun))]
+
+
+def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:
+    """Yield a count for each look that a sweep brought and that shows what nobody told before."""
+    if not any(isinstance(one, Seen) and one.event.origin == "sweep" for one in inputs):
+        return
+    shown = {key: look.digest for key, look in state.objects.items()}
+    for one in inputs:
+        if isinstance(one, Seen):
+            key, digest = one.event.object.key, content_digest(one.event)
+            if one.event.origin == "sweep" and shown.get(key) != digest:
+                yield f"{one.event.object.connection}/{HEALED}"
+            shown[key] = digest
 
 
 def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:
