@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from app.config.model import Settings
 from app.core import topics
 from app.roles.gateway import security
@@ -10,6 +12,9 @@ from streams.engine.settings import WorkerSettings
 from streams.engine.worker import create_worker
 from streams.processors.links import Links
 from streams.processors.orders import Orders
+
+_COLLECTED = (20_000, 20, 20)
+"""Python's own thresholds (700, 10, 10) look through fresh facts and states, which form no cycles, again and again."""
 
 
 async def run(settings: Settings) -> int:
@@ -26,5 +31,7 @@ async def run(settings: Settings) -> int:
         web_host=settings.streams.host,
         web_port=settings.streams.port or None,
     )
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(*_COLLECTED)
     worker = create_worker(worker_settings, [Orders(world(settings), prefix), Links(prefix)])
     return await worker.run()
