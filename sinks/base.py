@@ -27,6 +27,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     mark: str | None = None
     complete: bool = True
     """False: an earlier try died half way; running the talk again completes it."""
+    adopted: bool = False
+    """An earlier try made it, perhaps of older values: what it shows is not what was sent now."""
     native: int = 0
     """The platform's own version of what is shown, as its source puts it into `Version.native`; 0 = it has none."""
     anchors: tuple[Anchor, ...] = ()

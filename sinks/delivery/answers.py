@@ -58,7 +58,7 @@ class Answers:
         *told* is when the write ended, where it may have been told before: then this is the same result again.
         """
         events = self._events(command, written, told)
-        made = _made(command, written, sent=faithful and not asked)
+        made = _made(command, written, sent=faithful and not asked and not written.adopted)
         number = told or Told(self._epoch, events[-1].version.seq if events else self.next_look(), 0)
         look = (number.epoch, number.look)
         await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events, told=told)

@@ -184,7 +184,10 @@ class OrderBatches(Many):
         for draft in drafts:
             shown = tuple(lines[id_] for id_ in draft.lines if id_ in lines)
             seen = self.seen_or_error(kind, heads.get(draft.id), Parts(draft.contact, shown, stages))
-            draft.written, draft.error = (seen, None) if isinstance(seen, Written) else (None, seen)
+            if isinstance(seen, Written):
+                draft.written, draft.error = msgspec.structs.replace(seen, adopted=draft.known), None
+            else:
+                draft.written, draft.error = None, seen
 
 
 def _emails(record: Record) -> list[str]:

@@ -46,13 +46,13 @@ class HubspotSink(Batching):
         if command.bound_id:
             return (yield from self._change_order(command, order, word))
         found = None if command.presence == "absent" else (yield from self.find(kind, command.mark, MARK))
-        id_ = found.id if found else (yield from self._new_order(command, order, word))
+        id_, fresh = (found.id, False) if found else (yield from self._new_order(command, order, word))
         if found and not found.linked("contacts") and order.customer and order.customer.email:
             yield from self.buyer(kind, None, id_, order.customer)
-        yield from self.lines(kind, id_, order.lines, order.currency, fresh=found is None)
-        return (yield from self.shown(kind, id_))
+        yield from self.lines(kind, id_, order.lines, order.currency, fresh=fresh)
+        return msgspec.structs.replace((yield from self.shown(kind, id_)), adopted=not fresh)
 
-    def _new_order(self, command: Command, order: Order, word: str) -> Talk[str]:
+    def _new_order(self, command: Command, order: Order, word: str) -> Talk[tuple[str, bool]]:
         kind = self.order_kind
         properties = bodies.order(self.connection, kind, order)
         # A word without a stage must not keep the order out: it starts where the portal lets new ones start.
@@ -119,7 +119,7 @@ class HubspotSink(Batching):
         )
         if found is None or found.value("hs_invoice_status") == "draft":
             yield from self._fill(id_, command, invoice)
-        return (yield from self.shown("invoices", id_))
+        return msgspec.structs.replace((yield from self.shown("invoices", id_)), adopted=found is not None)
 
     def _fill(self, id_: str, command: Command, invoice: Invoice) -> Talk[None]:
         if invoice.customer:
@@ -150,12 +150,13 @@ class HubspotSink(Batching):
             None if command.presence == "absent" else (yield from self.find("commerce_payments", command.mark, MARK))
         )
         id_ = command.bound_id or (found.id if found else "")
+        adopted = bool(id_)
         if not id_:
             id_ = yield from self.upsert("commerce_payments", command.mark, bodies.payment(payment), "payment")
         for name, kind in (("invoice", "invoices"), ("order", self.order_kind)):
             if target := command.links.get(name):
                 yield from self.link("commerce_payments", id_, kind, [target], f"link-{name}")
-        return (yield from self.shown("commerce_payments", id_))
+        return msgspec.structs.replace((yield from self.shown("commerce_payments", id_)), adopted=adopted)
 
     def reverse_payment(self, command: Command) -> Talk[Written]:
         """Archive the record of a payment; no money moves."""
@@ -187,7 +188,7 @@ class HubspotSink(Batching):
         if record is None:
             raise RejectedError(f"HubSpot: {kind} {target} is gone, there is nothing to write the note on.")
         properties = {"hs_note_body": bodies.note(command), "hs_timestamp": bodies.moment(time_of(reply, record))}
-        id_ = yield from self.made("notes", command.mark, properties, [(kind, target)], "note")
+        id_, _ = yield from self.made("notes", command.mark, properties, [(kind, target)], "note")
         return Written(type="notes", id=id_, mark=command.mark)
 
     # -- shipments ----------------------------------------------------------------------------------------------------

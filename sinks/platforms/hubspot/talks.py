@@ -155,8 +155,8 @@ class Talks(Sink):
 
     def made(
         self, kind: str, mark: str, properties: bodies.Properties, links: Sequence[tuple[str, str]], step: str
-    ) -> Talk[str]:
-        """Make the one record that carries *mark*, associated with *links*, and return its id.
+    ) -> Talk[tuple[str, bool]]:
+        """Make the one record that carries *mark*, associated with *links*; return its id and whether it is fresh.
 
         In one call where the association types are known: a second try then meets its own mark and finds the first.
         """
@@ -164,7 +164,7 @@ class Talks(Sink):
             id_ = yield from self.upsert(kind, mark, properties, step)
             for to, other in links:
                 yield from self.link(kind, id_, to, [other], f"{step}-{to}")
-            return id_
+            return id_, True
         body = {"properties": {MARK: mark, **properties}, "associations": bodies.associations(kind, links)}
         try:
             reply = yield from self._sent(kind, f"/crm/v3/objects/{kind}", body, step)
@@ -172,8 +172,8 @@ class Talks(Sink):
             found = yield from self.find(kind, mark, MARK)
             if found is None:
                 raise
-            return found.id
-        return _record(reply.json()).id
+            return found.id, False
+        return _record(reply.json()).id, True
 
     def _upserted(self, kind: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[list[str]]:
         return _all((yield from self._sent(kind, f"/crm/v3/objects/{kind}/batch/upsert", body, step, lock)), body, kind)

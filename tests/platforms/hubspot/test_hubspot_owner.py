@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 from msgspec import structs
@@ -166,3 +167,32 @@ async def test_whatever_goes_wrong_each_order_is_there_once_with_its_lines(crash
     assert delivery.held("contacts") == 30
     assert all(len(portal.links["deals", "line_items"][id_]) == len(LINES) for id_ in portal.records["deals"])
     assert all(len(portal.links["deals", "contacts"][id_]) == 1 for id_ in portal.records["deals"])
+
+
+@pytest.mark.parametrize("count", [1, 6])
+async def test_what_an_earlier_try_made_of_older_values_does_not_count_as_sent(count: int) -> None:
+    delivery = Delivery()
+    await delivery.start()
+    old = _orders(count)
+    await delivery.own(old, lambda: any("line_items" in call for call in delivery.calls))
+    assert delivery.held("deals") == count
+    assert delivery.memory.results == []
+    dearer = Decimal("19.00")
+    new = [
+        structs.replace(
+            one,
+            facts=structs.replace(one.facts, payable_amount=dearer),
+            fields={"payable_amount": "19.00"},
+            digest="new",
+        )
+        for one in old
+    ]
+    delivery.memory.commands = {one.id: one for one in new}  # an owner in between took them, and died
+    await delivery.own([], lambda: not delivery.memory.commands)
+    portal = delivery.sandbox.portal
+    await delivery.sandbox.stop()
+    shown = {id_: record.values["amount"] for id_, record in portal.records["deals"].items()}
+    told = {one.bound.id: one.made["payable_amount"] for one in delivery.memory.results if one.bound}
+    assert len(told) == len(shown) == count
+    assert {id_: pair.made for id_, pair in told.items()} == shown
+    assert [id_ for id_, pair in told.items() if Decimal(shown[id_]) != dearer == Decimal(pair.sent)] == []
