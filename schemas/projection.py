@@ -16,7 +16,7 @@ from schemas.money import text
 
 Fields = Mapping[str, str]
 _NOTHING: Fields = MappingProxyType({})
-_REMEMBERED = 1_000
+_REMEMBERED = 10_000
 _KNOWN: dict[int, tuple[Facts | None, Fields]] = {}
 _DIGESTS: dict[int, tuple[tuple[Line, ...], str, str]] = {}
 
@@ -24,7 +24,7 @@ _DIGESTS: dict[int, tuple[tuple[Line, ...], str, str]] = {}
 def project(facts: Facts | None) -> Mapping[str, str]:
     """Return the comparable fields of *facts*; empty for customers, payouts and deleted objects.
 
-    Facts never change, so those of the same object are computed once while it is among the newest thousand.
+    Facts never change, so those of the same object are computed once while it is among the newest ten thousand.
     """
     known = _KNOWN.get(id(facts))
     if known is not None and known[0] is facts:
