@@ -9,7 +9,7 @@ TAMPER ?=
 MUTANTS ?=
 WORKERS ?= 4
 
-.PHONY: setup install demo bench test test-long chaos-kill mutation lint lock clean
+.PHONY: setup install demo bench test test-long chaos chaos-full chaos-kill mutation lint lock clean
 
 setup: $(STAMP)
 
@@ -53,6 +53,10 @@ chaos-kill: setup
 # Measures beside peers and the floor, prints one table; docs/benchmarks.md says what it shows. ONLY=peer,gateway for some, SHORT=1 for small sizes.
 bench: setup
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
+
+# Every fault at every point, a covering subset or all of it; docs/reliability.md says how to read the table. SEED=n for others.
+chaos chaos-full: setup
+	$(BIN)/python -m tests.chaos.matrix $(if $(filter chaos-full,$@),--full) --seed $(or $(SEED),1) --json $@.json
 
 # Changes the core in thousands of small ways, one at a time, and reports what no test noticed; takes about an hour.
 # MUTANTS="streams.order.merge* streams.order.link*" does only these; what was done is remembered in mutants/.

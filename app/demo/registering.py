@@ -25,7 +25,9 @@ async def register_webhooks(urls: Mapping[str, str], config: Path) -> Settings:
     A signing secret that is shown once goes into *config*, so this comes before the gateway is started.
     """
     settings = load(config, os.environ)
-    reports = await asyncio.gather(*(Registrar(settings, one).register() for one in settings.connections))
+    reports = await asyncio.gather(
+        *(Registrar(settings, one).register() for one in settings.connections if one.connection.name in urls)
+    )
     if wrong := [error for report in reports for error in report.errors]:
         raise ConfigError(wrong[0])
     by_api = {report.connection: report.address for report in reports if report.standing is not None}

@@ -286,7 +286,7 @@ def _folded(events: Iterable[Row]) -> tuple[dict[str, Decimal], dict[str, Decima
             key = order_key(event["tenant"], ref["connection"], ref["account"], ref["type"], ref["id"])
             totals[key] = Decimal(facts.get("payable_amount", "0"))
         elif facts.get("type") == "payment":
-            for _, parent, *_ in [anchor for anchor in event["anchors"] or () if anchor[0] == "order"]:
+            for parent in [anchor["ref"] for anchor in event["anchors"] or () if anchor["kind"] == "order"]:
                 key = order_key(event["tenant"], parent["connection"], parent["account"], parent["type"], parent["id"])
                 money[key] += Decimal(facts["amount"])
     return totals, money

@@ -43,6 +43,8 @@ class Company(Rig):
 
     systems: ClassVar = {one.connection: (one.platform, one.account, one.path) for one in SYSTEMS}
     kept: ClassVar = (("streams", 2), ("connectors", 2), ("gateway", 1))
+    keys: ClassVar = frozenset(("pay",))
+    """Stripe's keys hold for a day, and o2c relies on them: no list tells of a payment that is on no invoice yet."""
     replication = 1
     timeout = 5.0
     """Seconds after which a platform's answer is not waited for any more."""

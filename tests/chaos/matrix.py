@@ -36,9 +36,6 @@ from tests.chaos.striking import Striker
 from tests.chaos.table import MatrixReport
 from tests.chaos.watching import Watch
 
-_MARGIN = 10.0
-"""Seconds longer than a lost answer takes to be asked about that nothing may change before a run counts as ended."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -52,6 +49,8 @@ class Options:
     """Longer than a process is stopped and than searches lag, as the platforms' own settle times are."""
     lag: float = 30.0
     timeout: float = 5.0
+    margin: float = 10.0
+    """How much longer than a lost answer takes to be asked about nothing may change before a run counts as ended."""
     patience: float = 120.0
     """For one step."""
     stalled: float = 300.0
@@ -122,7 +121,7 @@ async def _under_fire(
 async def _settled(options: Options, rig: Company, session: aiohttp.ClientSession, watch: Watch) -> None:
     """Wait until no system is written to any more: what would still be doubled gets the time to show."""
     last, since, began = -1, time.monotonic(), time.monotonic()
-    while time.monotonic() - since < options.settle + _MARGIN and time.monotonic() - began < options.stalled:
+    while time.monotonic() - since < options.settle + options.margin and time.monotonic() - began < options.stalled:
         now = 0
         for url in rig.sandboxes.values():
             async with session.get(f"{url}/_sandbox/requests", params={"last": "0"}) as reply:

@@ -91,8 +91,8 @@ class Rig:
     """Connection -> (platform, account, path)."""
     kept: ClassVar[Sequence[tuple[str, int]]] = (("streams", 2), ("connectors", 2))
     """Roles whose processes are started again whenever they end, and how many there are of each."""
-    knobs: ClassVar[Mapping[str, float]] = {"idempotency_off": 1}
-    """Faults of every sandbox from the beginning."""
+    keys: ClassVar[frozenset[str]] = frozenset()
+    """Connections whose sandbox obeys idempotency keys."""
 
     def __init__(self, folder: Path, bootstrap: str, prefix: str, *, latency: float, settle: float) -> None:
         """*latency*: how long a ledger takes for each answer; *settle*: how long a lost answer may still take effect."""
@@ -141,7 +141,7 @@ class Rig:
             raise RuntimeError(f"the sandbox {name} has no output")
         line = (await asyncio.wait_for(process.stdout.readline(), 90)).decode()
         self.sandboxes[name] = next(word for word in line.split() if word.startswith("http://"))
-        knobs = {**self.knobs, "latency_s": self.latency}
+        knobs = {"idempotency_off": float(name not in self.keys), "latency_s": self.latency}
         async with session.post(f"{self.sandboxes[name]}/_sandbox/faults", json=knobs) as reply:
             reply.raise_for_status()
 

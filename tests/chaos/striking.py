@@ -146,9 +146,12 @@ class Striker:
 
     def _go_on(self, cell: Cell) -> None:
         pid = int(self._hits[cell.name]["pid"])
-        if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T":
-            self._count([cell])
-        os.kill(pid, signal.SIGCONT)
+        try:
+            if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T":
+                self._count([cell])
+            os.kill(pid, signal.SIGCONT)
+        except (FileNotFoundError, ProcessLookupError):  # died otherwise meanwhile: this was no stop of 30 s
+            return
 
     # -- brokers -------------------------------------------------------------------------------------------------------
 

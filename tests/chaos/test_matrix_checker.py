@@ -96,7 +96,7 @@ class Run:
             "id": f"{order.id}-P-1",
             "object": own,
             "facts": facts,
-            "anchors": [["order", event["object"]]],
+            "anchors": [{"kind": "order", "ref": event["object"]}],
         }
 
     def verdict(self) -> Verdict:
