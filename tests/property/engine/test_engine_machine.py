@@ -1,0 +1,168 @@
+"""The engine survives what the machine does to it, and the machine finds engines that do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from streams.engine import changelog, recovery
+from streams.engine.batch_path import PartitionPath
+from streams.engine.changelog import Changelog
+from streams.engine.fold import TICK_TOPIC
+from streams.engine.folding import Gathered
+from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, header_of, unpack_header
+from streams.engine.store import Change
+from tests.property.engine.machine import KEYS, EngineMachine
+from tests.property.engine.workers import POINTS, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SHORT = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+EngineMachine.TestCase.settings = _SHORT
+TestEngine = EngineMachine.TestCase
+
+
+# ------------------------------------------------------------------------------------------- every point, for certain
+
+
+@pytest.mark.parametrize(
+    ("point", "action"),
+    [(point, "kill") for point in POINTS] + [(point, "sleep") for point in POINTS if not point.startswith("store")],
+)
+def test_whoever_dies_or_sleeps_at_any_point_is_replaced_without_loss(point: str, action: str) -> None:
+    machine = EngineMachine()
+    machine.start()
+    try:
+        machine.rebalance((0, 0), None, 0)
+        for key in KEYS:
+            machine.produce(0, key, "x", "due")
+        machine.poll(0, None, commit=False)
+        for key in KEYS:
+            machine.produce(1, key, "y", "plain")
+        plan = Plan(point, 0, action)
+        if point.startswith(("marker", "read")):
+            machine.crash(1)
+            machine.restart(1, "empty")
+            machine.rebalance((1, 1), plan, 1)
+            victim = 1
+        else:
+            machine.poll(0, plan, commit=True)
+            victim = 0
+        assert machine.workers[victim].state == ("down" if action == "kill" else "asleep")
+        machine.rebalance((1 - victim, 1 - victim), None, 0)
+        machine.a_store_holds_what_the_changelog_holds()
+        machine.poll(1 - victim, None, commit=True)
+        machine.wake(victim)
+        machine.restart(victim, "same")
+        machine.rebalance((victim, victim), None, 0)
+        machine.a_store_holds_what_the_changelog_holds()
+        machine.no_disk_is_ahead_of_the_changelog()
+    finally:
+        machine.teardown()
+
+
+def test_a_worker_that_wrote_behind_a_newer_owner_misses_nothing_when_it_owns_again() -> None:
+    machine = EngineMachine()
+    machine.start()
+    try:
+        machine.trouble(0, "changelog:before", "sleep", b"a", b"b", back=True)
+        machine.a_store_holds_what_the_changelog_holds()
+    finally:
+        machine.teardown()
+
+
+# ------------------------------------------------------------------------------------------------------ planted bugs
+
+
+async def store_before_changelog(self: Changelog, changes: list[Change], addressed: Any) -> None:
+    await self.ship(addressed)
+    self._store.write(changes, self._store.position, self._store.epoch)
+    position, stale = await self._reached(await self.ship(list(self._changelog_records(changes))))
+    self._store.write([], position, self._store.epoch)
+    await self._rewrite(stale)
+
+
+async def changelog_before_outs(self: Changelog, changes: list[Change], addressed: Any) -> None:
+    landed = await self.ship(list(self._changelog_records(changes)))
+    await self.ship(addressed)
+    position, stale = await self._reached(landed)
+    self._store.write(changes, position, self._store.epoch)
+    await self._rewrite(stale)
+
+
+async def position_before_the_gap_is_read(self: Changelog, landed: Any) -> Any:
+    gaps, expected = [], self._store.position
+    for offset, records in landed:
+        if offset > expected:
+            gaps.append((expected, offset))
+        expected = offset + records
+    self._store.write([], expected, self._store.epoch)
+    return expected, [key for gap in gaps for key in await self._stale(*gap)]
+
+
+async def nothing_is_written_again(self: Changelog, keys: list[bytes]) -> None:
+    del self, keys
+
+
+_PROCESS = PartitionPath._process
+
+
+async def offsets_before_acknowledgement(self: PartitionPath, records: Any, position: int) -> None:
+    self.done.update({record.topic: record.offset + 1 for record in records if record.topic != TICK_TOPIC})
+    await _PROCESS(self, records, position)
+
+
+async def quarantine_without_dead_letter(self: PartitionPath, records: Any, error: Exception, position: int) -> None:
+    gathered = Gathered()
+    gathered.tick(records)
+    await self._settle(gathered, position)
+
+
+async def same_epoch_for_all(self: Changelog) -> bool:
+    marker = (EPOCH_KEY, b"w", ((HEADER, changelog.StateHeader(1, 0).pack()),))
+    landed = (await self.ship([(self._tp, *marker)]))[-1]
+    records = await changelog.read_range(self._around.settings, self._tp, self._store.position, landed.offset + 1)
+    recovery.apply(self._store, records, landed.offset + 1, durable=True)
+    return True
+
+
+def last_record_wins(store: Any, records: Any, position: int, *, durable: bool) -> None:
+    newest = {record.key: record for record in records if record.key not in (EPOCH_KEY, SEEN_KEY)}
+    packed = {key: dict(record.headers)[HEADER] for key, record in newest.items()}
+    olds = dict(zip(newest, store.get_many(list(newest)), strict=True))
+    changes = [
+        Change(
+            key, header_of(old) if (old := olds[key]) else None, unpack_header(packed[key]), packed[key], record.value
+        )
+        for key, record in newest.items()
+    ]
+    epoch = max([store.epoch, *(unpack_header(dict(record.headers)[HEADER]).epoch for record in records)])
+    store.write(changes, position, epoch, durable=durable)
+
+
+PLANTED: dict[Callable[..., Any], tuple[tuple[object, str], ...]] = {
+    store_before_changelog: ((Changelog, "commit"),),
+    changelog_before_outs: ((Changelog, "commit"),),
+    position_before_the_gap_is_read: ((Changelog, "_reached"),),
+    nothing_is_written_again: ((Changelog, "_rewrite"),),
+    offsets_before_acknowledgement: ((PartitionPath, "_process"),),
+    quarantine_without_dead_letter: ((PartitionPath, "_quarantine"),),
+    same_epoch_for_all: ((Changelog, "_marked"),),
+    last_record_wins: ((recovery, "apply"), (changelog, "apply")),
+}
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.__name__)
+def test_the_machine_finds(bug: Callable[..., Any]) -> None:
+    search = settings(
+        _SHORT, max_examples=300, phases=[Phase.generate], derandomize=True, database=None, report_multiple_bugs=False
+    )
+    with pytest.MonkeyPatch.context() as planted:
+        for where, name in PLANTED[bug]:
+            planted.setattr(where, name, bug)
+        with pytest.raises(AssertionError):
+            run_state_machine_as_test(EngineMachine, settings=search)
