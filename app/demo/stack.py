@@ -131,6 +131,10 @@ class Stack:
         await running.process.wait()
         self._running.remove(running)
 
+    def pids(self) -> dict[str, int]:
+        """Return the process id of everything that was started and runs, by its name."""
+        return {one.name: one.process.pid for one in self._running if one.process.returncode is None}
+
     def dead(self) -> list[Process]:
         """Return the processes that ended by themselves."""
         return [running for running in self._running if running.process.returncode is not None]
