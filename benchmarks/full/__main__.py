@@ -187,6 +187,7 @@ class Run:
         self._figure(name, "events per order written", events / max(1, done.grew(topics.ORDERS_CHANGELOG)), "")
         self._figure(name, "records read per event", done.grew(*INPUTS) / events, "")
         self._figure(name, "records written per event", done.grew(*OUTPUTS) / events, "")
+        self._figure(name, "records per batch", done.spent.batch, "")
         size = _bytes(company, _EVENTS)
         self._figure(name, "bytes told per event", size / events, "B")
         out = _bytes(company, OUTPUTS)

@@ -67,6 +67,8 @@ class Spent(NamedTuple):
     cpu: float
     seconds: float
     threads: dict[str, float]
+    batch: float
+    """Records per batch, of both tables."""
 
 
 class Company:
@@ -218,12 +220,20 @@ def publish(company: Company, records: Sequence[Record], rate: float = 0.0) -> N
         raise SystemExit("Kafka does not acknowledge.")
 
 
+def batches(company: Company) -> tuple[float, float]:
+    """Return how many batches the worker has processed of both tables, and the records in them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{company.settings.streams.port}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    told = dict(line.split(" ", 1) for line in lines if line.startswith("o2c_batch_size_"))
+    return float(told["o2c_batch_size_count"]), float(told["o2c_batch_size_sum"])
+
+
 class Watch:
     """Samples a worker from before a piece of work until nothing of it is left."""
 
     def __init__(self, company: Company, process: psutil.Popen) -> None:
         self._company, self._process = company, process
-        self._threads = threads(process)
+        self._threads, self._batches = threads(process), batches(company)
         self._samples = [self._sample()]
 
     def _sample(self) -> Sample:
@@ -243,10 +253,9 @@ class Watch:
             if calm > patience:
                 raise Stuck(f"{self._company.behind(self._samples[-1].ends)} records are not committed.")
         first, last = self._samples[0], self._last()
-        after = threads(self._process)
-        return Spent(
-            last.cpu - first.cpu, last.at - first.at, {name: after[name] - self._threads[name] for name in after}
-        )
+        spent = {name: after - self._threads[name] for name, after in threads(self._process).items()}
+        number, records = (now - then for now, then in zip(batches(self._company), self._batches, strict=True))
+        return Spent(last.cpu - first.cpu, last.at - first.at, spent, records / max(1.0, number))
 
     def _is_done(self, ends: Ends) -> bool:
         answered = count(ends, topics.RESULTS) >= count(ends, topics.COMMANDS)
