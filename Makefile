@@ -9,7 +9,7 @@ TAMPER ?=
 MUTANTS ?=
 WORKERS ?= 4
 
-.PHONY: setup install demo bench test test-long chaos chaos-full chaos-kill mutation lint lock clean
+.PHONY: setup install demo bench soak test test-long chaos chaos-full chaos-kill mutation lint lock clean
 
 setup: $(STAMP)
 
@@ -53,6 +53,10 @@ chaos-kill: setup
 # Measures beside peers and the floor, prints one table; docs/benchmarks.md says what it shows. ONLY=peer,gateway for some, SHORT=1 for small sizes.
 bench: setup
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
+
+# Half load through all roles, and whether they keep their size; MINUTES=10 to try it, docs/scaling.md says what it shows.
+soak: setup
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
 # Every fault at every point, a covering subset or all of it; docs/reliability.md says how to read the table. SEED=n for others.
 chaos chaos-full: setup

@@ -1,0 +1,188 @@
+"""What more workers cost, and what a rebalance stops: `python -m benchmarks.scaling [--kafka HOST:PORT] [--short]`.
+
+The peer job's events lie on eight partitions of two topics; one, two and four workers, each a process, are let loose
+on them at the same moment and run until all is done. CPU is that of all workers from then on, per event: it must not
+grow with the group. Wall-clock rates are told for as many workers as the machine has cores; beyond them they are not
+measured, since workers then wait for each other. Then a worker joins two others that work, and leaves again: the pause
+is from the moment when some partition stands still until every partition is worked on again.
+
+`--page` measures nothing: it carries the newest figures of benchmarks/results on to the load of docs/scaling.md and
+writes that page's tables. Exit: 0 goals met, 1 one was missed, 2 it could not measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.core.errors import ConfigError
+from benchmarks import outlook
+from benchmarks.broker import provided
+from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.groups.group import Group, Member, group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PARTITIONS = 8
+WORKERS = (1, 2, 4)
+WITHIN = 0.1
+"""By how much CPU per event may differ from that of one worker."""
+_JOB = "scaling"
+_PATIENCE = 900.0
+_START_PATIENCE = 180.0
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    orders: int
+
+
+FULL = Sizes(orders=60_000)
+SHORT = Sizes(orders=4_000)
+
+
+class Run(NamedTuple):
+    """What some workers needed for all events."""
+
+    workers: int
+    cpu: float
+    wall: float
+    events: int
+
+
+async def let_loose(made: Group, workers: int, events: int) -> Run:
+    """Start *workers*, have them wait for each other, and run them until all events are done."""
+    go = made.folder / "go"
+    members = [await made.start(f"w{number}", hold=go) for number in range(workers)]
+    await made.until_all_run(members, _START_PATIENCE)
+    before = sum(_cpu(member) for member in members)
+    began = time.time()
+    go.touch()
+    await made.until(lambda: _done(members) >= events, f"{workers} workers do {events} events", _PATIENCE)
+    lasts = [next(line for line in member.lines() if line.done == member.lines()[-1].done) for member in members]
+    spent = sum(line.cpu for line in lasts) - before
+    return Run(workers, spent, max(line.at for line in lasts) - began, events)
+
+
+def _cpu(member: Member) -> float:
+    return member.lines()[-1].cpu
+
+
+def _done(members: Sequence[Member]) -> int:
+    return sum(member.lines()[-1].done for member in members if member.lines())
+
+
+def judged(runs: Sequence[Run], cores: int) -> list[Figure]:
+    """Return the figures of *runs*, held against that of one worker."""
+    alone = runs[0].cpu / runs[0].events
+    figures = []
+    for run in runs:
+        each = run.cpu / run.events
+        what = f"CPU per event, {run.workers} worker{'s' if run.workers > 1 else ''}"
+        ratio = each / alone
+        held = {"against": "1 worker", "ratio": ratio, "goal": f"within {WITHIN:.0%}", "met": abs(ratio - 1) <= WITHIN}
+        more = held if run.workers > 1 else {}
+        figures.append(Figure(job=_JOB, what=what, value=each * 1e6, unit="us", **more))  # type: ignore[arg-type]
+    for run in runs:
+        if run.workers <= cores:
+            what = f"events per second, {run.workers} worker{'s' if run.workers > 1 else ''} beside the broker"
+            figures.append(Figure(job=_JOB, what=what, value=run.events / run.wall, unit="1/s"))
+    return figures
+
+
+async def pauses(made: Group) -> list[Figure]:
+    """Return how long partitions stand still when a third worker joins two, and when it leaves."""
+    old = [await made.start(f"p{number}") for number in range(2)]
+    await made.until_all_run(old, _START_PATIENCE)
+    began = time.time()
+    third = await made.start("p2")
+    await made.until_all_run([*old, third], _START_PATIENCE)
+    joined = _pause([*old, third], began, made.partitions)
+    began = await third.stop()
+    await made.until_all_run(old, _START_PATIENCE)
+    left = _pause(old, began, made.partitions)
+    return [
+        Figure(job=_JOB, what="rebalance pause, a third worker joins", value=joined, unit="s"),
+        Figure(job=_JOB, what="rebalance pause, it leaves", value=left, unit="s"),
+    ]
+
+
+def _pause(members: Sequence[Member], since: float, partitions: int) -> float:
+    """Return the seconds from the first moment after *since* at which not all partitions ran, to the last."""
+    now = dict.fromkeys((member.name for member in members), 0)
+    stood, ended = 0.0, 0.0
+    for line, name in sorted(
+        ((line, member.name) for member in members for line in member.lines()), key=lambda t: t[0].at
+    ):
+        whole = sum(now.values()) == partitions
+        now[name] = len(line.running)
+        if line.at < since:
+            continue
+        if whole and sum(now.values()) < partitions and not stood:
+            stood = line.at
+        if sum(now.values()) == partitions and stood:
+            ended = line.at
+    return ended - stood
+
+
+async def measured(bootstrap: str, folder: Path, sizes: Sizes) -> list[Figure]:
+    """Return all figures."""
+    runs = []
+    async with group(bootstrap, folder, PARTITIONS) as sources:
+        _say(f"writing the events of {sizes.orders:,} orders")
+        events = await sources.fill_sources(sizes.orders)
+        for workers in WORKERS:
+            _say(f"{workers} workers")
+            async with group(bootstrap, folder, PARTITIONS, sources=sources.prefix) as made:
+                runs.append(await let_loose(made, workers, events))
+    _say("rebalances")
+    async with group(bootstrap, folder, PARTITIONS) as made:
+        return judged(runs, os.cpu_count() or 1) + await pauses(made)
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what} (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Read the arguments, measure, print; or write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog="example: python -m benchmarks.scaling --short",
+    )  # fmt: skip
+    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
+    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument(
+        "--page", action="store_true", help="write the tables of docs/scaling.md from benchmarks/results"
+    )
+    given = parser.parse_args()
+    if given.page:
+        return outlook.write_page()
+    with tempfile.TemporaryDirectory(prefix="o2c-scaling-") as name:
+        folder = Path(name)
+        try:
+            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
+                figures = asyncio.run(measured(kafka, folder, SHORT if given.short else FULL))
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return 2
+    print(table(figures))
+    beyond = [str(workers) for workers in WORKERS if workers > (os.cpu_count() or 1)]
+    if beyond:
+        print(f"Wall-clock rates of {', '.join(beyond)} workers: not measured, the machine has {os.cpu_count()} cores.")
+    if given.json:
+        write(given.json, figures)
+    return exit_code(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
