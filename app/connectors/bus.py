@@ -66,7 +66,7 @@ class Bus:
         """Connect the producer."""
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=_BATCH,
-            compression_type="lz4",
+            compression_type="snappy",
             request_timeout_ms=30_000, max_request_size=topics.LARGEST_LETTER, **self._security,
         )  # fmt: skip
         await self._producer.start()

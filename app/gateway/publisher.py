@@ -26,7 +26,7 @@ PRODUCER = MappingProxyType(
     {
         "acks": "all",
         "enable_idempotence": True,
-        "compression_type": "lz4",
+        "compression_type": "snappy",
         "linger_ms": 5,
         "max_batch_size": 256 * 1024,
         "max_request_size": topics.LARGEST_LETTER,  # a body too large for any topic but dead-letters must get there

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from benchmarks.peer.job import BATCH_BYTES, COMMIT_SECONDS, COMPRESSION, Job
+from benchmarks.peer.job import AIOKAFKA_COMPRESSION, BATCH_BYTES, COMMIT_SECONDS, Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +29,13 @@ async def copy(job: Job, stop: asyncio.Event) -> None:
         group_id=job.group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        session_timeout_ms=45_000,
     )
     producer = AIOKafkaProducer(
         bootstrap_servers=job.bootstrap,
         acks="all",
         enable_idempotence=True,
-        compression_type=COMPRESSION,
+        compression_type=AIOKAFKA_COMPRESSION,
         max_batch_size=BATCH_BYTES,
         max_request_size=2 * BATCH_BYTES,
     )

@@ -9,6 +9,7 @@ import msgspec
 PARTITIONS = 4
 COMMIT_SECONDS = 1.0
 COMPRESSION = "lz4"
+AIOKAFKA_COMPRESSION = "snappy"  # its lz4 is the slow kind that compresses best: six times the CPU
 LINGER_SECONDS = 0.02
 BATCH_BYTES = 512 * 1024
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,9 @@ def main() -> int:
         dead_letters=job.dead_letters,
         static_membership=False,
     )
+
+    gc.freeze()  # this and the next as app/roles/streams.py does
+    gc.set_threshold(20_000, 20, 20)
 
     async def run() -> int:
         return await create_worker(settings, [Orders(job)]).run()

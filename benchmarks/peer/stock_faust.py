@@ -14,7 +14,7 @@ mode.loop.use("uvloop")  # must come before faust is imported
 
 import faust  # noqa: E402  see above
 
-from benchmarks.peer.job import BATCH_BYTES, COMMIT_SECONDS, COMPRESSION, LINGER_SECONDS, PARTITIONS, Job  # noqa: E402
+from benchmarks.peer.job import AIOKAFKA_COMPRESSION, BATCH_BYTES, COMMIT_SECONDS, LINGER_SECONDS, PARTITIONS, Job  # noqa: E402
 from benchmarks.peer.work import step  # noqa: E402
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def create_app(job: Job) -> faust.App:
         broker_max_poll_records=2_000,
         stream_wait_empty=False,
         producer_acks=-1,
-        producer_compression_type=COMPRESSION,
+        producer_compression_type=AIOKAFKA_COMPRESSION,
         producer_linger=LINGER_SECONDS,
         producer_max_batch_size=BATCH_BYTES,
         web_enabled=False,

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from streams.engine.fold import TICK_TOPIC, NewerFormat
-from streams.engine.header import StateHeader, header_of, state_of
+from streams.engine.header import StateHeader, split_value, state_of
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
@@ -74,17 +74,22 @@ class Gathered:
         keys = (*self.states, *(special - self.states.keys()))
         self.load(store, keys)
         states, olds = self.states, self.olds
+        plain = StateHeader(epoch, position)  # most states wait for nothing: one header does for all of them
+        packed = plain.pack()
         for key in keys:
             old = olds[key]
-            before, known = (header_of(old), state_of(old)) if old is not None else (None, None)
+            before, known = split_value(old) if old is not None else (None, None)
             state = states.get(key, known)
             due, waits = before[2:] if before is not None else (0, ())
             if key in special:
                 due, waits = self._due(key, due), self._waits(key, waits)
             if state == known and (before is None or before[2:] == (due, waits)):
                 continue
-            header = StateHeader(epoch, position, due, waits)
-            yield Change(key, before, header, header.pack(), state)
+            if due or waits:
+                header = StateHeader(epoch, position, due, waits)
+                yield Change(key, before, header, header.pack(), state)
+            else:
+                yield Change(key, before, plain, packed, state)
 
     def _due(self, key: bytes, before: int) -> int:
         if key in self.timers:

@@ -45,7 +45,8 @@ class WorkerSettings:
     heartbeat_grace: float = 0.8
     """Share of the session time-out after which a worker that heard nothing stops writing."""
 
-    compression: str = "lz4"
+    compression: str = "snappy"
+    """Not lz4, of which aiokafka writes the slowest kind: four to six times the CPU for a quarter less bytes."""
     produce_batch: int = 512 * KIB
     produce_timeout: float = 30.0
     max_record: int = 943_718
