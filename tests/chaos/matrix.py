@@ -54,6 +54,8 @@ class Options:
     patience: float = 120.0
     """For one step."""
     stalled: float = 300.0
+    at_once: bool = False
+    """Spoil all answers in one step."""
 
 
 async def run(
@@ -98,7 +100,7 @@ async def _under_fire(
 ) -> Seller:
     seller = Seller(session, rig, rate=options.rate, window=options.window)
     selling = asyncio.create_task(seller.run(options.stalled))
-    striking = asyncio.create_task(striker.run(schedule(report.wanted, options.seed)))
+    striking = asyncio.create_task(striker.run(schedule(report.wanted, options.seed, at_once=options.at_once)))
     try:
         await asyncio.wait({selling, striking}, return_when=asyncio.FIRST_COMPLETED)
         if not striking.done():  # the seller gave up, or failed

@@ -213,14 +213,14 @@ class Striker:
             return found
 
     async def _strike(self, step: Step) -> None:
-        knob = HTTP[step.fault]
-        before = {cell: (await self._counted(cell.label)).get(knob, 0) for cell in step.cells}
+        knobs = {cell: HTTP[cell.fault] for cell in step.cells}
+        before = {cell: (await self._counted(cell.label)).get(knobs[cell], 0) for cell in step.cells}
         for cell in step.cells:
-            await self._post(cell.label, "strikes", {knob: 1})
+            await self._post(cell.label, "strikes", {knobs[cell]: 1})
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             for cell in step.cells:
-                self.injected[cell] = (await self._counted(cell.label)).get(knob, 0) - before[cell]
+                self.injected[cell] = (await self._counted(cell.label)).get(knobs[cell], 0) - before[cell]
             if all(self.injected[cell] for cell in step.cells):
                 return
             await asyncio.sleep(4 * _LOOK)
