@@ -24,6 +24,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ),
     (
         "tests/e2e/test_without_webhooks.py",
+        "tests/chaos/test_short_matrix.py",
         "tests/e2e/test_examples.py",
         "tests/e2e/test_observed.py",
         "tests/e2e/test_console.py",
