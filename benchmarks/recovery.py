@@ -4,7 +4,8 @@ A changelog of one state per key, about 1 kB each, is written as the engine writ
 an empty disk (cold start: from the start of the process until every partition is worked on; records per CPU second of
 that process while it recovers), and one of two workers is killed with SIGKILL, once without and once with a standby.
 Times of a fail-over are from the kill until the survivor works on every partition; of a standby the session time-out,
-in which nobody knows of the death, is left out (counted from the last heartbeat that may have been). Exit: 0 goals met, 1 one was missed, 2 it could not measure.
+in which nobody knows of the death, is left out (counted from the last heartbeat that may have been). Exit: 0 goals
+met, 1 one was missed, 2 it could not measure.
 """
 
 from __future__ import annotations
