@@ -31,6 +31,8 @@ class StateHeader(NamedTuple):
 
 def unpack_header(raw: bytes) -> StateHeader:
     """Return what `StateHeader.pack` wrote."""
+    if len(raw) == _FIXED.size:
+        return StateHeader(*_FIXED.unpack(raw))
     return _unpack(raw, 0, len(raw))
 
 

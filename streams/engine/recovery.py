@@ -52,28 +52,36 @@ def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool)
     would drop the newer record, so the next owner writes it again.
     """
     epoch, seen_now = store.epoch, None
-    newest: dict[bytes, tuple[StateHeader, bytes, bytes | None]] = {}
+    newest: dict[bytes, Change] = {}
     keys = list({record.key for record in records})
     stored = {
         key: header_of(value) if value is not None else None
         for key, value in zip(keys, store.get_many(keys), strict=True)
     }
     for record in records:
-        packed = next((value for name, value in record.headers if name == HEADER), b"")
+        packed = _packed(record.headers)
         header = unpack_header(packed) if packed else _UNKNOWN
         epoch = max(epoch, header.epoch)
         key = record.key
         if key in (EPOCH_KEY, SEEN_KEY):
             seen_now = record.value if key == SEEN_KEY and header.epoch >= epoch else seen_now
             continue
-        known = seen[0] if (seen := newest.get(key)) is not None else stored[key] or _UNKNOWN
-        if header[:2] >= known[:2]:
-            newest[key] = (header, packed or header.pack(), record.value)
+        known = before = stored[key]
+        if key in newest:
+            known = newest[key].header
+        if known is None or header[:2] >= known[:2]:
+            newest[key] = Change(key, before, header, packed or header.pack(), record.value)
             store.outlived.discard(key)
         else:
             store.outlived.add(key)
-    changes = [Change(key, stored[key], *entry) for key, entry in newest.items()]
-    store.write(changes, position, epoch, seen=seen_now, durable=durable)
+    store.write(newest.values(), position, epoch, seen=seen_now, durable=durable)
+
+
+def _packed(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return the engine's header, which is the first wherever the engine wrote the record."""
+    if headers and headers[0][0] == HEADER:
+        return headers[0][1]
+    return next((value for name, value in headers if name == HEADER), b"")
 
 
 async def restore(
