@@ -26,8 +26,8 @@ _RESERVE = 0.05
 """Share of a quota from which on what is left is spread: others use it as well."""
 _SHORT = 10.0
 """Seconds up to which a window is filled evenly: a burst at its end and one at the next one's beginning may meet."""
-_EVENLY = 0.8
-"""Of the time that calls would be apart if they were spread over the whole window."""
+_TIMERS = 0.002
+"""Seconds that calls come closer than evenly: timers are late, and what each loses adds up."""
 _LATE = 0.008
 """Share of a longer window by which the next one begins later, for the same reason."""
 _TAIL = 1000
@@ -81,7 +81,7 @@ class Window:
         """*header* is where a reply tells what is left, for everybody who uses the same quota; "" = nowhere."""
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
         short = limit.per_seconds <= _SHORT
-        self._apart = _EVENLY * limit.per_seconds / self._allowed if short else 0.0
+        self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
         self._seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
         self._reserve = limit.requests - int(limit.requests * (1 - _RESERVE))
         self._span = min(limit.per_seconds, _BELIEVED)

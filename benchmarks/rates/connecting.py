@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,22 +120,28 @@ class Rig:
                 raise ConfigError(f"{self.stack.dead()[0].name} ended; see {self.stack.dead()[0].log}.")
 
     async def confirmed(self, documents: Iterable[Document], what: str) -> None:
-        """Wait until the newest command of each document is confirmed, and take over what it came to."""
+        """Wait until the newest command of each document is confirmed, and take over what it came to.
+
+        One that was overtaken by another write of its document is sent again on what is shown, as the streams do.
+        """
         waiting = list(documents)
+        while waiting:
+            await self.until(partial(self._answered, waiting), what)
+            again = []
+            for document in waiting:
+                result = self.told[document.newest].result
+                if result.outcome == "stale":
+                    document.overtaken(result)
+                    again.append(document)
+                elif result.outcome == "confirmed":
+                    document.confirmed(result)
+                else:
+                    raise ConfigError(f"{what}: {document.connection} answered {result.outcome} ({result.reason}).")
+            await self.order(document.change() for document in again)
+            waiting = again
 
-        def reached() -> bool:
-            waiting[:] = [one for one in waiting if one.sent is not None and one.sent.id not in self.told]
-            return not waiting
-
-        wanted = list(waiting)
-        await self.until(reached, what)
-        for document in wanted:
-            result = self.told[document.sent.id].result if document.sent else None
-            if result is None or result.outcome != "confirmed":
-                reason = result.reason if result else ""
-                outcome = result.outcome if result else "nothing"
-                raise ConfigError(f"{what}: {document.connection} answered {outcome} ({reason}).")
-            document.confirmed(result)
+    def _answered(self, documents: Iterable[Document]) -> bool:
+        return all(document.newest in self.told for document in documents)
 
     # -- what the sandboxes say ---------------------------------------------------------------------------------------
 

@@ -49,8 +49,8 @@ class Document:
     version: int = 0
     bound: str = ""
     made: Mapping[str, Pair] = field(default_factory=dict)
-    sent: Command | None = None
-    """The newest command."""
+    newest: str = ""
+    """Id of the newest command."""
 
     @property
     def key(self) -> str:
@@ -77,6 +77,10 @@ class Document:
         if result.bound is not None:
             self.bound = result.bound.id
         self.made = {**self.made, **result.made}
+
+    def overtaken(self, result: Result) -> None:
+        """Take over what is shown instead of what a command was built on."""
+        self.made = {**self.made, **{name: Pair(value, value) for name, value in result.shown.items()}}
 
     def _command(self, kind: str) -> Command:
         wanted = KINDS[self.connection]
@@ -105,11 +109,11 @@ class Document:
             digest=digest(fields),
             told_at=datetime.now(UTC),
         )
-        self.sent = command
+        self.newest = command.id
         return command
 
     def _facts(self, kind: Kind) -> Facts:
-        buyer = Party(name=f"Buyer {self.number % 97}", email=f"buyer{self.number % 97}@example.com")
+        buyer = Party(name=f"Buyer {self.number % 7}", email=f"buyer{self.number % 7}@example.com")
         line = Line(
             sku="MUG", name="Mug", quantity=Decimal(2), unit_price=Decimal(10), net_amount=Decimal(20),
             tax_amount=Decimal(4), tax_rate=Decimal(20),
