@@ -17,8 +17,10 @@ _CONFLICTS = 20
 
 
 def remembered(state: OrderState, conflicts: Sequence[Conflict], now: datetime) -> OrderState:
-    """Return the state with new conflicts; the oldest are forgotten first."""
-    new = [one if one.at is not None else msgspec.structs.replace(one, at=now) for one in conflicts]
+    """Return the state with new conflicts; one that still stands is none, and the oldest are forgotten first."""
+    stands = {(one.field, one.kept, one.lost, one.lost_by) for one in state.conflicts}
+    fresh = [one for one in conflicts if (one.field, one.kept, one.lost, one.lost_by) not in stands]
+    new = [one if one.at is not None else msgspec.structs.replace(one, at=now) for one in fresh]
     return msgspec.structs.replace(state, conflicts=(*state.conflicts, *new)[-_CONFLICTS:])
 
 

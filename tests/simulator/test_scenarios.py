@@ -607,6 +607,28 @@ def test_30_the_value_that_lost_is_kept_and_given_back_in_one_step(seed: int) ->
     assert _note(play) == {"from the shop"}
 
 
+@SEEDS
+@pytest.mark.parametrize("first", ["shop", "crm"])
+def test_30_an_edit_that_meets_our_write_of_another_one_is_ranked_and_what_lost_is_kept(seed: int, first: str) -> None:
+    play = Simulation(seed, company.world(ranking={"note": ("shop", "crm", "books", "second")}))
+    key, order = play.order()
+    play.settle()
+    edits = [("shop", order, "from the shop"), ("crm", play.live("crm", "order")[0], "from the crm")]
+    for name in ("shop", "crm"):
+        play.owners[name].muted = True
+    for system, doc, note in edits if first == "shop" else reversed(edits):
+        play.edit(system, doc, note=note)
+        play.settle(0)
+    for name in ("shop", "crm"):
+        play.owners[name].muted = False
+    play.settle()
+    assert _note(play) == {"from the shop"}
+    assert [(one.kept, one.lost) for one in play.public[key].conflicts] == [("from the shop", "from the crm")]
+    play.fold(key, Decision(id="d1", tenant="acme", order=key, kind="revert", field="note"))
+    play.settle()
+    assert _note(play) == {"from the crm"}
+
+
 def test_30_only_the_newest_conflicts_are_kept() -> None:
     play = Simulation(1, company.world(ranking={"note": ("shop", "crm", "books", "second")}))
     key, order = play.order()

@@ -135,6 +135,7 @@ def _agree(
     seen = {one.key: one.value for one in there}
     if agreed is None:
         return _first(name, there, giver, seen), []
+    seen |= {one.key: agreed.seen.get(one.key, one.value) for one in there if _in_flight(one.record, name)}
     edited = [
         one
         for one in there
@@ -145,11 +146,23 @@ def _agree(
     values = {one.value for one in edited if one.value != agreed.value}
     if not values:
         return Agreed(agreed.value, agreed.source, seen), []
+    if any(_crossed(one, agreed, name) for one in edited):
+        edited += [one for one in there if one not in edited and (one.key, one.value) == (agreed.source, agreed.value)]
+        values = {one.value for one in edited}
     winner = min(edited, key=lambda one: _rank(one, flow, name))
     chosen = Agreed(winner.value, winner.key, seen)
-    if len(values) == 1 and winner.value in values:
+    if values == {winner.value}:
         return chosen, []
     return chosen, [_conflict(name, winner, one) for one in edited if one.value != winner.value]
+
+
+def _crossed(one: Participant, agreed: Agreed, name: str) -> bool:
+    """Tell whether an edit met a write of ours: somebody else's edit was on its way there, so that two stand."""
+    if one.record is None or one.value == agreed.value:
+        return False
+    if name in one.record.base:
+        return one.record.base[name].sent != agreed.value
+    return one.record.outcome == "stale" and name in one.record.asked
 
 
 def _first(name: str, there: Sequence[Participant], giver: Observation, seen: dict[str, str]) -> Agreed:
