@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +43,8 @@ _POLL_MS = 500
 _SESSION_MS = 10_000
 _MARGIN = 3.0
 _FACTS_SECONDS = 5.0
+_READY_SECONDS = 1.0
+"""How long records that were polled wait for desks that start: who does not poll hears of no error of the group."""
 
 
 class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -60,6 +63,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.desks: dict[str, Desk] = {}
         self.lag = Lag(metrics)
         self.ready = asyncio.Event()
+        self._unstarted: KafkaError | None = None
         self.offsets = Offsets[TopicPartition](time.monotonic)
         self.generation = 0
         """Grows with every rebalance: what was polled before one is polled again."""
@@ -84,7 +88,11 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             for resolved in self._settings.connections
             if partition_of(resolved.connection.name, self._bus.partitions) in mine
         ]
-        await asyncio.gather(*(desk.start() for desk in desks))
+        try:
+            await asyncio.gather(*(desk.start() for desk in desks))
+        except KafkaError as error:  # aiokafka would log it and go on: our connections would be nobody's
+            self._unstarted = error
+            return
         self.desks = {desk.name: desk for desk in desks}
         for partition in mine:
             self.lag.show(self._bus.prefix + topics.INBOX, partition, partial(self._waiting, partition))
@@ -163,7 +171,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     def broken(self) -> dict[str, str]:
         """Return desks whose work ended: only a restart helps."""
-        failures = {name: desk.failure() for name, desk in self.desks.items()}
+        failures: dict[str, BaseException | None] = {name: desk.failure() for name, desk in self.desks.items()}
+        failures["group"] = self._unstarted
         return {name: fault(failure) for name, failure in failures.items() if failure is not None}
 
 
@@ -235,16 +244,20 @@ async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
     """
     generation = office.generation
     polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
-    await office.ready.wait()
-    desks, offsets = office.desks, office.offsets
-    if office.generation == generation:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READY_SECONDS):
+            await office.ready.wait()
+    desks, offsets, ready = office.desks, office.offsets, office.ready.is_set()
+    if ready and office.generation == generation:
         taken = [
             _hand_over(office, desks, place.topic.removeprefix(prefix), one, partial(offsets.unread, place, one.offset))
             for place, found in polled.items()
             for one in found
         ]
         await asyncio.gather(*taken)
-    if office.generation != generation:  # what old desks accepted meanwhile may be missing from the new ones' inboxes
+    if (
+        not ready or office.generation != generation
+    ):  # what old desks accepted meanwhile may be missing from the new ones' inboxes
         for place in consumer.assignment() & polled.keys():
             consumer.seek(place, polled[place][0].offset)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
 from app.config.model import Settings
 from app.core import topics
@@ -102,3 +104,27 @@ async def test_what_was_handed_over_during_a_rebalance_is_neither_committed_nor_
     await take(consumer, office, "")
     assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
     assert office._bus.sent == [], "no command of a configured connection may be rejected"  # type: ignore[attr-defined]
+
+
+async def test_whoever_is_without_partitions_polls_on_and_hears_why(office: Office) -> None:
+    """aiokafka tells of an error by the next poll, and joins the group again only once it was heard."""
+    office.ready.clear()
+    consumer = Consumer(command("a"))
+    async with asyncio.timeout(5):
+        await take(consumer, office, "")
+    assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
+
+
+async def test_a_desk_that_cannot_start_ends_the_process(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka would log it, and the process would own partitions whose connections nobody serves."""
+
+    async def start(_: object) -> None:
+        raise KafkaConnectionError
+
+    monkeypatch.setattr("app.roles.connectors.Desk", lambda *_, **__: SimpleNamespace(start=lambda: start(None)))
+    resolved = SimpleNamespace(connection=SimpleNamespace(name="books"))
+    office._settings = SimpleNamespace(connections=[resolved])  # type: ignore[assignment]
+    office.ready.clear()
+    await office.on_partitions_assigned([PLACE])
+    assert list(office.broken()) == ["group"]
+    assert not office.ready.is_set()
