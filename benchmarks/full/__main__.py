@@ -28,7 +28,7 @@ from benchmarks.broker import provided
 from benchmarks.figures import Figure, exit_code, table, write
 from benchmarks.full import verdict
 from benchmarks.full.lives import lives, told
-from benchmarks.full.running import INPUTS, OUTPUTS, Company, Watch, answering, count, publish, read, worker
+from benchmarks.full.running import INPUTS, OUTPUTS, Company, Stuck, Watch, answering, count, publish, read, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -219,7 +219,7 @@ def main() -> int:
         run = Run(bootstrap, folder)
         try:
             run.chosen(given.only, given.orders, SHORT if given.short else FULL)
-        except Wrong as error:
+        except (Wrong, Stuck) as error:
             print(f"WRONG: {error}", file=sys.stderr)
             return _WRONG
     print(table(run.figures))
