@@ -105,32 +105,30 @@ async def pauses(made: Group) -> list[Figure]:
     began = time.time()
     third = await made.start("p2")
     await made.until_all_run([*old, third], _START_PATIENCE)
-    joined = _pause([*old, third], began, made.partitions)
+    joined = _pause([*old, third], began)
     began = await third.stop()
     await made.until_all_run(old, _START_PATIENCE)
-    left = _pause(old, began, made.partitions)
+    left = _pause([*old, third], began)
     return [
         Figure(job=_JOB, what="rebalance pause, a third worker joins", value=joined, unit="s"),
         Figure(job=_JOB, what="rebalance pause, it leaves", value=left, unit="s"),
     ]
 
 
-def _pause(members: Sequence[Member], since: float, partitions: int) -> float:
-    """Return the seconds from the first moment after *since* at which not all partitions ran, to the last."""
-    now = dict.fromkeys((member.name for member in members), 0)
-    stood, ended = 0.0, 0.0
-    for line, name in sorted(
-        ((line, member.name) for member in members for line in member.lines()), key=lambda t: t[0].at
-    ):
-        whole = sum(now.values()) == partitions
-        now[name] = len(line.running)
-        if line.at < since:
-            continue
-        if whole and sum(now.values()) < partitions and not stood:
-            stood = line.at
-        if sum(now.values()) == partitions and stood:
-            ended = line.at
-    return ended - stood
+def _pause(members: Sequence[Member], since: float) -> float:
+    """Return the longest time after *since* in which some partition was run by nobody."""
+    told = [(line.at, member.name, line.running) for member in members for line in member.lines()]
+    runs: dict[str, set[int]] = {}
+    stopped: dict[int, float] = {}
+    longest = 0.0
+    for at, name, running in sorted(told):
+        before = set().union(*runs.values())
+        runs[name] = set(running)
+        now = set().union(*runs.values())
+        stopped.update(dict.fromkeys(before - now, at))
+        ended = [at - stopped.pop(partition) for partition in now & stopped.keys() if stopped[partition] >= since]
+        longest = max([longest, *ended])
+    return longest
 
 
 async def measured(bootstrap: str, folder: Path, sizes: Sizes) -> list[Figure]:

@@ -18,7 +18,10 @@ from streams.engine.settings import WorkerSettings
 from streams.engine.worker import create_worker
 
 if TYPE_CHECKING:
+    from faust.types import TP
+
     from app.core.metrics import Metrics
+    from streams.engine.engine import Engine
     from streams.engine.worker import Worker
 
 _LOOK_EVERY = 0.02
@@ -82,28 +85,44 @@ async def work(given: Given) -> int:
         return await worker.run()
     finally:
         telling.cancel()
+        _say(msgspec.structs.replace(line(worker, given, 0), running=[]))
 
 
 async def _tell(worker: Worker, given: Given, metrics: Metrics) -> None:
     last: Line | None = None
-    held = given.hold
+    held, recovered, recovering = given.hold, 0.0, True
     while True:
         await asyncio.sleep(_LOOK_EVERY)
-        if worker.engine is not None and held:
-            _hold(worker, Path(held))
+        if worker.engine is None:
+            continue
+        if held:
+            _hold(worker.engine, Path(held))
             held = ""
-        now = line(worker, given, metrics.registry.get_sample_value("o2c_recovered_total") or 0)
+        if recovering:  # a look at the metrics costs as much as twenty events
+            recovered = metrics.registry.get_sample_value("o2c_recovered_total") or 0
+        recovering = worker.engine.activating or not worker.engine.assigned_once
+        now = line(worker, given, recovered)
         if last is None or msgspec.structs.replace(now, at=last.at, cpu=last.cpu) != last:
             last = now
-            sys.stdout.buffer.write(msgspec.json.encode(now) + b"\n")
-            sys.stdout.buffer.flush()
+            _say(now)
 
 
-def _hold(worker: Worker, until: Path) -> None:
-    """Have the engine hungry only once *until* is there, so that all members start on the same backlog together."""
-    if (engine := worker.engine) is not None:
-        hungry = engine.hungry
-        engine.hungry = lambda: hungry() if until.exists() else set()  # type: ignore[method-assign]
+def _say(told: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _hold(engine: Engine, until: Path) -> None:
+    """Have *engine* hungry only once *until* is there, so that all members start on the same backlog together."""
+    hungry = engine.hungry
+
+    def once_it_is_there() -> set[TP]:
+        if not until.exists():
+            return set()
+        engine.hungry = hungry  # type: ignore[method-assign]
+        return hungry()
+
+    engine.hungry = once_it_is_there  # type: ignore[method-assign]
 
 
 def main() -> int:
