@@ -217,8 +217,11 @@ async def outage(folder: Path, sizes: Sizes) -> list[Figure]:
         data = folder / f"kafka-{how}"
         kafka = await java.start(data, os.environ)
         try:
-            async with gateway(folder, kafka.bootstrap, new_prefix()) as ours:
+            prefix = new_prefix()
+            async with gateway(folder, kafka.bootstrap, prefix) as ours:
                 loading = asyncio.create_task(sent(ours.url, rate=100, seconds=sizes.outage, lines=1_000))
+                while not await records(kafka.bootstrap, [prefix + topics.CRM_CHANGES], PARTITIONS):  # noqa: ASYNC110 - others write them
+                    await asyncio.sleep(0.1)
                 await asyncio.sleep(sizes.outage / 3)
                 for pid in kafka.pids:
                     os.kill(pid, number)
@@ -231,6 +234,7 @@ async def outage(folder: Path, sizes: Sizes) -> list[Figure]:
         refused = answers.statuses.get("503", 0)
         figures += [
             JUDGE.at_most(f"Kafka {how}: longest answer", answers.from_due["max"], "ms", LONGEST),
+            JUDGE.at_least(f"Kafka {how}: answered 200 before", answers.fine, "deliveries", 1),
             JUDGE.at_least(f"Kafka {how}: answered 503", refused, "deliveries", 1),
             JUDGE.at_most(f"Kafka {how}: other answers", answers.sent - answers.fine - refused, "deliveries", 0),
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,3 +194,30 @@ def test_nobody_is_slowed_down_while_the_quota_is_ours_alone() -> None:
         assert vendor_left >= 0
         limiter.heard(b"", {"x-left": str(vendor_left)}, limiter.sent())
     assert gone >= 94 * 10
+
+
+def _gone(limit: Limit, until: float) -> list[float]:
+    """Return when requests went of somebody who never has none to send."""
+    clock = Clock()
+    limiter, gone = Limiter(Limits(windows=(limit,)), clock), list[float]()
+    while clock.now < until:
+        clock.now += limiter.wait() + 1e-9
+        limiter.sent()
+        gone.append(clock.now)
+    return gone
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(Limit(60, 60.0), 600), (Limit(190, 10.0), 100), (Limit(100, 1.0), 10)])
+def test_nearly_all_of_a_quota_is_used(limit: Limit, seconds: float) -> None:
+    assert len(_gone(limit, seconds)) / (limit.requests * seconds / limit.per_seconds) >= 0.95
+
+
+def test_no_burst_at_the_end_of_a_short_window_meets_one_at_the_beginning_of_the_next() -> None:
+    gone = _gone(Limit(100, 1.0), 10)
+    assert min(later - one for one, later in itertools.pairwise(gone)) > 0.007
+
+
+def test_a_long_window_begins_again_a_moment_later_than_the_vendors() -> None:
+    gone = _gone(Limit(60, 60.0), 200)
+    burst = [moment for moment in gone if moment < 60]
+    assert gone[len(burst)] - burst[0] > 60.3
