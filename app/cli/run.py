@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -29,7 +30,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "run",
         help="run a role, or all of them",
         epilog=f"example: {EXAMPLE}",
-        description="Runs until SIGTERM. Exit: 0 stopped clean, 1 the role failed, 2 configuration.",
+        description="Runs until SIGTERM; on SIGHUP the gateway reads its secrets and API keys again. "
+        "Exit: 0 stopped clean, 1 the role failed, 2 configuration.",
     )
     parser.add_argument("role", choices=(*ROLES, "all"), nargs="?", default="all", help="what to run (default: all)")
     parser.add_argument("--config", type=Path, default=Path("o2c.toml"), help="configuration (default: o2c.toml)")
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.role == "all":
         return asyncio.run(Supervisor(args.config).run())
     module = importlib.import_module(f"app.roles.{args.role}")
-    code: int = asyncio.run(module.run(settings))
+    more = [partial(load, args.config, os.environ)] if args.role == "gateway" else []
+    code: int = asyncio.run(module.run(settings, *more))
     return code
 
 

@@ -72,11 +72,10 @@ class Gateway:
 
         Each of *api_keys* comes with the tenant that its service may tell of, "" for all.
         """
-        self._addresses = addresses
         self._publisher = publisher
         self.metrics = metrics
         self._public_url = public_url.rstrip("/")
-        self._api_keys = dict(api_keys or {})
+        self.take(addresses, api_keys or {})
         self._clock = clock
         self._log = log.bind()  # once: a line for each delivery is a large part of what one costs
         self._failed_at = -math.inf
@@ -84,6 +83,10 @@ class Gateway:
         slugs = {address.platform.slug for address in addresses.values()}
         for slug, outcome in itertools.product(slugs, _OUTCOMES):
             metrics.hooks.labels(slug, outcome)  # at 0: an alert sees no increase in what begins with its first count
+
+    def take(self, addresses: Mapping[tuple[str, str], Address], api_keys: Mapping[str, str]) -> None:
+        """Serve *addresses* and know *api_keys* from the next request on: secrets change while deliveries come."""
+        self._addresses, self._api_keys = addresses, dict(api_keys)
 
     def wrong(self) -> dict[str, str]:
         """Return why the gateway is not ready: Kafka does not answer, or did not acknowledge a moment ago."""

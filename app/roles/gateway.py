@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import structlog
 from aiokafka.errors import KafkaError
 
 from app import platforms
 from app.config.model import KafkaConfig, Settings
 from app.core.errors import ConfigError
 from app.core.metrics import new_metrics
-from app.gateway.addresses import addresses
+from app.gateway.addresses import Address, addresses
 from app.gateway.publisher import KafkaPublisher
 from app.gateway.server import Gateway
 from app.roles.status_page import add_status_routes, serve
 from app.world import router
+
+log = structlog.get_logger(__name__)
 
 
 def security(kafka: KafkaConfig) -> dict[str, Any]:
@@ -39,8 +43,11 @@ def keys(settings: Settings) -> dict[str, str]:
     return {**own, **{key.get_secret_value(): "" for key in settings.gateway.api_keys}}
 
 
-async def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start."""
+async def run(settings: Settings, again: Callable[[], Settings] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start.
+
+    SIGHUP reads the settings *again*: what signs and who may tell may change without a delivery being refused.
+    """
     publisher = KafkaPublisher(
         settings.kafka.bootstrap, settings.topics.prefix, security(settings.kafka), router(settings)
     )
@@ -49,12 +56,8 @@ async def run(settings: Settings) -> int:
     except KafkaError as error:
         raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
     metrics = new_metrics()
-    sources = {
-        resolved.connection.platform: platforms.load(resolved.connection.platform).source
-        for resolved in settings.connections
-    }
     gateway = Gateway(
-        addresses(settings.connections, sources),
+        _addresses(settings),
         publisher,
         metrics,
         public_url=settings.gateway.public_url,
@@ -67,6 +70,8 @@ async def run(settings: Settings) -> int:
     runner, _ = await serve(app, settings.gateway.host, settings.gateway.port)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    if again is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, partial(_taken, gateway, again))
     watching = asyncio.create_task(gateway.watch())
     await stopped.wait()
     watching.cancel()
@@ -74,3 +79,18 @@ async def run(settings: Settings) -> int:
     await runner.cleanup()
     await publisher.stop()
     return 0
+
+
+def _addresses(settings: Settings) -> dict[tuple[str, str], Address]:
+    slugs = {resolved.connection.platform for resolved in settings.connections}
+    return addresses(settings.connections, {slug: platforms.load(slug).source for slug in slugs})
+
+
+def _taken(gateway: Gateway, again: Callable[[], Settings]) -> None:
+    try:
+        found = again()
+        gateway.take(_addresses(found), keys(found))
+    except ConfigError as error:
+        log.error("gateway.not_reloaded", why=str(error))  # noqa: TRY400 - a person's mistake; the old ones still hold
+    else:
+        log.info("gateway.reloaded")

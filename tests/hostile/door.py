@@ -12,7 +12,7 @@ import msgspec
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.core.metrics import Metrics, new_metrics
-from app.gateway.addresses import addresses
+from app.gateway.addresses import Address, addresses
 from app.gateway.server import Gateway
 from app.roles.status_page import add_status_routes, serve
 from app.sandbox.__main__ import find
@@ -71,6 +71,7 @@ class Door(msgspec.Struct):
     port: int
     kept: Kept
     metrics: Metrics
+    gateway: Gateway
 
     @property
     def url(self) -> str:
@@ -82,24 +83,29 @@ def connection(slug: str, tenant: str = "acme") -> Connection:
     return Connection(name=slug, tenant=tenant, platform=slug, account=ACCOUNTS.get(slug, "1"))
 
 
-@asynccontextmanager
-async def open_door(kept: Kept | None = None, idle: float = 75.0, **more: Any) -> AsyncIterator[Door]:
-    """Serve every platform that signs its webhooks, and POST /events."""
+def addresses_of(secret: str, previous: str = "") -> dict[tuple[str, str], Address]:
+    """Return an address for every platform that signs its webhooks, with *secret* and the one before it."""
+    secrets = {"webhook_secret": secret, "webhook_secret_previous": previous}
     resolved = [
         ResolvedConnection(
-            connection=connection(slug), secrets={"webhook_secret": SECRET}, allow_private=True, sweep_seconds=1, quota_share=1
+            connection=connection(slug), secrets=secrets, allow_private=True, sweep_seconds=1, quota_share=1
         )
         for slug in SLUGS
     ]  # fmt: skip
+    return addresses(resolved, {slug: platforms.load(slug).source for slug in SLUGS})
+
+
+@asynccontextmanager
+async def open_door(kept: Kept | None = None, idle: float = 75.0, **more: Any) -> AsyncIterator[Door]:
+    """Serve every platform that signs its webhooks, and POST /events."""
     kept, metrics = kept or Kept(), new_metrics()
-    sources = {slug: platforms.load(slug).source for slug in SLUGS}
     given = {"public_url": PUBLIC, "api_keys": {KEY: ""}, "clock": lambda: NOW, **more}
-    gateway = Gateway(addresses(resolved, sources), kept, metrics, **given)
+    gateway = Gateway(addresses_of(SECRET), kept, metrics, **given)
     app = gateway.app()
     add_status_routes(app, metrics, live=dict, ready=gateway.wrong)
     runner, port = await serve(app, "127.0.0.1", 0, idle)
     try:
-        yield Door(port, kept, metrics)
+        yield Door(port, kept, metrics, gateway)
     finally:
         await runner.cleanup()
 

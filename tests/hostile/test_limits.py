@@ -98,3 +98,42 @@ async def test_a_body_that_comes_byte_by_byte_is_408(door: Door, monkeypatch: py
     said = await send(door.port, whole[:-50], seconds=3)
     assert said.status == 408
     assert (await send(door.port, post("/events", BEARER, b"{}"))).status == 400
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+async def test_a_signature_of_other_bytes_than_text_is_no_failure_of_ours(door: Door, slug: str) -> None:
+    body = b"{}"
+    good = signed(slug, body)
+    for name in [name for name in good if name.lower() in platforms.load(slug).platform.signature_headers]:
+        request = post(path_of(slug), {**good, name: "SIGNATURE"}, body).replace(b"SIGNATURE", b"\xff\xfe\xe2\x28")
+        assert (await send(door.port, request)).status in {200, 400, 401}, name  # 200: another signature counts
+    assert door.kept.taken() == ([], [], [])
+
+
+@pytest.mark.parametrize("header", [b"Authorization: Bearer \xff\xfe", b"webhook-signature: v1,\xff\xe2\x28"])
+async def test_a_key_of_other_bytes_than_text_is_nobodys(door: Door, header: bytes) -> None:
+    more = {"webhook-id": "m", "webhook-timestamp": "1772323200", "X-Place": "here"}
+    said = await send(door.port, post("/events", more, b"{}").replace(b"X-Place: here", header))
+    assert said.status == 401
+
+
+async def test_so_many_headers_as_no_sender_has_are_400(door: Door) -> None:
+    lines = {f"X-{number}": "a" * 50 for number in range(20_000)}
+    said = await send(door.port, post("/events", {**BEARER, **lines}, b"{}"), 10)
+    assert (said.status, b"specversion" in said.text) == (400, False), "it was read all the same"
+
+
+async def test_who_keeps_hundreds_of_connections_open_keeps_nobody_out() -> None:
+    async with open_door(idle=3.0) as door:
+        held = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(400)]
+        for number, (_, writer) in enumerate(held):
+            writer.write(post("/events", BEARER, b"{" + b" " * 50)[: 20 + number % 150])  # within the head, or the body
+        began = time.thread_time()
+        assert (await send(door.port, post("/events", BEARER, b"{}"), 10)).status == 400
+        assert time.thread_time() - began < 1
+        waiting = [asyncio.wait_for(reader.read(), 30) for reader, _ in held]
+        ended = await asyncio.gather(*waiting)
+        assert len(ended) == len(held), "each is closed in its time"
+        for _, writer in held:
+            writer.close()
+    assert door.kept.taken() == ([], [], [])
