@@ -11,13 +11,14 @@ import msgspec
 import structlog
 
 from app.connectors.known import Known
-from app.core.errors import AuthError, O2CError, RetryableError
+from app.core.errors import AuthError, DecodeError, O2CError, RetryableError
 from app.core.limits import AGE
 from app.core.metrics import Metrics
 from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
 from schemas.events import ASKED_FOR, SWEPT, TIE, ChangeEvent, Hint, Version
+from schemas.soundness import check_event
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
 
@@ -230,10 +231,20 @@ class Reader:
         return self._known.is_new(event) and (not reasons or hint is not None or self._known.knows(event.object))
 
     async def _publish_all(self, events: Sequence[ChangeEvent], number: int) -> None:
-        numbered = [self._numbered(event, number) for event in events]
+        numbered = [self._numbered(event, number) for event in events if await self._is_sound(event)]
         await asyncio.gather(*(self._publish(event) for event in numbered))
         for event in numbered:
             self._known.note(event)
+
+    async def _is_sound(self, event: ChangeEvent) -> bool:
+        """Tell whether *event* names and counts what can be named and counted; else it is put aside."""
+        try:
+            check_event(event)
+        except DecodeError as error:
+            log.warning("read.unsound", connection=event.object.connection, type=event.object.type, why=str(error))
+            await self._put_aside(Hint(tenant=event.tenant, object=event.object, reason="read"), str(error))
+            return False
+        return True
 
     def _numbered(self, event: ChangeEvent, number: int) -> ChangeEvent:
         version = Version(native=event.version.native, read=True, epoch=self._epoch, seq=number)

@@ -20,6 +20,7 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
     """Yield what is wrong or noteworthy about the order."""
     yield from _status_words(state, world)
     yield from _copies(state)
+    yield from _payable(order)
     yield from _totals(order, flow)
     yield from _currencies(state, order)
     yield from alias.findings(state)
@@ -50,6 +51,14 @@ def _copies(state: OrderState) -> Iterator[Finding]:
             "copy", "block", f"{look.object.key} carries the mark of another document of ours.", look.object.key,
             "remove the mark from the copy, or delete the copy",
         )  # fmt: skip
+
+
+def _payable(order: Order) -> Iterator[Finding]:
+    """BR-DEC where there is nothing but a total: nobody pays a third of a cent, nor is it ours to guess."""
+    total = order.payable_amount
+    if total is not None and not order.lines and total != rounded(total, order.currency):
+        message = f"The total {total:f} is finer than {order.currency} allows."
+        yield Finding("totals_differ", "block", message, "", "correct the order")
 
 
 def _totals(order: Order, flow: Flow) -> Iterator[Finding]:

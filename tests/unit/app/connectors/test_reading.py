@@ -90,6 +90,21 @@ async def test_only_the_unreadable_object_of_a_batch_is_put_aside_with_its_reaso
     assert [(id_, bool(why)) for id_, why in aside] == [("7", True)]
 
 
+async def test_what_is_named_by_no_printable_name_is_put_aside_and_the_rest_is_told() -> None:
+    events, ledger, aside = list[ChangeEvent](), Ledger(), list[str]()
+    ledger.paid = "1.00"
+
+    async def put_aside(hint: Hint, why: str) -> None:
+        aside.append(f"{hint.object.type}: {why}")
+
+    reader = _reader(ledger, events, put_aside=put_aside)
+    shown = await reader._talk(reader._source.read(Hint(tenant="acme", object=REF)), SWEEP)
+    strange = [msgspec.structs.replace(shown[0], object=msgspec.structs.replace(REF, id="a\r\nb")), *shown[1:]]
+    await reader._publish_all(strange, 1)
+    assert [event.object.type for event in events] == ["payment"]
+    assert aside == ["invoice: The name of an object has a character that cannot be printed."]
+
+
 def _reader(send: Ledger, events: list[ChangeEvent], **more: Any) -> Reader:
     async def publish(event: ChangeEvent) -> None:
         events.append(event)

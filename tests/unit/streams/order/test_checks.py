@@ -108,6 +108,14 @@ def test_lines_that_do_not_add_up_stop_an_order_that_knows_its_tax(tax: Decimal 
         ]
 
 
+@pytest.mark.parametrize(("total", "currency"), [("24.001", "EUR"), ("100.5", "JPY"), ("0.30000000000000004", "EUR")])
+def test_a_total_that_nobody_can_pay_stops_the_order(total: str, currency: str) -> None:
+    message = f"The total {total} is finer than {currency} allows."
+    facts = order(payable_amount=Decimal(total), currency=currency, lines=())
+    assert found(state(), facts) == [Finding("totals_differ", "block", message, "", "correct the order")]
+    assert found(state(), order(payable_amount=Decimal("1.234"), currency="KWD", lines=())) == []
+
+
 @pytest.mark.parametrize(("total", "off"), [("24.05", "0.05"), ("23.95", "-0.05"), ("24.01", "0.01")])
 def test_a_small_gap_is_closed_by_a_rounding_line(total: str, off: str) -> None:
     message = f"A rounding line of {off} closes the gap to {total}."
