@@ -5,33 +5,63 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
+import msgspec
 import structlog
 
 from app.core.errors import ConfigError
+from app.gateway import server
 from tests.hostile import tally
-from tests.hostile.cases import FILES, MADE_UP, folder, load
+from tests.hostile.cases import FILES, MADE_UP, ROOT, folder, load
 from tests.hostile.door import Kept, open_door
 from tests.hostile.kafka import through_kafka
-from tests.hostile.play import Outcome, play
+from tests.hostile.play import BEHIND, PURE, Outcome, play
+from tests.hostile.raw import raw
 from tests.hostile.table import Table
+from tests.hostile.watch import Watch
 
 
 async def played(source: Path, files: tuple[str, ...] = FILES) -> list[Outcome]:
     """Play every case of *files* against one gateway and one table that stay up throughout."""
-    found = []
-    with tempfile.TemporaryDirectory() as scratch:
+    found: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as scratch, _impatient():
         table = Table(Path(scratch))
         async with open_door(Kept()) as door:
+            watch = Watch(door.port)
             for name in files:
-                for case in load(name, source):
-                    found += [outcome async for outcome in play(case, door, table)]
+                for case in (*load(name, source), *(raw(BEHIND) if name == "http" else ())):
+                    watch.begin()
+                    async for outcome in play(case, door, table):
+                        taken = watch.end()
+                        wrong = outcome.wrong or taken.wrong
+                        found.append(msgspec.structs.replace(outcome, wrong=wrong, memory=taken.memory))
+                        watch.begin()
         table.close()
     return found
+
+
+def _impatient() -> AbstractContextManager[object]:
+    """Give bodies a second where the pure parser reads: it waits for what the other one refuses."""
+    return patch.object(server, "_SLOWEST", 1.0) if PURE else nullcontext()
+
+
+def _purely() -> tuple[list[str], int]:
+    """Play the raw requests once more against aiohttp's pure-Python parser, in a process of its own."""
+    words = ["-m", "tests.hostile", "--files", "http", "--without-kafka"]
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}, check=False
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    shown = [line for line in lines if line.startswith(("| http", "wrong"))]
+    return shown or [f"the pure-Python parser: {done.stderr[-500:]}"], done.returncode
 
 
 def _say(text: str) -> None:
@@ -52,6 +82,10 @@ def main() -> int:
     outcomes = asyncio.run(played(source, tuple(args.files)))
     _say("\n".join(tally.lines(outcomes)))
     wrong = sum(bool(one.wrong) for one in outcomes)
+    if "http" in args.files and not PURE:
+        lines, failed = _purely()
+        _say("\n".join(lines))
+        wrong += failed
     if not args.without_kafka:
         try:
             lines, lost = through_kafka(source)

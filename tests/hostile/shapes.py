@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import NamedTuple
 
 from tests.hostile.cases import Case
 
@@ -15,9 +16,7 @@ _CONTRACT = {
     b"issued": b"placed_at",
     b"name": b"note",
 }
-_SHOPIFY = {b"total": b"total_price", b"\\u0074otal": b"\\u0074otal_price", b"issued": b"created_at", b"name": b"note"}
-RECORDS = {"shopify": ("order", _SHOPIFY)}
-"""Whose keys a case's are, by the platform that shows an order in one record."""
+
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|[0-9]+)')
 
@@ -25,6 +24,63 @@ _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|[0-9]+)')
 def with_keys(body: bytes, names: dict[bytes, bytes]) -> bytes:
     """Return *body* with other names for its keys."""
     return _KEY.sub(lambda found: b'"' + names.get(found[1], found[1]) + b'"' + found[2], body)
+
+
+class Shape(NamedTuple):
+    """How a platform shows an order, or the invoice that becomes one, in one record."""
+
+    type: str
+    total: bytes
+    issued: bytes
+    name: bytes
+    id: bytes = b"id"
+    currency: bytes = b"currency"
+    around: bytes = b"{%s}"
+    """The record, with %s for what a case says, and %i for its id where that stands apart."""
+    within: tuple[tuple[bytes, bytes], ...] = ()
+    """Patterns of members that are objects there, and what each becomes."""
+
+    def of(self, body: bytes) -> bytes:
+        """Return the record that says what *body* says; what is no object stays as it is."""
+        names = {b"total": self.total, b"\\u0074otal": b"\\u00%02x" % self.total[0] + self.total[1:]}
+        names |= {b"issued": self.issued, b"name": self.name, b"id": self.id, b"currency": self.currency}
+        said, body = body, with_keys(body, names)
+        for pattern, becomes in self.within:
+            body = re.sub(pattern, becomes, body)
+        if not (body.startswith(b"{") and body.endswith(b"}") and len(body) > 2):
+            return body
+        found = _ID.search(said)
+        id_ = found[1] if found else b'"7"'
+        return self.around.replace(b"%i", id_ if id_.startswith(b'"') else b'"' + id_ + b'"').replace(b"%s", body[1:-1])
+
+
+_TEXT = rb'\s*:\s*("(?:[^"\\]|\\.)*")'
+_QUOTED_ID = (rb'"(Id|InvoiceID)"\s*:\s*([0-9]+)', rb'"\1":"\2"')
+_LINE = b'"Line":[{"Id":"1","Amount":1.00,"DetailType":"SalesItemLineDetail","SalesItemLineDetail":{"Qty":1,"UnitPrice":1.00}}]'
+RECORDS = {
+    "shopify": Shape("order", b"total_price", b"created_at", b"note"),
+    "hubspot": Shape(
+        "deals", b"amount", b"createdate", b"description", b"hs_object_id", b"deal_currency_code",
+        b'{"id":%i,"properties":{"dealname":"SO-7","dealstage":"closedwon","pipeline":"default",%s}}',
+    ),
+    "quickbooks_online": Shape(
+        "Invoice", b"TotalAmt", b"TxnDate", b"PrivateNote", b"Id", b"CurrencyRef",
+        b'{"Invoice":{"SyncToken":"0","DocNumber":"7","CustomerRef":{"value":"1","name":"Ada"},' + _LINE + b",%s}}",
+        ((rb'"CurrencyRef"' + _TEXT, rb'"CurrencyRef":{"value":\1}'), _QUOTED_ID),
+    ),
+    "xero": Shape(
+        "invoice", b"Total", b"Date", b"Contact", b"InvoiceID", b"CurrencyCode",
+        b'{"Type":"ACCREC","Status":"AUTHORISED","InvoiceNumber":"INV-7","SubTotal":1.00,"TotalTax":0,'
+        b'"LineItems":[{"Quantity":1,"UnitAmount":1.00,"LineAmount":1.00}],%s}',
+        ((rb'"Contact"' + _TEXT, rb'"Contact":{"ContactID":"c","Name":\1}'), _QUOTED_ID),
+    ),
+    "stripe": Shape(
+        "invoice", b"total", b"created", b"customer_name",
+        around=b'{"object":"invoice","status":"open","number":"INV-7","amount_due":100,"amount_paid":0,"lines":{"data":['
+        b'{"id":"il_1","amount":100,"quantity":1,"description":"Mug"}]},%s}',
+    ),
+}  # fmt: skip
+"""How each platform shows what a case says."""
 
 
 def contract(case: Case) -> bytes:

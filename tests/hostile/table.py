@@ -6,14 +6,16 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
+from app import platforms
 from app.core import topics
 from app.core.metrics import new_metrics
 from schemas.connection import Connection
+from schemas.events import ChangeEvent
 from schemas.flow import Facts, Flow, Target
+from schemas.links import Placed
 from schemas.platforms.external import PLATFORM as ERP
-from schemas.platforms.quickbooks_online import PLATFORM as BOOKS
-from schemas.platforms.shopify import PLATFORM as SHOP
-from schemas.platforms.stripe import PLATFORM as PAY
 from schemas.refs import ObjectRef, order_key
 from streams.engine.broadcast import Broadcast
 from streams.engine.fold import Headers, Out, Record
@@ -23,19 +25,28 @@ from streams.engine.settings import WorkerSettings
 from streams.engine.store import Store, StoreOptions
 from streams.order.world import World
 from streams.processors.orders import Orders
-from tests.hostile.door import connection
+from tests.hostile.door import SLUGS, connection
 
-PLATFORMS = {"external": ERP, "quickbooks_online": BOOKS, "shopify": SHOP, "stripe": PAY}
+PLATFORMS = {"external": ERP, **{slug: platforms.load(slug).platform for slug in SLUGS}}
 CONNECTIONS = {
     "erp": Connection(name="erp", tenant="acme", platform="external", account="1"),
     "books": Connection(name="books", tenant="acme", platform="quickbooks_online", account="2"),
-    "shopify": connection("shopify"),
-    "stripe": connection("stripe"),
+    **{slug: connection(slug) for slug in SLUGS},
 }
 TARGETS = (Target(connection="books", document="invoice"),)
-FLOWS = tuple(
-    Flow(name=name, tenant="acme", key_giver=name, mode="live", orphan="create_order", targets=TARGETS) for name in ("erp", "shopify")
+GIVERS = {"erp": "erp", "shopify": "shopify", "hubspot": "hubspot"}
+LEDGERS = ("quickbooks_online", "xero", "stripe")
+FLOWS = (
+    *(Flow(name=name, tenant="acme", key_giver=name, mode="live", targets=TARGETS) for name in GIVERS),
+    *(
+        Flow(
+            name=f"of-{name}", tenant="acme", key_giver="erp", mode="live", orphan="create_order",
+            targets=(Target(connection=name, document="invoice"), *TARGETS),
+        )
+        for name in LEDGERS
+    ),
 )  # fmt: skip
+"""Orders come from a service, a shop and a CRM, and from invoices of a ledger that belong to no order."""
 WORLD = World(facts=Facts(connections=CONNECTIONS, flows=FLOWS), platforms=PLATFORMS)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -51,10 +62,12 @@ class Table:
         self._folder = Folder(Orders(WORLD), broadcast, instruments, lambda: NOW, 1.0)
         self._offset = 0
 
-    async def take(self, key: bytes, headers: Headers, value: bytes, *, kept: bool = True) -> tuple[list[Out], str]:
+    async def take(
+        self, key: bytes, headers: Headers, value: bytes, *, kept: bool = True, topic: str = topics.CRM_CHANGES
+    ) -> tuple[list[Out], str]:
         """Return what goes out, and why the record is a dead letter ("" when it is none); not *kept* leaves no state."""
         self._offset += 1
-        record = Record(topics.CRM_CHANGES, 0, self._offset, key, value, headers, 1)
+        record = Record(topic, 0, self._offset, key, value, headers, 1)
         try:
             gathered = await self._folder.fold(0, [record], self._store)
         except FoldFailed as error:
@@ -65,6 +78,13 @@ class Table:
 
     def close(self) -> None:
         self._store.close()
+
+
+def placed(event: ChangeEvent) -> tuple[bytes, Headers, bytes]:
+    """Return *event* as the table of links places it: in the order that its object gives."""
+    order = order_key(event.tenant, event.object)
+    told = msgspec.structs.replace(event, order=order)
+    return order.encode(), (), msgspec.json.encode(Placed(order=order, event=told))
 
 
 def home(id_: str) -> bytes:

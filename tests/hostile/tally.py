@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tests.hostile.play import Outcome
 
-HEADS = ("file", "way", "entries", "rejected", "accepted", "dead-lettered", "wrong", "slowest ms")
+HEADS = ("file", "way", "entries", "rejected", "accepted", "dead-lettered", "wrong", "slowest ms", "most MB")
 
 
 def lines(outcomes: Iterable[Outcome]) -> list[str]:
@@ -25,6 +25,7 @@ def _row(file: str, way: str, found: list[Outcome]) -> str:
     verdicts = [one.verdict for one in found]
     kept = verdicts.count("accepted") + verdicts.count("held")
     slowest = max(one.seconds for one in found) * 1000
+    most = max(one.memory for one in found) / 1_048_576
     cells = (
         len(found),
         verdicts.count("rejected"),
@@ -32,4 +33,4 @@ def _row(file: str, way: str, found: list[Outcome]) -> str:
         verdicts.count("dead letter"),
         sum(bool(one.wrong) for one in found),
     )
-    return f"| {file} | {way} | " + " | ".join(map(str, cells)) + f" | {slowest:.0f} |"
+    return f"| {file} | {way} | " + " | ".join(map(str, cells)) + f" | {slowest:.0f} | {most:.1f} |"

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import ast
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import patch
 
 import msgspec
 import pytest
 
+from app import platforms
+from app.core import topics
 from app.gateway import intake
+from schemas.jsontext import read_json
 from tests.hostile import shapes
 from tests.hostile.__main__ import played
-from tests.hostile.cases import FILES, MADE_UP, SHARED, Case, load
-from tests.hostile.door import open_door
+from tests.hostile.cases import FILES, MADE_UP, ROOT, SHARED, Case, load
+from tests.hostile.door import connection, open_door
 from tests.hostile.play import HEADERS, play
-from tests.hostile.table import Table, home
+from tests.hostile.table import Table, home, placed
+from tests.hostile.watch import Watch
 
 pytestmark = pytest.mark.sandbox
 
@@ -47,6 +55,44 @@ async def test_a_gateway_that_does_not_look_is_found_out(tmp_path: Path) -> None
             outcomes = [one async for one in play(msgspec.structs.replace(bad, expect="reject"), door, table)]
     table.close()
     assert {one.way for one in outcomes if one.wrong} >= {"events, as an order", "topic"}
+
+
+@pytest.mark.parametrize("slug", shapes.RECORDS)
+async def test_a_sound_order_of_each_platform_is_planned_so_that_the_hostile_ones_could_be(
+    slug: str, tmp_path: Path
+) -> None:
+    table, shape = Table(tmp_path), shapes.RECORDS[slug]
+    total = b"100" if slug == "stripe" else b'"1.00"'
+    record = shape.of(b'{"id":1,"currency":"EUR","total":%s,"name":"Ada"}' % total)
+    (event, *_) = platforms.load(slug).source(connection(slug)).parse(shape.type, read_json(record))
+    outs, dead = await table.take(*placed(event), topic=topics.ORDER_FACTS)
+    table.close()
+    assert ({out.topic for out in outs} >= {topics.COMMANDS}, dead) == (True, "")
+
+
+def test_aiohttps_pure_parser_refuses_the_raw_requests_as_well() -> None:
+    words = [sys.executable, "-m", "tests.hostile", "--files", "http", "--without-kafka"]
+    pure = {**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=pure, check=False)
+    assert (done.returncode, "socket, pure Python" in done.stdout) == (0, True), done.stdout + done.stderr[-2_000:]
+
+
+def test_what_a_play_takes_is_seen(tmp_path: Path) -> None:
+    watch = Watch(1)
+    watch.begin()
+    held = b"x" * (80 * 1_048_576)
+    assert "took" in watch.end().wrong or not Path("/proc/self/clear_refs").exists()
+    del held
+    for what, does in (
+        ("opened", lambda: (tmp_path / "x").write_bytes(b"")),
+        ("connected to", lambda: socket.socket().connect_ex(("127.0.0.1", 9))),
+        ("asked for the address", lambda: socket.getaddrinfo("localhost", 1)),
+    ):
+        watch.begin()
+        does()
+        assert watch.end().wrong.startswith(what)
+    watch.begin()
+    assert watch.end().wrong == ""
 
 
 async def test_an_order_after_one_that_breaks_the_fold_is_folded(tmp_path: Path) -> None:
