@@ -90,6 +90,10 @@ class PartitionPath:
         self._read[topic] = max(at, records[-1].offset + 1)
         self._wake.set()
 
+    def rests(self, topic: str) -> bool:
+        """Whether everything that was fetched of *topic* is done."""
+        return self.done[topic] == self._read[topic]
+
     def wake(self) -> None:
         """Look whether there is something to do."""
         self._wake.set()
@@ -190,21 +194,22 @@ class PartitionPath:
     async def _step(self, batch: list[Record], ticks: list[Record]) -> None:
         position = self._position(batch)
         self._around.instruments.shared.batch_size.observe(len(batch) + len(ticks))
-        if foreign := [record for record in batch if self._foreign(record)]:
+        here = batch
+        if foreign := self._foreign(batch):
             await self._forward(foreign)
-            batch_here = [record for record in batch if not self._foreign(record)]
-        else:
-            batch_here = batch
-        await self._process(batch_here + ticks, position)
+            away = {(record.topic, record.offset) for record in foreign}
+            here = [record for record in batch if (record.topic, record.offset) not in away]
+        await self._process(here + ticks, position)
         if not self._around.guard.current(self.generation):
             raise Fenced("The group moved on while a batch was in flight.")
         for record in batch:
             self.done[record.topic] = record.offset + 1
 
-    def _foreign(self, record: Record) -> bool:
-        """Whether a producer partitioned *record* differently; what was forwarded once stays where it is."""
-        home = partition_of(record.key, self._partitions) if record.key else self.partition
-        return home != self.partition and all(name != FORWARDED for name, _ in record.headers)
+    def _foreign(self, batch: Sequence[Record]) -> list[Record]:
+        """Return what a producer partitioned differently; what was forwarded once stays where it is."""
+        mine, count = self.partition, self._partitions
+        strange = [record for record in batch if record.key and partition_of(record.key, count) != mine]
+        return [record for record in strange if all(name != FORWARDED for name, _ in record.headers)]
 
     async def _forward(self, records: Sequence[Record]) -> None:
         """Send *records* to where their keys belong; acknowledged like everything else before offsets move."""
