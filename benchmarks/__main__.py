@@ -22,7 +22,7 @@ from benchmarks.broker import provided
 from benchmarks.figures import Figure, Machine, machine, read, table
 
 # Each is a module of this package with the arguments --kafka, --short and --json; they run in this order.
-BENCHMARKS: tuple[str, ...] = ("peer", "full", "gateway", "delivery", "latency")
+BENCHMARKS: tuple[str, ...] = ("peer", "full", "gateway", "delivery", "latency", "recovery", "scaling")
 _ROOT = Path(__file__).parents[1]
 _RESULTS = Path(__file__).parent / "results"
 _JUDGED = (0, 1)
