@@ -5,7 +5,7 @@
 Without --full a covering subset: every point killed, every step stopped and met by a broker that goes, every answer of
 every platform. Three brokers of its own, stopped and started as the schedule says. The last line is a summary.
 Exit: 0 every cell was injected and nothing lost, doubled or out of order; 1 something was, or a cell was missed;
-2 it could not be started.
+2 it could not be started; 130 somebody stopped it.
 """
 
 from __future__ import annotations
@@ -188,6 +188,9 @@ def main() -> int:
         except (ConfigError, NotStartedError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
+        except KeyboardInterrupt:
+            sys.stderr.write("chaos: stopped before the end; nothing was checked.\n")
+            return 130
         if given.json:
             Path(given.json).write_text(report.as_json(), encoding="utf-8")
         sys.stdout.write(report.as_text())
