@@ -26,6 +26,7 @@ replication = 1              # 3 in production
 port = {ports[gateway]}
 public_url = "http://127.0.0.1:{ports[gateway]}"   # what platforms call, https from outside: some signatures cover it
 # api_keys = ["env:O2C_API_KEY"]       # for other services that POST /events; one that begins with whsec_ signs
+                             # (in [[tenant]]: for services that tell of that tenant alone)
 
 [streams]
 port = {ports[streams]}                  # health and metrics

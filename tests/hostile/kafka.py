@@ -18,6 +18,7 @@ from app.demo.stack import Stack, free_port
 from schemas.cloudevents import decode
 from schemas.errors import DecodeError
 from tests.hostile import shapes
+from tests.hostile.canaries import flown
 from tests.hostile.cases import Case, load
 from tests.hostile.play import HEADERS
 from tests.hostile.table import home
@@ -49,7 +50,11 @@ mode = "live"
 def through_kafka(source: Path) -> tuple[list[str], int]:
     """Return lines about the play and how many things went wrong; ConfigError where no Kafka can be had."""
     with tempfile.TemporaryDirectory() as scratch, provided(Path(scratch) / "kafka") as bootstrap:
-        return asyncio.run(_played(bootstrap, Path(scratch), source))
+        lines, wrong = asyncio.run(_played(bootstrap, Path(scratch), source))
+        birds = Path(scratch) / "canaries"
+        birds.mkdir()
+        found = asyncio.run(flown(bootstrap, birds))
+        return [*lines, found.line, *(f"wrong: {leak}" for leak in found.leaks)], wrong + len(found.leaks)
 
 
 def _records(case: Case) -> list[bytes]:
