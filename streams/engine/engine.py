@@ -75,6 +75,10 @@ class Engine:
         """Return the open store of a table partition, if this worker has it."""
         return self._stores.get(TopicPartition(changelog, partition))
 
+    async def positions(self) -> dict[TP, int]:
+        """Return what is fetched next of each source partition."""
+        return await self._app.thread.positions(list(self._feeds))
+
     # ---------------------------------------------------------------------------------------- guest
 
     def hungry(self) -> set[TP]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from streams.engine.recovery import reading
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _INTERVAL = 2.0
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,22 @@ class Health:
         while True:
             self._measure()
             tps = [tp for path in self._engine.paths for tp in (*_sources(path), path.changelog)]
+            positions = await self._positions()
             async with asyncio.timeout(self._settings.broker_patience / 2):
                 ends = await consumer.end_offsets(tps) if tps else await consumer.topics() and {}
             self._broker_seen = time.monotonic()
-            self._compare(ends)
+            self._compare(ends, positions)
             await asyncio.sleep(_INTERVAL)
 
-    def _compare(self, ends: Mapping[TopicPartition, int]) -> None:
+    async def _positions(self) -> Mapping[TopicPartition, int]:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                found = await self._engine.positions()
+        except (IllegalStateError, TimeoutError):  # partitions are given back in this moment
+            return {}
+        return {TopicPartition(tp.topic, tp.partition): at for tp, at in found.items()}
+
+    def _compare(self, ends: Mapping[TopicPartition, int], positions: Mapping[TopicPartition, int]) -> None:
         now = time.monotonic()
         check_tail = now - self._tail_checked > self._settings.tail_check_interval
         seen: dict[TopicPartition, _Progress] = {}
@@ -112,7 +122,8 @@ class Health:
                 if tp not in ends:
                     continue
                 at = path.done[tp.topic]
-                lag = max(0, ends[tp] - at)
+                over = path.rests(tp.topic) and positions.get(tp, 0) >= ends[tp]
+                lag = 0 if over else max(0, ends[tp] - at)  # the last offsets may hold markers of a transaction
                 lags[tp] = lag
                 if path.state in ("stopped", "fenced"):
                     continue

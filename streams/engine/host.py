@@ -75,6 +75,7 @@ class HostThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = int(self.app.settings.fetch_max_wait * 1000)  # noqa: SLF001  no setting
+        consumer._isolation_level = "read_committed"  # noqa: SLF001  no setting: what a producer took back never was
         return consumer
 
     async def on_start(self) -> None:
@@ -142,6 +143,16 @@ class HostThread(driver.AIOKafkaConsumerThread):
     async def _committed(self, tps: list[TP]) -> dict[TP, int]:
         consumer = self._ensure_consumer()
         return {tp: await consumer.committed(driver.ensure_aiokafka_TP(tp)) or 0 for tp in tps}
+
+    async def positions(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return what is fetched next, also where no record lies there; what is not assigned any more is left out."""
+        found: dict[TP, int] = await self.call_thread(self._positions, list(tps))
+        return found
+
+    async def _positions(self, tps: list[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        mine = consumer.assignment()
+        return {tp: await consumer.position(at) for tp in tps if (at := driver.ensure_aiokafka_TP(tp)) in mine}
 
     async def silence(self, tps: Iterable[TP]) -> None:
         """Never fetch *tps*; changelogs are read by recovery's own consumer."""

@@ -17,6 +17,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
@@ -88,6 +89,13 @@ def test_a_consumer_of_aiokafka_keeps_its_fetch_wait_where_the_host_sets_it() ->
     source = inspect.getsource(aiokafka.AIOKafkaConsumer)
     assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in source
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in source
+
+
+def test_a_consumer_of_aiokafka_reads_what_was_committed_where_the_host_asks_for_it() -> None:
+    source = inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assert "self._isolation_level = isolation_level" in source
+    assert "isolation_level=self._isolation_level" in source
+    assert 'isolation_level == "read_committed"' in inspect.getsource(fetcher)
 
 
 def test_the_coordinator_heartbeats_through_the_method_the_host_listens_to() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
 from streams.engine.fold import Folded, NewerFormat, Out
@@ -145,6 +146,35 @@ async def test_l8_a_state_too_big_for_its_topic_is_quarantined_and_the_others_go
     assert all(held[b"k%d" % key] == list(range(key, 100, 10)) for key in range(1, 10))
     assert set(reasons(dead)) == {"oversize"}
     assert {record.key for record in dead} == {b"k0"}
+
+
+async def test_a_batch_bigger_than_a_request_is_written_in_order_and_seen_as_nobody_elses(cluster: Cluster) -> None:
+    events = [("in-a", b"k%d" % (n % 200), event(n, pad=4_000)) for n in range(400)]
+    await cluster.produce(events)
+    async with cluster.worker(set_fold(cluster), produce_batch=64 * 1024, compression=None) as worker:
+        await eventually(cluster.drained)
+        assert worker._metrics.registry.get_sample_value("o2c_changelog_foreign_total") == 0
+    assert {key: ids(state) for key, state in cluster.states("w1").items()} == {
+        b"k%d" % key: [key, key + 200] for key in range(200)
+    }
+
+
+async def test_l5_markers_of_a_transaction_are_neither_events_nor_work_that_is_left(cluster: Cluster) -> None:
+    """A foreign producer with transactions leaves offsets that hold no event, also at the end; what it aborts is none."""
+    producer = AIOKafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=cluster.name("erp"))
+    await producer.start()
+    for number in range(3):
+        async with producer.transaction():
+            await producer.send(cluster.name("in-a"), event(number), key=b"k")
+    await producer.begin_transaction()
+    await producer.send_and_wait(cluster.name("in-a"), event(99), key=b"k")
+    await producer.abort_transaction()
+    await producer.stop()
+    async with cluster.worker(set_fold(cluster), stuck_after=3.0) as worker:
+        await eventually(lambda: _some_progress(cluster, 4))
+        await asyncio.sleep(8)
+        assert worker.live().ok, worker.live().reasons
+    assert ids(cluster.states("w1")[b"k"]) == [0, 1, 2]
 
 
 class Refusing(SetFold):
