@@ -21,6 +21,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_decisions.py",
         "tests/e2e/test_replay.py",
         "tests/e2e/test_one_edit.py",
+        "tests/e2e/test_scenarios_people.py",
+        "tests/e2e/test_scenarios_sources.py",
     ),
     (
         "tests/e2e/test_without_webhooks.py",

@@ -10,9 +10,8 @@ import asyncio
 import contextlib
 import json
 import os
-import re
-import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +27,12 @@ from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
 from app.demo.registering import register_webhooks
-from app.demo.stack import SYSTEMS, Stack, config
+from app.demo.stack import SYSTEMS, Stack
 from app.demo.verdict import order_key
 from app.sandbox.__main__ import find
 from app.sandbox.base import Sandbox
 from schemas.order_state import PublicOrder
+from tests.e2e.configuring import API_KEY, SERVICE, flows, written
 
 PATIENCE = 90.0
 """Seconds to wait for something to happen: a busy machine is slow, not wrong."""
@@ -50,33 +50,6 @@ _READERS = {
 _DECODER = msgspec.json.Decoder(PublicOrder)
 Row = dict[str, Any]
 Offsets = dict[TopicPartition, int]
-
-FLOWS = """\
-[[tenant.flows]]
-name = "shop-orders"
-key_giver = "shop"
-mode = "live"
-orphan = "create_order"
-{targets}
-[[tenant.flows]]
-name = "deals"
-key_giver = "crm"
-mode = "live"
-{targets}
-"""
-_TARGETS = {
-    "shop": 'order = true\nallow = ["record_refund"]',
-    "crm": "order = true",
-    "books": 'document = "invoice"',
-    "qbo": 'document = "invoice"',
-    "pay": 'document = "invoice"',
-}
-
-
-def flows() -> str:
-    """Return flows in which an order of the shop, of the CRM or of nobody is linked in all five systems."""
-    targets = "".join(f'[[tenant.flows.targets]]\nconnection = "{name}"\n{how}\n' for name, how in _TARGETS.items())
-    return FLOWS.format(targets=targets)
 
 
 @dataclass
@@ -103,6 +76,19 @@ class Running:
             answer: Row = await reply.json()
             assert reply.status == 200, f"{system} {verb}: {answer}"
             return answer
+
+    async def tell(self, kind: str, id_: str, facts: Row, *, native: int = 1, anchors: Iterable[Row] = ()) -> None:
+        """Post an event of the company's other service, and see it accepted."""
+        ref = {"connection": "erp", "account": "erp-1", "type": kind, "id": id_}
+        data = {"tenant": "demo", "object": ref, "version": {"native": native}, "facts": {"type": kind, **facts}}
+        event = {
+            "specversion": "1.0", "type": f"o2c.{kind}.changed.v1", "source": "/demo/erp/erp-1", "id": uuid.uuid4().hex,
+            "data": {**data, "anchors": list(anchors)},
+        }  # fmt: skip
+        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/cloudevents+json"}
+        url = f"{self.settings.gateway.public_url}/events"
+        async with self.session.post(url, data=json.dumps(event), headers=headers) as reply:
+            assert reply.status == 202, await reply.text()
 
     def name(self, prefix: str) -> str:
         """Return an order number that nobody used."""
@@ -259,10 +245,12 @@ async def running(
     sweep: float = SWEEP,
     flow: str = "",
     start: str = "beginning",
+    settle: float | None = None,
     past: Callable[[Running], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Running]:
     """Start everything and stop it: with or without webhooks, swept every *sweep* seconds.
 
+    *settle* is how long a lost answer may still take effect, where it is not as long as the platforms say (seconds).
     *past* is what happened in the sandboxes before any role was started, *start* every connection's `start_at`.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -274,13 +262,18 @@ async def running(
             pipeline.urls[system.connection] = await sandbox.start()
             stack.push_async_callback(sandbox.stop)
         hooks = {name: _recorded(sandbox) for name, sandbox in sandboxes.items()}
-        path = _written(pipeline, bootstrap, prefix, sweep, flow or flows(), start)
+        text = written(pipeline.urls, bootstrap, prefix, sweep=sweep, flow=flow or flows(), start=start, settle=settle)
+        path = folder / "o2c.toml"
+        path.write_text(text, encoding="utf-8")
         there = await watched(stack, pipeline, load(path, os.environ), sandboxes)
         there.hooks = hooks
         if past is not None:
             await past(there)
         if webhooks:
             there.settings = await register_webhooks(pipeline.urls, path)
+        if not flow:
+            path.write_text(path.read_text("utf-8") + SERVICE, encoding="utf-8")
+            there.settings = load(path, os.environ)
         await started(stack, there, path)
         yield there
 
@@ -318,17 +311,6 @@ def _recorded(sandbox: Sandbox) -> list[Callable[[], None]]:
 
     sandbox.hooks.push = recording  # type: ignore[method-assign]
     return sent
-
-
-def _written(pipeline: Stack, bootstrap: str, prefix: str, sweep: float, flow: str, start: str) -> Path:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    text = config(pipeline.urls, bootstrap, port, 50.0, prefix).partition("[[tenant.flows]]")[0]
-    text = text.replace('start_at = "beginning"', f'start_at = "{start}"')
-    path = pipeline.folder / "o2c.toml"
-    path.write_text(re.sub(r"sweep_seconds = \S+", f"sweep_seconds = {sweep}", text) + flow, encoding="utf-8")
-    return path
 
 
 async def _states(stack: contextlib.AsyncExitStack, settings: Settings) -> AIOKafkaConsumer:

@@ -15,9 +15,9 @@ SYSTEMS = ("shop", "crm", "books", "qbo")
 """Those that keep the customer's own order number; Stripe holds the order as well, and has no such field."""
 FIELD: dict[str, Callable[[dict[str, str]], str]] = {
     "shop": lambda row: row["po_number"],
-    "crm": lambda row: row["order_ref"],
+    "crm": lambda row: row.get("order_ref", ""),
     "books": lambda row: row["mark"].partition(" ")[0],
-    "qbo": lambda row: row["order_ref"],
+    "qbo": lambda row: row.get("order_ref", ""),
 }
 
 

@@ -8,37 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.structs import ConsumerRecord
+from aiokafka import AIOKafkaProducer
 
 from app.core import topics
 from app.demo.history import generated
 from app.demo.play import Player
 from tests.e2e.people import head, order_in_shop
 from tests.e2e.running import QUIET, Offsets, Running
+from tests.e2e.scenes import records
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="package")]
 SOURCES = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES)
 INPUTS = (*SOURCES, topics.ORDER_FACTS, topics.LINKS, topics.RESULTS)
 """All that the stream processors read: what systems told, and what the processors and the connectors told each other."""
-
-
-async def records(company: Running, *names: str) -> list[ConsumerRecord]:
-    """Return every record that the topics *names* hold, partition by partition in their order."""
-    found: list[ConsumerRecord] = []
-    consumer = AIOKafkaConsumer(bootstrap_servers=company.settings.kafka.bootstrap)
-    await consumer.start()
-    try:
-        ends = await company.ends(names)
-        consumer.assign(list(ends))
-        for place, first in (await consumer.beginning_offsets(list(ends))).items():
-            consumer.seek(place, first)
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                found += batch
-    finally:
-        await consumer.stop()
-    return found
 
 
 async def again(company: Running, *names: str) -> Offsets:
