@@ -89,7 +89,12 @@ def _line(record: ConsumerRecord, args: argparse.Namespace) -> str:
         letter["body"] = base64.b64encode(record.value or b"").decode()
     if args.json:
         return json.dumps(letter) + "\n"
-    return "  ".join(f"{name}={value}" for name, value in letter.items()) + "\n"
+    return "  ".join(_shown(f"{name}={value}") for name, value in letter.items()) + "\n"
+
+
+def _shown(text: str) -> str:
+    """Return what a stranger wrote as a terminal may show it: nothing in it moves the cursor or begins a line."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:

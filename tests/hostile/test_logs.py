@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from app.cli import dead_letters
 from tests.hostile.door import KEY, SLUGS, open_door, path_of, signed
 from tests.hostile.wire import post, send
 
@@ -22,6 +27,22 @@ async def test_a_broken_head_is_logged_without_what_it_holds(
             assert said.status == 400
     assert "A request was no HTTP" in caplog.text
     assert KEY not in caplog.text + "".join(capsys.readouterr())
+
+
+def test_what_a_stranger_wrote_into_headers_steers_no_terminal() -> None:
+    headers = (
+        ("reason", b"\x1b[2J\x1b]0;owned\x07"),
+        ("detail", "a\n0/1  reason=fine\r\u202e".encode()),
+        ("ce_id", b"\xff"),
+    )
+    record: Any = SimpleNamespace(partition=0, offset=7, timestamp=1, headers=headers, value=b"")
+    line = dead_letters._line(record, argparse.Namespace(action="list", json=False))
+    assert line.removesuffix("\n").isprintable()
+    assert line.count("reason=") == 2
+    assert (
+        json.loads(dead_letters._line(record, argparse.Namespace(action="list", json=True)))["reason"]
+        == "\x1b[2J\x1b]0;owned\x07"
+    )
 
 
 @pytest.mark.parametrize("slug", SLUGS)
