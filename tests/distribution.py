@@ -23,6 +23,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_one_edit.py",
         "tests/e2e/test_scenarios_people.py",
         "tests/e2e/test_scenarios_sources.py",
+        "tests/e2e/test_scenarios_delivery.py",
     ),
     (
         "tests/e2e/test_without_webhooks.py",
