@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -24,6 +25,7 @@ from app.connectors.rechecking import CURSOR, Recheck, standing
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
+from app.core.ending import ended
 from app.core.errors import AuthError, ConfigError, O2CError
 from app.core.faultpoints import around
 from app.core.http import new_session
@@ -267,20 +269,24 @@ class Desk:
         self._metrics.webhooks_mended.labels(self.name).inc(len(report.changes))
 
     async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
-        """Verify the account first; then write, read and watch until cancelled."""
+        """Verify the account first; then begin to write, read and watch."""
         if wrong := await self._verify(sending):
             owner.stop_writing(wrong)
         else:
             await self._well(owner)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(owner.run())
-            group.create_task(reader.run())
-            group.create_task(reader.sweep_forever(self._resolved.sweep_seconds))
-            group.create_task(recheck.run())
-            if self._kept is not None:
-                group.create_task(self._keeper(self._kept, sending).run())
-            group.create_task(self._tidy(owner))
-            group.create_task(self._watch(sending, owner))
+        if not self._owned:  # given up meanwhile, and the cancellation that said so was lost
+            return
+        works: list[Coroutine[Any, Any, None]] = [
+            owner.run(),
+            reader.run(),
+            reader.sweep_forever(self._resolved.sweep_seconds),
+            recheck.run(),
+            self._tidy(owner),
+            self._watch(sending, owner),
+        ]
+        if self._kept is not None:
+            works.append(self._keeper(self._kept, sending).run())
+        self._tasks += [asyncio.create_task(work) for work in works]
 
     async def _watch(self, sending: Sending, owner: Owner) -> None:
         """Ask a dead connection whether it is back, and say so; look at the account again after each new token."""
@@ -391,15 +397,13 @@ class Desk:
             await self.owner.drain(_DRAIN)
         self._owned = False
         self._gauges.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         if self._session is not None:
             await self._session.close()
 
     def failure(self) -> BaseException | None:
         """Return what ended the work of this connection, None while it goes on."""
         for task in self._tasks:
-            if task.done() and not task.cancelled():
-                return task.exception()
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                return error
         return None
