@@ -240,8 +240,13 @@ def replaced(state: OrderState, connection: str) -> int:
 
 
 def shown(state: OrderState, ref: ObjectRef | None, record: WriteRecord | None) -> Mapping[str, str] | None:
-    """Return the fields that an object shows, as far as our last write to it is known; None when it was not seen."""
+    """Return the fields that an object shows, as far as our last write to it is known.
+
+    What was not looked at since we wrote it shows what the write made; None where nothing is known, or it is gone.
+    """
     look = state.objects.get(ref.key) if ref is not None else None
+    if look is None and ref is not None and record is not None and record.bound == ref and record.base:
+        return {name: pair.made for name, pair in record.base.items()}
     if look is None or is_gone(look):
         return None
     fields = project(look.facts)

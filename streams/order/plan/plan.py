@@ -16,7 +16,7 @@ from schemas.commands import BACKFILL, LIVE, LIVE_PAYMENT, Command, Known, Pair
 from schemas.findings import Finding
 from schemas.projection import digest, project
 from schemas.refs import ObjectRef, mark_of, set_id, write_id
-from schemas.state import OrderState, WriteRecord
+from schemas.state import NEVER, OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.plan import documents, unapplied
@@ -105,10 +105,13 @@ def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move],
     """Return what comes of every want whose turn it is, and how many writes are kept back since they are too old."""
     moves, held = list[Move](), 0
     for desk in at:
+        closed: dict[str, WriteRecord] = {}
         for want in wants(desk):
-            if not all(is_confirmed(desk.record(key)) for key in want.after):
+            if not all(is_confirmed(desk.record(key)) or is_confirmed(closed.get(key)) for key in want.after):
                 continue
             move = compared(desk, want, world, now)
+            if move.record is not None:
+                closed[want.write] = move.record
             if not too_old(desk, want, world):
                 moves.append(move)
             elif move.command is not None:
@@ -124,8 +127,12 @@ def _too_old(derived: Derived, held: int) -> Finding:
 
 
 def is_confirmed(record: WriteRecord | None) -> bool:
-    """Tell whether what was asked for is there."""
-    return record is not None and record.bound is not None
+    """Tell whether what was asked for is there, and known to be as asked, or what of it is not.
+
+    An object of ours that is seen before its write was answered may have been made of an earlier wish: nothing is hung
+    on it until the answer tells what must be corrected first.
+    """
+    return record is not None and record.bound is not None and (record.outcome is not None or record.result != NEVER)
 
 
 def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:

@@ -637,3 +637,29 @@ def test_the_earliest_time_counts() -> None:
     found = planned(parts, world(BOOKS, CRM))
     assert [one.connection for one in found.commands] == ["books"]
     assert found.due_at == EARLIER + WAIT
+
+
+def test_a_document_that_nobody_looked_at_since_we_wrote_it_is_corrected_before_money_is_put_on_it() -> None:
+    there = world(msgspec.structs.replace(BOOKS, payments=True))
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    old = record("books|document", BILL, outcome="confirmed", base={"payable_amount": Pair("8.00", "8.00")})
+    found = planned(state(giver(), paid, old), there)
+    assert [(command.capability, command.kind) for command in found.commands] == [
+        ("upsert_invoice", "set"),
+        ("record_payment", "append"),
+    ]
+    assert found.commands[0].base == {"payable_amount": Pair("8.00", "8.00")}
+
+
+@pytest.mark.parametrize(("total", "commands"), [("8.00", []), ("24.00", ["record_payment"])])
+def test_no_money_is_put_on_a_document_that_is_seen_before_its_answer_and_is_not_as_wanted(
+    total: str, commands: list[str]
+) -> None:
+    there = world(msgspec.structs.replace(BOOKS, payments=True))
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    seen = msgspec.structs.replace(
+        look(Invoice(currency="EUR", payable_amount=Decimal(total)), "books", "5"), object=BILL
+    )
+    unanswered = record("books|document", BILL, asked_at=EARLIER, digest="d", asked=("payable_amount",))
+    found = planned(state(giver(), paid, seen, unanswered), there)
+    assert [command.capability for command in found.commands] == commands
