@@ -74,20 +74,33 @@ class Inbox:
         What is *fixed* (in flight, or its intent is written) is neither replaced nor superseded.
         """
         superseded = self._superseded(command, fixed)
-        for old in superseded:
-            self.remove(old.id)
         known = self._waiting.get(command.id)
         if known is None:
-            self._arrivals += 1
-            self._waiting[command.id] = Waiting(command=command, arrived=self._arrivals)
-            self._queues.setdefault(command.entity, {})[command.id] = None
-            self._offer(command.entity)
+            self._line_in(command, superseded[0].id if superseded else "")
         elif known.command.entity == command.entity:
             if fixed(command.id):  # who wants it is no part of what was sent
                 command = msgspec.structs.replace(known.command, flow=command.flow)
             self._waiting[command.id] = msgspec.structs.replace(known, command=_as_sure(command, known.command))
             self._offer(command.entity)
+        for old in superseded:
+            self.remove(old.id)
         return superseded
+
+    def _line_in(self, command: Command, place: str) -> None:
+        """Put *command* last in its entity's queue, or before the one at *place*, which it supersedes.
+
+        What waits behind a set was planned to come after it: money goes on a document that shows the last total.
+        """
+        self._arrivals += 1
+        arrived = self._waiting[place].arrived if place else self._arrivals
+        self._waiting[command.id] = Waiting(command=command, arrived=arrived)
+        queue = self._queues.setdefault(command.entity, {})
+        behind = list(queue)[list(queue).index(place) :] if place else []
+        queue[command.id] = None
+        for id_ in behind:  # to the end, in their order
+            del queue[id_]
+            queue[id_] = None
+        self._offer(command.entity)
 
     def _superseded(self, command: Command, fixed: Callable[[str], bool]) -> list[Command]:
         if command.kind != "set":

@@ -23,7 +23,9 @@ from streams.order.once import once
 from streams.order.plan.want import write_key
 
 _DEAD = frozenset(("void", "cancelled"))
-_MONEY_STARTED = frozenset(("confirmed", "uncertain", None))
+_MONEY_THERE = frozenset[str | None](("confirmed", "uncertain"))
+_MONEY_STARTED = _MONEY_THERE | {None}
+_OPEN = frozenset[str | None](("uncertain", "deferred", "stale", None))
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -214,11 +216,24 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @once
     def frozen(self) -> bool:
         """Tell whether the document may not change its amounts: money or a credit hangs on it, or the order ended."""
-        hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
-        started = any(
-            record.key.startswith(hanging) and record.outcome in _MONEY_STARTED for record in self.state.writes.values()
-        )
+        started = bool(self._money & _MONEY_STARTED) and not self.correcting
         return started or self._paid_there or self.derived.cancelled
+
+    @once
+    def correcting(self) -> bool:
+        """Tell whether amounts were asked of the document and not answered, and no money is there yet.
+
+        What money was asked for waits behind them in the system's queue, so they are no edit after payment.
+        """
+        record = self.record(self.document_key)
+        asked = record is not None and record.bound is not None and "payable_amount" in record.asked
+        return asked and record is not None and record.outcome in _OPEN and not self._money & _MONEY_THERE
+
+    @once
+    def _money(self) -> frozenset[str | None]:
+        """Return what came of the payments and credits that were asked for here."""
+        hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
+        return frozenset(one.outcome for one in self.state.writes.values() if one.key.startswith(hanging))
 
     @once
     def _paid_there(self) -> bool:

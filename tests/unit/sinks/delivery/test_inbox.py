@@ -63,6 +63,17 @@ def test_what_waits_behind_a_write_of_a_flow_that_is_stopped_goes_when_the_inbox
     assert taken(inbox) == ["undo"]
 
 
+def test_a_set_takes_the_place_of_the_one_that_it_supersedes_so_that_nothing_planned_after_it_overtakes() -> None:
+    inbox = Inbox()
+    for id_ in ("first", "set", "money", "more"):
+        inbox.add(command(id_, entity="e", **({"kind": "set", "capability": "upsert_invoice"} if id_ == "set" else {})))
+    inbox.add(command("other", entity="f"))
+    (old,) = inbox.add(command("newer", entity="e", kind="set", capability="upsert_invoice"))
+    assert old.id == "set"
+    assert [one for one in taken(inbox) if one != "other"] == ["first", "newer", "money", "more"]
+    assert len(inbox) == 0
+
+
 def test_a_write_that_is_under_way_stays_as_it_is_but_for_the_flow_that_wants_it() -> None:
     inbox = Inbox()
     inbox.add(command("a", flow="web", text="first"))

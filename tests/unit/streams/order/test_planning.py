@@ -663,3 +663,37 @@ def test_no_money_is_put_on_a_document_that_is_seen_before_its_answer_and_is_not
     unanswered = record("books|document", BILL, asked_at=EARLIER, digest="d", asked=("payable_amount",))
     found = planned(state(giver(), paid, seen, unanswered), there)
     assert [command.capability for command in found.commands] == commands
+
+
+@pytest.mark.parametrize(
+    ("document", "payment", "commands"),
+    [
+        (None, None, []),
+        ("uncertain", None, []),
+        ("deferred", "deferred", ["upsert_invoice", "record_payment"]),
+        ("rejected", None, ["issue_credit"]),
+        ("confirmed", None, ["issue_credit"]),
+        (None, "confirmed", ["issue_credit"]),
+    ],
+)
+def test_a_total_that_was_asked_for_before_the_money_is_no_edit_after_payment(
+    document: Any, payment: Any, commands: list[str]
+) -> None:
+    there = world(msgspec.structs.replace(BOOKS, payments=True, credits=True), paid_edit="credit_and_new")
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    shows = msgspec.structs.replace(look(Invoice(currency="EUR", payable_amount=Decimal(8)), "books", "5"), object=BILL)
+    base = {"payable_amount": Pair("8.00", "8.00")}
+    before = record("books|document", BILL, base=base, outcome="confirmed", result=(1, 1))
+    first = planned(state(giver(), paid, shows, before), there).writes.values()
+    total, money = (
+        msgspec.structs.replace(
+            one, outcome=outcome, result=(1, 1), asked_at=LATER if outcome == "deferred" else EARLIER
+        )
+        for one, outcome in zip(first, (document, payment), strict=True)
+    )
+    if document == "rejected":
+        total = msgspec.structs.replace(total, stopped=total.digest)
+    if payment == "confirmed":
+        money = msgspec.structs.replace(money, bound=ref("books", "payment", "3"))
+    found = planned(state(giver(), paid, shows, total, money), there)
+    assert [command.capability for command in found.commands] == commands
