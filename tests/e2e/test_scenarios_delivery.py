@@ -51,7 +51,8 @@ async def test_02_a_dead_token_is_refreshed_once_and_a_busy_token_endpoint_is_no
         await money_everywhere(company, key, TOTAL)
     assert struck["rate_429"] == 2
     assert books.tokens.refreshes == before + 1
-    assert len(calls(company, "books", "PUT /Payments$", since)) <= 3, "none was written twice"
+    sent = calls(company, "books", "PUT /Payments$", since)
+    assert sum(answer.startswith("200") for answer in sent) <= 3, f"none was written twice: {sent}"
     left = await metric(company, "connectors", "o2c_token_expiry_seconds")
     assert {'{connection="books"}', '{connection="qbo"}'} <= left.keys(), "exported for who has an end"
 
@@ -191,7 +192,7 @@ async def test_37_the_document_of_a_stranger_with_our_number_is_left_alone(compa
     assert head(company, "books", key)["id"] != foreign["id"]
 
 
-async def test_40_fifty_payments_of_a_batch_that_is_cut_off_are_fifty(company: Running, stage: Stage) -> None:
+async def test_40_fifty_payments_of_which_one_loses_its_answer_are_fifty(company: Running, stage: Stage) -> None:
     key, id_ = stage.order()
     since = len(company.sandboxes["books"].log)
     async with paused(stage, "books"):
@@ -204,5 +205,5 @@ async def test_40_fifty_payments_of_a_batch_that_is_cut_off_are_fifty(company: R
     await over(company)
     assert struck["reset_after_commit"] == 1
     assert payments(company, "books", key) == ["0.48"] * 50
-    assert len(calls(company, "books", "PUT /Payments$", since)) <= 2, "one batch, and nothing of it again"
+    assert len(calls(company, "books", "PUT /Payments$", since)) == 50, "each was sent once: of the first the ledger was asked"
     assert head(company, "books", key)["status"] == "paid"
