@@ -205,5 +205,7 @@ async def test_40_fifty_payments_of_which_one_loses_its_answer_are_fifty(company
     await over(company)
     assert struck["reset_after_commit"] == 1
     assert payments(company, "books", key) == ["0.48"] * 50
-    assert len(calls(company, "books", "PUT /Payments$", since)) == 50, "each was sent once: of the first the ledger was asked"
+    assert len(calls(company, "books", "PUT /Payments$", since)) == 50, (
+        "each was sent once: of the first the ledger was asked"
+    )
     assert head(company, "books", key)["status"] == "paid"
