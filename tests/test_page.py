@@ -98,9 +98,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_terminal_remembers_and_says_what_is_not_as_the_page_says(folder: Path) -> None:
     terminal = Terminal(folder, folder / "out", {"PATH": os.environ["PATH"]})
     try:
-        terminal.run(_block("mkdir x && cd x\nexport WORD=one\nsleep 30 &\n"), 5)
+        terminal.run(_block("mkdir x && cd x\nexport WORD=one\nsleep 30 &\nSLEEPER=$!\n"), 5)
         assert terminal.run(_block('echo "$WORD" "${PWD##*/}"\n', "one x\n"), 5) == "one x\n"
-        terminal.run(_block("kill %1\nwait %1\n", exits=143), 5)
+        terminal.run(_block('kill "$SLEEPER"\nwait "$SLEEPER"\n', exits=143), 5)
         terminal.run(_block("cat\n", ""), 5)  # nobody types
         with pytest.raises(AssertionError, match="line 1 does not do what the page says: it exits 0"):
             terminal.run(_block("echo two\n", "three\n"), 5)
