@@ -177,12 +177,18 @@ class Rig:
         while time.monotonic() < deadline and not any(process.returncode for process in self._plain):
             try:
                 async with session.get(f"{self.gateway}/health/ready") as reply:
-                    if reply.status == 200 and all(worker.owns() for worker in self.of("connectors")):
+                    if reply.status == 200 and self._all_are_up():
                         return
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.2)
         raise NotStartedError(f"The roles did not become ready; see the logs in {self.folder}.")
+
+    def _all_are_up(self) -> bool:
+        """Tell whether every connector owns something, and each system said whose account it is and what is closed."""
+        workers = self.of("connectors")
+        up = {line["connection"] for worker in workers for line in worker.said("connection.up")}
+        return all(worker.owns() for worker in workers) and up >= self.sandboxes.keys()
 
     def of(self, role: str) -> list[Worker]:
         """Return the workers of *role*."""
