@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+_WAITING = ("e2e", "kafka")
+"""Marks of tests that wait for processes which share two processors with other tests."""
+_FINAL = ("tests/chaos", "tests/integration/engine", "tests/property")
+"""What proves that nothing is lost or doubled gets no second try; see docs/decisions/0010."""
+_SECOND_TRIES = 3
 KAFKA = pytest.StashKey[dict[str, str]]()
 settings.register_profile("shared processors", deadline=None)  # how long an example took tells who else was busy
 settings.load_profile("shared processors")
@@ -31,9 +36,33 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribut
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put what takes longest first where workers share the tests."""
+    """Give a second try to what waits for processes, and put what takes longest first where workers share the tests."""
+    for item in items if config.pluginmanager.hasplugin("rerunfailures") else ():
+        if any(item.iter_markers(name) for name in _WAITING) and not item.nodeid.startswith(_FINAL):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     if hasattr(config, "workerinput"):
         items[:] = in_order(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which more than a few tests needed their second try."""
+    if len(_tried_again(session.config)) > _SECOND_TRIES and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say it where a second try made a run pass, or too many did not."""
+    if again := _tried_again(config):
+        terminalreporter.section("second tries")
+        terminalreporter.line(f"{len(again)} of at most {_SECOND_TRIES}: each is a race to be found and mended.")
+        for report in again:
+            terminalreporter.line(f"{report.nodeid}\n{report.longreprtext}")
+
+
+def _tried_again(config: pytest.Config) -> list[pytest.TestReport]:
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    return [] if reporter is None else reporter.stats.get("rerun", [])
 
 
 @pytest.hookimpl(optionalhook=True)
