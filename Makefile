@@ -9,7 +9,7 @@ TAMPER ?=
 MUTANTS ?=
 WORKERS ?= 4
 
-.PHONY: setup install demo bench soak test test-long chaos chaos-full chaos-kill mutation lint lock clean
+.PHONY: setup install demo bench soak test test-long chaos chaos-full chaos-kill mutation lint lock sbom audit clean
 
 setup: $(STAMP)
 
@@ -78,12 +78,26 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What production runs on, as CycloneDX with the hashes that are installed: sbom.json.
+sbom: .venv-audit
+	.venv-audit/bin/cyclonedx-py requirements --short-PURLs --output-reproducible --pyproject pyproject.toml -o sbom.json requirements/runtime.txt
+
+# Asks the advisory database of the package index about every pinned version; a package that it does not know fails it.
+audit: .venv-audit
+	$(foreach name,runtime dev audit,.venv-audit/bin/pip-audit --disable-pip --require-hashes --strict --progress-spinner off -r requirements/$(name).txt &&) true
+
+.venv-audit: requirements/audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	touch .venv-audit
+
 # Locks what the *.in files name, with hashes and without the address of any index; needs pip-tools.
 lock:
 	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o runtime.txt runtime.in
 	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o dev.txt dev.in
 	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o mutation.txt mutation.in
 	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o bench.txt bench.in
+	cd requirements && pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o audit.txt audit.in
 
 clean:
-	rm -rf .venv .venv-bench mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-bench .venv-audit mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -24,7 +24,7 @@ def test_tests_run_with_the_versions_that_run_in_production(root: Path) -> None:
     assert pins(root, "runtime.txt").items() <= pins(root, "dev.txt").items()
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "mutation.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "mutation.txt", "bench.txt", "audit.txt"])
 def test_every_pin_has_hashes_and_no_index_is_named(root: Path, name: str) -> None:
     text = (root / "requirements" / name).read_text(encoding="utf-8")
     assert not re.search(r"^--|://", text, re.MULTILINE)
