@@ -30,6 +30,12 @@ def world(settings: Settings) -> World:
     )
 
 
+def unseen(configured: World) -> World:
+    """Return *configured* as the streams have it: no account was looked at before a connector said so."""
+    facts = msgspec.structs.replace(configured.facts, unseen=frozenset(configured.facts.connections))
+    return msgspec.structs.replace(configured, facts=facts)
+
+
 def router(settings: Settings) -> Route:
     """Return what names the order of an event that tells it by itself.
 

@@ -33,6 +33,7 @@ CODES = (
     "undo_left",
     "undone",
     "unmapped_status",
+    "unseen_account",
     "unsupported",
 )
 """Every code a check or a refused write can have: their number is bounded, and each has a series from the start."""

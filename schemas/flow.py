@@ -84,6 +84,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     lock_dates: Mapping[str, str] = {}
     """Connection -> last closed day, ISO 8601."""
     paused: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
+    """Connections whose account nobody has looked at yet: nothing is made there before it is known what is closed."""
     modes: Mapping[str, str] = {}
     """Flow -> mode set at run time (shadow, live, stopped); overrides Flow.mode."""
     starts: Mapping[str, datetime] = {}

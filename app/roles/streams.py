@@ -7,7 +7,7 @@ import gc
 from app.config.model import Settings
 from app.core import topics
 from app.roles.gateway import security
-from app.world import world
+from app.world import unseen, world
 from streams.engine.settings import WorkerSettings
 from streams.engine.worker import create_worker
 from streams.processors.links import Links
@@ -33,5 +33,5 @@ async def run(settings: Settings) -> int:
     )
     gc.freeze()  # what is imported stays
     gc.set_threshold(*_COLLECTED)
-    worker = create_worker(worker_settings, [Orders(world(settings), prefix), Links(prefix)])
+    worker = create_worker(worker_settings, [Orders(unseen(world(settings)), prefix), Links(prefix)])
     return await worker.run()

@@ -19,11 +19,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from app.broadcasting import send
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.core import topics
 from app.demo import stack
 from benchmarks.full.lives import Record
+from schemas.broadcast import Fact
 from streams.engine.topics import TopicSpec, apply
 
 if TYPE_CHECKING:
@@ -88,8 +90,10 @@ class Company:
         self._group = Consumer({"bootstrap.servers": bootstrap, **group})
 
     def create(self) -> None:
-        """Create the topics, and the one that the floor writes to."""
+        """Create the topics, and the floor's, and say what connectors would: that the accounts are known."""
         asyncio.run(apply_topics(self.settings))
+        places = [f"{one.connection.name}@{one.connection.account}" for one in self.settings.connections]
+        asyncio.run(send(self.settings, *(Fact(kind="start", subject=place) for place in places)))
         floor = TopicSpec(f"{self.prefix}floor", self.settings.kafka.partitions, 1)
         asyncio.run(apply(self.bootstrap, [floor]))
 

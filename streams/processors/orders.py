@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from app.core import topics
+from schemas.broadcast import Fact
 from schemas.cloudevents import decode
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
@@ -229,7 +230,10 @@ class Orders:
         return Out(self._prefix + topics.COMMANDS, key, _ENCODE(command), headers)
 
     def _waits(self, state: OrderState, stepped: Stepped, world: World) -> list[bytes]:
-        """Wait for the end of an outage, a change of the flow's mode, a backfill; be counted under every finding."""
+        """Wait for the end of an outage, a first look at an account, a change of the flow's mode, a backfill.
+
+        The order is counted under every finding.
+        """
         topic = self._prefix + topics.BROADCAST
         down = {record.connection for record in state.writes.values() if record.outcome == "deferred"}
         labels = [wait_label(topic, f"up/{name}".encode()) for name in sorted(down)]
@@ -238,15 +242,19 @@ class Orders:
             codes = sorted({one.code for one in stepped.public.findings})
             labels += [count_label("findings", code) for code in codes]
             labels += self._starts(stepped.public.flow, world) if "before_start" in codes else []
+            unseen = {one.subject for one in stepped.public.findings if one.code == "unseen_account"}
+            labels += [wait_label(topic, self._start(name, world)) for name in sorted(unseen)]
         return labels
 
     def _starts(self, flow: str, world: World) -> list[bytes]:
         """Return what may let an order be written that is too old by now."""
         topic, known = self._prefix + topics.BROADCAST, world.facts
-        begun = [
-            f"start/{name}@{known.connections[name].account}" for name in known.starts if name in known.connections
-        ]
-        return [wait_label(topic, name.encode()) for name in (f"backfill/{flow}", *sorted(begun))]
+        begun = [self._start(name, world) for name in known.starts if name in known.connections]
+        return [wait_label(topic, name) for name in (f"backfill/{flow}".encode(), *sorted(begun))]
+
+    def _start(self, name: str, world: World) -> bytes:
+        connection = world.facts.connections[name]
+        return Fact(kind="start", subject=f"{name}@{connection.account}").key
 
 
 def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:

@@ -40,16 +40,20 @@ class Worlds:
                 lock_dates={**known.lock_dates, **{name: fact.value for name, fact in of["lock_date"].items()}},
                 paused=known.paused | {name for name, fact in of["paused"].items() if fact.value},
                 modes={**known.modes, **{name: fact.value for name, fact in of["mode"].items() if fact.value}},
+                unseen=frozenset(name for name in known.unseen if self._place(name) not in of["start"]),
                 starts={**known.starts, **self._begun(of["start"])},
                 backfills={**known.backfills, **_moments(of["backfill"].items())},
             ),
         )
 
+    def _place(self, name: str) -> str:
+        return f"{name}@{self._configured.facts.connections[name].account}"
+
     def _begun(self, said: Mapping[str, Fact]) -> dict[str, datetime]:
         """Return when connections without a configured start began; another account behind a name begins anew."""
         known = self._configured.facts
-        open_ = [one for name, one in known.connections.items() if known.starts.get(name) == NOT_BEGUN]
-        return _moments((one.name, said[place]) for one in open_ if (place := f"{one.name}@{one.account}") in said)
+        open_ = [name for name in known.connections if known.starts.get(name) == NOT_BEGUN]
+        return _moments((name, said[place]) for name in open_ if (place := self._place(name)) in said)
 
 
 def _moments(said: Iterable[tuple[str, Fact]]) -> dict[str, datetime]:

@@ -35,6 +35,12 @@ def held(desk: Desk, facts: Facts) -> Finding:
     return Finding("closed_period", "warn", message, desk.name, "move the lock date, or set closed_period")
 
 
+def unseen(desk: Desk) -> Finding:
+    """Return the finding for a document that waits until its system said what it keeps closed."""
+    message = f"A document waits: nobody has looked at the account of {desk.name} yet."
+    return Finding("unseen_account", "warn", message, desk.name, "run the connectors; `o2c check` says what keeps them")
+
+
 def closed_up_to(connection: str, world: World) -> date | None:
     """Return the last day that the ledger has closed."""
     text = world.facts.lock_dates.get(connection, "")

@@ -22,7 +22,7 @@ from streams.order.derive.shared import SHARED
 from streams.order.plan import documents, unapplied
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
-from streams.order.plan.period import closed_up_to, held, in_open_period
+from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
 from streams.order.plan.want import Want
 from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
@@ -209,6 +209,8 @@ def _create(
     wish = digest(fields)
     if record is not None and not _again(record, wish, desk, world, now):
         return Move(due_at=_patience(record, desk, wish))
+    if desk.name in world.facts.unseen:
+        return Move(finding=unseen(desk))
     dated = in_open_period(want.facts, desk)
     if dated is None:
         return Move(finding=held(desk, want.facts), due_at=now + _HELD)

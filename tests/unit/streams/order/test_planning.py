@@ -167,6 +167,14 @@ def test_what_falls_into_a_closed_period_is_dated_later_or_held_and_looked_at_ag
     )
 
 
+def test_nothing_is_made_in_a_system_before_its_account_was_looked_at() -> None:
+    found = billed(there=world(BOOKS, CRM, facts={"unseen": frozenset(("books",))}))
+    assert [command.connection for command in found.commands] == ["crm"]
+    message = "A document waits: nobody has looked at the account of books yet."
+    step = "run the connectors; `o2c check` says what keeps them"
+    assert found.findings == (Finding("unseen_account", "warn", message, "books", step),)
+
+
 def test_a_payment_goes_before_everything_else() -> None:
     paid = look(Payment(amount=Decimal(24), currency="EUR", reference="R"), "shop", "p")
     known = record("books|document", BILL, outcome="confirmed")

@@ -50,6 +50,13 @@ def test_another_account_an_unreadable_moment_or_a_configured_start_changes_noth
     assert told(starting(**starts), fact).facts.starts == starts
 
 
+def test_an_account_was_looked_at_once_a_connector_said_when_it_began() -> None:
+    known = msgspec.structs.replace(WORLD.facts, unseen=frozenset(("shop", "books")))
+    world = msgspec.structs.replace(WORLD, facts=known)
+    assert told(world, begun("shop@s"), begun("books@another account")).facts.unseen == {"books"}
+    assert told(WORLD).facts.unseen == set()
+
+
 def test_a_backfill_is_asked_for_flow_by_flow() -> None:
     fact = Fact(kind="backfill", subject="main", value="0001-01-01T00:00:00+00:00")
     assert told(WORLD, fact).facts.backfills == {"main": datetime.min.replace(tzinfo=UTC)}
