@@ -20,6 +20,7 @@ from schemas.commands import Command, Result
 from schemas.events import ChangeEvent
 from schemas.facts import type_names
 from schemas.platform import Platform
+from sinks.delivery.inbox import Stored
 from sinks.delivery.journal import Row, row_key
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -194,8 +195,8 @@ class ConnectionLedger:
         for key in keys:
             await self._bus.send(topics.JOURNAL, self._key(key), None, partition=self._partition)
 
-    async def keep_command(self, command: Command) -> None:
-        """Store a waiting command."""
+    async def keep_command(self, command: Stored) -> None:
+        """Store a waiting command with its place."""
         async with around("inbox", self._connection):
             await self._bus.send(topics.INBOX, self._key(command.id), _ENCODE(command), partition=self._partition)
 

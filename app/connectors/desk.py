@@ -39,6 +39,7 @@ from schemas.commands import Command, Outcome
 from schemas.events import Hint
 from schemas.trace import trace_id
 from sinks.delivery.circuit import Circuit
+from sinks.delivery.inbox import Stored
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
 from streams.sources.base import Identity
@@ -131,7 +132,7 @@ class Desk:
         owner.live = self._live
         self.owner = owner
         for value in (await self._rows(topics.INBOX)).values():
-            owner.restore(msgspec.json.decode(value, type=Command))
+            owner.restore(msgspec.json.decode(value, type=Stored))
         rows = await self._rows(topics.CURSORS)
         cursors = {name: msgspec.json.decode(value, type=Cursor) for name, value in rows.items()}
         last = cursors.pop(CURSOR, None)

@@ -15,6 +15,9 @@ from sinks.delivery.inbox import Inbox
 from sinks.delivery.ports import Ledger
 from sinks.delivery.writing import Told, Writing
 
+_NOT_MADE = frozenset(("deferred", "rejected", "stale", "unsupported"))
+"""After these nothing shows the streams what was asked for meanwhile and is missing: that is answered by itself."""
+
 
 class Answers:
     """Publishes results; a command leaves the inbox only when its result is acknowledged."""
@@ -137,8 +140,9 @@ class Answers:
             events=tuple(events),
         )
         await self._ledger.publish_result(result)
-        self._inbox.remove(command.id)
-        await self._ledger.drop_command(command.id)
+        if outcome not in _NOT_MADE or not self._inbox.ask_later(command.id):
+            self._inbox.remove(command.id)
+            await self._ledger.drop_command(command.id)
         if command.kind == "set" and not keep_rows:
             await self._writing.forget(command.id)
         elif outcome == "confirmed":

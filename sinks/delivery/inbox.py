@@ -18,11 +18,20 @@ _LOOKED_AT = 100
 """Commands that do not suit a batch and are passed over for it; more stand too far apart."""
 
 
+class Stored(Command, frozen=True, omit_defaults=True, kw_only=True):
+    """A command as it is kept for the next owner."""
+
+    place: int = 0
+    """Where it stands among those of its entity: not always where it came, nor where a log of rows has it."""
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """One command with its place in the queue and its tries."""
 
     command: Command
     arrived: int
+    later: Command | None = None
+    """What was asked for under the same id while this was under way."""
     tries: int = 0
     not_before: float = 0.0
     first_tried: float = 0.0
@@ -49,6 +58,14 @@ def _as_sure(command: Command, unsent: Command) -> Command:
     return msgspec.structs.replace(command, presence="absent")
 
 
+def _asked_again(known: Waiting, command: Command, *, fixed: bool) -> Waiting:
+    """Return *known* as asking for *command*; what is *fixed* goes first as it is, and only who wants it is new."""
+    if not fixed:
+        return msgspec.structs.replace(known, command=_as_sure(command, known.command), later=None)
+    sent = msgspec.structs.replace(known.command, flow=command.flow)
+    return msgspec.structs.replace(known, command=sent, later=None if command.digest == sent.digest else command)
+
+
 class Inbox:
     """Newest set of an entity and capability wins; creates and appends never collapse, but one id waits once."""
 
@@ -71,31 +88,37 @@ class Inbox:
     def add(self, command: Command, fixed: Callable[[str], bool] = lambda _command: False) -> list[Command]:
         """Put *command* in and return the commands that it supersedes.
 
-        What is *fixed* (in flight, or its intent is written) is neither replaced nor superseded.
+        What is *fixed* (in flight, or its intent is written) is neither replaced nor superseded. A set has the place of
+        what it supersedes, what an earlier owner kept the one that it had there, and anything else is last.
         """
         superseded = self._superseded(command, fixed)
         known = self._waiting.get(command.id)
         if known is None:
-            self._line_in(command, superseded[0].id if superseded else "")
+            place = command.place if isinstance(command, Stored) else 0
+            self._line_in(command, self._waiting[superseded[0].id].arrived if superseded else place)
         elif known.command.entity == command.entity:
-            if fixed(command.id):  # who wants it is no part of what was sent
-                command = msgspec.structs.replace(known.command, flow=command.flow)
-            self._waiting[command.id] = msgspec.structs.replace(known, command=_as_sure(command, known.command))
+            self._waiting[command.id] = _asked_again(known, command, fixed=fixed(command.id))
             self._offer(command.entity)
         for old in superseded:
             self.remove(old.id)
         return superseded
 
-    def _line_in(self, command: Command, place: str) -> None:
-        """Put *command* last in its entity's queue, or before the one at *place*, which it supersedes.
+    def stored(self, command: Command) -> Stored:
+        """Return *command* as it is to be kept, with the place that it was given."""
+        waiting = self._waiting.get(command.id)
+        known = msgspec.structs.asdict(command)
+        return Stored(**{**known, "place": 0 if waiting is None else waiting.arrived})
+
+    def _line_in(self, command: Command, place: int) -> None:
+        """Put *command* where *place* is in its entity's queue, last without one.
 
         What waits behind a set was planned to come after it: money goes on a document that shows the last total.
         """
-        self._arrivals += 1
-        arrived = self._waiting[place].arrived if place else self._arrivals
+        arrived = place or self._arrivals + 1
+        self._arrivals = max(self._arrivals, arrived)
         self._waiting[command.id] = Waiting(command=command, arrived=arrived)
         queue = self._queues.setdefault(command.entity, {})
-        behind = list(queue)[list(queue).index(place) :] if place else []
+        behind = [id_ for id_ in queue if self._waiting[id_].arrived > arrived]
         queue[command.id] = None
         for id_ in behind:  # to the end, in their order
             del queue[id_]
@@ -127,9 +150,19 @@ class Inbox:
 
     def change(self, waiting: Waiting) -> None:
         """Remember another try."""
-        if waiting.command.id in self._waiting:
-            self._waiting[waiting.command.id] = waiting
+        known = self._waiting.get(waiting.command.id)
+        if known is not None:
+            self._waiting[waiting.command.id] = msgspec.structs.replace(waiting, later=known.later)
             self._offer(waiting.command.entity)
+
+    def ask_later(self, command: str) -> bool:
+        """Put what was asked for meanwhile in the place of a command that was answered; False if nothing was."""
+        waiting = self._waiting.get(command)
+        if waiting is None or waiting.later is None:
+            return False
+        self._waiting[command] = Waiting(command=waiting.later, arrived=waiting.arrived)
+        self._offer(waiting.command.entity)
+        return True
 
     def _head(self, entity: str) -> Waiting:
         """Return the first of an entity that may leave; where none may, the first."""

@@ -44,6 +44,7 @@ from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
 _PROBES = 2
+_SUPERSEDED = "A newer value replaced it before it was sent."
 _LAPSED = 0.2
 """Seconds until an owner without a lease looks whether it is back."""
 _TOGETHER = 3
@@ -108,6 +109,7 @@ class Owner:
         self._owns = owns
         self._draining = False
         self._paused = False
+        self._superseded: list[Command] = []
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -115,9 +117,9 @@ class Owner:
         """Make *command* durable; what it supersedes gets its result. *sent_at*: when its record was written."""
         command = doubted(command, sent_at, self._now())
         superseded = self.inbox.add(command, self._fixed)
-        await self._ledger.keep_command(command)
+        await self._ledger.keep_command(self.inbox.stored(command))
         for old in superseded:
-            await self.answers.give(old, "superseded", "A newer value replaced it before it was sent.")
+            await self.answers.give(old, "superseded", _SUPERSEDED)
         self._wake.set()
 
     async def tidy(self) -> int:
@@ -128,9 +130,15 @@ class Owner:
             return 0
 
     def restore(self, command: Command) -> None:
-        """Take a command that an earlier owner left in the inbox."""
-        self.inbox.add(command)
+        """Take a command that an earlier owner left in the inbox, where it has a place if it is `Stored`."""
+        self._superseded += self.inbox.add(command, self._fixed)
         self._wake.set()
+
+    async def _answer_superseded(self) -> None:
+        """Answer what an earlier owner kept, and the newer value as well."""
+        while self._superseded and self._owns() and not self._draining:
+            await self.answers.give(self._superseded[0], "superseded", _SUPERSEDED)
+            del self._superseded[0]
 
     def _fixed(self, command: str) -> bool:
         """Tell whether *command* is under way or its intent is written: then it stays as it is."""
@@ -191,6 +199,7 @@ class Owner:
         try:
             while self._failure is None:
                 await self._plan_afresh()
+                await self._answer_superseded()
                 self._start_what_is_ready()
                 await self._until_woken()
         finally:

@@ -8,6 +8,7 @@ from typing import Protocol
 from app.core.errors import O2CError
 from app.core.talk import Request, Response
 from schemas.commands import Command, Result
+from sinks.delivery.inbox import Stored
 from sinks.delivery.journal import Row
 
 
@@ -24,8 +25,8 @@ class Ledger(Protocol):
     async def drop_rows(self, keys: list[str]) -> None:
         """Forget rows of a write that has its result."""
 
-    async def keep_command(self, command: Command) -> None:
-        """Store a waiting command."""
+    async def keep_command(self, command: Stored) -> None:
+        """Store a waiting command with its place."""
 
     async def drop_command(self, command: str) -> None:
         """Forget a command."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.commands import BACKFILL, LIVE, LIVE_PAYMENT, Command
 from schemas.facts import Payment
-from sinks.delivery.inbox import Inbox
+from sinks.delivery.inbox import Inbox, Stored
 
 
 def command(id_: str, **changes: Any) -> Command:
@@ -72,6 +72,18 @@ def test_a_set_takes_the_place_of_the_one_that_it_supersedes_so_that_nothing_pla
     assert old.id == "set"
     assert [one for one in taken(inbox) if one != "other"] == ["first", "newer", "money", "more"]
     assert len(inbox) == 0
+
+
+def test_what_was_kept_has_its_place_again_whatever_comes_first_and_what_came_without_one_is_last() -> None:
+    inbox = Inbox()
+    for id_ in ("a", "b", "c"):
+        inbox.add(command(id_, entity="e"))
+    rows = [msgspec.json.encode(inbox.stored(one)) for one in inbox.commands()]
+    successor = Inbox()
+    for row in (rows[2], rows[0], rows[1], msgspec.json.encode(command("of an older version", entity="e"))):
+        successor.add(msgspec.json.decode(row, type=Stored))
+    successor.add(command("new", entity="e"))
+    assert taken(successor) == ["a", "b", "c", "of an older version", "new"]
 
 
 def test_a_write_that_is_under_way_stays_as_it_is_but_for_the_flow_that_wants_it() -> None:

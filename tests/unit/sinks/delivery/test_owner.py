@@ -315,6 +315,74 @@ async def test_the_newest_set_wins_and_the_older_one_is_answered() -> None:
     assert bench.vendor.rows["1"]["note"] == "b"
 
 
+async def test_a_newer_set_goes_before_what_was_planned_after_the_older_one_also_at_the_next_owner() -> None:
+    first, changes = Bench(), {"kind": "set", "bound_id": "1", "changes": ("note",)}
+    await first.owner.accept(_command(id="s1", fields={"note": "a"}, **changes))
+    await first.owner.accept(_command(id="p1", kind="append", capability="record_payment"))
+    await first.owner.accept(_command(id="s2", fields={"note": "b"}, **changes))
+    assert list(first.log.inbox) == ["p1", "s2"], "as a compacted topic has them"
+    second = Bench(log=first.log)
+    for command in first.log.inbox.values():
+        second.owner.restore(command)
+    await second.owner.accept(_command(id="p2", kind="append", capability="record_payment"))
+    assert _in_turn(second) == ["s2", "p1", "p2"]
+
+
+def _in_turn(bench: Bench) -> list[str]:
+    found = []
+    while (waiting := bench.owner.inbox.take(bench.time)) is not None:
+        found.append(waiting.command.id)
+        bench.owner.inbox.remove(waiting.command.id)
+        bench.owner.inbox.release(waiting.command.entity)
+    return found
+
+
+async def test_a_set_that_was_kept_beside_the_newer_one_is_answered_by_the_next_owner() -> None:
+    first, changes = Bench(), {"kind": "set", "bound_id": "1", "changes": ("note",)}
+    await first.owner.accept(_command(id="s1", fields={"note": "a"}, **changes))
+    old = first.log.inbox["s1"]
+    await first.owner.accept(_command(id="s2", fields={"note": "b"}, **changes))
+    second = Bench()
+    second.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": ""}
+    second.log.inbox = {"s1": old, **first.log.inbox}  # killed before it had dropped the old row
+    for command in second.log.inbox.values():
+        second.owner.restore(command)
+    running = asyncio.create_task(second.owner.run())
+    for _ in range(1_000):
+        await asyncio.sleep(0.005)
+        if not second.log.inbox:
+            break
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert {one.command: one.outcome for one in second.log.results} == {"s1": "superseded", "s2": "confirmed"}
+
+
+@pytest.mark.parametrize(("fate", "first"), [("refused", "deferred"), (422, "rejected")])
+async def test_what_was_asked_for_while_an_earlier_wish_was_under_way_in_vain_is_answered_as_well(
+    fate: str | int, first: str
+) -> None:
+    bench = Bench([fate])
+    await bench.owner.accept(_command(digest="d1"))
+    bench.owner._start_what_is_ready()
+    await asyncio.sleep(0)
+    await bench.owner.accept(_command(digest="d2", fields={"note": "newer"}))
+    await bench.work()
+    told = [(result.digest, result.outcome) for result in bench.log.results]
+    assert told == [("d1", first), ("d2", "deferred" if first == "deferred" else "confirmed")]
+    assert bench.log.inbox == {}
+
+
+async def test_what_was_asked_for_while_an_earlier_wish_was_made_is_told_by_what_there_is() -> None:
+    bench = Bench()
+    await bench.owner.accept(_command(digest="d1"))
+    bench.owner._start_what_is_ready()
+    await asyncio.sleep(0)
+    await bench.owner.accept(_command(digest="d2", fields={"note": "newer"}))
+    await bench.work()
+    assert [(result.digest, result.outcome) for result in bench.log.results] == [("d1", "confirmed")]
+    assert bench.log.inbox == {}
+
+
 async def test_a_set_on_an_edited_document_is_stale_and_changes_nothing() -> None:
     bench = Bench()
     bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": "edited by a person"}
