@@ -25,6 +25,7 @@ CODES = (
     "not_allowed",
     "order_deleted",
     "paid_edit",
+    "payment_left",
     "rejected",
     "reverted",
     "rounding",

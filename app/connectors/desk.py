@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -38,7 +38,7 @@ from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
 from schemas.events import Hint
 from schemas.trace import trace_id
-from sinks.delivery.circuit import Circuit
+from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.inbox import Stored
 from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
@@ -52,6 +52,13 @@ _TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
 """Seconds; below the lease, which is not renewed meanwhile."""
 _FAULTS = OVER_DATA
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a connection, in a sentence and in a word."""
+
+    why: str
+    cause: Cause
 
 
 class Desk:
@@ -90,7 +97,7 @@ class Desk:
         self.reader: Reader | None = None
         self.identified = asyncio.Event()
         self._known = Known()
-        self._gauges = ConnectionGauges(metrics, self._loaded.platform, self._connection.name)
+        self._gauges = ConnectionGauges(metrics, self._loaded.platform, self._connection)
 
     @property
     def name(self) -> str:
@@ -113,6 +120,7 @@ class Desk:
         epoch = 1 + int(journal.pop(_EPOCH, b"0"))
         await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
         self._epoch, self._circuit = epoch, Circuit(epoch)
+        self._gauges.show_down(lambda: self._circuit.cause)
         sending = self._sending(await self._stored_tokens())
         ledger = ConnectionLedger(self._bus, self.name, self._known.note)
         owner = Owner(
@@ -171,8 +179,7 @@ class Desk:
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         self._credential = credential
-        if limiter.left() >= 0:
-            self._gauges.show("quota_left", limiter.left)
+        self._gauges.show_quota(limiter)
         return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
 
     async def _stored_tokens(self) -> Tokens | None:
@@ -272,7 +279,7 @@ class Desk:
     async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
         """Verify the account first; then begin to write, read and watch."""
         if wrong := await self._verify(sending):
-            owner.stop_writing(wrong)
+            owner.stop_writing(*wrong)
         else:
             await self._well(owner)
         if not self._owned:  # given up meanwhile, and the cancellation that said so was lost
@@ -302,7 +309,7 @@ class Desk:
             elif self._credential.access != seen:
                 seen = self._credential.access
                 if wrong := await self._verify(sending):
-                    owner.stop_writing(wrong)
+                    owner.stop_writing(*wrong)
 
     async def _tidy(self, owner: Owner) -> None:
         """Drop outdated journal rows, a while after the start and then every few hours."""
@@ -316,7 +323,7 @@ class Desk:
         if (tokens := await self._newer_tokens()) is not None:
             self._credential.adopt(tokens)
         if wrong := await self._verify(sending):
-            self._circuit.still(wrong, time.time())
+            self._circuit.still(wrong.why, time.time(), wrong.cause)
         else:
             await self._well(owner)
 
@@ -345,19 +352,25 @@ class Desk:
             end = time.time() + seconds
             self._gauges.show("token_expiry", lambda: end - time.time())
 
-    async def _verify(self, sending: Sending) -> str:
-        """Ask whose account this is; return what is wrong in plain words, "" when it is the configured one."""
+    async def _verify(self, sending: Sending) -> Wrong | None:
+        """Ask whose account this is; return what is wrong, None when it is the configured one."""
         try:
             found = await self._whose(sending)
         except (O2CError, *_FAULTS) as error:
             log.warning("identity.later", connection=self.name, why=fault(error))
-            return str(error) if isinstance(error, O2CError) else "The account could not be read."
+            why = str(error) if isinstance(error, O2CError) else "The account could not be read."
+            return Wrong(why, "credential" if isinstance(error, AuthError) else "no_answer")
         if found.account != self._connection.account:
             log.error("identity.other_account", connection=self.name)
-            return f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
-        if found.lock_date:
-            await self._bus.broadcast(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
-        return ""
+            why = f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
+            return Wrong(why, "account")
+        await self._tell_closed(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
+        return None
+
+    async def _tell_closed(self, fact: Fact) -> None:
+        """Tell up to when the books are closed; that they are open only where they were not."""
+        if fact.value or fact.key in await self._bus.read_all(topics.BROADCAST, 0):
+            await self._bus.broadcast(fact)
 
     async def _whose(self, sending: Sending) -> Identity:
         return await conversed(self._loaded.source(self._connection).identify(), sending)

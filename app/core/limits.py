@@ -32,6 +32,7 @@ _LATE = 0.008
 """Share of a longer window by which the next one begins later, for the same reason."""
 _TAIL = 1000
 _NOTHING = 1e-6
+_DAY = 86_400.0
 
 
 class Points:
@@ -82,7 +83,7 @@ class Window:
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
         short = limit.per_seconds <= _SHORT
         self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
-        self._seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
+        self.seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
         self._reserve = limit.requests - int(limit.requests * (1 - _RESERVE))
         self._span = min(limit.per_seconds, _BELIEVED)
         self._sent: deque[float] = deque()
@@ -92,7 +93,7 @@ class Window:
     def wait(self, now: float) -> float:
         """Return the seconds until one more may go."""
         self._forget(now)
-        own = self._sent[-self._allowed] + self._seconds - now if len(self._sent) >= self._allowed else 0.0
+        own = self._sent[-self._allowed] + self.seconds - now if len(self._sent) >= self._allowed else 0.0
         return max(0.0, own, self._last + self._apart - now, self._slowed(now))
 
     def left(self, now: float) -> int:
@@ -115,7 +116,7 @@ class Window:
             self._told, self._told_at, self._newest = int(text) - later, now, number
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - self._seconds:
+        while self._sent and self._sent[0] <= now - self.seconds:
             self._sent.popleft()
         if self._told is not None and now >= self._told_at + self._span:
             self._told = None
@@ -179,6 +180,11 @@ class Limiter:
             return int(self._points.there())
         now = self._clock()
         return min((window.left(now) for window in self._windows), default=-1)
+
+    def left_today(self) -> int | None:
+        """Return how many requests a cap of a day allows now; None where there is no such cap."""
+        now = self._clock()
+        return min((window.left(now) for window in self._windows if window.seconds >= _DAY), default=None)
 
     def sent(self) -> int:
         """Count a request that goes now, and return its number."""

@@ -35,8 +35,8 @@ _JOURNEYS = (
 class Metrics:
     """The metrics of one process in one registry.
 
-    Labels are bounded: platforms, connections, topics, partitions, capabilities, outcomes, reasons and finding codes;
-    never an order's or a person's id.
+    Labels are bounded: platforms, tenants, connections, topics, partitions, capabilities, outcomes, reasons, causes and
+    finding codes; never an order's or a person's id.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -52,6 +52,17 @@ class Metrics:
             "o2c_writes", "Commands by what came of them.", ("platform", "connection", "capability", "outcome")
         )
         self.quota_left = self._gauge("o2c_quota_left", "Requests that the platform allows now.", ("connection",))
+        self.quota_reset_at = self._gauge(
+            "o2c_quota_reset_at",
+            "When the next request may go, in seconds of the epoch; now where one may.",
+            ("connection",),
+        )
+        self.daily_quota_left = self._gauge(
+            "o2c_daily_quota_left", "Requests that the platform's cap of a day allows now.", ("connection",)
+        )
+        self.connection_down = self._gauge(
+            "o2c_connection_down", "1 for the cause of which nothing is written now.", ("tenant", "connection", "cause")
+        )
         self.token_expiry = self._gauge(
             "o2c_token_expiry_seconds", "Seconds until the refresh credential expires.", ("connection",)
         )

@@ -35,7 +35,7 @@ from schemas.projection import project
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers, took_effect
-from sinks.delivery.circuit import Circuit
+from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.inbox import Inbox, Lane, Waiting
 from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
 from sinks.delivery.ports import Ledger, Lost, Sender
@@ -144,9 +144,9 @@ class Owner:
         """Tell whether *command* is under way or its intent is written: then it stays as it is."""
         return command in self._busy or bool(self._writing.journal.unresolved(command))
 
-    def stop_writing(self, reason: str) -> None:
+    def stop_writing(self, reason: str, cause: Cause = "credential") -> None:
         """Answer everything `deferred` with *reason* until the connection is well again."""
-        if self.circuit.open(reason, self._now()):
+        if self.circuit.open(reason, self._now(), cause):
             log.warning("circuit.open", connection=self._sink.connection.name, why=reason, outage=self.circuit.number)
         self._wake.set()
 
@@ -366,7 +366,7 @@ class Owner:
         elif isinstance(error, UnsupportedError):
             await self.answers.give(command, "unsupported", reason)
         elif isinstance(error, AuthError | ConfigError):
-            self.stop_writing(reason)
+            self.stop_writing(reason, "credential" if isinstance(error, AuthError) else "configuration")
             await self.answers.give(command, "deferred", reason)
         else:
             await self._ledger.dead_letter(command, reason)

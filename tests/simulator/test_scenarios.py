@@ -257,10 +257,18 @@ def test_34_a_payment_that_moves_to_another_order_leaves_the_first_unpaid(seed: 
     play.settle()
     assert (play.public[one].paid_amount, play.public[two].paid_amount) == (Decimal(0), Decimal(100))
     assert {doc.facts.headline for doc in play.live("crm", "order")} == {"invoiced", "paid"}  # type: ignore[union-attr]
+    assert _left(play, two) == []
+    assert [subject.partition("@")[0] for subject in _left(play, one)] == ["shop"], (
+        "the shop takes none back, which is told"
+    )
     paid.parents = {"shares": f"{first.id}=30.00,{second.id}=70.00"}
     play.look("books", paid)
     play.settle()
     assert (play.public[one].paid_amount, play.public[two].paid_amount) == (Decimal(30), Decimal(70))
+
+
+def _left(play: Simulation, key: str) -> list[str]:
+    return [found.subject for found in play.public[key].findings if found.code == "payment_left"]
 
 
 @SEEDS

@@ -24,7 +24,7 @@ from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
 from streams.order.plan.want import Want
-from streams.order.plan.wants import status_findings, wants
+from streams.order.plan.wants import payment_findings, status_findings, wants
 from streams.order.world import World
 
 _REVERTS = 3
@@ -82,6 +82,7 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
 def _told(desk: Desk) -> Iterator[Finding]:
     yield from documents.findings(desk)
     yield from unapplied.findings(desk)
+    yield from payment_findings(desk)
     yield from status_findings(desk)
 
 

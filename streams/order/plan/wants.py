@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import msgspec
 
@@ -150,6 +150,30 @@ def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
     """
     if not desk.can("reverse_payment"):
         return
+    for record, bound, facts in _left(desk, counted):
+        yield Want(
+            write=reversal_key(record),
+            connection=desk.name,
+            capability="reverse_payment",
+            kind="append",
+            canonical=record.id,
+            entity=_money_entity(desk),
+            facts=facts,
+            links={"payment": bound.id},
+        )
+
+
+def payment_findings(desk: Desk) -> Iterator[Finding]:
+    """Yield which payments of ours stay here although they no longer count: this system takes none back."""
+    if desk.can("reverse_payment") or not desk.target.payments:
+        return
+    for _, bound, facts in _left(desk, {one.key: one for one in desk.derived.payments}):
+        message = f"{desk.name} still shows a payment of {facts.amount:f} that no longer counts for this order."
+        yield Finding("payment_left", "warn", message, bound.key, f"correct it by hand in {desk.name}")
+
+
+def _left(desk: Desk, counted: Container[str]) -> Iterator[tuple[WriteRecord, ObjectRef, Payment]]:
+    """Yield the payments that we recorded here and that no longer count where they came from."""
     prefix = write_key(desk.name, "payment") + "|"
     for record in desk.state.writes.values():
         source = record.key.removeprefix(prefix)
@@ -160,16 +184,7 @@ def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
         if mirror is not None and (mirror.share is not None or is_gone(mirror)):
             continue
         if isinstance(look.facts, Payment):
-            yield Want(
-                write=reversal_key(record),
-                connection=desk.name,
-                capability="reverse_payment",
-                kind="append",
-                canonical=record.id,
-                entity=_money_entity(desk),
-                facts=look.facts,
-                links={"payment": record.bound.id},
-            )
+            yield record, record.bound, look.facts
 
 
 def _credits(desk: Desk) -> Iterator[Want]:

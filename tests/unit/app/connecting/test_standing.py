@@ -114,6 +114,7 @@ def test_a_page_is_read_as_the_roles_write_it() -> None:
     lag = Lag(metrics)
     lag.show("t.inbox", 1, lambda: 4.0)
     lag.show("t.commands", 0, lambda: 4.0)
-    ConnectionGauges(metrics, PLATFORM, "books").show("quota_left", lambda: 54.0)
+    connection = Connection(name="books", tenant="acme", platform="xero", account="org-1")
+    ConnectionGauges(metrics, PLATFORM, connection).show("quota_left", lambda: 54.0)
     page = page_of(metrics.exposition().decode(), {"books": "away"}, "t.inbox")
     assert page == Page(owned=frozenset({1}), wrong={"books": "away"}, quota_left={"books": 54.0})

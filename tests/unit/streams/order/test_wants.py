@@ -18,7 +18,7 @@ from schemas.projection import digest
 from schemas.state import Observation, WriteRecord
 from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want, write_key
-from streams.order.plan.wants import lowers, shown_word, status_findings, wants
+from streams.order.plan.wants import lowers, payment_findings, shown_word, status_findings, wants
 from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS, SHOP
 from tests.unit.streams.order.states import OTHER_ORDER, desk, look, mark, record, ref
 
@@ -253,6 +253,18 @@ def test_each_of_several_is_looked_at() -> None:
     lacks = {name: effect for name, effect in PLATFORMS["ledgerr"].capabilities.items() if name != "reverse_payment"}
     assert of(desk(MADE, FAILED, MIRROR, WROTE, platform={"capabilities": lacks}), "reverse_payment") == []
     assert of(desk(MADE, FAILED, MIRROR, WROTE, target=msgspec.structs.replace(BOOKS, payments=False))) == []
+
+
+def test_where_no_payment_can_be_taken_back_it_is_told_which_one_stays() -> None:
+    lacks = {name: effect for name, effect in PLATFORMS["ledgerr"].capabilities.items() if name != "reverse_payment"}
+    stays = desk(MADE, FAILED, MIRROR, WROTE, platform={"capabilities": lacks})
+    (found,) = payment_findings(stays)
+    assert (found.code, found.severity, found.subject) == ("payment_left", "warn", str(WROTE.bound and WROTE.bound.key))
+    assert "books still shows a payment of 24.00" in found.message
+    assert found.next_step
+    still = desk(MADE, payment(), MIRROR, WROTE, platform={"capabilities": lacks})
+    assert list(payment_findings(still)) == [], "it still counts"
+    assert list(payment_findings(desk(MADE, FAILED, MIRROR, WROTE))) == [], "it is taken back"
 
 
 def test_a_payment_is_taken_back_from_a_document_that_ended() -> None:
