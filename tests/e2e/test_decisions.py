@@ -16,7 +16,7 @@ from app.config.load import load
 from app.config.model import Settings
 from app.console.states import read_orders
 from schemas.order_state import PublicOrder
-from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
+from tests.e2e.test_external import CONFIG, REALM, XERO, looked_at, order, payment, process, publish
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 NOWHERE = {"books": "http://127.0.0.1:9", "qbo": "http://127.0.0.1:9"}
@@ -29,6 +29,7 @@ async def test_two_orders_that_a_person_calls_one_are_one(kafka: str, tmp_path: 
     path.write_text(CONFIG.format(bootstrap=kafka, prefix=prefix, xero=XERO, realm=REALM, **NOWHERE))
     settings = load(path, os.environ)
     await apply_topics(settings)
+    await looked_at(settings)
     async with process(tmp_path, "streams", "-m", "app", "run", "streams", "--config", str(path)):
         for number in ("E-1", "E-2"):
             publish(kafka, f"{prefix}crm-changes", "order", order(number, "24.00"))
@@ -54,7 +55,7 @@ def _codes(order: PublicOrder) -> set[str]:
 async def _until(settings: Settings, done: Callable[[dict[str, PublicOrder]], bool]) -> dict[str, PublicOrder]:
     """Read order states, by number, until *done* says so."""
     found: dict[str, PublicOrder] = {}
-    for _ in range(120):
+    for _ in range(360):
         found = {one.number: one for one in (await read_orders(settings)).values()}
         if done(found):
             return found

@@ -17,8 +17,11 @@ import jsonschema
 import pytest
 from confluent_kafka import Producer
 
+from app.broadcasting import send
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.config.model import Settings
+from schemas.broadcast import Fact
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 XERO = "00000000-0000-4000-8000-000000000001"
@@ -85,20 +88,26 @@ async def process(folder: Path, name: str, *words: str) -> AsyncIterator[asyncio
     finally:
         if running.returncode is None:
             running.terminate()
-            await asyncio.wait_for(running.wait(), 30)
+            await asyncio.wait_for(running.wait(), 120)
         if running._transport:  # type: ignore[attr-defined]  # close the pipe now, not in the garbage collector
             running._transport.close()
 
 
 async def url_of(running: asyncio.subprocess.Process) -> str:
     assert running.stdout is not None
-    line = (await asyncio.wait_for(running.stdout.readline(), 30)).decode()
+    line = (await asyncio.wait_for(running.stdout.readline(), 120)).decode()
     return next(word for word in line.split() if word.startswith("http://"))
 
 
 async def books(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
     async with session.get(f"{url}/_sandbox/books") as reply:
         return [json.loads(line) for line in (await reply.text()).splitlines()]
+
+
+async def looked_at(settings: Settings) -> None:
+    """Say of every account what connectors say first, where none runs: nothing is planned for an account before."""
+    places = [f"{one.connection.name}@{one.connection.account}" for one in settings.connections]
+    await send(settings, *(Fact(kind="start", subject=place, value="2026-01-01T00:00:00+00:00") for place in places))
 
 
 def publish(bootstrap: str, topic: str, kind: str, data: dict[str, Any]) -> None:
@@ -113,7 +122,7 @@ def publish(bootstrap: str, topic: str, kind: str, data: dict[str, Any]) -> None
     }
     key = data["object"]["id"]
     producer.produce(topic, key=key, value=json.dumps(data), headers=list(headers.items()))
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def order(number: str, total: str) -> dict[str, Any]:
@@ -195,7 +204,7 @@ async def test_an_order_and_its_payment_reach_both_ledgers(kafka: str, root: Pat
 
 
 async def _until_paid(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
-    for _ in range(60):
+    for _ in range(360):
         rows = await books(session, url)
         if any(row["kind"] == "invoice" and row["status"] == "paid" for row in rows):
             return rows

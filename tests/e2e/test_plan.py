@@ -24,7 +24,7 @@ from app.core import topics
 from app.planning.drafting import content
 from schemas.commands import Command
 from schemas.order_state import PublicOrder
-from tests.e2e.test_external import CONFIG, REALM, XERO, order, payment, process, publish
+from tests.e2e.test_external import CONFIG, REALM, XERO, looked_at, order, payment, process, publish
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(600)]
 NOWHERE = {"books": "http://127.0.0.1:9", "qbo": "http://127.0.0.1:9"}
@@ -73,7 +73,7 @@ class Office:
     async def until(self, done: Callable[[dict[str, PublicOrder]], bool]) -> None:
         """Wait until the order states, by number, are as *done* says."""
         found: dict[str, PublicOrder] = {}
-        for _ in range(240):
+        for _ in range(360):
             found = {one.number: one for one in (await read_orders(self.settings)).values()}
             if done(found):
                 return
@@ -86,6 +86,7 @@ async def test_a_flow_writes_what_its_plan_said_and_nothing_before_or_after(
 ) -> None:
     office = Office(kafka, tmp_path, capsys)
     await apply_topics(office.settings)
+    await looked_at(office.settings)
     async with process(tmp_path, "streams", "-m", "app", "run", "streams", "--config", str(office.config)):
         for number in ("=E+1", "E-2"):
             office.sells(number)
@@ -129,7 +130,7 @@ async def test_a_flow_writes_what_its_plan_said_and_nothing_before_or_after(
         assert (await office.says("plan"))[0] == 1, "no flow is in shadow"
 
 
-async def _within(office: Office, count: int, seconds: int = 60) -> None:
+async def _within(office: Office, count: int, seconds: int = 180) -> None:
     for _ in range(2 * seconds):
         if len(await office.commands()) >= count:
             return
