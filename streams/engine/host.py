@@ -146,7 +146,12 @@ class HostThread(driver.AIOKafkaConsumerThread):
 
     async def positions(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Return what is fetched next, also where no record lies there; what is not assigned any more is left out."""
-        found: dict[TP, int] = await self.call_thread(self._positions, list(tps))
+        try:
+            found: dict[TP, int] = await self.call_thread(self._positions, list(tps))
+        except RuntimeError:
+            if not self.method_queue.loop.is_closed():
+                raise
+            return {}  # the worker is being stopped, and this thread is first
         return found
 
     async def _positions(self, tps: list[TP]) -> dict[TP, int]:

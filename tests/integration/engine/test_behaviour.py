@@ -105,9 +105,9 @@ async def test_a_batch_that_does_not_end_in_time_is_cancelled_and_not_committed(
     monkeypatch.setattr(Shipper, "_send", hang)
     started = time.monotonic()
     async with cluster.worker(set_fold(cluster), drain_deadline=1.0):
-        await asyncio.wait_for(hanging.wait(), 30)
+        await asyncio.wait_for(hanging.wait(), 120)
         started = time.monotonic()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert sum((await cluster.committed()).values()) == 0
     assert cluster.states("w1") == {}
 
@@ -127,14 +127,14 @@ async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
         await eventually(lambda: worker.ready().ok)
         assert worker.live().ok
         await cluster.produce([("in-a", b"k", event(1))])
-        await eventually(lambda: not worker.live().ok, 20)
+        await eventually(lambda: not worker.live().ok)
         assert "in-a" in worker.live().reasons[0]
         with pytest.MonkeyPatch.context() as away:
             away.setattr(AIOKafkaConsumer, "end_offsets", _nobody)
-            await eventually(lambda: not worker.ready().ok, 20)
+            await eventually(lambda: not worker.ready().ok)
             assert "the broker has not answered" in worker.ready().reasons[0]
             assert worker.live().ok, "no restart brings a broker back"
-        await eventually(lambda: worker.ready().ok, 20)
+        await eventually(lambda: worker.ready().ok)
 
 
 async def _nobody(*_: Any) -> Any:
@@ -168,6 +168,7 @@ async def test_a_worker_that_recovers_is_not_ready_and_says_why(
         go_on.set()
         await eventually(lambda: worker.ready().ok)
         assert remaining() == 0
+    assert await worker.engine.positions() == {}, "its health may be asked until the very end"  # type: ignore[union-attr]
 
 
 async def test_lag_is_shown_by_the_owner_alone(cluster: Cluster) -> None:
@@ -207,7 +208,7 @@ async def test_a_fold_that_needs_seconds_of_cpu_leaves_the_loop_alive_and_the_me
             await asyncio.sleep(0)
             longest = max(longest, time.perf_counter() - before)
         assert worker.engine.paths[0].generation == generation  # type: ignore[union-attr]
-    assert longest < 1.5
+    assert longest < 4, "shorter than a session, and far shorter than the seven seconds that the fold takes"
 
 
 async def test_a_static_member_that_is_killed_and_returns_causes_no_rebalance_for_others(cluster: Cluster) -> None:
