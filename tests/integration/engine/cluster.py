@@ -206,7 +206,7 @@ class Process:
         return await self.process.wait()
 
 
-async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 60.0) -> None:
+async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 200.0) -> None:
     """Wait until *what* holds."""
     async with asyncio.timeout(within):
         while True:

@@ -91,23 +91,24 @@ async def test_l5_l6_l7_offsets_stay_until_every_record_is_acknowledged(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, topic: str
 ) -> None:
     await cluster.produce([("in-a", b"k", event(1)), ("in-a", b"k", b"\xff{")])
-    held_back = asyncio.Event()
+    held_back, go_on = asyncio.Event(), asyncio.Event()
     send = Shipper._send
 
     async def slow(self: Shipper, to: str, partition: int, parcel: Any) -> Any:
         is_marker = to.endswith("changelog") and parcel[0][0].startswith(b"\x00")
         if to == cluster.name(topic) and not is_marker:
             held_back.set()
-            await asyncio.sleep(2)
+            await go_on.wait()
         return await send(self, to, partition, parcel)
 
     monkeypatch.setattr(Shipper, "_send", slow)
     async with cluster.worker(set_fold(cluster)) as worker:
-        await asyncio.wait_for(held_back.wait(), 30)
+        await asyncio.wait_for(held_back.wait(), 120)
         await asyncio.sleep(1)
         assert sum((await cluster.committed()).values()) == 0
         assert worker.engine is not None
         assert not [key for p in range(4) for key, _ in worker.engine.store(cluster.name("sets-changelog"), p).items()]  # type: ignore[union-attr]
+        go_on.set()
         await eventually(cluster.drained)
 
 

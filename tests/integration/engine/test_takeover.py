@@ -58,7 +58,7 @@ async def test_two_workers_share_the_partitions_and_survive_each_others_sigkill(
         await asyncio.sleep(1.5)
         await workers[victim].kill()
         workers[victim] = await Process.start(cluster, victim)
-    await eventually(cluster.drained, 90)
+    await eventually(cluster.drained)
     assert [await worker.terminate() for worker in workers.values()] == [0, 0]
     assert await final_states(cluster) == expected(total, keys)
 
@@ -69,7 +69,7 @@ async def test_workers_that_come_and_go_while_events_trickle_in_lose_none(cluste
 
     async def trickle(until: Callable[[], bool]) -> None:
         nonlocal sent
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(200):
             while not until():
                 await cluster.produce(history(sent + 10, keys, sent))
                 sent += 10
@@ -178,7 +178,7 @@ async def test_a_worker_that_slept_through_its_session_cannot_spoil_the_new_owne
     await cluster.produce(history(total, keys, total // 2))
     await asyncio.sleep(9)
     sleeper.resume()
-    await eventually(cluster.drained, 90)
+    await eventually(cluster.drained)
     assert [await sleeper.terminate(), await other.terminate()] == [0, 0]
     assert await final_states(cluster) == expected(total, keys)
 
