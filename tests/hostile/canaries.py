@@ -224,7 +224,7 @@ async def _rotated(stack: Stack, path: Path) -> None:
             while answer != status:
                 async with session.post(url, json={}, headers={"Authorization": f"Bearer {key}"}) as reply:
                     answer = reply.status
-                assert time.monotonic() - began < 30, f"the gateway answers {answer}"
+                assert time.monotonic() - began < PATIENCE, f"the gateway answers {answer}"
 
 
 async def _search_topics(bootstrap: str, prefix: str, found: Found) -> None:

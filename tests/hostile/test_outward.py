@@ -66,7 +66,7 @@ async def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
     app.router.add_route("*", "/", moved)
     runner, port = await serve(other, "127.0.0.1", 0)
     first, own = await serve(app, "127.0.0.1", 0)
-    async with new_session(allow_private=True, timeout=5) as session:
+    async with new_session(allow_private=True, timeout=30) as session:
         client = HttpClient(session, f"http://127.0.0.1:{own}", allow_private=True)
         for method in ("GET", "POST"):
             reply = await client.send(Request(method=method, path="/"), {"Authorization": "secret"}, {})

@@ -85,7 +85,7 @@ async def told(count: int, receiver: Receiver, **faults: float) -> Hooks:
 
 
 async def empty(hooks: Hooks) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while hooks.pending:  # noqa: ASYNC110 - the other side is a socket
             await asyncio.sleep(0.02)
 

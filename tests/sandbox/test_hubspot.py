@@ -44,7 +44,7 @@ async def sandbox() -> AsyncIterator[tuple[HubspotSandbox, str]]:
 
 
 async def _until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110 - deliveries have no event to wait for
             await asyncio.sleep(0.01)
 

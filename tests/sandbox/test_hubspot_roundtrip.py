@@ -498,7 +498,7 @@ async def test_what_people_do_arrives_signed_and_leads_to_what_they_did(open_des
         {"email": "a@example.com", "currency": "EUR", "lines": lines, "order_id": deal["id"], "date": "2026-11-01"}
     )
     act["type_payment"]({"invoice_id": invoice["id"], "amount": "4.00", "reference": "B1", "date": "2026-11-02"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while desk.sandbox.hooks.pending:  # noqa: ASYNC110 - deliveries have no event to wait for
             await asyncio.sleep(0.01)
     await runner.cleanup()

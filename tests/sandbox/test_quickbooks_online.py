@@ -452,7 +452,7 @@ async def received(shop: Shop, work: Callable[[], Any], count: int) -> list[tupl
         await work()
         told: list[tuple[str, bytes]] = []
         while sum(len(changes(body)) for _, body in told) < count:
-            told.append(await asyncio.wait_for(got.get(), 5))
+            told.append(await asyncio.wait_for(got.get(), 60))
         return told
     finally:
         await runner.cleanup()

@@ -103,7 +103,7 @@ async def test_webhooks_verify_with_the_vendors_library_and_with_our_source(sand
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     sandbox[0].hooks.add(f"http://127.0.0.1:{runner.addresses[0][1]}/", "whsec_x", frozenset())
     sandbox[0]._charge({"amount": Decimal("12.50"), "currency": "EUR", "order_id": "SO-1"})
-    body, signature = await asyncio.wait_for(received.get(), 5)
+    body, signature = await asyncio.wait_for(received.get(), 60)
     await runner.cleanup()
     event = stripe.Webhook.construct_event(body, signature, "whsec_x")  # type: ignore[no-untyped-call]
     assert event.type == "payment_intent.succeeded"

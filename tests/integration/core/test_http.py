@@ -29,7 +29,7 @@ async def test_a_write_on_a_dropped_line_arrives_once_and_is_uncertain(method: s
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with new_session(allow_private=True, timeout=5) as session:
+    async with new_session(allow_private=True, timeout=30) as session:
         client = HttpClient(session, url, allow_private=True)
         assert (await client.send(Request(method="GET", path="/ok"), {}, {})).status == 200
         with pytest.raises(UncertainError):
@@ -45,7 +45,7 @@ async def _fine(_: web.Request) -> web.Response:
 
 
 async def test_nobody_listening_is_certainly_not_done() -> None:
-    async with new_session(allow_private=True, timeout=5) as session:
+    async with new_session(allow_private=True, timeout=30) as session:
         client = HttpClient(session, "http://127.0.0.1:9", allow_private=True)
         with pytest.raises(RetryableError):
             await client.send(Request(method="POST", path="/", mutates=True), {}, {})
@@ -55,13 +55,13 @@ async def test_nobody_listening_is_certainly_not_done() -> None:
     "url", ["http://example.com", "https://127.0.0.1", "https://10.0.0.1", "https://[::1]", "https://169.254.169.254"]
 )
 async def test_private_and_plain_addresses_are_refused_unless_allowed(url: str) -> None:
-    async with new_session(allow_private=False, timeout=5) as session:
+    async with new_session(allow_private=False, timeout=30) as session:
         with pytest.raises(ConfigError):
             HttpClient(session, url, allow_private=False)
 
 
 async def test_a_name_that_resolves_to_a_private_address_is_refused() -> None:
-    async with new_session(allow_private=False, timeout=5) as session:
+    async with new_session(allow_private=False, timeout=30) as session:
         client = HttpClient(session, "https://localhost", allow_private=False)
         with pytest.raises(RetryableError):
             await client.send(Request(method="GET", path="/"), {}, {})
@@ -80,7 +80,7 @@ def test_private_addresses_in_other_clothes(address: str) -> None:
 
 
 async def test_credentials_go_to_no_other_host() -> None:
-    async with new_session(allow_private=False, timeout=5) as session:
+    async with new_session(allow_private=False, timeout=30) as session:
         client = HttpClient(session, "https://api.example.com", allow_private=False, also=("https://id.example.com/t",))
         for url in ("https://evil.example.net/next", "https://api.example.com.evil.example.net/"):
             with pytest.raises(RejectedError):
