@@ -24,6 +24,8 @@ _ERRORS: dict[int, type[O2CError]] = {
 }
 _MOVED = frozenset((301, 302, 303, 307, 308))
 """Answers that are none: no redirect is followed, and whether a write was done before one nobody knows."""
+_PAGES = (b"<html", b"<!doctype html")
+"""How an answer begins that somebody between us and the platform wrote."""
 _SERVER = 500
 _CLIENT = 400
 _TOO_MANY = 429
@@ -39,10 +41,13 @@ def retry_after(response: Response) -> float | None:
 
 
 def from_status(platform: str, response: Response, *, mutating: bool, detail: str = "") -> O2CError | None:
-    """Return the error for *response* by its status alone; a 5xx or a redirect of a mutating request is uncertain."""
+    """Return the error for *response* by its status; a 5xx, redirect or page for a mutating request is uncertain."""
     status = response.status
     if status < _CLIENT and status not in _MOVED:
-        return None
+        if not response.body[:100].lstrip().lower().startswith(_PAGES):
+            return None
+        message = f"{platform} answered {status} with a page for people."
+        return UncertainError(message) if mutating else RetryableError(message)
     message = f"{platform} answered {status}{': ' + detail if detail else ''}."
     if status == _TOO_MANY:
         return RateLimited(message, retry_after(response))

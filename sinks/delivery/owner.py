@@ -381,7 +381,9 @@ class Owner:
         if open_rows and not await self._settled(waiting, open_rows):
             return None
         if command.kind == "set":
-            if not open_rows and command.base and await self._already(command):
+            # Who wrote it may have died before it told: then what moved since is its own doing.
+            written = any(row.state == "confirmed" for row in self._writing.journal.rows(command.id))
+            if not open_rows and not written and command.base and await self._already(command):
                 return None
         elif not open_rows and command.presence == "unknown" and await self._found(command):
             return None

@@ -46,7 +46,7 @@ class StripeSink(Sink):
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
         """Return the error; `Stripe-Should-Retry` overrides every rule."""
         if response.status < _CLIENT:
-            return None
+            return from_status("Stripe", response, mutating=mutating)
         error = _error(response)
         text = f"Stripe answered {response.status}: {error.get('code') or error.get('type') or 'no reason given'}."
         should = response.headers.get("stripe-should-retry")

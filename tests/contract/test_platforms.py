@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from app import platforms
-from app.core.errors import DecodeError, O2CError, RateLimited, UncertainError
+from app.core.errors import DecodeError, O2CError, RateLimited, RetryableError, UncertainError
+from app.core.status import from_status
 from app.core.talk import Response
 from schemas.commands import Capability
 from schemas.connection import Connection
@@ -141,6 +142,15 @@ def test_errors_are_classified(sink: Sink) -> None:
     assert isinstance(sink.classify(broken, mutating=True), UncertainError)
     assert isinstance(sink.classify(broken, mutating=False), O2CError)
     assert isinstance(sink.classify(Response(status=401, body=b"{}"), mutating=False), O2CError)
+
+
+def test_a_page_instead_of_a_record_says_nothing_about_a_write_and_is_no_record_to_read(sink: Sink) -> None:
+    page = Response(status=200, headers={"content-type": "text/html"}, body=b"<html>Just a moment...</html>")
+    assert isinstance(sink.classify(page, mutating=True), UncertainError)
+    assert isinstance(sink.classify(page, mutating=False), RetryableError)
+    for mutating, error in ((True, UncertainError), (False, RetryableError)):
+        assert isinstance(from_status("Any", page, mutating=mutating), error)
+    assert from_status("Any", Response(status=200, body=b"<?xml?><html/>"), mutating=True) is None
 
 
 def test_an_error_message_never_quotes_the_body(sink: Sink) -> None:

@@ -22,6 +22,7 @@ from schemas.platform import Auth, Consistency, Effect, Limits, Platform
 from sinks.base import Sink, Written
 from sinks.delivery.journal import Row, row_key
 from sinks.delivery.owner import Owner
+from sinks.delivery.ports import Lost
 
 PLATFORM = Platform(
     slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
@@ -410,6 +411,31 @@ async def test_a_set_whose_answer_was_lost_is_not_taken_for_an_edit_where_the_sy
         "confirmed",
         {"note": Pair("new", "new"), "po_number": Pair("PO 2", "PO 2")},
     )
+
+
+class Dying(Log):
+    """Its owner is killed before it can tell a result."""
+
+    async def publish_result(self, result: Result) -> None:
+        raise Lost("killed")
+
+
+async def test_a_set_that_was_answered_and_not_told_is_told_by_the_next_owner_and_not_taken_for_an_edit() -> None:
+    first = Bench(log=Dying())
+    first.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": "old", "po_number": "po"}
+    await first.owner.accept(CHANGED)
+    await first.work(0)
+    log = Log()
+    log.rows, log.inbox = first.log.rows, first.log.inbox
+    second = Bench(log=log, vendor=first.vendor)
+    second.owner.restore(log.inbox["c1"])
+    await second.work()
+    (result,) = log.results
+    assert (result.outcome, result.made) == (
+        "confirmed",
+        {"note": Pair("new", "new"), "po_number": Pair("po 2", "PO 2")},
+    )
+    assert len([call for call in first.vendor.calls if call.startswith("POST")]) == 1
 
 
 @pytest.mark.parametrize("edited", [{"note": "a person's"}, {"note": "new", "po_number": "po"}])
