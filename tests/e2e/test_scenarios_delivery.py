@@ -1,9 +1,10 @@
-"""SCENARIOS 1, 2, 21, 26, 27, 33, 37 and 40 on the real pipeline: what becomes of a write when things go wrong."""
+"""SCENARIOS 1, 2, 21, 26, 27, 32, 33, 37 and 40 on the real pipeline: what becomes of a write when things go wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,9 @@ from tests.e2e.scenes import (
     BILLING,
     Stage,
     calls,
+    commands,
+    journal,
+    knobs,
     metric,
     over,
     paused,
@@ -27,6 +31,37 @@ from tests.e2e.scenes import (
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope="package")]
+
+
+async def test_01_an_answer_that_is_lost_makes_no_second_document(company: Running, stage: Stage) -> None:
+    since = {system: len(company.sandboxes[system].log) for system in BILLING}
+    faults = {"books": "reset_after_commit", "qbo": "error_5xx_after_commit", "pay": "slow_commit"}
+    struck = {one: strike(company.sandboxes[one], fault, BILLING[one]) for one, fault in faults.items()}
+    blind = strike(company.sandboxes["books"], "error_5xx", "GET /Invoices$", times=2)
+    async with (
+        knobs(company.sandboxes["books"], idempotency_off=1),
+        knobs(company.sandboxes["pay"], slow_commit_s=0.4),
+    ):
+        key, _ = await stage.placed()
+        await stage.everywhere(key)
+        await over(company)
+    assert [sum(one.values()) for one in struck.values()] == [1, 1, 1]
+    assert blind["error_5xx"] == 2, "the probe itself was impossible for a while"
+    assert len(calls(company, "books", BILLING["books"], since["books"])) == 1, "it was asked, not sent again"
+    sent = [one for one in list(company.sandboxes["pay"].log)[since["pay"] :] if one.mutating]
+    assert len({one.key for one in sent if re.search(BILLING["pay"], one.operation)}) == 1, (
+        "Stripe knows a repeat by its key"
+    )
+    asked = await commands(company, key)
+    for system in BILLING:
+        (create, *later) = [one for one in asked if one["connection"] == system]
+        # What is found is told as it is there: where a system words a field in its own way it is set once more.
+        assert [create["kind"], *(one["kind"] for one in later)] in (["create"], ["create", "set"]), asked
+        went = await journal(company, system, create["id"])
+        assert went[:2] == ["intent", "uncertain"], f"{system}: {went}"
+        assert system == "pay" or went[2:] == ["settled"], f"{system}: {went}"
+    made = [len(company.of(system, key, "invoice")) for system in BILLING]
+    assert made == [1, 1, 1]
 
 
 async def test_01_a_request_that_did_nothing_is_sent_again(company: Running, stage: Stage) -> None:
@@ -129,6 +164,27 @@ async def test_27_a_note_and_a_dead_worker_between_plan_and_write_make_no_second
     await over(company)
     assert {tuple(payments(company, system, key)) for system in HEAD} == {("10.00", "14.00")}
     assert company.order(key).financial == "paid"
+
+
+async def test_32_a_probe_that_came_too_early_and_three_requests_that_died_after_one(
+    company: Running, stage: Stage
+) -> None:
+    since = {system: len(company.sandboxes[system].log) for system in BILLING}
+    books, qbo = company.sandboxes["books"], company.sandboxes["qbo"]
+    slow = [strike(one, "slow_commit", BILLING[name]) for name, one in (("books", books), ("qbo", qbo))]
+    dies = strike(company.sandboxes["pay"], "reset_after_commit", "POST /v1/invoices/[^/]+/add_lines$")
+    async with (
+        knobs(books, slow_commit_s=0.4, visibility_lag_s=0.3, idempotency_off=1),
+        knobs(qbo, slow_commit_s=0.4, visibility_lag_s=0.3, idempotency_off=1),
+    ):
+        key, _ = await stage.placed()
+        await company.until(lambda: sum(dies.values()), "the second request to Stripe is cut off")
+        await stage.dies("connectors")
+        await stage.everywhere(key)
+        await over(company)
+    assert [sum(one.values()) for one in slow] == [1, 1]
+    assert len(calls(company, "books", BILLING["books"], since["books"])) == 1, "it was asked, not sent again"
+    assert {head(company, system, key)["total"] for system in HEAD} == {TOTAL}, "each one is complete"
 
 
 async def test_33_half_a_correction_never_shows_both_invoices(company: Running, stage: Stage) -> None:
