@@ -140,13 +140,15 @@ class Answers:
             events=tuple(events),
         )
         await self._ledger.publish_result(result)
+        if (
+            command.kind != "set" and outcome == "confirmed"
+        ):  # before it is forgotten: who dies first leaves it to be told again
+            await self._writing.settle(command.id)
         if outcome not in _NOT_MADE or not self._inbox.ask_later(command.id):
             self._inbox.remove(command.id)
             await self._ledger.drop_command(command.id)
         if command.kind == "set" and not keep_rows:
             await self._writing.forget(command.id)
-        elif outcome == "confirmed":
-            await self._writing.settle(command.id)
         self._count(command, outcome)
 
 

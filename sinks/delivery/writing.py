@@ -213,8 +213,9 @@ class Writing:
             raise Lost("The connection belongs to another worker now.")
 
     async def keep(self, row: Row) -> None:
-        """Make *row* durable, unless somebody else owns the connection by now."""
+        """Make *row* durable as this owner's, unless somebody else owns the connection by now."""
         self._check_lease()
+        row = msgspec.structs.replace(row, epoch=self._epoch)
         self.journal.put(row)
         self._offset = max(self._offset, await self._ledger.keep_row(row))
 

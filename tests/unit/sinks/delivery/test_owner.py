@@ -438,6 +438,27 @@ async def test_a_set_that_was_answered_and_not_told_is_told_by_the_next_owner_an
     assert len([call for call in first.vendor.calls if call.startswith("POST")]) == 1
 
 
+async def test_a_lease_that_lapses_between_the_result_and_its_journal_leaves_nothing_in_doubt() -> None:
+    bench, batch = Bench(), Row(command="b", step="invoices", epoch=1, members=("c1", "c2"), at=1.0)
+    bench.log.rows[row_key("b", "invoices")] = batch
+    bench = Bench(log=bench.log)
+    telling = bench.log.publish_result
+
+    async def tell_and_lapse(result: Result) -> None:
+        await telling(result)
+        bench.lease = len(bench.log.results) > 1
+
+    bench.log.publish_result = tell_and_lapse  # type: ignore[method-assign]
+    await bench.owner.accept(_command())
+    await bench.work(300)
+    assert list(bench.log.inbox) == ["c1"], "a successor is to tell it again"
+    bench.lease = True
+    await bench.work(300)
+    assert [result.outcome for result in bench.log.results] == ["confirmed", "confirmed"]
+    assert bench.log.rows[row_key("c1", "batch")].state == "settled"
+    assert (bench.log.inbox, len(bench.vendor.rows)) == ({}, 1)
+
+
 @pytest.mark.parametrize("edited", [{"note": "a person's"}, {"note": "new", "po_number": "po"}])
 async def test_an_edit_beside_a_lost_set_is_never_written_over(edited: dict[str, str]) -> None:
     bench = Bench(["before"])
