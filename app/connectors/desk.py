@@ -18,6 +18,7 @@ from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.bus import Bus, ConnectionLedger, partition_of
 from app.connectors.gauges import ConnectionGauges
+from app.connectors.journalled import EPOCH, journalled
 from app.connectors.known import Known
 from app.connectors.lease import Lease
 from app.connectors.reading import Cursor, Reader
@@ -40,13 +41,11 @@ from schemas.events import Hint
 from schemas.trace import trace_id
 from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.inbox import Stored
-from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
 from streams.sources.base import Identity
 
 log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
-_EPOCH = "@epoch"
 _WATCH = 1.0
 _TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
@@ -116,9 +115,9 @@ class Desk:
 
     async def start(self) -> None:
         """Read what the last owner left, take the next epoch, and begin to work."""
-        journal = await self._rows(topics.JOURNAL)
-        epoch = 1 + int(journal.pop(_EPOCH, b"0"))
-        await self._bus.send(topics.JOURNAL, self._key(_EPOCH), str(epoch).encode(), partition=self._partition)
+        last_epoch, journal = await journalled(self._bus, self.name)
+        epoch = 1 + last_epoch
+        await self._bus.send(topics.JOURNAL, self._key(EPOCH), str(epoch).encode(), partition=self._partition)
         self._epoch, self._circuit = epoch, Circuit(epoch)
         self._gauges.show_down(lambda: self._circuit.cause)
         sending = self._sending(await self._stored_tokens())
@@ -129,7 +128,7 @@ class Desk:
             ledger,
             epoch=epoch,
             now=time.time,
-            journal={name: msgspec.json.decode(value, type=Row) for name, value in journal.items()},
+            journal=journal,
             circuit=self._circuit,
             owns=lambda: self._owned and self._lease.held(),
             concurrency=self._loaded.platform.limits.concurrent,

@@ -37,11 +37,33 @@ class Asked:
     """unknown, found (the ledger held it), repeated (the ledger did not: the same was sent again)."""
     confirmed: Counter[tuple[str, int]] = field(default_factory=Counter)
     """(connection, owner epoch) -> requests answered."""
+    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(connection, command) -> the newest owner epoch that told what it came to, or that it is put off."""
 
     @property
     def resolved(self) -> int:
         """Return how many unknown outcomes were found out by asking the platform."""
         return self.counts["found"] + self.counts["repeated"]
+
+    @property
+    def open(self) -> list[str]:
+        """Return the unknown commands that nobody found out about and no later owner answered for."""
+        return [
+            command
+            for name, connection in self.connections.items()
+            for command in sorted(connection.unresolved)
+            if self.told.get((name, command), -1) < _last_epoch(connection, command)
+        ]
+
+    def tell(self, value: bytes) -> None:
+        """Take one result: what an owner told it knows, whatever row of an earlier one comes late.
+
+        What it put off while the platform was away is planned again, and asked about then, unless it was seen before.
+        """
+        result = json.loads(value)
+        if result["outcome"] in {"confirmed", "deferred"}:
+            place, epoch = (result["connection"], result["command"]), result.get("epoch", 0)
+            self.told[place] = max(epoch, self.told.get(place, 0))
 
     def take(self, key: str, value: bytes | None) -> None:
         """Take one record of the topic."""
@@ -97,6 +119,12 @@ class Asked:
             self.counts[how] += len(known)
 
 
+def _last_epoch(connection: Connection, command: str) -> int:
+    """Return the epoch of the newest row that leaves the command in doubt."""
+    rows = connection.rows.items()
+    return max((row["epoch"] for (one, _), row in rows if command in (one, *row.get("members", ()))), default=0)
+
+
 class Observer:
     """Reads the journal, the results and the dead letters from the beginning while the run goes on."""
 
@@ -138,5 +166,6 @@ class Observer:
             self.asked.take(record.key.decode(), record.value)
         elif topic == "results":
             self.outcomes[json.loads(record.value)["outcome"]] += 1
+            self.asked.tell(record.value)
         else:
             self.dead.append("; ".join(f"{name}: {text.decode(errors='replace')}" for name, text in record.headers))

@@ -162,7 +162,7 @@ async def _quiet(rig: Rig, session: aiohttp.ClientSession, patience: float) -> N
 def _note(report: Report, rig: Rig, observer: Observer) -> None:
     asked = observer.asked
     report.unknown, report.found, report.repeated = (asked.counts[name] for name in ("unknown", "found", "repeated"))
-    report.unresolved = sum(len(connection.unresolved) for connection in asked.connections.values())
+    report.unresolved = len(asked.open)
     report.outcomes, report.dead = dict(observer.outcomes), observer.dead
     report.ended = {worker.name: worker.ended for worker in rig.workers}
     for worker in rig.of("connectors"):

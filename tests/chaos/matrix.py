@@ -153,7 +153,7 @@ async def _keep(rig: Company, session: aiohttp.ClientSession, *what: str) -> Non
 def _note(report: MatrixReport, rig: Company, watch: Watch) -> None:
     asked = watch.asked
     report.unknown, report.found, report.repeated = (asked.counts[name] for name in ("unknown", "found", "repeated"))
-    report.unresolved = sum(len(connection.unresolved) for connection in asked.connections.values())
+    report.unresolved = len(asked.open)
     report.dead = watch.dead
     report.ended = {worker.name: worker.ended for worker in rig.workers}
     for name, rows in (("events", watch.events), ("states", list(watch.states.values()))):

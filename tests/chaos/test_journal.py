@@ -68,3 +68,21 @@ def test_a_set_whose_rows_go_was_found_done(asked: Asked) -> None:
     owner_dies(asked)
     asked.take(BOOKS + "s/update", None)
     assert dict(asked.counts) == {"unknown": 1, "found": 1}
+
+
+def test_what_nobody_found_out_is_open_until_the_same_or_a_later_owner_told_it(asked: Asked) -> None:
+    for command, told in (("a", None), ("b", 1), ("c", 2), ("d", 3), ("e", 3)):
+        row(asked, command, "invoice", "intent", 2)
+        if told is not None:
+            outcome = "stale" if command == "e" else "deferred" if told == 3 else "confirmed"
+            result = {"connection": "books", "command": command, "outcome": outcome, "epoch": told}
+            asked.tell(json.dumps(result).encode())
+    owner_dies(asked)
+    assert asked.open == ["a", "b", "e"]
+
+
+def test_a_member_of_a_batch_is_open_like_what_was_sent_alone(asked: Asked) -> None:
+    row(asked, "all", "batch-call", "intent", 2, members=["a", "b"])
+    owner_dies(asked)
+    asked.tell(json.dumps({"connection": "books", "command": "a", "outcome": "confirmed", "epoch": 2}).encode())
+    assert asked.open == ["b"]

@@ -203,6 +203,7 @@ class Watch:
             self.asked.take(key, record.value)
         elif topic == "results":
             self.outcomes[json.loads(record.value)["outcome"]] += 1
+            self.asked.tell(record.value)
         elif topic == "dead-letters":
             self.dead.append("; ".join(f"{name}: {text.decode(errors='replace')}" for name, text in record.headers))
         elif topic == "order-states" and record.value:

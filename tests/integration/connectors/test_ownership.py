@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.connectors.bus import Bus, partition_of
 from app.core import topics
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from app.sandbox.platforms.quickbooks_online.acts import Acts
@@ -28,10 +29,12 @@ from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder, Shown
 from schemas.refs import ObjectRef, find_mark
 from schemas.trace import new_trace, trace_id
+from sinks.delivery.journal import Row
 from tests.platforms.quickbooks_online.rig import ACCOUNT, command, invoice
 
 pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
 ENCODE = msgspec.json.Encoder().encode
+JOURNALLED = partition_of("books", 2)
 CONFIG = """
 data_dir = "data"
 key = "a long random text for tests"
@@ -287,13 +290,24 @@ async def test_a_connection_that_comes_back_says_up_with_the_number_of_its_outag
     assert (await stand.results(2))[-1].outcome == "confirmed"
 
 
-async def test_the_first_start_of_an_account_is_noted_once(stand: Stand) -> None:
+async def test_the_first_start_of_an_account_is_noted_once_and_a_period_that_was_opened_again_as_well(
+    stand: Stand,
+) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    for times in (1, 2):
+    for times, closed in ((1, "2026-04-30"), (2, "")):
+        stand.sandbox.verbs["set_lock_date"]({"date": closed})
         await stand.start()
         await stand.logged("connection.up", times)
         await stand.end()
-    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 3)]
+        if times == 1:  # an owner that was stopped sent its last row when it went on, after its successor's
+            for row in (Row(command="c", step="s", epoch=9, state="confirmed"), Row(command="c", step="s", epoch=8)):
+                await stand.producer.send_and_wait(stand.prefix + topics.JOURNAL, ENCODE(row), b"books|c/s", JOURNALLED)
+    bus = Bus(stand.bootstrap, stand.prefix, 2, {})
+    kept = (await bus.read_all(topics.JOURNAL, JOURNALLED))[b"books|c/s"]
+    assert msgspec.json.decode(kept, type=Row).state == "confirmed"
+    facts = [msgspec.json.decode(record.value, type=Fact) for record in await stand.records(topics.BROADCAST, 5)]
+    assert [fact.value for fact in facts if fact.kind == "lock_date"] == ["2026-04-30", ""]
+    facts = [fact for fact in facts if fact.kind != "lock_date"]
     assert [(fact.kind, fact.subject) for fact in facts if fact.kind == "start"] == [("start", f"books@{ACCOUNT}")]
     moment = facts[0].moment
     assert moment is not None
