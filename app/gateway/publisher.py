@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 
 from app.core import topics
 from app.core.faultpoints import around
@@ -19,6 +20,7 @@ from schemas.events import ChangeEvent, Hint
 from schemas.refs import ObjectRef
 from streams.engine.partitioner import partition_of
 
+log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
 _FOREIGN_REASON = 500
 _PATIENCE = 3.0
@@ -58,6 +60,8 @@ class KafkaPublisher:
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
         """Topic -> how many it has; counts never change (`app.core.topics`)."""
+        self._changing = asyncio.Lock()
+        self._ending = set[asyncio.Task[None]]()
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when nobody answers."""
@@ -68,6 +72,7 @@ class KafkaPublisher:
         """Send what waits and disconnect."""
         if self._producer is not None:
             await self._producer.stop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def answers(self) -> bool:
         """Ask Kafka who leads our topics; False when nobody says so within a few seconds."""
@@ -97,16 +102,42 @@ class KafkaPublisher:
 
     async def _send(self, records: Iterable[Record]) -> None:
         """Hand all records over before any is waited for: none needs a task of its own."""
-        await asyncio.gather(*[await self._handed_over(*record) for record in records])
-
-    async def _handed_over(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[Any]:
-        if self._producer is None:
+        if (producer := self._producer) is None:
             raise RuntimeError("start() comes first")
+        try:
+            await asyncio.gather(*[await self._handed_over(producer, *record) for record in records])
+        except OutOfOrderSequenceNumber:
+            await self._begin_anew(producer)
+            raise
+
+    async def _begin_anew(self, lost: AIOKafkaProducer) -> None:
+        """Take a new producer instead of one that Kafka believes no more.
+
+        Where a batch expired while no broker took it, its numbers are missing, and aiokafka goes on counting for ever.
+        """
+        async with self._changing:
+            if id(lost) != id(self._producer):  # somebody did meanwhile
+                return
+            fresh = AIOKafkaProducer(**self._settings)
+            try:
+                await fresh.start()
+            except KafkaError:  # the next who sends tries again
+                await fresh.stop()
+                return
+            self._producer = fresh
+        log.warning("kafka.new_producer")
+        ending = asyncio.create_task(lost.stop())  # whatever it still holds is refused: nobody waits for that
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _handed_over(
+        self, producer: AIOKafkaProducer, topic: str, key: bytes, value: bytes, headers: Headers
+    ) -> asyncio.Future[Any]:
         name = self._prefix + topic
         if name not in self._partitions:
-            self._partitions[name] = len(await self._producer.partitions_for(name))
+            self._partitions[name] = len(await producer.partitions_for(name))
         partition = partition_of(key, self._partitions[name])
-        sent: asyncio.Future[Any] = await self._producer.send(
+        sent: asyncio.Future[Any] = await producer.send(
             name, value, key=key, headers=list(headers), partition=partition
         )
         return sent

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiokafka.errors import OutOfOrderSequenceNumber
 
 from app import platforms
 from app.cli import main
@@ -45,6 +46,23 @@ async def test_the_largest_body_of_any_platform_is_kept_with_its_reason(path: Pa
     (found,) = [record async for record in letters(settings)]
     assert found.value == body
     assert dict(found.headers)["reason"] == b"the body is not JSON"
+
+
+async def test_a_producer_that_kafka_believes_no_more_is_replaced(path: Path) -> None:
+    settings = load(path, {})
+    publisher = KafkaPublisher(settings.kafka.bootstrap, settings.topics.prefix)
+    await publisher.start()
+    try:
+        await publisher.dead_letter(b"first", "why", "/hooks/acme/shop")
+        numbers = publisher._producer._txn_manager._sequence_numbers  # type: ignore[union-attr]
+        for place in numbers:  # as after a batch that expired while no broker took it
+            numbers[place] += 3
+        with pytest.raises(OutOfOrderSequenceNumber):
+            await publisher.dead_letter(b"lost", "why", "/hooks/acme/shop")
+        await publisher.dead_letter(b"second", "why", "/hooks/acme/shop")
+    finally:
+        await publisher.stop()
+    assert [record.value async for record in letters(settings)] == [b"first", b"second"]
 
 
 async def test_a_letter_is_listed_shown_and_published_where_it_came_from(
