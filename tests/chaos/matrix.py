@@ -136,7 +136,8 @@ async def _settled(options: Options, rig: Company, session: aiohttp.ClientSessio
 async def _again(seller: Seller, watch: Watch, bootstrap: str, prefix: str) -> None:
     """Play everything a second time: what was posted to the gateway, and every change event on the topics."""
     for body in seller.bodies:
-        await seller.deliver(body)
+        if not await seller.deliver(body):
+            break
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
         for topic, partition, key, value, headers in list(watch.raw):
             await producer.send(prefix + topic, value, key=key, partition=partition, headers=list(headers))
