@@ -57,7 +57,7 @@ class Changelog:
             landed = await self.ship(list(self._changelog_records(changes)))
         position, stale = await self._reached(landed)
         async with around("store", self._table):
-            self._store.write(changes, position, self._store.epoch)
+            self._store.write(changes, position, self._store.epoch, outlived=stale)
         await self._rewrite(stale)
 
     async def ship(self, addressed: list[Addressed]) -> list[Landed]:
@@ -94,8 +94,7 @@ class Changelog:
         """Own the changelog: from here on, whatever somebody of a lower epoch wrote behind our states is undone."""
         while not await self._marked():
             pass
-        outlived, self._store.outlived = sorted(self._store.outlived), set()
-        await self._rewrite(outlived)
+        await self._rewrite(sorted(self._store.outlived))
 
     async def _marked(self) -> bool:
         """Write an epoch above every other; False when another worker did the same in the same moment."""
@@ -115,7 +114,7 @@ class Changelog:
         """Re-append our state wherever somebody of a lower epoch wrote behind it."""
         stale = await self._stale(start, end)
         if end > self._store.position:
-            self._store.write([], end, self._store.epoch)
+            self._store.write([], end, self._store.epoch, outlived=stale)
         await self._rewrite(list(stale))
 
     async def _stale(self, start: int, end: int) -> dict[bytes, None]:
@@ -148,7 +147,7 @@ class Changelog:
         header = StateHeader(self._store.epoch, 0).pack()
         landed = await self.ship([(self._tp, SEEN_KEY, seen, ((HEADER, header),))])
         position, stale = await self._reached(landed)
-        self._store.write([], position, self._store.epoch, seen=seen)
+        self._store.write([], position, self._store.epoch, outlived=stale, seen=seen)
         await self._rewrite(stale)
 
 

@@ -9,6 +9,11 @@ HEADER = "o2c-state"
 EPOCH_KEY = b"\x00o2c-epoch"
 SEEN_KEY = b"\x00o2c-seen"
 
+RANK, WANTS = slice(0, 12), slice(12, None)
+"""Of a packed header: who wrote the state, which compares as bytes as it does unpacked; its tick and waits."""
+NO_WANTS = bytes(8)
+"""Neither a tick nor waits."""
+
 _FIXED = struct.Struct(">IQQ")
 _LENGTH = struct.Struct(">H")
 
@@ -64,6 +69,11 @@ def split_value(value: bytes) -> tuple[StateHeader, bytes]:
 def state_of(value: bytes | None) -> bytes | None:
     """Return the state alone; cheaper than splitting."""
     return None if value is None else value[2 + ((value[0] << 8) | value[1]) :]
+
+
+def packed_of(value: bytes) -> bytes:
+    """Return the header as it was packed."""
+    return value[2 : 2 + ((value[0] << 8) | value[1])]
 
 
 def header_of(value: bytes) -> StateHeader:

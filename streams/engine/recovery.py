@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, StateHeader, header_of, unpack_header
+from streams.engine.header import (
+    EPOCH_KEY,
+    HEADER,
+    NO_WANTS,
+    RANK,
+    SEEN_KEY,
+    WANTS,
+    StateHeader,
+    pack_value,
+    packed_of,
+    unpack_header,
+)
+from streams.engine.lean import without_wrapping
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 
     from streams.engine.instruments import Instruments
     from streams.engine.settings import WorkerSettings
     from streams.engine.store import Store
 
 _log = structlog.get_logger(__name__)
-_UNKNOWN = StateHeader(0, 0)
+_UNKNOWN = StateHeader(0, 0).pack()
+_EPOCH = struct.Struct(">I")
+_MARKERS = frozenset((EPOCH_KEY, SEEN_KEY))
 _POLL_RECORDS = 2_000
 
 
 @contextlib.asynccontextmanager
 async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """Provide a started consumer without a group; it is stopped whatever happens."""
+    """Provide a started consumer without a group; it is stopped whatever happens.
+
+    Its records name neither topic nor partition.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.name}-{purpose}",
@@ -39,49 +57,62 @@ async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKa
     )
     try:
         await consumer.start()
+        without_wrapping(consumer)
         yield consumer
     finally:
         await consumer.stop()
 
 
-def apply(store: Store, records: Sequence[Any], position: int, *, durable: bool) -> None:
+def apply(store: Store, records: Iterable[Any], position: int, *, durable: bool) -> None:
     """Write changelog *records* into *store*, whose changelog position becomes *position*.
 
     Per key the record of the higher (epoch, source position) stays: a worker that lost its partition and woke up
     late may have appended an older state behind a newer one. Such keys are kept in `store.outlived`: compaction
     would drop the newer record, so the next owner writes it again.
     """
-    epoch, seen_now = store.epoch, None
-    newest: dict[bytes, Change] = {}
+    highest, seen = _EPOCH.pack(store.epoch), None
+    records = list(records)
     keys = list({record.key for record in records})
-    stored = {
-        key: header_of(value) if value is not None else None
-        for key, value in zip(keys, store.get_many(keys), strict=True)
-    }
+    held = {key: packed_of(value) for key, value in zip(keys, store.get_many(keys), strict=True) if value is not None}
+    newest: dict[bytes, tuple[bytes, bytes | None]] = {}
+    outlived: set[bytes] = set()
     for record in records:
-        packed = _packed(record.headers)
-        header = unpack_header(packed) if packed else _UNKNOWN
-        epoch = max(epoch, header.epoch)
-        key = record.key
-        if key in (EPOCH_KEY, SEEN_KEY):
-            seen_now = record.value if key == SEEN_KEY and header.epoch >= epoch else seen_now
+        key, headers = record.key, record.headers
+        packed = headers[0][1] if headers and headers[0][0] == HEADER else _packed(headers)
+        epoch = packed[:4]
+        highest = max(highest, epoch)
+        if key in _MARKERS:
+            seen = record.value if key == SEEN_KEY and epoch == highest else seen
             continue
-        known = before = stored[key]
-        if key in newest:
-            known = newest[key].header
-        if known is None or header[:2] >= known[:2]:
-            newest[key] = Change(key, before, header, packed or header.pack(), record.value)
-            store.outlived.discard(key)
+        known = newest[key][0] if key in newest else held.get(key)
+        if known is None or packed[RANK] >= known[RANK]:
+            newest[key] = packed, record.value
+            outlived.discard(key)
         else:
-            store.outlived.add(key)
-    store.write(newest.values(), position, epoch, seen=seen_now, durable=durable)
+            outlived.add(key)
+    plain, changes = _sorted(newest, held)
+    (epoch_now,) = _EPOCH.unpack(highest)
+    store.write(changes, position, epoch_now, plain=plain, outlived=outlived, seen=seen, durable=durable)
+
+
+def _sorted(
+    newest: Mapping[bytes, tuple[bytes, bytes | None]], held: Mapping[bytes, bytes]
+) -> tuple[list[tuple[bytes, bytes]], list[Change]]:
+    """Return stored values that move no entry of an index, of which nothing needs unpacking, and the other changes."""
+    plain, changes = [], []
+    for key, (packed, state) in newest.items():
+        before = held.get(key)
+        if state is not None and packed[WANTS] == (NO_WANTS if before is None else before[WANTS]):
+            plain.append((key, pack_value(packed, state)))
+        else:
+            old = None if before is None else unpack_header(before)
+            changes.append(Change(key, old, unpack_header(packed), packed, state))
+    return plain, changes
 
 
 def _packed(headers: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return the engine's header, which is the first wherever the engine wrote the record."""
-    if headers and headers[0][0] == HEADER:
-        return headers[0][1]
-    return next((value for name, value in headers if name == HEADER), b"")
+    """Return the engine's header wherever it is; it is the first where the engine wrote the record."""
+    return next((value for name, value in headers if name == HEADER), _UNKNOWN)
 
 
 async def restore(

@@ -23,12 +23,12 @@ from streams.engine.fold import COUNTED
 from streams.engine.header import StateHeader, header_of, pack_value, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from streams.engine.settings import WorkerSettings
 
-_STATE, _DUE, _WAIT, _META, _SEEN, _COUNT = b"s", b"t", b"w", b"m", b"b", b"c"
+_STATE, _DUE, _WAIT, _META, _SEEN, _COUNT, _OUTLIVED = b"s", b"t", b"w", b"m", b"b", b"c", b"o"
 _META_FORMAT = struct.Struct(">QI")
 _DUE_FORMAT = struct.Struct(">Q")
 _LABEL_FORMAT = struct.Struct(">H")
@@ -72,8 +72,6 @@ class Store:
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
         self._options = options
-        self.outlived: set[bytes] = set()
-        """Keys whose newest record in the changelog is older than what is stored here."""
         self._without_log = WriteOptions()
         # a property, though rocksdict's stub calls it a method
         self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]
@@ -94,6 +92,8 @@ class Store:
         meta = self._db.get(_META)
         self.position, self.epoch = _META_FORMAT.unpack(meta) if meta else (0, 0)
         self.seen: bytes = self._db.get(_SEEN) or b""
+        self.outlived = {raw[1:] for raw in self._scan(_OUTLIVED, _OUTLIVED)}
+        """Keys whose newest record in the changelog is older than what is stored here; until they are written anew."""
         self.next_due = self._first_due(0)
         self.counted = Counter(_label(raw) for raw in self._scan(_COUNT, _COUNT))
         """How many keys are counted under each label."""
@@ -114,24 +114,33 @@ class Store:
 
     def write(
         self,
-        changes: Iterable[Change],
+        changes: Collection[Change],
         position: int,
         epoch: int,
         *,
+        plain: Collection[tuple[bytes, bytes]] = (),
+        outlived: Collection[bytes] = (),
         seen: bytes | None = None,
         durable: bool = True,
     ) -> None:
         """Write *changes*, their index entries and the position as one batch, the position last.
 
-        Without *durable* the write-ahead log is skipped: a crash then loses the last writes, never some between.
+        *plain* are stored values by key, whose ticks and waits stay as they are; *outlived* keys somebody older wrote
+        behind us. Without *durable* the write-ahead log is skipped: a crash then loses the last writes, never some
+        between.
         """
         batch = WriteBatch(raw_mode=True)
+        for key, value in plain:
+            batch.put(_STATE + key, value)
         for change in changes:
             self._index(batch, change)
             if change.state is None:
                 batch.delete(_STATE + change.key)
             else:
                 batch.put(_STATE + change.key, pack_value(change.packed, change.state))
+        if self.outlived or outlived:
+            written = {key for key, _ in plain} | {change.key for change in changes}
+            self._outlive(batch, self.outlived & written, set(outlived))
         if seen is not None:
             batch.put(_SEEN, seen)
             self.seen = seen
@@ -141,6 +150,13 @@ class Store:
         else:
             self._db.write(batch, self._without_log)
         self.position, self.epoch = position, epoch
+
+    def _outlive(self, batch: WriteBatch, anew: set[bytes], more: set[bytes]) -> None:
+        for key in anew:
+            batch.delete(_OUTLIVED + key)
+        for key in more:
+            batch.put(_OUTLIVED + key, b"")
+        self.outlived = (self.outlived - anew) | more
 
     def _index(self, batch: WriteBatch, change: Change) -> None:
         key, new = change.key, change.header

@@ -22,6 +22,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record import default_records
 from faust.app.base import App, BootStrategy
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.base import Collection
@@ -96,6 +97,17 @@ def test_a_consumer_of_aiokafka_reads_what_was_committed_where_the_host_asks_for
     assert "self._isolation_level = isolation_level" in source
     assert "isolation_level=self._isolation_level" in source
     assert 'isolation_level == "read_committed"' in inspect.getsource(fetcher)
+
+
+def test_what_a_fetcher_fetched_passes_the_place_where_its_records_are_left_unwrapped() -> None:
+    source = inspect.getsource(Fetcher)
+    assert "self._records = collections.OrderedDict()" in source
+    assert "self._records[tp] = FetchResult(" in source
+    assert source.count("self._records = ") == 1
+    assert "self._partition_records = partition_records" in inspect.getsource(fetcher.FetchResult)
+    assert "consumer_record = self._consumer_record(tp, record)" in inspect.getsource(fetcher.PartitionRecords)
+    assert parameters(fetcher.PartitionRecords._consumer_record) == ["self", "tp", "record"]
+    assert {"offset", "key", "value", "headers", "timestamp"} <= set(dir(default_records.DefaultRecord))
 
 
 def test_the_coordinator_heartbeats_through_the_method_the_host_listens_to() -> None:

@@ -26,6 +26,11 @@ def logged(key: bytes, value: bytes | None, epoch: int, position: int = 0, due: 
     return Logged(key, value, ((HEADER, StateHeader(epoch, position, due).pack()),))
 
 
+@pytest.fixture
+def options(tmp_path: Path) -> StoreOptions:
+    return StoreOptions(WorkerSettings(bootstrap="", group="", name="w", data_dir=tmp_path))
+
+
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder: Path = tmp_path_factory.mktemp("stores")
@@ -62,6 +67,25 @@ def test_an_older_position_of_the_same_epoch_is_ignored(stores: Any) -> None:
     store = stores()
     apply(store, [logged(b"k", b"new", 1, 9), logged(b"k", b"late retry", 1, 5)], 2, durable=True)
     assert held(store, b"k") == b"new"
+
+
+def test_what_a_late_writer_hid_is_known_after_a_restart_until_it_is_written_anew(
+    tmp_path: Path, options: StoreOptions
+) -> None:
+    """A standby that restarts has passed the late record: nothing but its disk can tell its next owner."""
+    store = Store(tmp_path / "db", options)
+    apply(store, [logged(b"k", b"new", 2, 1), logged(b"l", b"new", 2, 2), logged(b"k", b"old", 1, 9)], 3, durable=True)
+    apply(store, [logged(b"l", b"old", 1, 9)], 4, durable=True)
+    store.close()
+    again = Store(tmp_path / "db", options)
+    assert again.outlived == {b"k", b"l"}
+    apply(again, [logged(b"k", b"anew", 3, 1)], 5, durable=True)
+    again.close()
+    last = Store(tmp_path / "db", options)
+    assert (last.outlived, held(last, b"k"), held(last, b"l")) == ({b"l"}, b"anew", b"new")
+    last.reset()
+    assert last.outlived == set()
+    last.close()
 
 
 def test_a_tombstone_deletes(stores: Any) -> None:
@@ -105,3 +129,4 @@ def test_how_the_log_is_cut_into_polls_does_not_matter(stores: Any, log: list[Lo
         apply(cut, log[start : start + size], start + size, durable=False)
     assert whole.digest() == cut.digest()
     assert whole.due(99, 10) == cut.due(99, 10)
+    assert whole.outlived == cut.outlived
