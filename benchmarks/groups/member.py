@@ -100,7 +100,7 @@ async def _tell(worker: Worker, given: Given, metrics: Metrics) -> None:
             held = ""
         if recovering:  # a look at the metrics costs as much as twenty events
             recovered = metrics.registry.get_sample_value("o2c_recovered_total") or 0
-        recovering = worker.engine.activating or not worker.engine.assigned_once
+        recovering = worker.engine.activating or not worker.engine.has_assignment
         now = line(worker, given, recovered)
         if last is None or msgspec.structs.replace(now, at=last.at, cpu=last.cpu) != last:
             last = now

@@ -53,7 +53,7 @@ class Engine:
         self._committing = asyncio.Lock()
         self._closing = False
         self.committed_at = time.monotonic()
-        self.assigned_once = False
+        self.has_assignment = False
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     @property
@@ -101,6 +101,7 @@ class Engine:
     async def quiesce(self) -> None:
         """Wait for batches in flight, commit what they finished, forget the paths."""
         self.revoking()
+        self.has_assignment = False
         await _cancel(self._activation)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=self._settings.drain_deadline)
@@ -156,7 +157,7 @@ class Engine:
         self._standby.start()
         self._activation = asyncio.create_task(self._activate(owned, actives, generation))
         self._activation.add_done_callback(self._watch)
-        self.assigned_once = True
+        self.has_assignment = True
         _log.info("assigned", generation=generation, owned=len(owned), followed=len(followed))
 
     async def _activate(self, owned: set[TopicPartition], actives: set[TP], generation: int) -> None:

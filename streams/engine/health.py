@@ -64,10 +64,10 @@ class Health:
         return Verdict(not stuck, tuple(stuck))
 
     def ready(self) -> Verdict:
-        """Say no before the first assignment, during recovery, after a partition stopped, without a broker."""
+        """Say no while the group rebalances, during recovery, after a partition stopped, without a broker."""
         reasons = []
-        if not self._engine.assigned_once:
-            reasons.append("the group has not assigned anything yet")
+        if not self._engine.has_assignment:
+            reasons.append("the group has assigned nothing yet")
         if self._engine.activating:
             reasons.append("partitions are being recovered")
         reasons += [

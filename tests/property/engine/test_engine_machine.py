@@ -14,6 +14,7 @@ from streams.engine.changelog import Changelog
 from streams.engine.fold import TICK_TOPIC
 from streams.engine.folding import Gathered
 from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, header_of, unpack_header
+from streams.engine.health import Health
 from streams.engine.store import Change
 from tests.property.engine.machine import KEYS, EngineMachine
 from tests.property.engine.workers import POINTS, Plan
@@ -71,6 +72,20 @@ def test_a_worker_that_wrote_behind_a_newer_owner_misses_nothing_when_it_owns_ag
     try:
         machine.trouble(0, "changelog:before", "sleep", b"a", b"b", back=True)
         machine.a_store_holds_what_the_changelog_holds()
+    finally:
+        machine.teardown()
+
+
+def test_a_worker_is_not_ready_while_its_group_rebalances() -> None:
+    """Between two assignments it works on nothing, which must not pass for having nothing left to recover."""
+    machine = EngineMachine()
+    machine.start()
+    try:
+        engine = machine.workers[0].engine
+        health = Health(engine, engine._around)
+        assert health.ready().ok
+        machine.do(engine.quiesce())
+        assert not health.ready().ok
     finally:
         machine.teardown()
 
