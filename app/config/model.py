@@ -65,6 +65,13 @@ class RoleConfig(_Section):
     port: Port = 0
 
 
+class StreamsConfig(RoleConfig):
+    """The stream workers."""
+
+    standbys: Annotated[int, Field(ge=0, le=2)] = 0
+    """How many other workers follow each partition's changelog, to take over in seconds."""
+
+
 class ApiKeyConfig(_Section):
     """A key for the console's API: it belongs to one tenant and sees nothing of another."""
 
@@ -230,7 +237,7 @@ class Settings(_Section):
     kafka: KafkaConfig = KafkaConfig()
     topics: TopicsConfig = TopicsConfig()
     gateway: GatewayConfig = GatewayConfig()
-    streams: RoleConfig = RoleConfig(port=8081)
+    streams: StreamsConfig = StreamsConfig(port=8081)
     connectors: RoleConfig = RoleConfig(port=8082)
     console: ConsoleConfig = ConsoleConfig()
     worker: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "o2c-1"

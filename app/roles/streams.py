@@ -17,10 +17,10 @@ _COLLECTED = (20_000, 20, 20)
 """Python's own thresholds (700, 10, 10) look through fresh facts and states, which form no cycles, again and again."""
 
 
-async def run(settings: Settings) -> int:
-    """Work until SIGTERM; a failure of the engine ends the process with 1, so that the supervisor restarts it."""
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """Return what the engine is told."""
     prefix = settings.topics.prefix
-    worker_settings = WorkerSettings(
+    return WorkerSettings(
         bootstrap=settings.kafka.bootstrap,
         group=f"{prefix}o2c-streams",
         name=settings.worker,
@@ -28,10 +28,16 @@ async def run(settings: Settings) -> int:
         broadcast_topics=(prefix + topics.BROADCAST,),
         dead_letters=prefix + topics.DEAD_LETTERS,
         security=security(settings.kafka),
+        standby_replicas=settings.streams.standbys,
         web_host=settings.streams.host,
         web_port=settings.streams.port or None,
     )
+
+
+async def run(settings: Settings) -> int:
+    """Work until SIGTERM; a failure of the engine ends the process with 1, so that the supervisor restarts it."""
+    prefix = settings.topics.prefix
     gc.freeze()  # what is imported stays
     gc.set_threshold(*_COLLECTED)
-    worker = create_worker(worker_settings, [Orders(unseen(world(settings)), prefix), Links(prefix)])
+    worker = create_worker(worker_settings(settings), [Orders(unseen(world(settings)), prefix), Links(prefix)])
     return await worker.run()

@@ -20,6 +20,7 @@ from streams.engine.engine import Engine
 from streams.engine.health import Health, Verdict
 from streams.engine.host import GroupGuard, create_host
 from streams.engine.instruments import Instruments
+from streams.engine.premises import occupied
 from streams.engine.ship import Shipper
 from streams.engine.surroundings import Surroundings
 from streams.engine.topics import require_equal_partitions
@@ -73,6 +74,10 @@ class Worker:
         """Work until SIGTERM, SIGINT, `stop` or a failure; return 0 only after a clean stop."""
         if signals:
             self._listen()
+        with occupied(self._settings.data_dir):
+            return await self._shipping()
+
+    async def _shipping(self) -> int:
         shipper = Shipper(self._settings, self._metrics)
         try:
             await shipper.start()
@@ -128,7 +133,6 @@ class Worker:
             counts = {name: await shipper.partitions(name) for name in names}
             partitions[processor.name] = require_equal_partitions(counts, processor.name)
         await shipper.partitions(self._settings.dead_letters)
-        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         return partitions
 
     async def _until_stopped(self, app: HostApp, engine: Engine) -> int:
