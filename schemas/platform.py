@@ -55,6 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     windows: tuple[Limit, ...] = ()
     concurrent: int = 10
+    """Calls in flight that the vendor allows; 0 = it names no number: as many as its windows let begin meanwhile."""
     points: Limit | None = None
     left_in_body: str = ""
     """Regular expression whose first group is the number of points left, in the last kilobyte of a reply."""

@@ -30,7 +30,7 @@ from app.core.ending import ended
 from app.core.errors import AuthError, ConfigError, O2CError
 from app.core.faultpoints import around
 from app.core.http import new_session
-from app.core.limits import Limiter
+from app.core.limits import Limiter, abreast
 from app.core.metrics import Metrics
 from app.core.mistakes import OVER_DATA, fault
 from app.subscribing.keeping import Keeper, Kept
@@ -131,7 +131,7 @@ class Desk:
             journal=journal,
             circuit=self._circuit,
             owns=lambda: self._owned and self._lease.held(),
-            concurrency=self._loaded.platform.limits.concurrent,
+            concurrency=abreast(self._loaded.platform.limits, self._resolved.quota_share),
             settle=self._seconds("settle_seconds"),
             count=self._count,
             unseen=self._known.forget,

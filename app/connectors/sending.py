@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -112,6 +113,11 @@ class Sending:
             params[name] = chosen
         if before is not None:
             await before()
+        while (seconds := self._limiter.crowded()) > 0:
+            await asyncio.sleep(seconds)
+            if before is not None:
+                await before()
+        self._limiter.leaves()
         async with around("send" if request.mutates else "ask", self.connection.name):
             return await self._http.send(self._filled(request), headers, params)
 

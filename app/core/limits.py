@@ -30,6 +30,12 @@ _TIMERS = 0.002
 """Seconds that calls come closer than evenly: timers are late, and what each loses adds up."""
 _LATE = 0.008
 """Share of a longer window by which the next one begins later, for the same reason."""
+_CALL = 2.0
+"""Seconds that a call is reckoned to take at most, with all that is made durable around it."""
+_SUSTAINED = 60.0
+"""Seconds of the longest window that says how fast calls follow each other: a day's is used up in bursts."""
+_FEW, _MANY = 4, 100
+"""Calls at once: fewer would leave a quota unused while one is slow, more than this no quota here asks for."""
 _TAIL = 1000
 _NOTHING = 1e-6
 _DAY = 86_400.0
@@ -80,7 +86,12 @@ class Window:
 
     def __init__(self, limit: Limit, share: float, header: str) -> None:
         """*header* is where a reply tells what is left, for everybody who uses the same quota; "" = nowhere."""
+        quota = int(limit.requests * share)
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
+        self._crowd = self._allowed + max(0, quota - self._allowed) // 2
+        """What really leaves may come closer than it was let go, by half of the headroom."""
+        self._vendors = limit.per_seconds
+        self._left: deque[float] = deque()
         short = limit.per_seconds <= _SHORT
         self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
         self.seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
@@ -109,6 +120,16 @@ class Window:
         if self._told is not None:
             self._told -= 1
 
+    def crowded(self, now: float) -> float:
+        """Return the seconds until one more may really leave: what was let go evenly may be held up, and bunch."""
+        while self._left and self._left[0] + self._vendors <= now:
+            self._left.popleft()
+        return self._left[0] + self._vendors - now if len(self._left) >= self._crowd else 0.0
+
+    def leaves(self, now: float) -> None:
+        """Note that a request leaves now."""
+        self._left.append(now)
+
     def heard(self, headers: Mapping[str, str], number: int, later: int, now: float) -> None:
         """Believe what the reply to request *number* says is left; *later* ones may not be counted in it yet."""
         text = headers.get(self._header, "") if self._header else ""
@@ -129,6 +150,12 @@ class Window:
         if self._told <= 0:
             return until_forgotten
         return min(until_forgotten, self._last + self._span / (self._told + 1) - now)
+
+
+def abreast(limits: Limits, share: float) -> int:
+    """Return how many calls at once use the quota: as many as may begin while one is under way (Little's law)."""
+    rates = [one.requests * share / one.per_seconds for one in limits.windows if one.per_seconds <= _SUSTAINED]
+    return min(_MANY, max(_FEW, math.ceil(min(rates) * _CALL))) if rates else limits.concurrent or _FEW
 
 
 class _Waiting(NamedTuple):
@@ -152,7 +179,9 @@ class Limiter:
         self._windows = [Window(limit, share, header) for limit, header in zip(limits.windows, headers, strict=False)]
         self._points = Points(limits.points, limits.left_in_body, share, clock) if limits.points else None
         self._clock = clock
-        self._free = max(1, limits.concurrent)
+        self.abreast = abreast(limits, share)
+        """How many writes at once keep the quota used while they wait for the platform and for Kafka in turn."""
+        self._free = limits.concurrent or self.abreast
         self._queue: list[_Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._arrivals = itertools.count()
@@ -193,6 +222,20 @@ class Limiter:
             window.count(now)
         self._gone += 1
         return self._gone
+
+    def crowded(self) -> float:
+        """Return the seconds for which a request that has its turn must wait all the same, 0 = it may leave now.
+
+        What it does first (its intent is made durable) takes some longer than others; the vendor sees when they leave.
+        """
+        now = self._clock()
+        return max((window.crowded(now) for window in self._windows), default=0.0)
+
+    def leaves(self) -> None:
+        """Note that a request leaves now."""
+        now = self._clock()
+        for window in self._windows:
+            window.leaves(now)
 
     def pause(self, seconds: float) -> None:
         """Send nothing for *seconds*: the platform said so."""

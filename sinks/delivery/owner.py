@@ -48,6 +48,8 @@ _SUPERSEDED = "A newer value replaced it before it was sent."
 _LAPSED = 0.2
 """Seconds until an owner without a lease looks whether it is back."""
 _TOGETHER = 3
+_GATHER = 0.5
+"""Seconds after a batch began for which one that is not whole gathers more: quota counts requests, not documents."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _DEADLINE = 24 * 3600.0
@@ -102,6 +104,8 @@ class Owner:
         )
         self._slots = concurrency
         self._batches = Counter[Lane]()
+        self._begun: dict[Lane, float] = {}
+        """When the last batch of a lane began."""
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -218,13 +222,19 @@ class Owner:
             self._begin([waiting, *self._companions(waiting)])
 
     def _open(self, lane: Lane) -> bool:
-        """Tell whether *lane* may go: while a batch is under way the next one gathers, until it is whole.
+        """Tell whether *lane* may go: while a batch is under way, or just left, the next one gathers until it is whole.
 
         Otherwise each command would leave alone the moment it came, and quota would run out at a fraction of the work.
         """
         size = self._sink.batch.get(lane[0], 1)
         gathers = lane[1] and size > 1 and not self.circuit.is_open
-        return not gathers or not self._batches[lane] or self.inbox.depth(lane) >= size
+        if not gathers or self.inbox.depth(lane) >= size:
+            return True
+        return not self._batches[lane] and self._now() >= self._gathered(lane)
+
+    def _gathered(self, lane: Lane) -> float:
+        """Return when what waits in *lane* has gathered long enough; the first after a while waits for nobody."""
+        return self._begun.get(lane, -math.inf) + _GATHER
 
     def _may_begin(self) -> bool:
         """Tell whether anything may begin now; a lease that lapsed comes back unless the connection went elsewhere."""
@@ -249,6 +259,7 @@ class Owner:
     def _begin(self, batch: Sequence[Waiting]) -> None:
         self._busy |= {waiting.command.id for waiting in batch}
         self._batches[batch[0].lane] += 1
+        self._begun[batch[0].lane] = self._now()
         task = asyncio.create_task(self._deliver(batch))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -260,9 +271,11 @@ class Owner:
         self._wake.set()
 
     async def _until_woken(self) -> None:
-        at = self.inbox.next_at()
         self._wake.clear()
-        pause = None if at is None or self._paused else max(0.02, min(1.0, at - self._now()))
+        now = self._now()
+        due = [at for lane in self._begun if self.inbox.depth(lane) and (at := self._gathered(lane)) > now]
+        due += [at for at in [self.inbox.next_at()] if at is not None]
+        pause = max(0.02, min(1.0, min(due) - now)) if due and not self._paused else None
         if not self._owns():
             pause = _LAPSED
         with contextlib.suppress(TimeoutError):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.limits import AGE, Limiter
+from app.core.limits import AGE, Limiter, abreast
 from schemas.commands import BACKFILL, LIVE_PAYMENT, SWEEP
 from schemas.platform import Limit, Limits
 from tests.property.virtual_time import run
@@ -221,3 +221,32 @@ def test_a_long_window_begins_again_a_moment_later_than_the_vendors() -> None:
     gone = _gone(Limit(60, 60.0), 200)
     burst = [moment for moment in gone if moment < 60]
     assert gone[len(burst)] - burst[0] > 60.3
+
+
+@given(_LIMITS)
+def test_while_somebody_waits_and_a_quota_is_free_somebody_goes(limits: list[tuple[int, float]]) -> None:
+    requests = [Asked(0.0, LIVE_PAYMENT, 0.0)] * 100
+    went = run(_play(Limits(windows=tuple(Limit(*limit) for limit in limits), concurrent=100), requests))
+    for before, one in itertools.pairwise(went):
+        idle_until = one.at - 1e-6  # until then it had not gone; was there a reason?
+        reasons = [idle_until - before.at < seconds / max(1, int(count * 0.97)) for count, seconds in limits]
+        for count, seconds in limits:
+            inside = [other for other in went if idle_until - 1.008 * seconds < other.at < one.at]
+            reasons.append(len(inside) >= max(1, int(count * 0.97)))
+        assert any(reasons)
+
+
+@pytest.mark.parametrize(
+    ("limits", "share", "expected"),
+    [
+        (Limits(windows=(Limit(100, 1.0),)), 1.0, 100),
+        (Limits(windows=(Limit(100, 10.0),)), 1.9, 38),
+        (Limits(windows=(Limit(60, 60.0), Limit(5_000, 86_400.0))), 1.0, 4),
+        (Limits(windows=(Limit(10, 1.0), Limit(5_000, 86_400.0))), 1.0, 20),
+        (Limits(points=Limit(2_000, 20.0), concurrent=10), 1.0, 10),
+    ],
+)
+def test_as_many_writes_are_in_work_as_may_begin_while_one_is_under_way(
+    limits: Limits, share: float, expected: int
+) -> None:
+    assert abreast(limits, share) == expected

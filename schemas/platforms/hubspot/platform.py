@@ -161,7 +161,7 @@ PLATFORM = Platform(
     ),
     limits=Limits(
         windows=(Limit(100, 10.0),),
-        concurrent=8,
+        concurrent=0,
         remaining_headers=("x-hubspot-ratelimit-remaining",),
         timeout_seconds=30.0,
     ),

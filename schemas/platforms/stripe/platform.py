@@ -17,7 +17,7 @@ PLATFORM = Platform(
     docs="https://docs.stripe.com/api",
     auth=Auth(kind="bearer", secret="token"),  # noqa: S106 - the name of a secret, not one
     headers=MappingProxyType({"Stripe-Version": VERSION}),
-    limits=Limits(windows=(Limit(25, 1.0),), concurrent=20, timeout_seconds=80.0),
+    limits=Limits(windows=(Limit(25, 1.0),), concurrent=0, timeout_seconds=80.0),
     consistency=Consistency(
         search_lag_seconds=3600.0,
         settle_seconds=140.0,

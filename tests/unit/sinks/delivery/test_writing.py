@@ -23,6 +23,7 @@ from sinks.base import Sink, Written
 from sinks.delivery.journal import Row, row_key
 from sinks.delivery.owner import Owner
 from sinks.delivery.ports import Lost
+from tests.property.virtual_time import run
 
 PLATFORM = Platform(
     slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
@@ -264,6 +265,46 @@ async def test_a_whole_batch_does_not_wait_for_the_one_under_way() -> None:
     assert len(bench.owner._tasks) == 2
     await bench.work(1)
     assert len(bench.vendor.posts) == 3
+
+
+async def test_what_comes_right_after_a_batch_gathers_and_the_first_after_a_while_waits_for_nobody() -> None:
+    bench = Bench(Vendor())
+    for number in range(3):
+        await bench.owner.accept(command(number))
+        bench.owner._start_what_is_ready()
+        while bench.owner._tasks:
+            await asyncio.gather(*bench.owner._tasks)
+    assert len(bench.vendor.posts) == 1, "the other two wait for more"
+    bench.time += 0.5
+    bench.owner._start_what_is_ready()
+    while bench.owner._tasks:
+        await asyncio.gather(*bench.owner._tasks)
+    assert len(bench.vendor.posts) == 2
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    bench.time += 0.5
+    await bench.owner.accept(command(3))
+    bench.owner._start_what_is_ready()
+    assert len(bench.owner._tasks) == 1
+    await bench.work(1)
+
+
+async def _trickle(bench: Bench) -> None:
+    bench.owner._now = asyncio.get_running_loop().time
+    running = asyncio.create_task(bench.owner.run())
+    for number in range(3):
+        await bench.owner.accept(command(number))
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def test_a_running_owner_sends_what_gathered_although_nothing_more_comes() -> None:
+    bench = Bench(Vendor())
+    run(_trickle(bench))
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    assert len(bench.log.results) == 3
+    assert len(bench.vendor.posts) == 2
 
 
 async def test_a_batch_that_is_cut_off_leaves_each_document_once() -> None:
