@@ -79,7 +79,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def follow(url: str) -> None:
         with suppress(requests.ConnectionError):
-            requests.get(url, timeout=10)
+            requests.get(url, timeout=120)
 
     def open_(url: str) -> bool:
         opened.append(url)

@@ -33,7 +33,7 @@ async def until(
     stand: Stand, capsys: pytest.CaptureFixture[str], true: Callable[[dict[str, Any]], object]
 ) -> dict[str, Any]:
     """Look until *true* holds, and return what was told."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while True:
         found: dict[str, Any] = await told(stand, capsys, "show", "books")
         if true(found):
@@ -58,7 +58,9 @@ async def test_what_is_known_is_shown_and_what_is_not_is_null(stand: Stand, caps
 
     await stand.start()
     await stand.results(1)
-    well = await until(stand, capsys, lambda now: now["state"] == "well" and now["complete_up_to"])
+    well = await until(
+        stand, capsys, lambda now: now["state"] == "well" and now["complete_up_to"] and not now["waiting"]
+    )
     assert (well["waiting"], well["why"], well["credential"]) == (0, "", "configured")
     assert well["quota_left"] > 0
     assert well["account"] == stand.account

@@ -95,7 +95,7 @@ async def test_a_registered_shop_delivers_and_the_time_is_told(
 ) -> None:
     assert await gateway.run("register") == 0
     capsys.readouterr()
-    code, _ = await asyncio.gather(gateway.run("verify", "--seconds", "60", "--json"), _ordering(gateway))
+    code = await _while_ordering(gateway, "verify", "--seconds", "60", "--json")
     said = capsys.readouterr().out
     (line,) = [line for line in said.splitlines() if line.startswith("{")]
     told = json.loads(line)
@@ -106,18 +106,19 @@ async def test_a_registered_shop_delivers_and_the_time_is_told(
     assert f"trace_id={delivery['trace']}" in said.replace(line, ""), "the gateway's log knows the delivery"
 
 
-async def _ordering(shop: Shop) -> None:
-    """Order again and again: nobody knows when the waiting begins."""
-    for _ in range(5):
+async def _while_ordering(shop: Shop, *words: str) -> int:
+    """Run a command and order again and again until it ends: nobody knows when its waiting begins."""
+    command = asyncio.create_task(shop.run(*words))
+    while not command.done():
         await shop.order()
+    return await command
 
 
 async def test_a_wrong_secret_and_silence_are_told_apart(gateway: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     assert await gateway.run("verify", "--seconds", "1") == 1
     assert "shop: none. No delivery came for shop; run `o2c webhooks show shop`" in capsys.readouterr().out
     gateway.sandbox.hooks.add(f"{gateway.settings.gateway.public_url}/hooks/acme/shop", "not-the-secret")
-    code, _ = await asyncio.gather(gateway.run("verify", "--seconds", "8"), _ordering(gateway))
-    assert code == 1
+    assert await _while_ordering(gateway, "verify", "--seconds", "8") == 1
     assert "webhook_secret of shop is not what signs it" in capsys.readouterr().out
 
 
