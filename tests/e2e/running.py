@@ -34,7 +34,7 @@ from app.sandbox.base import Sandbox
 from schemas.order_state import PublicOrder
 from tests.e2e.configuring import API_KEY, SERVICE, flows, written
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 """Seconds to wait for something to happen: a busy machine is slow, not wrong."""
 QUIET = 10.0
 """Seconds without a write that count as silence; every connection is swept twice in it."""

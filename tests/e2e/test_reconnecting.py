@@ -82,7 +82,7 @@ async def test_what_waited_for_consent_is_written_once_and_in_order(
     assert company.books("books") == rows, "nothing was written without consent"
 
     def browser(url: str) -> bool:
-        threading.Thread(target=requests.get, args=(url,), kwargs={"timeout": 30}, daemon=True).start()
+        threading.Thread(target=requests.get, args=(url,), kwargs={"timeout": 120}, daemon=True).start()
         return True
 
     monkeypatch.setattr(webbrowser, "open", browser)

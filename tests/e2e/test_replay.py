@@ -49,7 +49,7 @@ async def states(company: Running) -> dict[bytes, bytes]:
 def exported(company: Running, path: Path) -> bytes:
     """Return what `o2c orders export` writes."""
     words = ["-m", "app", "orders", "export", "--config", str(company.stack.folder / "o2c.toml"), str(path)]
-    subprocess.run([sys.executable, *words], check=True, timeout=120)
+    subprocess.run([sys.executable, *words], check=True, timeout=240)
     return path.read_bytes()
 
 

@@ -63,7 +63,7 @@ class Company:
         return [row for row in self.rows(ledger, kind) if "o2c1:" in str(row.get("mark"))]
 
     async def until(self, true: Callable[[], Any], what: str) -> None:
-        for _ in range(300):
+        for _ in range(900):
             if true():
                 return
             await asyncio.sleep(0.2)
@@ -130,7 +130,7 @@ async def test_what_a_stopped_flow_wrote_is_taken_back_to_the_cent(
         code, _, err = await company.says(*words, "--plan", digest)
         assert (code, "erp is live and writes on" in err) == (1, True)
         assert (await company.says("flows", "stop", "erp"))[0] == 0
-        plan = json.loads((await company.says(*words, "--json"))[1])
+        plan = await _settled(company, words, "unanswered", "unread")
         assert (plan["orders"], plan["unanswered"], plan["unread"], plan["findings"]) == (5, 0, 0, [])
         shown = {(row["target"], row["number"], row["document"], row["amount"]) for row in plan["rows"]}
         assert shown == {(target, *row) for target in company.ledgers for row in _ends()}
@@ -140,7 +140,7 @@ async def test_what_a_stopped_flow_wrote_is_taken_back_to_the_cent(
         code, out, _ = await company.says(*words, "--plan", plan["digest"])
         assert (code, out) == (0, f"erp: {len(plan['rows'])} writes take back what it wrote for 5 orders.\n")
         await company.until(lambda: {company.net(one) for one in company.ledgers} == {(0, 0, 0)}, "net zero")
-        again = await _settled(company, words)
+        again = await _settled(company, words, "under_way")
         assert [len(company._ours(one, "invoice")) for one in company.ledgers] == [1, 1], "all but E-4 are void"
         assert (again["orders"], again["rows"], again["under_way"]) == (0, [], 0)
         for ledger in company.ledgers:
@@ -162,11 +162,11 @@ def _ends() -> set[tuple[str, str, str]]:
     }  # fmt: skip
 
 
-async def _settled(company: Company, words: tuple[str, ...]) -> Row:
-    """Ask for the undo once more until nothing of the first one is under way."""
-    for _ in range(20):
-        again: Row = json.loads((await company.says(*words, "--json"))[1])
-        if not again["under_way"]:
-            return again
+async def _settled(company: Company, words: tuple[str, ...], *counts: str) -> Row:
+    """Ask what would be undone until nothing is counted any more under *counts*."""
+    for _ in range(180):
+        plan: Row = json.loads((await company.says(*words, "--json"))[1])
+        if not any(plan[count] for count in counts):
+            return plan
         await asyncio.sleep(0.5)
-    return again
+    raise AssertionError(f"not settled: {plan}")
