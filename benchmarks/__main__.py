@@ -14,15 +14,22 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from benchmarks.broker import provided
 from benchmarks.figures import Figure, Machine, machine, read, table
 
-# Each is a module of this package with the arguments --kafka, --short and --json; they run in this order.
-BENCHMARKS: tuple[str, ...] = ("peer", "full", "gateway", "delivery", "latency", "recovery", "scaling")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Each is a module of this package with the arguments --kafka, --short and --json; they run in this order. The minutes,
+# on two quiet cores, are reckoned from the sizes: they tell who waits how far it is.
+BENCHMARKS: dict[str, float] = {
+    "peer": 5, "full": 4, "gateway": 5, "delivery": 7, "latency": 3, "recovery": 5, "scaling": 3,
+}  # fmt: skip
+_SHORT_SHARE = 0.25
 _ROOT = Path(__file__).parents[1]
 _RESULTS = Path(__file__).parent / "results"
 _JUDGED = (0, 1)
@@ -52,7 +59,6 @@ def run(name: str, bootstrap: str, folder: Path, *, short: bool) -> Outcome:
     """Run one benchmark as a process of its own."""
     kept = folder / f"{name}.json"
     words = [sys.executable, "-m", f"benchmarks.{name}", "--kafka", bootstrap, "--json", str(kept)]
-    print(f"== {name}", flush=True)
     ended = subprocess.run([*words, *(["--short"] if short else [])], cwd=_ROOT, check=False)  # noqa: S603  ours
     if ended.returncode not in _JUDGED or not kept.exists():
         return Outcome(name, [], f"{name} ended with {ended.returncode} and without figures")
@@ -83,6 +89,20 @@ def summary(results: Results) -> str:
     return "; ".join([told, *results.failures])
 
 
+def progress(names: Sequence[str], at: int, elapsed: float, *, short: bool) -> str:
+    """Return the line that says which benchmark begins, how long it went on, and about how long it will."""
+    left = sum(BENCHMARKS[name] for name in names[at:]) * (_SHORT_SHARE if short else 1)
+    return f"== {names[at]} ({at + 1} of {len(names)}; {elapsed / 60:.0f} min so far, about {left:.0f} min to go)"
+
+
+def _all(names: Sequence[str], bootstrap: str, folder: Path, *, short: bool) -> list[Outcome]:
+    began, outcomes = time.monotonic(), []
+    for at, name in enumerate(names):
+        print(progress(names, at, time.monotonic() - began, short=short), flush=True)
+        outcomes.append(run(name, bootstrap, folder, short=short))
+    return outcomes
+
+
 def chosen(only: str) -> list[str]:
     """Return the names to run; SystemExit says which are unknown."""
     names = [name.strip() for name in only.split(",") if name.strip()] or list(BENCHMARKS)
@@ -104,7 +124,7 @@ def main() -> int:
     names, began = chosen(given.only), time.monotonic()
     date, where = datetime.now(UTC).isoformat(timespec="seconds"), machine()
     with tempfile.TemporaryDirectory() as folder, provided(given.kafka, Path(folder) / "kafka", os.environ) as kafka:
-        outcomes = [run(name, kafka, Path(folder), short=given.short) for name in names]
+        outcomes = _all(names, kafka, Path(folder), short=given.short)
     results = Results(
         date=date,
         commit=commit(),

@@ -58,7 +58,7 @@ class Sizes(NamedTuple):
     seconds: float
 
 
-FULL = Sizes(warm=30, orders=600, seconds=60.0)
+FULL = Sizes(warm=30, orders=400, seconds=60.0)
 SHORT = Sizes(warm=10, orders=60, seconds=10.0)
 
 
