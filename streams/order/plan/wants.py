@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from decimal import Decimal
 
 import msgspec
 
@@ -181,10 +182,16 @@ def _left(desk: Desk, counted: Container[str]) -> Iterator[tuple[WriteRecord, Ob
         if not record.key.startswith(prefix) or record.bound is None or look is None or source in counted:
             continue
         mirror = desk.state.objects.get(record.bound.key)
-        if mirror is not None and (mirror.share is not None or is_gone(mirror)):
+        if mirror is not None and not _stays(mirror):
             continue
         if isinstance(look.facts, Payment):
             yield record, record.bound, look.facts
+
+
+def _stays(mirror: Observation) -> bool:
+    """Tell whether nobody deleted a payment of ours, nor moved it or a part of it to another order."""
+    facts, share = mirror.facts, mirror.share
+    return not is_gone(mirror) and (share is None or (isinstance(facts, Payment) and Decimal(share) == facts.amount))
 
 
 def _credits(desk: Desk) -> Iterator[Want]:

@@ -229,6 +229,11 @@ def test_a_mirror_that_was_not_seen_is_taken_back_all_the_same() -> None:
     assert len(of(desk(MADE, FAILED, WROTE), "reverse_payment")) == 1
 
 
+def test_a_mirror_that_was_placed_as_a_whole_is_taken_back() -> None:
+    placed = msgspec.structs.replace(MIRROR, share="24")  # a sweep saw it on its invoice before its result
+    assert len(of(desk(MADE, FAILED, placed, WROTE), "reverse_payment")) == 1
+
+
 @pytest.mark.parametrize(
     "parts",
     [
