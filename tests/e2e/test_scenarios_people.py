@@ -151,8 +151,14 @@ async def test_34_a_payment_that_moves_leaves_the_first_order_unpaid(company: Ru
     await company.until(lambda: payments(company, "books", two) == [TOTAL], "Xero has it there")
     await company.until(lambda: payments(company, "books", one) == [], "Xero took it back here")
     await company.until(lambda: payments(company, "shop", two) == [TOTAL], "the shop has it there")
+    await company.until(lambda: _left(company, one) == ["pay", "shop"], "these take none back, which is told")
     await over(company)
     assert (company.order(one).financial, company.order(two).financial) == ("invoiced", "paid")
+
+
+def _left(company: Running, key: str) -> list[str]:
+    found = [one.subject for one in company.order(key).findings if one.code == "payment_left"]
+    return sorted(subject.partition("@")[0] for subject in found)
 
 
 def _paid(company: Running, *keys: str) -> tuple[int, ...]:
