@@ -132,6 +132,14 @@ class Seen:
             await asyncio.sleep(0.3)
         raise AssertionError(f"not within {PATIENCE:.0f} s: {what}")
 
+    async def until_on(self, topic: str, count: int) -> None:
+        """Wait until *topic* has *count* records; more are too many."""
+        until = time.monotonic() + PATIENCE
+        while (found := len(await self.records(topic))) < count:
+            assert time.monotonic() < until, f"{found} of {count} on {topic}"
+            await asyncio.sleep(0.3)
+        assert found == count
+
     async def health(self, kind: str) -> dict[str, tuple[int, str]]:
         """Return status and text of every role's health page; 0 where nobody answers."""
         found = {}
