@@ -1,8 +1,9 @@
-"""SCENARIOS 28 and 39: workers lose their memory, or come back with another configuration."""
+"""SCENARIOS 28, 30, 32 and 39: workers lose their memory, stand still, or come back with another configuration."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ import pytest_asyncio
 from app.cli.topics import apply_topics
 from app.core import topics
 from app.demo.stack import free_port
-from tests.e2e.people import HEAD, head
+from tests.e2e.people import HEAD, LINES, head
 from tests.e2e.running import Running, running
 from tests.e2e.scenes import Stage, over
 from tests.e2e.test_one_edit import shown
@@ -113,3 +114,31 @@ async def renumbered(stage: Stage, orders: list[tuple[str, str]], word: str) -> 
         await stage.company.until(
             lambda key=key, wanted=wanted: set(shown(stage.company, key).values()) == wanted, f"{word} arrives"
         )
+
+
+async def test_30_a_system_that_reverts_what_we_write_is_left_alone_after_three_rounds(stage: Stage) -> None:
+    company = stage.company
+    key, id_ = stage.order()
+    await company.act("shop", "edit_order", id=id_, lines=[{**LINES[0], "quantity": 3}])
+    await company.until(lambda: head(company, "qbo", key)["total"] == "36.00", "the new total is there")
+    bill = str(head(company, "qbo", key)["id"])
+    for _ in range(6):
+        await company.act("qbo", "edit_invoice", id=bill, lines=LINES)
+        await company.caught_up()
+        await company.silent(2)
+    assert any(one.code == "reverted" for one in company.order(key).findings), company.order(key).findings
+    assert head(company, "qbo", key)["total"] == "24.00", "the fourth time it stays as somebody wants it there"
+
+
+async def test_32_a_worker_that_stood_still_writes_nothing_after_its_successor(stage: Stage) -> None:
+    company = stage.company
+    still = next(one for one in company.stack._running if one.name == "connectors-1")
+    keys = [(await stage.placed())[0] for _ in range(5)]
+    still.process.send_signal(signal.SIGSTOP)
+    keys += [(await stage.placed())[0] for _ in range(5)]
+    await company.stack.start_role("connectors", beside(company, "fifth"), "connectors-2")
+    for key in keys:
+        await stage.everywhere(key)
+    still.process.send_signal(signal.SIGCONT)
+    await company.silent()
+    assert {head(company, system, key)["total"] for system in HEAD for key in keys} == {"24.00"}
