@@ -219,7 +219,6 @@ class Desk:
             number=number,
             keep_cursor=self._keep_cursor,
             cursors=cursors,
-            metrics=self._metrics,
             failed=self._auth_failed,
             well=self.well,
             known=self._known,

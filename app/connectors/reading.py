@@ -13,7 +13,6 @@ import structlog
 from app.connectors.known import Known
 from app.core.errors import AuthError, DecodeError, O2CError, RetryableError
 from app.core.limits import AGE
-from app.core.metrics import Metrics
 from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
@@ -95,7 +94,6 @@ class Reader:
         number: Callable[[], int],
         keep_cursor: Callable[[str, Cursor], Awaitable[None]],
         cursors: dict[str, Cursor],
-        metrics: Metrics,
         failed: Callable[[AuthError], None],
         well: asyncio.Event | None = None,
         known: Known | None = None,
@@ -108,7 +106,7 @@ class Reader:
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
-        self._metrics, self._failed, self._put_aside = metrics, failed, put_aside
+        self._failed, self._put_aside = failed, put_aside
         self._well = well or asyncio.Event()
         if well is None:
             self._well.set()

@@ -9,10 +9,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 
 from app.connectors.reading import Cursor, Reader
-from app.core.metrics import Metrics
 from app.core.talk import Request, Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
@@ -89,7 +87,7 @@ class Desk:
         connection = Connection(name="books", tenant="acme", platform="xero", account=ACCOUNT)
         self.reader = Reader(
             XeroSource(connection), shelf, self._publish, epoch=1, number=self._next, keep_cursor=self._keep,
-            cursors={}, metrics=Metrics(CollectorRegistry()), failed=lambda _error: None,
+            cursors={}, failed=lambda _error: None,
         )  # fmt: skip
 
     async def _publish(self, event: ChangeEvent) -> None:

@@ -42,13 +42,13 @@ def metrics() -> Metrics:
     return new_metrics()
 
 
-def _reader(metrics: Metrics, cursors: dict[str, Cursor]) -> Reader:
+def _reader(cursors: dict[str, Cursor]) -> Reader:
     async def nothing(*_: Any) -> Any:
         return None
 
     return Reader(
         Swept(CONNECTION), nothing, nothing, epoch=1, number=lambda: 1, keep_cursor=nothing, cursors=cursors,
-        metrics=metrics, failed=lambda _error: None,
+        failed=lambda _error: None,
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def _shown(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 async def test_the_age_grows_by_itself_and_the_oldest_mark_counts(metrics: Metrics) -> None:
     old = datetime.now(UTC) - timedelta(hours=2)
-    reader = _reader(metrics, {"invoices": Cursor("", old), "payments": Cursor("", datetime.now(UTC))})
+    reader = _reader({"invoices": Cursor("", old), "payments": Cursor("", datetime.now(UTC))})
     gauges = ConnectionGauges(metrics, PLATFORM, CONNECTION)
     gauges.show("complete_up_to_age", reader.age)
     first = _shown(metrics, "o2c_complete_up_to_age_seconds")
@@ -71,8 +71,8 @@ async def test_the_age_grows_by_itself_and_the_oldest_mark_counts(metrics: Metri
     assert (_shown(metrics, "o2c_complete_up_to_age_seconds") or 0) < 60
 
 
-def test_a_sweep_that_never_ended_counts_from_the_beginning(metrics: Metrics) -> None:
-    reader = _reader(metrics, {"invoices": Cursor("", datetime.now(UTC) + timedelta(hours=1))})
+def test_a_sweep_that_never_ended_counts_from_the_beginning() -> None:
+    reader = _reader({"invoices": Cursor("", datetime.now(UTC) + timedelta(hours=1))})
     assert 0 <= reader.age() < 60
 
 

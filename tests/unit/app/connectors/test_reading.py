@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 
 from app.connectors.reading import Reader
-from app.core.metrics import Metrics
 from app.core.talk import Request, Response
 from schemas.commands import SWEEP
 from schemas.connection import Connection
@@ -120,7 +118,6 @@ def _reader(send: Ledger, events: list[ChangeEvent], **more: Any) -> Reader:
         number=lambda: len(events) + 1,
         keep_cursor=keep,
         cursors={},
-        metrics=Metrics(CollectorRegistry()),
         failed=lambda _error: None,
         **more,
     )
