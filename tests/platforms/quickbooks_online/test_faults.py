@@ -86,7 +86,7 @@ async def rig() -> AsyncIterator[Rig]:
 async def deliver(rig: Rig, ledger: MemoryLedger, owner: Owner, commands: list[Command]) -> list[Result]:
     for asked in commands:
         await owner.accept(asked)
-    return await asyncio.wait_for(asyncio.gather(*(ledger.results[asked.id] for asked in commands)), 20)
+    return await asyncio.wait_for(asyncio.gather(*(ledger.results[asked.id] for asked in commands)), 120)
 
 
 FAULTS = [
