@@ -30,12 +30,14 @@ log = structlog.get_logger(__name__)
 _LARGEST_EVENT = 1_048_576
 _LARGEST_HOOK = 8 * 1_048_576
 _RETRY = {"Retry-After": "5"}
-_OUTCOMES = ("accepted", "handshake", "ignored", "refused", "too_large", "unavailable", "unreadable")
+_OUTCOMES = ("accepted", "handshake", "ignored", "overloaded", "refused", "too_large", "unavailable", "unreadable")
 _PAUSE = 2.0
 _SURE = 2
 """Questions in vain after which deliveries are refused without a try."""
 _SOON = 4.0
 """Seconds; Shopify waits five, then counts the delivery as failed and removes the subscription after eight of them."""
+_MOST = 1_000
+"""Deliveries that may wait for Kafka at once: down to 250 acknowledged a second each is answered within `_SOON`."""
 _SLOWEST = 15.0
 """Seconds that a body may take: a sender that gives a byte now and then must not hold a connection."""
 _DOUBT = 10.0
@@ -80,6 +82,7 @@ class Gateway:
         self._log = log.bind()  # once: a line for each delivery is a large part of what one costs
         self._failed_at = -math.inf
         self._unanswered = 0
+        self._waiting = 0
         slugs = {address.platform.slug for address in addresses.values()}
         for slug, outcome in itertools.product(slugs, _OUTCOMES):
             metrics.hooks.labels(slug, outcome)  # at 0: an alert sees no increase in what begins with its first count
@@ -129,6 +132,9 @@ class Gateway:
         if body is None:
             self.metrics.hooks.labels(slug, "too_large").inc()
             return web.Response(status=413)
+        if self._waiting >= _MOST:  # the body is there: who gives his slowly is not counted and keeps nobody out
+            self.metrics.hooks.labels(slug, "overloaded").inc()
+            return _overloaded()
         hook = Hook(
             method=request.method,
             url=self._public_url + request.path_qs,
@@ -166,12 +172,15 @@ class Gateway:
         if self._unanswered >= _SURE:
             publishing.close()
             return self._refusal("silent")
+        self._waiting += 1
         try:
             async with asyncio.timeout(_SOON):
                 await publishing
         except (KafkaError, TimeoutError) as error:
             self._failed_at = time.monotonic()
             return self._refusal(type(error).__name__)
+        finally:
+            self._waiting -= 1
         return None
 
     def _refusal(self, why: str) -> web.Response:
@@ -190,6 +199,8 @@ class Gateway:
             tenant = self._signer(headers, body)
         if tenant is None:
             return self._stranger()
+        if self._waiting >= _MOST:
+            return _overloaded()
         try:
             events = decode_http(headers, body)
         except DecodeError as error:
@@ -222,6 +233,12 @@ class Gateway:
         known = [(key, tenant) for key, tenant in self._api_keys.items() if key.startswith(PREFIX)]
         found = [tenant for key, tenant in known if is_signed(headers, body, [key], self._clock())]
         return found[0] if found else None
+
+
+def _overloaded() -> web.Response:
+    """Refuse without a line in the log: who is overloaded has no time for one each; the counter tells."""
+    error = "Too many deliveries wait for Kafka; send it again."
+    return web.json_response({"error": error}, status=503, headers=_RETRY)
 
 
 def _headers(request: web.Request) -> dict[str, str]:

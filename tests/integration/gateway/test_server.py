@@ -35,11 +35,12 @@ class Memory:
         self.down = False
         self.tries = 0
         self.hangs = False
+        self.let_go = asyncio.Event()
 
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
         self.tries += 1
         if self.hangs:
-            await asyncio.sleep(3_600)
+            await self.let_go.wait()
         if self.down:
             raise KafkaTimeoutError
         self.events += events
@@ -141,6 +142,32 @@ async def test_what_kafka_does_not_acknowledge_soon_is_refused(
     monkeypatch.setattr(server, "_SOON", 0.05)
     served[1].hangs = True
     assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY)) == 503
+
+
+async def test_who_comes_while_too_many_wait_is_sent_away_at_once_until_they_are_answered(
+    served: tuple[str, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MOST", 2)
+    monkeypatch.setattr(server, "_SOON", 60.0)
+    url, memory = served[0] + "/hooks/acme/pay", served[1]
+    bearer = {"Authorization": "Bearer key-1", "Content-Type": "application/cloudevents+json"}
+    memory.hangs = True
+    held = [asyncio.create_task(_post(url, BODY, _headers(BODY))) for _ in range(2)]
+    while memory.tries < 2:  # noqa: ASYNC110 - the gateway makes them
+        await asyncio.sleep(0.01)
+    async with ClientSession() as session:
+        for path, body, headers in ((url, BODY, _headers(BODY)), (served[0] + "/events", _structured(), bearer)):
+            async with session.post(path, data=body, headers=headers) as reply:
+                assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
+                assert "Too many deliveries wait" in await reply.text()
+        page = await (await session.get(served[0] + "/metrics")).text()
+    assert 'o2c_hooks_total{outcome="overloaded",platform="stripe"} 1.0' in page
+    assert memory.tries == 2, "nothing more was handed over"
+    memory.hangs = False
+    memory.let_go.set()
+    assert await asyncio.gather(*held) == [200, 200]
+    assert await _post(url, BODY, _headers(BODY)) == 200
+    assert await _post(served[0] + "/events", _structured(), bearer) == 202
 
 
 async def test_nothing_is_tried_while_kafka_is_surely_away() -> None:
