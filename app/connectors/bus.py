@@ -10,18 +10,16 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
+from aiokafka.structs import ConsumerRecord
 
 from app.core import topics
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from schemas.broadcast import Fact
 from schemas.cloudevents import encode
-from schemas.commands import Command, Result
 from schemas.events import ChangeEvent
 from schemas.facts import type_names
 from schemas.platform import Platform
-from sinks.delivery.inbox import Stored
-from sinks.delivery.journal import Row, row_key
 
 _ENCODE = msgspec.json.Encoder().encode
 _POLL_MS = 500
@@ -110,6 +108,11 @@ class Bus:
         self, topic: str, partitions: Iterable[int] | None = None
     ) -> AsyncIterator[tuple[bytes, bytes | None]]:
         """Yield every key and value of *partitions* (all), each read to its present end; a key's newest comes last."""
+        async for record in self.entries(topic, partitions):
+            yield record.key, record.value
+
+    async def entries(self, topic: str, partitions: Iterable[int] | None = None) -> AsyncIterator[ConsumerRecord]:
+        """Yield every record of *partitions* (all), each read to its present end."""
         async with self._reading() as consumer:
             for partition in range(self.partitions) if partitions is None else partitions:
                 place = TopicPartition(self.prefix + topic, partition)
@@ -118,7 +121,7 @@ class Bus:
                 consumer.seek(place, (await consumer.beginning_offsets([place]))[place])
                 while await consumer.position(place) < end:
                     for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
-                        yield record.key, record.value
+                        yield record
 
     async def follow(self, topic: str) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         """Yield the newest value of every key of a topic of one partition, then what comes, until cancelled.
@@ -171,47 +174,3 @@ def canonical_type(event: ChangeEvent, platform: Platform) -> str:
         return type(event.facts).__name__.lower()
     found = platform.objects.get(event.object.type, "")
     return found if found in type_names else "order"
-
-
-class ConnectionLedger:
-    """The durable side of one connection's owner: inbox, journal, results, events and dead letters."""
-
-    def __init__(self, bus: Bus, connection: str, told: Callable[[ChangeEvent], None]) -> None:
-        """Keep every row in the connection's own partition; *told* hears of each event in a result."""
-        self._bus, self._connection, self._told = bus, connection, told
-        self._partition = partition_of(connection, bus.partitions)
-
-    def _key(self, name: str) -> bytes:
-        return f"{self._connection}|{name}".encode()
-
-    async def keep_row(self, row: Row) -> int:
-        """Store a journal row and return its offset."""
-        key = self._key(row_key(row.command, row.step))
-        async with around("intent" if row.state == "intent" else "outcome", self._connection):
-            return await self._bus.send(topics.JOURNAL, key, _ENCODE(row), partition=self._partition)
-
-    async def drop_rows(self, keys: list[str]) -> None:
-        """Forget rows."""
-        for key in keys:
-            await self._bus.send(topics.JOURNAL, self._key(key), None, partition=self._partition)
-
-    async def keep_command(self, command: Stored) -> None:
-        """Store a waiting command with its place."""
-        async with around("inbox", self._connection):
-            await self._bus.send(topics.INBOX, self._key(command.id), _ENCODE(command), partition=self._partition)
-
-    async def drop_command(self, command: str) -> None:
-        """Forget a command."""
-        await self._bus.send(topics.INBOX, self._key(command), None, partition=self._partition)
-
-    async def publish_result(self, result: Result) -> None:
-        """Publish a result, keyed by order."""
-        for event in result.events:  # now: who reads the object meanwhile must find that it shows nothing new
-            self._told(event)
-        async with around("result", self._connection):
-            await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
-
-    async def dead_letter(self, command: Command, reason: str) -> None:
-        """Publish a command that was refused for good; personal data stays out of the headers."""
-        key, value = self._connection.encode(), _ENCODE(command)
-        await self._bus.dead_letter(key, value, reason="rejected", detail=reason, origin=topics.COMMANDS)

@@ -16,13 +16,14 @@ from aiokafka.errors import KafkaError
 
 from app import platforms
 from app.config.model import ResolvedConnection
-from app.connectors.bus import Bus, ConnectionLedger, partition_of
+from app.connectors.bus import Bus, partition_of
 from app.connectors.gauges import ConnectionGauges
-from app.connectors.journalled import EPOCH, journalled
 from app.connectors.known import Known
 from app.connectors.lease import Lease
+from app.connectors.ledger import ConnectionLedger
 from app.connectors.reading import Cursor, Reader
 from app.connectors.rechecking import CURSOR, Recheck, standing
+from app.connectors.rows import Rows
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
@@ -41,6 +42,7 @@ from schemas.events import Hint
 from schemas.trace import trace_id
 from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.inbox import Stored
+from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
 from streams.sources.base import Identity
 
@@ -82,13 +84,13 @@ class Desk:
         self._live = live
         self._lease = lease or Lease(math.inf, time.monotonic)
         self._circuit = Circuit(0)
-        self._epoch = 0
         self._begun = False
         self.well = asyncio.Event()
         self._resolved, self._bus, self._vault, self._metrics = resolved, bus, vault, metrics
         self._connection = resolved.connection
         self._loaded = platforms.load(self._connection.platform)
         self._partition = partition_of(self._connection.name, bus.partitions)
+        self._rows = Rows(bus, self._connection.name)
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._owned = True
@@ -115,20 +117,19 @@ class Desk:
 
     async def start(self) -> None:
         """Read what the last owner left, take the next epoch, and begin to work."""
-        last_epoch, journal = await journalled(self._bus, self.name)
-        epoch = 1 + last_epoch
-        await self._bus.send(topics.JOURNAL, self._key(EPOCH), str(epoch).encode(), partition=self._partition)
-        self._epoch, self._circuit = epoch, Circuit(epoch)
+        journal = await self._rows.begin()
+        epoch = self._rows.epoch
+        self._circuit = Circuit(epoch)
         self._gauges.show_down(lambda: self._circuit.cause)
         sending = self._sending(await self._stored_tokens())
-        ledger = ConnectionLedger(self._bus, self.name, self._known.note)
+        ledger = ConnectionLedger(self._bus, self._rows, self.name, self._known.note)
         owner = Owner(
             self._loaded.sink(self._connection),
             sending,
             ledger,
             epoch=epoch,
             now=time.time,
-            journal=journal,
+            journal={name: msgspec.json.decode(value, type=Row) for name, value in journal.items()},
             circuit=self._circuit,
             owns=lambda: self._owned and self._lease.held(),
             concurrency=abreast(self._loaded.platform.limits, self._resolved.quota_share),
@@ -138,9 +139,9 @@ class Desk:
         )
         owner.live = self._live
         self.owner = owner
-        for value in (await self._rows(topics.INBOX)).values():
+        for value in (await self._rows.left(topics.INBOX)).values():
             owner.restore(msgspec.json.decode(value, type=Stored))
-        rows = await self._rows(topics.CURSORS)
+        rows = await self._rows.left(topics.CURSORS)
         cursors = {name: msgspec.json.decode(value, type=Cursor) for name, value in rows.items()}
         last = cursors.pop(CURSOR, None)
         self.reader = self._new_reader(sending, owner, epoch, cursors)
@@ -151,16 +152,6 @@ class Desk:
     def _seconds(self, option: str) -> float | None:
         found = self._connection.options.get(option)
         return None if found is None else float(found)
-
-    async def _rows(self, topic: str) -> dict[str, bytes]:
-        prefix = f"{self.name}|"
-        found = await self._bus.read_all(topic, self._partition)
-        return {
-            key.decode().removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix.encode())
-        }
-
-    def _key(self, name: str) -> bytes:
-        return f"{self.name}|{name}".encode()
 
     def _sending(self, tokens: Tokens | None) -> Sending:
         platform, resolved = self._loaded.platform, self._resolved
@@ -183,7 +174,7 @@ class Desk:
 
     async def _stored_tokens(self) -> Tokens | None:
         """Return the stored tokens; those sealed under another key are as good as none, and stop nobody else."""
-        stored = await self._rows(topics.TOKENS)
+        stored = await self._rows.left(topics.TOKENS)
         try:
             return self._vault.open(stored["oauth"]) if "oauth" in stored else None
         except ConfigError as error:
@@ -205,7 +196,7 @@ class Desk:
 
     async def _store_tokens(self, tokens: Tokens) -> None:
         async with around("tokens", self.name):
-            await self._bus.send(topics.TOKENS, self._key("oauth"), self._vault.seal(tokens), partition=self._partition)
+            await self._rows.put(topics.TOKENS, "oauth", self._vault.seal(tokens))
 
     def _new_reader(self, sending: Sending, owner: Owner, epoch: int, cursors: dict[str, Cursor]) -> Reader:
         def number() -> int:
@@ -227,7 +218,7 @@ class Desk:
 
     async def _keep_cursor(self, name: str, cursor: Cursor) -> None:
         async with around("cursor", self.name):
-            await self._bus.send(topics.CURSORS, self._key(name), _ENCODE(cursor), partition=self._partition)
+            await self._rows.put(topics.CURSORS, name, _ENCODE(cursor))
 
     def _recheck(self, reader: Reader, cursor: Cursor | None) -> Recheck:
         return Recheck(
@@ -331,7 +322,7 @@ class Desk:
         number = owner.go_on()
         self.well.set()
         self.identified.set()
-        await self._bus.broadcast(Fact(kind="up", subject=self.name, epoch=self._epoch, number=number))
+        await self._bus.broadcast(Fact(kind="up", subject=self.name, epoch=self._rows.epoch, number=number))
         log.info("connection.up", connection=self.name, outage=number)
 
     async def _begin(self) -> None:
