@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribut
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give a second try to what waits for processes, and put what takes longest first where workers share the tests."""
     for item in items if config.pluginmanager.hasplugin("rerunfailures") else ():
-        if any(item.iter_markers(name) for name in _WAITING) and not item.nodeid.startswith(_FINAL):
+        if any(map(item.get_closest_marker, _WAITING)) and not item.nodeid.startswith(_FINAL):
             item.add_marker(pytest.mark.flaky(reruns=1))
     if hasattr(config, "workerinput"):
         items[:] = in_order(items)
