@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -31,11 +30,12 @@ from app.core.errors import (
     UnsupportedError,
 )
 from schemas.commands import Command, Outcome
-from schemas.projection import project
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
-from sinks.delivery.answers import Answers, took_effect
+from sinks.delivery.answers import Answers
 from sinks.delivery.circuit import Cause, Circuit
+from sinks.delivery.doubts import Doubts, asking
+from sinks.delivery.gathering import Gathering
 from sinks.delivery.inbox import Inbox, Lane, Waiting
 from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
 from sinks.delivery.ports import Ledger, Lost, Sender
@@ -43,13 +43,10 @@ from sinks.delivery.reasons import without_people
 from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
-_PROBES = 2
 _SUPERSEDED = "A newer value replaced it before it was sent."
 _LAPSED = 0.2
 """Seconds until an owner without a lease looks whether it is back."""
 _TOGETHER = 3
-_GATHER = 0.5
-"""Seconds after a batch began for which one that is not whole gathers more: quota counts requests, not documents."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _DEADLINE = 24 * 3600.0
@@ -102,10 +99,9 @@ class Owner:
         self.answers = Answers(
             sink, ledger, self._writing, self.inbox, self.circuit, epoch=epoch, count=count, unseen=unseen
         )
+        self._doubts = Doubts(sink, self._writing, self.answers, self.inbox, settle=self._settle, now=now)
         self._slots = concurrency
-        self._batches = Counter[Lane]()
-        self._begun: dict[Lane, float] = {}
-        """When the last batch of a lane began."""
+        self._gathering = Gathering(self.inbox, sink.batch, now)
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -222,19 +218,8 @@ class Owner:
             self._begin([waiting, *self._companions(waiting)])
 
     def _open(self, lane: Lane) -> bool:
-        """Tell whether *lane* may go: while a batch is under way, or just left, the next one gathers until it is whole.
-
-        Otherwise each command would leave alone the moment it came, and quota would run out at a fraction of the work.
-        """
-        size = self._sink.batch.get(lane[0], 1)
-        gathers = lane[1] and size > 1 and not self.circuit.is_open
-        if not gathers or self.inbox.depth(lane) >= size:
-            return True
-        return not self._batches[lane] and self._now() >= self._gathered(lane)
-
-    def _gathered(self, lane: Lane) -> float:
-        """Return when what waits in *lane* has gathered long enough; the first after a while waits for nobody."""
-        return self._begun.get(lane, -math.inf) + _GATHER
+        """Tell whether *lane* may go; in an outage each command is answered at once."""
+        return self.circuit.is_open or self._gathering.may_go(lane)
 
     def _may_begin(self) -> bool:
         """Tell whether anything may begin now; a lease that lapsed comes back unless the connection went elsewhere."""
@@ -258,8 +243,7 @@ class Owner:
 
     def _begin(self, batch: Sequence[Waiting]) -> None:
         self._busy |= {waiting.command.id for waiting in batch}
-        self._batches[batch[0].lane] += 1
-        self._begun[batch[0].lane] = self._now()
+        self._gathering.begin(batch[0].lane)
         task = asyncio.create_task(self._deliver(batch))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -273,8 +257,7 @@ class Owner:
     async def _until_woken(self) -> None:
         self._wake.clear()
         now = self._now()
-        due = [at for lane in self._begun if self.inbox.depth(lane) and (at := self._gathered(lane)) > now]
-        due += [at for at in [self.inbox.next_at()] if at is not None]
+        due = [*self._gathering.due(), *(at for at in [self.inbox.next_at()] if at is not None)]
         pause = max(0.02, min(1.0, min(due) - now)) if due and not self._paused else None
         if not self._owns():
             pause = _LAPSED
@@ -297,14 +280,14 @@ class Owner:
         except Lost:
             log.warning("lease.lapsed", connection=self._sink.connection.name)
         finally:
-            self._batches[batch[0].lane] -= 1
+            self._gathering.end(batch[0].lane)
             self._busy -= {waiting.command.id for waiting in batch}
             for waiting in batch:
                 self.inbox.release(waiting.command.entity)
             self._wake.set()
 
     async def _attempt(self, waiting: Waiting) -> None:
-        run = _asking(waiting.command)
+        run = asking(waiting.command)
         try:
             written = await self._written(waiting, run)
         except Lost:
@@ -391,75 +374,21 @@ class Owner:
         if (part := self._writing.part(command, run)) is not None:
             return part
         open_rows = self._writing.journal.doubtful(command.id)
-        if open_rows and not await self._settled(waiting, open_rows):
+        if open_rows and not await self._doubts.settled(waiting, open_rows):
             return None
         if command.kind == "set":
             # Who wrote it may have died before it told: then what moved since is its own doing.
             written = any(row.state == "confirmed" for row in self._writing.journal.rows(command.id))
-            if not open_rows and not written and command.base and await self._already(command):
+            if not open_rows and not written and command.base and await self._doubts.already(command):
                 return None
-        elif not open_rows and command.presence == "unknown" and await self._found(command):
+        elif not open_rows and command.presence == "unknown" and await self._doubts.found(command):
             return None
         try:
             return await self._writing.talk(run, lambda: self._sink.write(command))
         except DuplicateError:
-            if await self._found(command):
+            if await self._doubts.found(command):
                 return None
             raise
-
-    async def _found(self, command: Command) -> bool:
-        """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered."""
-        found = await self._writing.talk(_asking(command), lambda: self._sink.probe(command))
-        if found is None or not found.complete:
-            return False
-        await self._writing.settle(command.id)
-        await self.answers.confirm(command, found, asked=True)
-        return True
-
-    async def _settled(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
-        """Tell whether a negative answer counts by now: settle time over, and asked twice."""
-        command, now = waiting.command, self._now()
-        asked = self._already(command, sent=True) if command.kind == "set" else self._found(command)
-        if await asked:
-            return False
-        ready = max(row.at for row in rows) + self._settle
-        if now < ready:
-            self.inbox.change(msgspec.structs.replace(waiting, not_before=min(ready, now + self._settle / 2)))
-            return False
-        if waiting.probes + 1 < _PROBES and command.kind != "set":
-            pause = now + min(1.0, self._settle)
-            self.inbox.change(msgspec.structs.replace(waiting, not_before=pause, probes=waiting.probes + 1))
-            return False
-        if command.kind == "set":
-            await self._writing.refute(command.id)
-        return True
-
-    async def _already(self, command: Command, *, sent: bool = False) -> bool:
-        """Re-read what a set is about to change; when it is gone, edited or as wanted, answer the command.
-
-        *sent*: it left already and its answer was lost, so what moved may be its own doing.
-        """
-        shown = await self._writing.talk(_asking(command), lambda: self._sink.reread(command))
-        if shown is None:
-            await self.answers.give(command, "stale", "The object is gone.")
-            return True
-        fields = project(shown.facts)
-        wanted = {name: command.fields[name] for name in command.changes if name in command.fields}
-        if wanted and all(fields.get(name) == value for name, value in wanted.items()):
-            await self.answers.confirm(command, shown)
-            return True
-        if sent and took_effect(command, fields):
-            await self.answers.confirm(command, shown, asked=True)
-            return True
-        changed = {
-            name: fields[name]
-            for name, pair in command.base.items()
-            if name in fields and fields[name] not in {pair.made, command.fields.get(name)}
-        }
-        if not changed:
-            return False
-        await self.answers.outdated(command, shown, changed)
-        return True
 
     async def _later(self, waiting: Waiting, error: O2CError) -> None:
         now = self._now()
@@ -482,10 +411,6 @@ class Owner:
 
     def _fixed_by_rows(self, command: Command) -> bool:
         return bool(self._writing.journal.unresolved(command.id))
-
-
-def _asking(command: Command) -> Conversation:
-    return Conversation(command.id, priority=command.priority, flows=frozenset((command.flow,)))
 
 
 def _fault(error: Exception) -> RejectedError:

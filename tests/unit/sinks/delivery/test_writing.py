@@ -181,13 +181,17 @@ class Log:
 class Bench:
     def __init__(self, vendor: Vendor, log: Log | None = None, time: float = 1_000.0, epoch: int = 1) -> None:
         self.time, self.vendor, self.log, self.lease = time, vendor, log or Log(), True
+        self.clock: Callable[[], float] = lambda: self.time
         self.stopped: set[str] = set()
         connection = Connection(name="books", tenant="t", platform="made_up", account="a")
         self.owner = Owner(
-            Books(connection), vendor, self.log, epoch=epoch, now=lambda: self.time, journal=dict(self.log.rows),
+            Books(connection), vendor, self.log, epoch=epoch, now=self._now, journal=dict(self.log.rows),
             owns=lambda: self.lease,
         )  # fmt: skip
         self.owner.live = lambda flow: flow not in self.stopped
+
+    def _now(self) -> float:
+        return self.clock()
 
     async def work(self, seconds: float = 1.0, *commands: Command) -> None:
         for command in commands:
@@ -289,7 +293,7 @@ async def test_what_comes_right_after_a_batch_gathers_and_the_first_after_a_whil
 
 
 async def _trickle(bench: Bench) -> None:
-    bench.owner._now = asyncio.get_running_loop().time
+    bench.clock = asyncio.get_running_loop().time
     running = asyncio.create_task(bench.owner.run())
     for number in range(3):
         await bench.owner.accept(command(number))
