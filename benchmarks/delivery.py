@@ -77,7 +77,7 @@ class Sizes(NamedTuple):
     minutes: int
 
 
-FULL = Sizes(documents=1_000, rate=5.0, window=20.0, windows=3, waiting=60, minutes=3)
+FULL = Sizes(documents=1_000, rate=5.0, window=20.0, windows=3, waiting=60, minutes=2)
 SHORT = Sizes(documents=100, rate=3.0, window=5.0, windows=1, waiting=40, minutes=1)
 
 

@@ -69,7 +69,7 @@ class Sizes(NamedTuple):
     outage: float
 
 
-FULL = Sizes(rounds=8, round=6.0, steady=60.0, burst=20.0, outage=15.0)
+FULL = Sizes(rounds=6, round=6.0, steady=60.0, burst=20.0, outage=15.0)
 SHORT = Sizes(rounds=2, round=2.0, steady=6.0, burst=2.0, outage=6.0)
 RATE = 1_000.0
 DRAIN = 5
