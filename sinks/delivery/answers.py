@@ -140,9 +140,9 @@ class Answers:
             events=tuple(events),
         )
         await self._ledger.publish_result(result)
-        if (
-            command.kind != "set" and outcome == "confirmed"
-        ):  # before it is forgotten: who dies first leaves it to be told again
+        if outcome == "superseded" and command.id in self._inbox:  # it came again meanwhile, and waits
+            return
+        if command.kind != "set" and outcome == "confirmed":  # before it is forgotten: else in doubt for ever
             await self._writing.settle(command.id)
         if outcome not in _NOT_MADE or not self._inbox.ask_later(command.id):
             self._inbox.remove(command.id)

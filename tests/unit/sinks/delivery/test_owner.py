@@ -358,6 +358,26 @@ async def test_a_set_that_was_kept_beside_the_newer_one_is_answered_by_the_next_
     assert {one.command: one.outcome for one in second.log.results} == {"s1": "superseded", "s2": "confirmed"}
 
 
+async def test_a_set_that_comes_again_while_it_is_answered_as_replaced_stays() -> None:
+    bench, changes = Bench(), {"kind": "set", "bound_id": "1", "changes": ("note",)}
+    bench.vendor.rows["1"] = {"id": "1", "mark": "m1", "note": ""}
+    older, newer = (_command(id=f"s{note}", fields={"note": note}, **changes) for note in "ab")
+    telling = bench.log.publish_result
+
+    async def tell_slowly(result: Result) -> None:
+        await asyncio.sleep(0.01)
+        await telling(result)
+
+    bench.log.publish_result = tell_slowly  # type: ignore[method-assign]
+    await bench.owner.accept(newer)
+    await asyncio.gather(bench.owner.accept(older), bench.owner.accept(newer))  # as after a crash, from the topic
+    await bench.work()
+    assert bench.log.results[-1].command == "sb"
+    assert bench.log.results[-1].outcome == "confirmed"
+    assert bench.vendor.rows["1"]["note"] == "b"
+    assert bench.log.inbox == {}
+
+
 @pytest.mark.parametrize(("fate", "first"), [("refused", "deferred"), (422, "rejected")])
 async def test_what_was_asked_for_while_an_earlier_wish_was_under_way_in_vain_is_answered_as_well(
     fate: str | int, first: str
