@@ -31,6 +31,7 @@ from faust.tables.recovery import Recovery
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
 from mode import Service
+from mode.threads import MethodQueue
 
 from streams.engine.host import create_host
 from streams.engine.settings import WorkerSettings
@@ -179,6 +180,8 @@ def test_the_consumer_knows_whether_its_flow_is_on_and_what_ends_it() -> None:
 
 def test_what_runs_in_the_consumers_thread_is_handed_over_and_awaited() -> None:
     assert parameters(driver.AIOKafkaConsumerThread.call_thread) == ["self", "fun", "args", "kwargs"]
+    assert "self.method_queue.call(" in inspect.getsource(driver.AIOKafkaConsumerThread.call_thread)
+    assert "self.loop.call_soon_threadsafe(" in inspect.getsource(MethodQueue.call)  # RuntimeError once it is closed
     assert "loop=self.loop, beacon=self.beacon" in inspect.getsource(driver.Consumer._new_consumer_thread)
 
 

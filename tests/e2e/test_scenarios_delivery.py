@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.asyncio(loop_scope
 
 
 async def test_01_an_answer_that_is_lost_makes_no_second_document(company: Running, stage: Stage) -> None:
+    await over(company)  # no other order's write is struck
     since = {system: len(company.sandboxes[system].log) for system in BILLING}
     faults = {"books": "reset_after_commit", "qbo": "error_5xx_after_commit", "pay": "slow_commit"}
     struck = {one: strike(company.sandboxes[one], fault, BILLING[one]) for one, fault in faults.items()}

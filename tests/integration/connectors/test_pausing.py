@@ -58,9 +58,9 @@ async def test_a_stopped_flow_writes_nothing_within_five_seconds_and_is_planned_
 ) -> None:
     flow = '\n[[tenant.flows]]\nname = "web"\nkey_giver = "books"\nmode = "live"\n'
     stand.config.write_text(stand.config.read_text("utf-8") + flow, encoding="utf-8")
-    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"latency_s": 1.0})
+    stand.sandbox.injector.faults = stand.sandbox.faults.changed({"latency_s": 0.4})
     await stand.start()
-    *waiting, other = (msgspec.structs.replace(one, flow="web") for one in orders(101))
+    *waiting, other = (msgspec.structs.replace(one, flow="web") for one in orders(61))
     await stand.order(*waiting)
     await stand.results(1)  # the others wait in the inbox
     await said(stand, capsys, "flows", "stop", "web")
