@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import uuid
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from benchmarks.peer.orders import records
 from streams.engine.header import HEADER, StateHeader
 from streams.engine.partitioner import partition_of
 from streams.engine.settings import WorkerSettings
-from streams.engine.ship import Addressed, Shipper, parcels_of
+from streams.engine.ship import Parcels, Shipper
 from streams.engine.topics import CHANGELOG, TopicSpec, apply
 
 if TYPE_CHECKING:
@@ -164,16 +165,17 @@ class Group:
         settings = WorkerSettings(bootstrap=self.bootstrap, group="", name="filler", data_dir=self.folder)
         shipper = Shipper(settings, new_metrics())
         await shipper.start()
-        topic, count, chunk = self.job("").changelog, 0, list[Addressed]()
+        topic, count = self.job("").changelog, 0
+        chunk: Parcels = defaultdict(list)
         try:
             for key, state in states:
-                headers = ((HEADER, StateHeader(1, count).pack()),)
-                chunk.append(((topic, partition_of(key, self.partitions)), key, state, headers))
+                header = HEADER, StateHeader(1, count).pack()
+                chunk[topic, partition_of(key, self.partitions)].append((key, state, [header]))
                 count += 1
-                if len(chunk) == _CHUNK:
-                    await shipper.ship(parcels_of(chunk))
+                if count % _CHUNK == 0:
+                    await shipper.ship(chunk)
                     chunk.clear()
-            await shipper.ship(parcels_of(chunk))
+            await shipper.ship(chunk)
         finally:
             await shipper.stop()
         return count

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Event(msgspec.Struct):
+class Event(msgspec.Struct, gc=False):
     """What is read of an event; the rest of it is skipped."""
 
     object: str
@@ -19,7 +19,7 @@ class Event(msgspec.Struct):
     lines: msgspec.Raw
 
 
-class Part(msgspec.Struct, array_like=True):
+class Part(msgspec.Struct, array_like=True, gc=False):
     """The newest known version of one object."""
 
     kind: str
@@ -29,7 +29,7 @@ class Part(msgspec.Struct, array_like=True):
     lines: bytes
 
 
-class State(msgspec.Struct, array_like=True):
+class State(msgspec.Struct, array_like=True, gc=False):
     """One order."""
 
     status: str = "open"
@@ -39,7 +39,7 @@ class State(msgspec.Struct, array_like=True):
     objects: dict[str, Part] = {}
 
 
-class Command(msgspec.Struct):
+class Command(msgspec.Struct, gc=False):
     """What others are told when the totals of an order change."""
 
     order: str

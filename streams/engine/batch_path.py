@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka import TopicPartition
@@ -19,16 +19,18 @@ from streams.engine.folding import Folder, FoldFailed, Gathered
 from streams.engine.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from streams.engine.fold import Processor
-    from streams.engine.ship import Addressed
+    from streams.engine.fold import Out, Processor
+    from streams.engine.ship import Parcels
     from streams.engine.store import Store
     from streams.engine.surroundings import Surroundings
 
 _log = structlog.get_logger(__name__)
 _IDLE = 5.0
 _NOTE_EVERY = 5.0
+_ALWAYS = 1_000
+"""So many records go together however slowly they are folded: the ways to Kafka and back would cost more."""
 ORIGIN = "o2c-origin"
 FORWARDED = "o2c-forwarded"
 
@@ -46,7 +48,9 @@ class PartitionPath:
         generation: int,
         committed: Mapping[str, int],
         around: Surroundings,
+        share: float = 1.0,
     ) -> None:
+        """Begin with what was *committed*; *share* of the worker's room for records is this partition's."""
         self.processor = processor
         self.partition = partition
         self._partitions = partitions
@@ -58,10 +62,11 @@ class PartitionPath:
         self._read = dict(committed)
         self._around = around
         self.log = Changelog(
-            processor.name, self.changelog, store, generation, around=around, position=lambda: self._position(())
+            processor.name, self.changelog, store, generation, around=around, position=lambda: self._position({})
         )
         settings = around.settings
         self._settings = settings
+        self._most = min(settings.max_batch, max(_ALWAYS, int(settings.max_waiting * share)))
         self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
         self._pending: deque[Record] = deque()
         self._ticks: deque[Record] = deque()
@@ -77,17 +82,17 @@ class PartitionPath:
     @property
     def hungry(self) -> bool:
         """Whether more records should be fetched."""
-        return self.state == "running" and len(self._pending) < 2 * self._settings.max_batch
+        return self.state == "running" and len(self._pending) < max(self._limit, 2 * min(self._limit, _ALWAYS))
 
-    def offer(self, records: Sequence[Any]) -> None:
+    def offer(self, records: Sequence[Record]) -> None:
         """Take fetched records of one source topic; those below the read position are dropped."""
         topic = records[0].topic
         at = self._read[topic]
-        for r in records:
-            if r.offset >= at:
-                record = Record(topic, r.partition, r.offset, r.key or b"", r.value or b"", r.headers, r.timestamp)
-                self._pending.append(record)
-        self._read[topic] = max(at, records[-1].offset + 1)
+        if records[0].offset < at:
+            records = [record for record in records if record.offset >= at]
+        if records:
+            self._pending.extend(records)
+            self._read[topic] = records[-1].offset + 1
         self._wake.set()
 
     def rests(self, topic: str) -> bool:
@@ -174,14 +179,25 @@ class PartitionPath:
             self._seen = version
             self._reached = json.dumps(self._around.broadcast.reached(), sort_keys=True).encode()
             self._await_labels(labels)
-        pending, limit = self._pending, self._settings.max_batch
-        batch = [pending.popleft() for _ in range(min(len(pending), limit))]
+        batch = self._taken()
         ticks = [self._ticks.popleft() for _ in range(min(len(self._ticks), self._settings.tick_batch))]
         if not ticks:
             now = int(self._around.now().timestamp() * 1000)
             keys = self.store.due(now, self._settings.tick_batch)
             ticks = [Record(TICK_TOPIC, self.partition, -1, key, b"", (), now) for key in keys]
         return batch, ticks
+
+    @property
+    def _limit(self) -> int:
+        return min(self._most, max(_ALWAYS, self._folder.fitting(self._settings.batch_seconds)))
+
+    def _taken(self) -> list[Record]:
+        pending, limit = self._pending, self._limit
+        if len(pending) > limit:
+            return [pending.popleft() for _ in range(limit)]
+        batch = list(pending)
+        pending.clear()
+        return batch
 
     def _await_labels(self, labels: Sequence[bytes]) -> None:
         now = int(self._around.now().timestamp() * 1000)
@@ -192,7 +208,8 @@ class PartitionPath:
         )
 
     async def _step(self, batch: list[Record], ticks: list[Record]) -> None:
-        position = self._position(batch)
+        reached = {record.topic: record.offset + 1 for record in batch}
+        position = self._position(reached)
         self._around.instruments.shared.batch_size.observe(len(batch) + len(ticks))
         here = batch
         if foreign := self._foreign(batch):
@@ -202,32 +219,29 @@ class PartitionPath:
         await self._process(here + ticks, position)
         if not self._around.guard.current(self.generation):
             raise Fenced("The group moved on while a batch was in flight.")
-        for record in batch:
-            self.done[record.topic] = record.offset + 1
+        self.done.update(reached)
 
     def _foreign(self, batch: Sequence[Record]) -> list[Record]:
         """Return what a producer partitioned differently; what was forwarded once stays where it is."""
         mine, count = self.partition, self._partitions
-        strange = [record for record in batch if record.key and partition_of(record.key, count) != mine]
-        return [record for record in strange if all(name != FORWARDED for name, _ in record.headers)]
+        strange = {key for key in {record.key for record in batch} if key and partition_of(key, count) != mine}
+        if not strange:
+            return []
+        return [
+            record for record in batch if record.key in strange and all(name != FORWARDED for name, _ in record.headers)
+        ]
 
     async def _forward(self, records: Sequence[Record]) -> None:
         """Send *records* to where their keys belong; acknowledged like everything else before offsets move."""
-        addressed: list[Addressed] = [
-            (
-                (record.topic, partition_of(record.key, self._partitions)),
-                record.key,
-                record.value,
-                (*record.headers, (FORWARDED, b"1")),
-            )
-            for record in records
-        ]
-        await self.log.commit([], addressed)
+        parcels: Parcels = defaultdict(list)
+        for record in records:
+            place = record.topic, partition_of(record.key, self._partitions)
+            parcels[place].append((record.key, record.value, [*record.headers, (FORWARDED, b"1")]))
+        await self.log.commit([], parcels)
         for record in records:
             self._around.instruments.shared.events.labels(record.topic, "forwarded").inc()
 
-    def _position(self, batch: Sequence[Record]) -> int:
-        reached = {record.topic: record.offset + 1 for record in batch}
+    def _position(self, reached: Mapping[str, int]) -> int:
         return sum({**self.done, **reached}.values())
 
     # ------------------------------------------------------------------------------------------ a batch
@@ -258,20 +272,28 @@ class PartitionPath:
     async def _settle(self, gathered: Gathered, position: int) -> None:
         """Make *gathered* durable: Kafka first, acknowledged, then the store."""
         changes = list(gathered.changes(self.store, self.store.epoch, position))
-        addressed: list[Addressed] = []
-        origin = f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
-        shipper = self._around.shipper
+        check = self._around.shipper.check
         for change in changes:
-            shipper.check(change.key, change.state, len(change.packed))
-        for out in gathered.outs:
-            shipper.check(out.key, out.value, sum(len(k) + len(v) for k, v in out.headers) if out.headers else 0)
-            headers = (*out.headers, (ORIGIN, origin))
-            addressed.append((await shipper.address(out), out.key, out.value, headers))
-        dead = await shipper.partitions(self._settings.dead_letters)
-        addressed.extend(self._dead_letters(gathered, dead))
-        await self.log.commit(changes, addressed)
+            check(change.key, change.state, len(change.packed))
+        parcels = await self._parcels(gathered.outs, position)
+        await self._add_dead_letters(gathered, parcels)
+        await self.log.commit(changes, parcels)
         self._count(gathered)
         self._tell(gathered)
+
+    async def _parcels(self, outs: Sequence[Out], position: int) -> Parcels:
+        """Return *outs* by where they go; each says what it came of."""
+        shipper = self._around.shipper
+        parcels: Parcels = defaultdict(list)
+        counts = {topic: await shipper.partitions(topic) for topic in {out.topic for out in outs}}
+        origin = ORIGIN, f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
+        alone = [origin]
+        for out in outs:
+            topic, key, value, headers = out.topic, out.key, out.value, out.headers
+            shipper.check(key, value, sum(len(k) + len(v) for k, v in headers) if headers else 0)
+            partition = partition_of(key or b"", counts[topic]) if out.partition is None else out.partition
+            parcels[topic, partition].append((key, value, [*headers, origin] if headers else alone))
+        return parcels
 
     def _tell(self, gathered: Gathered) -> None:
         """Log one line per batch with the traces of what it wrote: a line per record would cost more than the fold."""
@@ -281,10 +303,12 @@ class PartitionPath:
             where = {"table": self.processor.name, "partition": self.partition}
             _log.info("batch", **where, written=len(gathered.outs), trace_ids=ids)
 
-    def _dead_letters(self, gathered: Gathered, partitions: int) -> Iterator[Addressed]:
+    async def _add_dead_letters(self, gathered: Gathered, parcels: Parcels) -> None:
+        topic = self._settings.dead_letters
+        partitions = await self._around.shipper.partitions(topic)
         for record, reason, detail in gathered.dead:
-            address = (self._settings.dead_letters, partition_of(record.key, partitions))
-            yield address, record.key, record.value, (*record.headers, *_origin(record, reason, detail))
+            headers = [*record.headers, *_origin(record, reason, detail)]
+            parcels[topic, partition_of(record.key, partitions)].append((record.key, record.value, headers))
 
     def _count(self, gathered: Gathered) -> None:
         shared = self._around.instruments.shared

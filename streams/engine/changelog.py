@@ -11,13 +11,12 @@ from app.core.faultpoints import around
 from streams.engine.fold import Fenced
 from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, StateHeader, header_of, state_of, unpack_header
 from streams.engine.recovery import apply, read_range
-from streams.engine.ship import parcels_of
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from streams.engine.ship import Addressed, Landed
+    from streams.engine.ship import Landed, Parcel, Parcels
     from streams.engine.store import Store
     from streams.engine.surroundings import Surroundings
 
@@ -44,36 +43,35 @@ class Changelog:
         self._around = around
         self._position = position
 
-    async def commit(self, changes: list[Change], addressed: list[Addressed]) -> None:
+    async def commit(self, changes: list[Change], outs: Parcels) -> None:
         """Ship what others read, then the changelog, then write the store; each waits for the one before.
 
         Were the changelog acknowledged alone, recovery would know the events, and a replay would emit nothing.
         """
-        if not (changes or addressed):
+        if not (changes or outs):
             return
         async with around("outs", self._table):
-            await self.ship(addressed)
+            await self.ship(outs)
         async with around("changelog", self._table):
-            landed = await self.ship(list(self._changelog_records(changes)))
+            landed = await self.ship(self._states(changes))
         position, stale = await self._reached(landed)
         async with around("store", self._table):
             self._store.write(changes, position, self._store.epoch, outlived=stale)
         await self._rewrite(stale)
 
-    async def ship(self, addressed: list[Addressed]) -> list[Landed]:
+    def _states(self, changes: Sequence[Change]) -> Parcels:
+        states: Parcel = [(change.key, change.state, [(HEADER, change.packed)]) for change in changes]
+        return {self._tp: states} if states else {}
+
+    async def ship(self, parcels: Parcels) -> list[Landed]:
         """Return where the changelog's records landed."""
-        if not addressed:
+        if not parcels:
             return []
         await self._around.guard.check(self._generation)
-        landed = await self._around.shipper.ship(parcels_of(addressed))
+        landed = await self._around.shipper.ship(parcels)
         if not self._around.guard.current(self._generation):
             raise Fenced("The group moved on before the records were acknowledged.")
         return landed.get(self._tp, [])
-
-    def _changelog_records(self, changes: Sequence[Change]) -> Iterator[Addressed]:
-        address = self._tp
-        for change in changes:
-            yield address, change.key, change.state, ((HEADER, change.packed),)
 
     async def _reached(self, landed: Sequence[Landed]) -> tuple[int, list[bytes]]:
         """Return where our changelog stands now, and the keys of which somebody older wrote in between.
@@ -99,8 +97,8 @@ class Changelog:
     async def _marked(self) -> bool:
         """Write an epoch above every other; False when another worker did the same in the same moment."""
         epoch, expected = self._store.epoch + 1, self._store.position
-        marker = (EPOCH_KEY, self._around.settings.name.encode(), ((HEADER, StateHeader(epoch, 0).pack()),))
-        landed = (await self.ship([(self._tp, *marker)]))[-1]
+        marker = (EPOCH_KEY, self._around.settings.name.encode(), [(HEADER, StateHeader(epoch, 0).pack())])
+        landed = (await self.ship({self._tp: [marker]}))[-1]
         if landed.offset == expected:
             self._store.write([], expected + 1, epoch)
             return True
@@ -133,7 +131,7 @@ class Changelog:
             return
         self._around.instruments.foreign.inc(len(keys))
         _log.warning("changelog.repaired", table=self._table, partition=self._tp.partition, keys=len(keys))
-        await self.commit(list(self._rewritten(keys)), [])
+        await self.commit(list(self._rewritten(keys)), {})
 
     def _rewritten(self, keys: list[bytes]) -> Iterator[Change]:
         position = self._position()
@@ -145,7 +143,7 @@ class Changelog:
     async def note(self, seen: bytes) -> None:
         """Remember, for whoever owns this partition next, that every change up to *seen* has ticked."""
         header = StateHeader(self._store.epoch, 0).pack()
-        landed = await self.ship([(self._tp, SEEN_KEY, seen, ((HEADER, header),))])
+        landed = await self.ship({self._tp: [(SEEN_KEY, seen, [(HEADER, header)])]})
         position, stale = await self._reached(landed)
         self._store.write([], position, self._store.epoch, outlived=stale, seen=seen)
         await self._rewrite(stale)

@@ -170,9 +170,9 @@ class Engine:
         stores = {tp: self._stores[tp] for tp in owned}
         async with contextlib.aclosing(restore(self._settings, stores, self._around.instruments)) as restored:
             async for tp in restored:
-                self._begin(tp, generation)
+                self._begin(tp, generation, 1 / len(owned))
 
-    def _begin(self, tp: TopicPartition, generation: int) -> None:
+    def _begin(self, tp: TopicPartition, generation: int, share: float) -> None:
         processor = self._processors[tp.topic]
         committed = {topic: self._committed[TP(topic, tp.partition)] for topic in processor.topics}
         path = PartitionPath(
@@ -183,6 +183,7 @@ class Engine:
             generation=generation,
             committed=committed,
             around=self._around,
+            share=share,
         )
         task = asyncio.create_task(path.run(), name=f"{processor.name}-{tp.partition}")
         task.add_done_callback(self._watch)

@@ -1,8 +1,13 @@
-"""What a domain gives the engine: a pure fold from bytes to bytes."""
+"""What a domain gives the engine: a pure fold from bytes to bytes.
+
+What there is one of per record is a struct that the garbage collector need not look at: it holds bytes alone.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,7 +18,7 @@ TICK_TOPIC = "@tick"
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of Kafka, or a tick.
 
     A tick has topic "@tick", the key of the state that asked for it, offset -1, and as value nothing (its time
@@ -29,7 +34,7 @@ class Record(NamedTuple):
     timestamp: int
 
 
-class Out(NamedTuple):
+class Out(msgspec.Struct, frozen=True, gc=False):
     """A record to write; without *partition* its key is hashed as Kafka's default partitioner does."""
 
     topic: str

@@ -10,11 +10,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from streams.engine.fold import TICK_TOPIC, NewerFormat
-from streams.engine.header import StateHeader, split_value, state_of
+from streams.engine.header import StateHeader, split_value, state_of, wants_nothing
 from streams.engine.store import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from streams.engine.broadcast import Broadcast
@@ -42,7 +42,7 @@ class Gathered:
     counts: Counter[str] = field(default_factory=Counter)
     ticked: dict[bytes, set[bytes]] = field(default_factory=dict)
 
-    def view(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    def view(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """Return the states of *keys* as the slices before left them."""
         states, olds = self.states, self.olds
         return {key: states[key] if key in states else state_of(olds[key]) for key in keys}
@@ -62,9 +62,9 @@ class Gathered:
             if record.topic == TICK_TOPIC:
                 self.ticked.setdefault(record.key, set()).add(record.value)
 
-    def load(self, store: Store, keys: Sequence[bytes]) -> None:
-        """Read the stored values of *keys* that were not read yet."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self.olds]
+    def load(self, store: Store, keys: Iterable[bytes]) -> None:
+        """Read the stored values of *keys*, each named once, that were not read yet."""
+        missing = [key for key in keys if key not in self.olds]
         if missing:
             self.olds.update(zip(missing, store.get_many(missing), strict=True))
 
@@ -78,6 +78,11 @@ class Gathered:
         packed = plain.pack()
         for key in keys:
             old = olds[key]
+            if key not in special and (old is None or wants_nothing(old)):
+                state = states[key]
+                if state != state_of(old):
+                    yield Change(key, None, plain, packed, state)
+                continue
             before, known = split_value(old) if old is not None else (None, None)
             state = states.get(key, known)
             due, waits = before[2:] if before is not None else (0, ())
@@ -122,6 +127,10 @@ class Folder:
         self._cpu_slice = cpu_slice
         self._slice = 64
 
+    def fitting(self, seconds: float) -> int:
+        """Return how many records can be folded in *seconds*, as the last slice went."""
+        return int(self._slice * seconds / self._cpu_slice)
+
     async def fold(self, partition: int, records: Sequence[Record], store: Store) -> Gathered:
         """Return what *records* do; raises FoldFailed for any exception of the fold but NewerFormat."""
         gathered, at, records = Gathered(), 0, grouped(records)
@@ -146,7 +155,7 @@ class Folder:
         broadcast: Mapping[str, Mapping[bytes, bytes]],
     ) -> Folded:
         try:
-            keys = self._processor.keys(part)
+            keys = dict.fromkeys(self._processor.keys(part))
             gathered.load(store, keys)
             return self._processor.fold(partition, part, gathered.view(keys), self._now(), broadcast)
         except NewerFormat:

@@ -16,6 +16,7 @@ NO_WANTS = bytes(8)
 
 _FIXED = struct.Struct(">IQQ")
 _LENGTH = struct.Struct(">H")
+_NOTHING = _LENGTH.pack(_FIXED.size)
 
 
 class StateHeader(NamedTuple):
@@ -74,6 +75,11 @@ def state_of(value: bytes | None) -> bytes | None:
 def packed_of(value: bytes) -> bytes:
     """Return the header as it was packed."""
     return value[2 : 2 + ((value[0] << 8) | value[1])]
+
+
+def wants_nothing(value: bytes) -> bool:
+    """Tell whether the state of a stored value has neither a tick nor waits; cheaper than its header."""
+    return value.startswith(_NOTHING) and value[14:22] == NO_WANTS
 
 
 def header_of(value: bytes) -> StateHeader:

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.engine.fold import Fenced
+from streams.engine.lean import as_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,8 +80,9 @@ class HostThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the consumer and listen to its heartbeats."""
+        """Start the consumer, have it give the engine's records, and listen to its heartbeats."""
         await super().on_start()
+        as_records(self._ensure_consumer())
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  nothing public tells of heartbeats
         beat = coordinator._do_heartbeat  # noqa: SLF001  same
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -19,13 +18,9 @@ from aiokafka.errors import (
 
 from app.core.errors import ConfigError
 from streams.engine.fold import Unwritable
-from streams.engine.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from app.core.metrics import Metrics
-    from streams.engine.fold import Headers, Out
     from streams.engine.settings import WorkerSettings
 
 _REFUSALS = (CorruptRecordException, MessageSizeTooLargeError, RecordListTooLargeError)
@@ -40,8 +35,9 @@ class Landed(NamedTuple):
 
 
 Address = tuple[str, int]
-Addressed = tuple[Address, bytes | None, bytes | None, "Headers"]
-Parcel = list[tuple[bytes | None, bytes | None, "Headers"]]
+Parcel = list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]]
+"""Records of one address: key, value and headers, which aiokafka wants as a list."""
+Parcels = dict[Address, Parcel]
 
 
 class Shipper:
@@ -83,20 +79,13 @@ class Shipper:
             self._partitions[topic] = len(found)
         return self._partitions[topic]
 
-    async def address(self, out: Out) -> Address:
-        """Return topic and partition of *out*."""
-        count = self._partitions.get(out.topic) or await self.partitions(out.topic)
-        if out.partition is not None:
-            return out.topic, out.partition
-        return out.topic, partition_of(out.key or b"", count)
-
     def check(self, key: bytes | None, value: bytes | None, headers: int) -> None:
         """Raise Unwritable when Kafka would refuse such a record; *headers* is their size."""
         size = len(key or b"") + len(value or b"") + headers + _OVERHEAD
         if size > self._settings.max_record:
             raise Unwritable(f"A record of {size} bytes exceeds the limit of {self._settings.max_record}.")
 
-    async def ship(self, parcels: dict[Address, Parcel]) -> dict[Address, list[Landed]]:
+    async def ship(self, parcels: Parcels) -> dict[Address, list[Landed]]:
         """Send all *parcels* and return when every record is acknowledged by all in-sync replicas.
 
         Raises Unwritable when the broker refuses a record for good, KafkaError when it cannot be reached in
@@ -122,7 +111,7 @@ class Shipper:
             builder, first = producer.create_batch(), at
             while at < len(parcel):
                 key, value, headers = parcel[at]
-                if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
+                if builder.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
                     break
                 at += 1
             if at == first:
@@ -134,11 +123,3 @@ class Shipper:
         if self._producer is None:
             raise KafkaError("The shipper is not connected.")
         return self._producer
-
-
-def parcels_of(records: Iterable[Addressed]) -> dict[Address, Parcel]:
-    """Return records grouped by where they go, order kept."""
-    grouped: dict[Address, Parcel] = defaultdict(list)
-    for address, key, value, headers in records:
-        grouped[address].append((key, value, headers))
-    return grouped

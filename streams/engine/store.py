@@ -6,8 +6,9 @@ import hashlib
 import shutil
 import struct
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
@@ -35,8 +36,8 @@ _LABEL_FORMAT = struct.Struct(">H")
 NEVER = 2**63
 
 
-class Change(NamedTuple):
-    """What becomes of one key; *before* is the stored header that is replaced, *state* None deletes."""
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """What becomes of one key; *before* is the stored header whose tick and waits end, *state* None deletes."""
 
     key: bytes
     before: StateHeader | None

@@ -93,17 +93,17 @@ def test_a_worker_is_not_ready_while_its_group_rebalances() -> None:
 # ------------------------------------------------------------------------------------------------------ planted bugs
 
 
-async def store_before_changelog(self: Changelog, changes: list[Change], addressed: Any) -> None:
-    await self.ship(addressed)
+async def store_before_changelog(self: Changelog, changes: list[Change], outs: Any) -> None:
+    await self.ship(outs)
     self._store.write(changes, self._store.position, self._store.epoch)
-    position, stale = await self._reached(await self.ship(list(self._changelog_records(changes))))
+    position, stale = await self._reached(await self.ship(self._states(changes)))
     self._store.write([], position, self._store.epoch)
     await self._rewrite(stale)
 
 
-async def changelog_before_outs(self: Changelog, changes: list[Change], addressed: Any) -> None:
-    landed = await self.ship(list(self._changelog_records(changes)))
-    await self.ship(addressed)
+async def changelog_before_outs(self: Changelog, changes: list[Change], outs: Any) -> None:
+    landed = await self.ship(self._states(changes))
+    await self.ship(outs)
     position, stale = await self._reached(landed)
     self._store.write(changes, position, self._store.epoch)
     await self._rewrite(stale)
@@ -138,8 +138,8 @@ async def quarantine_without_dead_letter(self: PartitionPath, records: Any, erro
 
 
 async def same_epoch_for_all(self: Changelog) -> bool:
-    marker = (EPOCH_KEY, b"w", ((HEADER, changelog.StateHeader(1, 0).pack()),))
-    landed = (await self.ship([(self._tp, *marker)]))[-1]
+    marker = (EPOCH_KEY, b"w", [(HEADER, changelog.StateHeader(1, 0).pack())])
+    landed = (await self.ship({self._tp: [marker]}))[-1]
     records = await changelog.read_range(self._around.settings, self._tp, self._store.position, landed.offset + 1)
     recovery.apply(self._store, records, landed.offset + 1, durable=True)
     return True

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from aiokafka.partitioner import murmur2 as theirs
 from hypothesis import given
@@ -83,7 +84,9 @@ async def test_slices_see_what_earlier_slices_made(tmp_path: Path) -> None:
             return [b"all"]
 
         def fold(self, partition: int, records: Sequence[Record], states: Any, now: Any, broadcast: Any) -> Folded:
-            return super().fold(partition, [one._replace(key=b"all") for one in records], states, now, broadcast)
+            return super().fold(
+                partition, [msgspec.structs.replace(one, key=b"all") for one in records], states, now, broadcast
+            )
 
     one = folder(tmp_path, 1e-9, Together())
     records = [record(b"k%d" % n, b"%d," % n) for n in range(300)]
