@@ -34,6 +34,8 @@ _CALL = 2.0
 """Seconds that a call is reckoned to take at most, with all that is made durable around it."""
 _SUSTAINED = 60.0
 """Seconds of the longest window that says how fast calls follow each other: a day's is used up in bursts."""
+_CATCH_UP = 5
+"""Calls of back-fill that may come at once where some came late: timers and the machine lose what is made up for so."""
 _FEW, _MANY = 4, 100
 """Calls at once: fewer would leave a quota unused while one is slow, more than this no quota here asks for."""
 _TAIL = 1000
@@ -272,8 +274,8 @@ class Limiter:
 
     def _go(self, cost: int, *, patient: bool) -> int:
         self._free -= 1
-        if patient:  # what timers lose is made up for, one call's worth at most
-            self._next_patient = max(self._next_patient, self._clock() - self._pace) + self._pace
+        if patient:
+            self._next_patient = max(self._next_patient, self._clock() - _CATCH_UP * self._pace) + self._pace
         if self._points is not None:
             self._points.reserve(cost)
         return self.sent()

@@ -29,7 +29,7 @@ from app.core.errors import (
     UncertainError,
     UnsupportedError,
 )
-from schemas.commands import Command, Outcome
+from schemas.commands import BACKFILL, SWEEP, Command, Outcome
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers
@@ -210,9 +210,10 @@ class Owner:
             raise self._failure
 
     def _start_what_is_ready(self) -> None:
-        while len(self._tasks) < self._slots and self._may_begin():
+        while (left := self._slots + 1 - len(self._tasks)) > 0 and self._may_begin():
             now = math.inf if self.circuit.is_open else self._now()
-            waiting = self.inbox.take(now, self._open)
+            # One place is kept for what is more urgent than back-fill, which may be under way for long.
+            waiting = self.inbox.take(now, self._open, BACKFILL if left > 1 else SWEEP)
             if waiting is None:
                 return
             self._begin([waiting, *self._companions(waiting)])

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.errors import O2CError, RejectedError, RetryableError
 from app.core.talk import Request, Talk
-from schemas.commands import Command
+from schemas.commands import BACKFILL, LIVE_PAYMENT, Command
 from schemas.connection import Connection
 from sinks.base import Written
 from sinks.delivery.owner import Owner
@@ -106,3 +106,19 @@ async def test_what_surely_is_not_there_is_never_asked_about() -> None:
     bench = asking(vendor := Counting())
     await bench.work(5, *(command(number) for number in range(10)))
     assert vendor.asked == []
+
+
+async def test_a_payment_needs_not_wait_until_back_fill_under_way_is_done() -> None:
+    bench = asking(Counting())
+    for number in range(20):
+        await bench.owner.accept(command(number, priority=BACKFILL, kind="append", capability="add_note"))
+    bench.owner._start_what_is_ready()
+    busy = len(bench.owner._tasks)
+    await bench.owner.accept(command(90, priority=LIVE_PAYMENT))
+    bench.owner._start_what_is_ready()
+    assert len(bench.owner._tasks) == busy + 1, "one place is kept for what is urgent"
+    await bench.owner.accept(command(91, priority=LIVE_PAYMENT, capability="add_note"))
+    bench.owner._start_what_is_ready()
+    assert len(bench.owner._tasks) == busy + 1
+    for task in bench.owner._tasks:
+        task.cancel()
