@@ -83,6 +83,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """When o2c was told of the oldest change that this write answers; None when only time passed."""
     flow: str = ""
     """The flow that wants it: it leaves only while that flow is live."""
+    source: str = ""
+    """The connection where what is written was typed, by which echoes of the write are counted."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -113,6 +115,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     trace: str = ""
     told_at: Instant | None = None
     """The command's: the next step of a chain answers the same change."""
+    source: str = ""
+    """The command's."""
     events: tuple[ChangeEvent, ...] = ()
     """What the system showed after the write, or instead of it: looks like those on the topics of changes, told here
     only, so that who learns what was made of a value knows at once what was sent."""

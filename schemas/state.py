@@ -59,6 +59,8 @@ class WriteRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Of the last command asked for."""
     told_at: Instant | None = None
     """When o2c was told of the oldest change that the last command answers."""
+    source: str = ""
+    """The connection where what was asked for last had been typed."""
     outcome: Outcome | None = None
     """None: asked for, no result yet."""
     bound: ObjectRef | None = None

@@ -48,6 +48,8 @@ class Sink:
     platform: ClassVar[Platform]
     batch: ClassVar[Mapping[str, int]] = {}
     """Capability -> how many commands `write_many` takes in one request."""
+    asks: ClassVar[Mapping[str, int]] = {}
+    """Capability -> about how many commands `probe_many` asks at once."""
     mappings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Capability -> "accounts.<use>" or "taxes" of the connection that it looks up; without one a default is used."""
 
@@ -69,6 +71,10 @@ class Sink:
 
     def probe(self, command: Command) -> Talk[Written | None]:
         """Ask by natural key (the mark) whether an earlier try of *command* got through; consistent reads only."""
+        raise NotImplementedError
+
+    def probe_many(self, commands: Sequence[Command]) -> Talk[list[Written | None]]:
+        """Ask as `probe` does about several commands of one capability; answers in the order of *commands*."""
         raise NotImplementedError
 
     def reread(self, command: Command) -> Talk[Written | None]:

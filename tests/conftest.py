@@ -24,6 +24,8 @@ _WAITING = ("e2e", "kafka")
 _FINAL = ("tests/chaos", "tests/integration/engine", "tests/property")
 """What proves that nothing is lost or doubled gets no second try; see docs/decisions/0010."""
 _SECOND_TRIES = 3
+_REPEATING = ("tests/property", "tests/simulator")
+"""What runs the same lines thousands of times: measuring them takes as long as the tests, and tells what unit tests tell."""
 KAFKA = pytest.StashKey[dict[str, str]]()
 settings.register_profile("shared processors", deadline=None)  # how long an example took tells who else was busy
 settings.load_profile("shared processors")
@@ -37,9 +39,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribut
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give a second try to what waits for processes, and put what takes longest first where workers share the tests."""
-    for item in items if config.pluginmanager.hasplugin("rerunfailures") else ():
-        if any(map(item.get_closest_marker, _WAITING)) and not item.nodeid.startswith(_FINAL):
+    trying = config.pluginmanager.hasplugin("rerunfailures")
+    for item in items:
+        waits = any(map(item.get_closest_marker, _WAITING))
+        if trying and waits and not item.nodeid.startswith(_FINAL):
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if waits or item.nodeid.startswith(_REPEATING):
+            item.add_marker(pytest.mark.no_cover)  # the processes that such tests wait for are not measured either
     if hasattr(config, "workerinput"):
         items[:] = in_order(items)
 

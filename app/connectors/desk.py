@@ -214,6 +214,7 @@ class Desk:
             well=self.well,
             known=self._known,
             put_aside=self._put_aside,
+            echo=lambda source: self._metrics.echoes.labels(source, self.name).inc(),
         )
 
     async def _keep_cursor(self, name: str, cursor: Cursor) -> None:

@@ -19,6 +19,8 @@ class _Look(NamedTuple):
     digest: bytes
     number: tuple[int, int]
     native: int
+    source: str
+    """The connection where it was typed, while it is a write's and no look has shown it since; "" else."""
 
 
 class Known:
@@ -47,13 +49,24 @@ class Known:
         known = self._looks.get(hint.object.key)
         return known is None or not hint.native or known.native < hint.native
 
-    def note(self, event: ChangeEvent) -> None:
-        """Remember that *event*, a numbered look, was published; an older look than the known one changes nothing."""
+    def echoed(self, ref: ObjectRef) -> str:
+        """Return where that was typed which a write of ours showed last of the object, at the first look since."""
+        known = self._looks.get(ref.key)
+        if known is None or not known.source:
+            return ""
+        self._looks[ref.key] = known._replace(source="")
+        return known.source
+
+    def note(self, event: ChangeEvent, source: str = "") -> None:
+        """Remember that *event*, a numbered look, was published; an older look than the known one changes nothing.
+
+        Of what a write showed, *source* is the connection where it was typed.
+        """
         key, number = event.object.key, (event.version.epoch, event.version.seq)
         known = self._looks.get(key)
         if known is not None and known.number > number:
             return
-        self._looks[key] = _Look(_digest(event), number, event.version.native)
+        self._looks[key] = _Look(_digest(event), number, event.version.native, source)
         self._looks.move_to_end(key)
         if len(self._looks) > self._size:
             self._looks.popitem(last=False)

@@ -21,8 +21,8 @@ _ENCODE = msgspec.json.Encoder().encode
 class ConnectionLedger:
     """What the owner of one connection writes to Kafka."""
 
-    def __init__(self, bus: Bus, rows: Rows, connection: str, told: Callable[[ChangeEvent], None]) -> None:
-        """Keep what the next owner needs in *rows*; *told* hears of each event in a result."""
+    def __init__(self, bus: Bus, rows: Rows, connection: str, told: Callable[[ChangeEvent, str], None]) -> None:
+        """Keep what the next owner needs in *rows*; *told* hears of each event in a result and where it was typed."""
         self._bus, self._rows, self._connection, self._told = bus, rows, connection, told
 
     async def keep_row(self, row: Row) -> int:
@@ -47,7 +47,7 @@ class ConnectionLedger:
     async def publish_result(self, result: Result) -> None:
         """Publish a result, keyed by order."""
         for event in result.events:  # now: who reads the object meanwhile must find that it shows nothing new
-            self._told(event)
+            self._told(event, result.source)
         async with around("result", self._connection):
             await self._bus.send(topics.RESULTS, result.order.encode(), _ENCODE(result))
 

@@ -17,6 +17,7 @@ from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
 from schemas.events import ASKED_FOR, SWEPT, TIE, ChangeEvent, Hint, Version
+from schemas.refs import ObjectRef
 from schemas.soundness import check_event
 from schemas.trace import new_trace, trace_id
 from streams.sources.base import Source
@@ -74,6 +75,10 @@ async def _nothing(_hint: Hint, _why: str) -> None:
     return
 
 
+def _uncounted(_source: str) -> None:
+    """Nobody counts echoes."""
+
+
 def _unasked() -> None:
     """Nobody wants to know that a hint was read."""
 
@@ -98,15 +103,17 @@ class Reader:
         well: asyncio.Event | None = None,
         known: Known | None = None,
         put_aside: Callable[[Hint, str], Awaitable[None]] = _nothing,
+        echo: Callable[[str], None] = _uncounted,
     ) -> None:
         """Take *number* for numbering looks; *cursors* are those an earlier owner stored.
 
-        *known* must hear of what writes published as well; *put_aside* gets hints that lead to something unreadable.
+        *known* must hear of what writes published as well; *put_aside* gets hints that lead to something unreadable,
+        *echo* the connection where that was typed of which a look shows only what was written.
         """
         self._source, self._send, self._publish = source, send, publish
         self._epoch, self._number = epoch, number
         self._keep_cursor, self._cursors = keep_cursor, cursors
-        self._failed, self._put_aside = failed, put_aside
+        self._failed, self._put_aside, self._echo = failed, put_aside, echo
         self._well = well or asyncio.Event()
         if well is None:
             self._well.set()
@@ -226,7 +233,19 @@ class Reader:
         hint = asked.get(event.object.key)
         if hint is not None and hint.reason == TIE:
             return True
-        return self._known.is_new(event) and (not reasons or hint is not None or self._known.knows(event.object))
+        return self._is_new(event) and (not reasons or hint is not None or self._known.knows(event.object))
+
+    def _is_new(self, event: ChangeEvent) -> bool:
+        return self._known.is_new(event) or self._is_echo(event.object)
+
+    def _is_newer(self, hint: Hint) -> bool:
+        return self._known.is_newer(hint) or self._is_echo(hint.object)
+
+    def _is_echo(self, ref: ObjectRef) -> bool:
+        """Count a look that shows nothing new, where it is the first one at what we wrote; it is never news."""
+        if source := self._known.echoed(ref):
+            self._echo(source)
+        return False
 
     async def _publish_all(self, events: Sequence[ChangeEvent], number: int) -> None:
         numbered = [self._numbered(event, number) for event in events if await self._is_sound(event)]
@@ -288,9 +307,9 @@ class Reader:
             number, began = self._number(), datetime.now(UTC)
             page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)), SWEEP)
             mark = before.complete_up_to
-            fresh = [self._found(event, mark) for event in page.events if self._known.is_new(event)]
+            fresh = [self._found(event, mark) for event in page.events if self._is_new(event)]
             await self._publish_all([_told(event, "", began) for event in fresh], number)
-            newer = [self._due(_hinted(hint, began), mark) for hint in page.hints if self._known.is_newer(hint)]
+            newer = [self._due(_hinted(hint, began), mark) for hint in page.hints if self._is_newer(hint)]
             if await self.read_all(newer):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more

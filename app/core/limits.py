@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from schemas.commands import LIVE
+from schemas.commands import BACKFILL, LIVE
 from schemas.platform import Limit, Limits
 
 AGE = 10.0
@@ -34,6 +34,8 @@ _CALL = 2.0
 """Seconds that a call is reckoned to take at most, with all that is made durable around it."""
 _SUSTAINED = 60.0
 """Seconds of the longest window that says how fast calls follow each other: a day's is used up in bursts."""
+_CATCH_UP = 5
+"""Calls of back-fill that may come at once where some came late: timers and the machine lose what is made up for so."""
 _FEW, _MANY = 4, 100
 """Calls at once: fewer would leave a quota unused while one is slow, more than this no quota here asks for."""
 _TAIL = 1000
@@ -94,6 +96,8 @@ class Window:
         self._left: deque[float] = deque()
         short = limit.per_seconds <= _SHORT
         self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
+        self.pace = limit.per_seconds / self._allowed if _SHORT < limit.per_seconds <= _SUSTAINED else 0.0
+        """Seconds between two calls that use the window up evenly; 0 for a second's or a day's."""
         self.seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
         self._reserve = limit.requests - int(limit.requests * (1 - _RESERVE))
         self._span = min(limit.per_seconds, _BELIEVED)
@@ -162,6 +166,7 @@ class _Waiting(NamedTuple):
     turn: float
     number: int
     cost: int
+    patient: bool
     admitted: asyncio.Future[int]
 
 
@@ -170,7 +175,8 @@ class Limiter:
 
     Each window is kept rolling, never more than a fixed window of the vendor allows. `pause` obeys Retry-After.
     Who waits goes by arrival plus `AGE` seconds per step of priority: never behind a less urgent request that came
-    later, and no request is overtaken for longer than its steps.
+    later, and no request is overtaken for longer than its steps. Back-fill goes evenly: a burst of it would use up a
+    minute, and whoever is urgent would wait for the next.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], share: float = 1.0) -> None:
@@ -178,7 +184,8 @@ class Limiter:
         headers = itertools.chain(limits.remaining_headers, itertools.repeat(""))
         self._windows = [Window(limit, share, header) for limit, header in zip(limits.windows, headers, strict=False)]
         self._points = Points(limits.points, limits.left_in_body, share, clock) if limits.points else None
-        self._clock = clock
+        self._clock, self._next_patient = clock, 0.0
+        self._pace = max((window.pace for window in self._windows), default=0.0)
         self.abreast = abreast(limits, share)
         """How many writes at once keep the quota used while they wait for the platform and for Kafka in turn."""
         self._free = limits.concurrent or self.abreast
@@ -254,17 +261,21 @@ class Limiter:
     @contextlib.asynccontextmanager
     async def turn(self, cost: int = 1, priority: int = LIVE) -> AsyncIterator[int]:
         """Wait for a place in the concurrency limit, in every window and for the points; give the request's number."""
-        number = self._go(cost) if not self._queue and self._may_go(cost) else await self._queued(cost, priority)
+        patient = priority >= BACKFILL
+        goes = not self._queue and self._free > 0 and self._wait(cost, patient=patient) <= 0
+        number = self._go(cost, patient=patient) if goes else await self._queued(cost, priority)
         try:
             yield number
         finally:
             self._landed(cost)
 
-    def _may_go(self, cost: int) -> bool:
-        return self._free > 0 and self.wait(cost) <= 0
+    def _wait(self, cost: int, *, patient: bool) -> float:
+        return max(self.wait(cost), self._next_patient - self._clock() if patient else 0.0)
 
-    def _go(self, cost: int) -> int:
+    def _go(self, cost: int, *, patient: bool) -> int:
         self._free -= 1
+        if patient:
+            self._next_patient = max(self._next_patient, self._clock() - _CATCH_UP * self._pace) + self._pace
         if self._points is not None:
             self._points.reserve(cost)
         return self.sent()
@@ -277,7 +288,7 @@ class Limiter:
 
     async def _queued(self, cost: int, priority: int) -> int:
         admitted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        place = _Waiting(self._clock() + AGE * priority, next(self._arrivals), cost, admitted)
+        place = _Waiting(self._clock() + AGE * priority, next(self._arrivals), cost, priority >= BACKFILL, admitted)
         heapq.heappush(self._queue, place)
         self._admit()
         try:
@@ -295,8 +306,8 @@ class Limiter:
         while self._queue and self._free > 0:
             first = self._queue[0]
             if not first.admitted.done():
-                if (seconds := self.wait(first.cost)) > 0:
+                if (seconds := self._wait(first.cost, patient=first.patient)) > 0:
                     self._timer = first.admitted.get_loop().call_later(seconds, self._admit)
                     return
-                first.admitted.set_result(self._go(first.cost))
+                first.admitted.set_result(self._go(first.cost, patient=first.patient))
             heapq.heappop(self._queue)

@@ -72,6 +72,11 @@ class Metrics:
         self.healed_by_sweep = self._counter(
             "o2c_healed_by_sweep", "Changes that a sweep found and no webhook told of.", ("connection",)
         )
+        self.echoes = self._counter(
+            "o2c_echoes",
+            "Looks that showed nothing but what o2c had written, by where it was typed and who told it back.",
+            ("source", "system"),
+        )
         self.webhooks_missing = self._gauge(
             "o2c_webhooks_missing", "Wanted topics that nobody is told by webhook, at the last look.", ("connection",)
         )

@@ -137,6 +137,7 @@ class Answers:
             offset=self._writing.next_offset() if told is None else told.stamp,
             trace=command.trace,
             told_at=command.told_at,
+            source=command.source,
             events=tuple(events),
         )
         await self._ledger.publish_result(result)

@@ -41,6 +41,24 @@ class Doubts:
         await self._answers.confirm(command, found, asked=True)
         return True
 
+    async def sorted_out(self, batch: Sequence[Waiting]) -> None:
+        """Ask together which of *batch* the platform shows: what is whole is answered, what is not there is absent.
+
+        That is remembered here alone: another owner asks again.
+        """
+        commands = [waiting.command for waiting in batch]
+        urgent, flows = min(one.priority for one in commands), frozenset(one.flow for one in commands)
+        run = Conversation(commands[0].id, priority=urgent, flows=flows)
+        found = await self._writing.talk(run, lambda: self._sink.probe_many(commands))
+        for waiting, shown in zip(batch, found, strict=True):
+            if shown is None:
+                absent = msgspec.structs.replace(waiting.command, presence="absent")
+                self._inbox.change(msgspec.structs.replace(waiting, command=absent))
+            elif shown.complete:
+                await self._answers.confirm(waiting.command, shown, asked=True)
+            else:
+                self._inbox.change(msgspec.structs.replace(waiting, alone=True))
+
     async def settled(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
         """Tell whether a negative answer counts by now: settle time over, and asked twice.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from schemas.commands import Capability, Command
+from schemas.commands import BACKFILL, Capability, Command
 
 Lane = tuple[Capability, bool]
 _LOOKED_AT = 100
@@ -185,14 +185,16 @@ class Inbox:
         entry = (waiting.command.priority, waiting.arrived, waiting.command.id)
         heapq.heappush(self._lanes.setdefault(waiting.lane, []), entry)
 
-    def take(self, now: float, may: Callable[[Lane], bool] = lambda _lane: True) -> Waiting | None:
-        """Return the command to write next from the lanes that *may* go, None when there is none.
+    def take(
+        self, now: float, may: Callable[[Lane], bool] = lambda _lane: True, least: int = BACKFILL
+    ) -> Waiting | None:
+        """Return the command to write next from the lanes that *may* go, None when none is as urgent as *least*.
 
         By priority, then arrival; its entity is held until it is released.
         """
         self._wake(now)
         first = [(self._lanes[lane][0], lane) for lane in list(self._lanes) if self._clean(lane, now) and may(lane)]
-        if not first:
+        if not first or min(first)[0][0] > least:
             return None
         (_, _, id_), lane = min(first)
         heapq.heappop(self._lanes[lane])

@@ -29,7 +29,7 @@ from app.core.errors import (
     UncertainError,
     UnsupportedError,
 )
-from schemas.commands import Command, Outcome
+from schemas.commands import BACKFILL, SWEEP, Command, Outcome
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
 from sinks.delivery.answers import Answers
@@ -210,9 +210,10 @@ class Owner:
             raise self._failure
 
     def _start_what_is_ready(self) -> None:
-        while len(self._tasks) < self._slots and self._may_begin():
+        while (left := self._slots + 1 - len(self._tasks)) > 0 and self._may_begin():
             now = math.inf if self.circuit.is_open else self._now()
-            waiting = self.inbox.take(now, self._open)
+            # One place is kept for what is more urgent than back-fill, which may be under way for long.
+            waiting = self.inbox.take(now, self._open, BACKFILL if left > 1 else SWEEP)
             if waiting is None:
                 return
             self._begin([waiting, *self._companions(waiting)])
@@ -226,11 +227,18 @@ class Owner:
         return self._owns() and not self._draining and (self.circuit.is_open or not self._paused)
 
     def _companions(self, first: Waiting) -> list[Waiting]:
-        """Return what can go in one request with *first*: next in line, of the same capability, surely not done yet."""
-        size = self._sink.batch.get(first.command.capability, 1)
-        if self.circuit.is_open or size == 1 or not self._batchable(first):
+        """Return what can go, or be asked about, in one request with *first*: next in line, of the same capability."""
+        sizes, suits = (self._sink.asks, self._askable) if self._askable(first) else (self._sink.batch, self._batchable)
+        size = sizes.get(first.command.capability, 1)
+        if self.circuit.is_open or size == 1 or not suits(first):
             return []
-        return self.inbox.take_like(first, self._now(), size - 1, self._batchable)
+        return self.inbox.take_like(first, self._now(), size - 1, suits)
+
+    def _askable(self, waiting: Waiting) -> bool:
+        """Tell whether an earlier life of ours may have made it, and nothing that is known of any try."""
+        command = waiting.command
+        creates = command.kind != "set" and not command.bound_id and command.presence == "unknown"
+        return creates and not waiting.alone and not self._writing.journal.rows(command.id)
 
     def _batchable(self, waiting: Waiting) -> bool:
         command = waiting.command
@@ -273,6 +281,8 @@ class Owner:
             if self.circuit.is_open:
                 for waiting in batch:
                     await self.answers.give(waiting.command, "deferred", self.circuit.reason)
+            elif len(batch) > 1 and self._askable(batch[0]):
+                await self._ask_many(batch)
             elif len(batch) > 1:
                 await self._attempt_many(batch)
             else:
@@ -300,6 +310,20 @@ class Owner:
         else:
             if written is not None:
                 await self.answers.confirm(waiting.command, written, faithful=run.faithful, told=run.told)
+
+    async def _ask_many(self, batch: Sequence[Waiting]) -> None:
+        """Ask together what the platform has of *batch*; what it lacks goes on as surely absent, with others."""
+        try:
+            await self._doubts.sorted_out(batch)
+        except Lost:
+            raise
+        except (RetryableError, AuthError) as error:
+            for waiting in batch:
+                await self._failed(waiting, error)
+        except (O2CError, *_FAULTS) as error:
+            log.warning("asking.alone", connection=self._sink.connection.name, why=type(error).__name__)
+            for waiting in batch:
+                self.inbox.change(msgspec.structs.replace(waiting, alone=True))
 
     async def _attempt_many(self, batch: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in batch]

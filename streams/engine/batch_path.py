@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from app.core.mistakes import traced
 from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
-from streams.engine.fold import HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
+from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
 from streams.engine.partitioner import partition_of
 
@@ -316,6 +316,9 @@ class PartitionPath:
             topic, _, outcome = name.rpartition("/")
             if outcome == HEALED:
                 shared.healed_by_sweep.labels(topic).inc(count)
+                continue
+            if outcome == ECHO:
+                shared.echoes.labels(*topic.split(">")).inc(count)
                 continue
             shared.events.labels(topic or self.processor.name, outcome).inc(count)
         for record, reason, _ in gathered.dead:

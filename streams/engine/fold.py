@@ -106,6 +106,8 @@ class Unwritable(Exception):
 COUNTED = b"@"
 HEALED = "healed"
 """As an outcome of "connection/healed": a change that a sweep found and nobody had told."""
+ECHO = "echo"
+"""As an outcome of "source>system/echo": what was typed in one system, written to another and told back by that."""
 
 
 def count_label(metric: str, name: str) -> bytes:

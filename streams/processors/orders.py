@@ -19,7 +19,8 @@ from schemas.events import ChangeEvent
 from schemas.links import LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
-from streams.engine.fold import HEALED, TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
+from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
+from streams.order.echo import echoes
 from streams.order.link import fresh_binds, is_nobodys, place, route
 from streams.order.merge import content_digest
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
@@ -148,6 +149,7 @@ class Orders:
             state = self._state(key, found, states.get(key.encode()))
             counts.update(_healed(state, found))
             stepped = step(state, found, world, now)
+            counts.update(_echoed(state, stepped.state, found))
             outcome = "applied" if stepped.changed else "duplicate"
             counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
             if not stepped.changed and Tick() in found:
@@ -268,6 +270,13 @@ def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:
             if one.event.origin == "sweep" and shown.get(key) != digest:
                 yield f"{one.event.object.connection}/{HEALED}"
             shown[key] = digest
+
+
+def _echoed(before: OrderState, after: OrderState, inputs: Sequence[Input]) -> Iterator[str]:
+    """Yield a count for each look that showed nothing but what we had written."""
+    if after.writes:
+        for source, system in echoes(before, after, (one.event for one in inputs if isinstance(one, Seen))):
+            yield f"{source}>{system}/{ECHO}"
 
 
 def _news(stepped: Stepped) -> tuple[bytes | None, Stepped]:

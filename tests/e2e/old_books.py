@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from app.cli import main
 from tests.e2e.running import Running, running
 
 FLOW = """\
@@ -87,16 +88,15 @@ class Old:
     # -- what the operations team does ---------------------------------------------------------------------------------
 
     async def o2c(self, *words: str) -> tuple[int, Any]:
-        """Run a command with --json; return its exit code and what it printed, decoded."""
+        """Run a command with --json, in this process: to start one for each takes longer than the command.
+
+        Return its exit code and what it printed, decoded.
+        """
         config = str(self.there.stack.folder / "o2c.toml")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", *words, "--config", config, "--json",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        lines = [json.loads(line) for line in out.decode().splitlines()]
-        assert process.returncode is not None
-        return process.returncode, lines or err.decode()
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = await asyncio.to_thread(main, [*words, "--config", config, "--json"])
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        return code, lines or err.getvalue()
 
     async def plan(self) -> dict[str, Any]:
         """Return the plan of the flow."""
@@ -159,7 +159,7 @@ def disputed(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in plan["findings"] if one["finding"]["code"] == "ambiguous_document"]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def old_books(bootstrap: str, folder: Path, prefix: str, books: Books, seed: int) -> AsyncIterator[Old]:
     """Start everything over books that were kept by hand until now; the flow is in shadow."""
     kept: list[Old] = []

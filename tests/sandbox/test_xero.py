@@ -479,6 +479,8 @@ async def test_a_list_hides_what_is_too_new_and_a_read_by_id_does_not(running: R
     ("where", "found"),
     [
         ('Reference!=null AND Reference.Contains("o2c1")', 1),
+        ('Reference!=null AND (Reference.Contains("o2c1") OR Reference.Contains("PO"))', 1),
+        ('Reference!=null AND (Reference.Contains("o2c2") OR Reference.Contains("PO"))', 0),
         ('Contact.Name.ToLower()=="ada" && Total>10', 1),
         ("Date>=DateTime(2026,06,01)", 0),
         ('(Status=="PAID" OR Status=="AUTHORISED") AND AmountDue=40', 1),

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
+import msgspec
+
 from schemas.commands import Command, Outcome, Pair, Result
 from schemas.events import ChangeEvent
 from schemas.projection import project
@@ -151,7 +153,8 @@ class Delivery:
 
     def _show(self, doc: Doc, command: Command) -> None:
         self.seq += 1
-        self.emit(self.platform.event(doc, (self.epoch, self.seq), order=command.order))
+        shown = self.platform.event(doc, (self.epoch, self.seq), order=command.order)
+        self.emit(msgspec.structs.replace(shown, origin="write"))
 
     def read(self, doc: Doc) -> None:
         """Look at a document, as a sweep or a hint does."""

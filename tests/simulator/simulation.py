@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -16,6 +16,7 @@ from schemas.links import LinkMessage, LinkRow, Parked
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, order_key
 from schemas.state import OrderState
+from streams.order.echo import Echo, echoes
 from streams.order.link import Linked, binds, on_message, on_tick, place, route
 from streams.order.step import Input, Seen, Tick, step
 from streams.order.world import World
@@ -45,6 +46,7 @@ class Simulation:
         self.systems = {name: FakePlatform(name) for name in company.CONNECTIONS}
         self.owners = {name: Delivery(system, self.dice, self.emit) for name, system in self.systems.items()}
         self.log: list[str] = []
+        self.echoes = Counter[Echo]()
 
     # -- what people do -----------------------------------------------------------------------------------------------
 
@@ -169,6 +171,7 @@ class Simulation:
         """Step one order with *inputs*."""
         before = self.states.get(key) or OrderState(key=key, tenant=company.TENANT)
         stepped = step(before, inputs, self.world, self.now)
+        self.echoes += Counter(echoes(before, stepped.state, (one.event for one in inputs if isinstance(one, Seen))))
         self.states[key] = stepped.state
         if stepped.public is not None:
             self.public[key] = stepped.public

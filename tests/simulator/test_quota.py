@@ -20,6 +20,8 @@ A_MINUTE, A_DAY = 60, 5_000
 """Calls that Xero allows an organisation."""
 RECORDS, BULK = 50_000, 50
 LATENCY = 0.3
+SOON = 10.0
+"""Seconds; the situation allows a minute."""
 
 
 class Organisation:
@@ -77,7 +79,7 @@ async def _backfill_beside_payments() -> None:
     await live
     assert (alpha.refused, beta.refused) == (0, 0)
     assert used >= 0.95 * A_MINUTE, f"{used:.1f} calls a minute while work waited"
-    assert p95(busy) < MINUTE
+    assert p95(busy) < SOON, "no payment waits for the next window"
     assert p95(beta.took[LIVE_PAYMENT]) <= 1.1 * p95(alone.took[LIVE_PAYMENT])
     await ended(working)
 

@@ -17,7 +17,7 @@ from sinks.base import Sink
 from sinks.platforms.xero import bodies, refusals
 
 _MISSING = 404
-_FILTER, _TOGETHER = 20, 50
+_FILTER, _TOGETHER = 25, 50
 _APART = {"summarizeErrors": "false"}
 
 

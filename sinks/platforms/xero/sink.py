@@ -44,6 +44,7 @@ class XeroSink(Probing):
     """PUT creates, POST changes by id only: a POST with a number would overwrite a stranger's invoice."""
 
     batch = MappingProxyType({"upsert_invoice": 50, "record_payment": 50})
+    asks = MappingProxyType({"upsert_invoice": 50})
     mappings = MappingProxyType(
         {
             "upsert_invoice": ("accounts.sales", "accounts.rounding", "taxes"),

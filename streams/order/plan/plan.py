@@ -19,6 +19,7 @@ from schemas.refs import ObjectRef, mark_of, set_id, write_id
 from schemas.state import NEVER, OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
+from streams.order.echo import typed_in
 from streams.order.plan import documents, unapplied
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
@@ -344,6 +345,7 @@ def _command(
         text=want.text,
         priority=LIVE_PAYMENT if money else LIVE,
         flow=desk.derived.flow.name,
+        source=typed_in(fields, desk.derived.agreed, (want.source or desk.derived.giver).object),
     )
 
 
@@ -364,6 +366,7 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
         digest=command.digest,
         asked=tuple(sorted(command.fields)),
         asked_at=now,
+        source=command.source,
         outcome=None,
         reverted=reverted,
         bound=first.bound or want.bound,

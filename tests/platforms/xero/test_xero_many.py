@@ -61,3 +61,14 @@ async def test_a_batch_takes_money_with_and_without_invoices(company: Company) -
     assert [type(result).__name__ for result in results] == ["Written", "Written", "Written", "RejectedError"]
     assert [result.mark for result in results[:3] if isinstance(result, Written)] == [one.mark for one in commands[:3]]
     assert sorted(row["amount"] for row in company.books("payment")) == ["1.00", "2.00", "5.00"]
+
+
+async def test_fifty_that_may_be_there_are_asked_about_in_two_calls(company: Company) -> None:
+    commands = [command("upsert_invoice", INVOICE, n=n) for n in range(1, 51)]
+    await company.talk(company.sink.write_many([commands[3], commands[40]]))
+    await company.write("upsert_invoice", INVOICE, n=99)
+    before = len(company.requests)
+    found = await company.talk(company.sink.probe_many(commands))
+    assert [place for place, one in enumerate(found) if one is not None] == [3, 40]
+    assert [one.mark for one in found if one is not None] == [commands[3].mark, commands[40].mark]
+    assert len(company.requests) - before == 2

@@ -11,7 +11,7 @@ from typing import Any
 from app.sandbox.platforms.xero.money import Books
 from app.sandbox.platforms.xero.render import Row
 from app.sandbox.platforms.xero.texts import Texts
-from app.sandbox.platforms.xero.where import compile_filter, one_of, part_of
+from app.sandbox.platforms.xero.where import compile_filter, one_of, parts_of
 
 PAGE, LARGEST_PAGE = 100, 1000
 _SETS = {"IDs": "", "InvoiceNumbers": "InvoiceNumber", "ContactIDs": "ContactID", "Statuses": "Status"}
@@ -76,15 +76,15 @@ class Table:
     def _candidates(self, query: Mapping[str, str], since: datetime | None) -> list[Row]:
         """Return rows by id, by an indexed field, or by time: a table is kept in the order of its changes."""
         where = query.get("where", "")
-        equal, part = one_of(where), part_of(where)
+        equal, parts = one_of(where), parts_of(where)
         if query.get("IDs"):
             ids: Iterable[str] = dict.fromkeys(query["IDs"].split(","))
         elif query.get("InvoiceNumbers") and "InvoiceNumber" in self.index:
             ids = self._indexed("InvoiceNumber", query["InvoiceNumbers"].split(","))
         elif equal is not None and equal[0] in self.index:
             ids = self._indexed(equal[0], equal[1])
-        elif part is not None and part[0] == "Reference" and self.references is not None and part[1]:
-            ids = sorted(self.references.having(part[1]))
+        elif parts is not None and parts[0] == "Reference" and self.references is not None and all(parts[1]):
+            ids = sorted({id_ for part in parts[1] for id_ in self.references.having(part)})
         else:
             return _since(self.rows, since)
         rows = [self.rows[id_] for id_ in ids if id_ in self.rows]
@@ -96,12 +96,12 @@ class Table:
 
     def _filtered(self, rows: list[Row], where: str) -> list[Row]:
         """Return the rows that pass; the two filters that clients ask all the time take a short way."""
-        equal, part = one_of(where), part_of(where)
+        equal, parts = one_of(where), parts_of(where)
         if equal is not None and equal[0] not in self.computed:
             name, values = equal
             return [row for row in rows if row.get(name) in values]
-        if part is not None and part[0] not in self.computed:
-            return [row for row in rows if part[1] in (row.get(part[0]) or "")]
+        if parts is not None and parts[0] not in self.computed:
+            return [row for row in rows if any(part in (row.get(parts[0]) or "") for part in parts[1])]
         test = compile_filter(where)
         return [row for row in rows if test(View(row, self.computed))]
 

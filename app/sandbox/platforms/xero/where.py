@@ -33,7 +33,11 @@ _DATE_PARTS = 3
 _TEXT = r'"((?:\\.|[^"\\])*)"'
 _EQUAL = re.compile(rf"(\w+)\s*==\s*{_TEXT}")
 _ONLY_EQUAL = re.compile(rf"\w+\s*==\s*{_TEXT}(?:\s+OR\s+\w+\s*==\s*{_TEXT})*")
-_ONLY_CONTAINS = re.compile(rf"(\w+)\s*!=\s*null\s+AND\s+(\w+)\.Contains\({_TEXT}\)")
+_CONTAINS = re.compile(rf"(\w+)\.Contains\({_TEXT}\)")
+_ONLY_CONTAINS = re.compile(
+    rf"(\w+)\s*!=\s*null\s+AND\s+(?:\w+\.Contains\({_TEXT}\)"
+    rf"|\(\w+\.Contains\({_TEXT}\)(?:\s+OR\s+\w+\.Contains\({_TEXT}\))*\))"
+)
 
 
 class BadFilterError(ValueError):
@@ -52,10 +56,12 @@ def one_of(text: str) -> tuple[str, frozenset[str]] | None:
     return (names.pop(), frozenset(_plain(value) for _, value in pairs)) if len(names) == 1 else None
 
 
-def part_of(text: str) -> tuple[str, str] | None:
-    """Return (field, part) for a filter that only asks whether one field contains a text, else None."""
+def parts_of(text: str) -> tuple[str, frozenset[str]] | None:
+    """Return (field, parts) for a filter that only asks whether one field contains one of some texts, else None."""
     match = _ONLY_CONTAINS.fullmatch(text)
-    return (match[1], _plain(match[3])) if match and match[1] == match[2] else None
+    pairs = _CONTAINS.findall(text) if match else []
+    names = {name for name, _ in pairs} | ({match[1]} if match else set())
+    return (names.pop(), frozenset(_plain(part) for _, part in pairs)) if len(names) == 1 else None
 
 
 def _plain(quoted: str) -> str:

@@ -61,3 +61,12 @@ def test_only_so_many_objects_are_remembered() -> None:
     other = ChangeEvent(tenant="demo", object=ObjectRef("crm", "4711", "deals", "10"), facts=Order(currency="EUR"))
     known.note(other)
     assert known.is_new(_look(2, "open"))
+
+
+def test_of_what_a_write_showed_the_first_look_is_an_echo() -> None:
+    known = Known()
+    known.note(_look(1, "open"), "shop")
+    assert [known.echoed(REF), known.echoed(REF)] == ["shop", ""]
+    known.note(_look(2, "paid"), "shop")
+    known.note(_look(3, "open"))
+    assert known.echoed(REF) == ""

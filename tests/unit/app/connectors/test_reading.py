@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.connectors.known import Known
 from app.connectors.reading import Reader
 from app.core.talk import Request, Response
 from schemas.commands import SWEEP
@@ -49,6 +50,20 @@ async def test_an_unchanged_object_is_told_again_only_when_asked_for(reason: str
     ledger.reference = "R-2"
     await reader._read([Hint(tenant="acme", object=REF, reason="INVOICE.UPDATE")])
     assert len(events) == told + 1
+
+
+async def test_what_a_write_showed_is_not_told_again_and_counts_once_as_an_echo() -> None:
+    events, ledger, known, echoes = list[ChangeEvent](), Ledger(), Known(), list[str]()
+    hint = Hint(tenant="acme", object=REF, reason="INVOICE.UPDATE")
+    await _reader(ledger, events)._read([hint])
+    known.note(events.pop(), "shop")
+    reader = _reader(ledger, events, known=known, echo=echoes.append)
+    for _ in range(2):
+        await reader._read([hint])
+    assert (events, echoes) == ([], ["shop"])
+    ledger.reference = "R-2"
+    await reader._read([hint])
+    assert (len(events), echoes) == (1, ["shop"])
 
 
 async def test_of_what_a_tie_reads_only_its_object_and_what_changed_is_told() -> None:

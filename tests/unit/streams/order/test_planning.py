@@ -90,6 +90,7 @@ def test_the_first_document_is_asked_for_whole_and_remembered() -> None:
         text="",
         priority=LIVE,
         flow="main",
+        source="shop",
     )
     assert (command.facts.payable_amount, command.fields["note"]) == (Decimal(24), "ring")
     assert found.writes == {
@@ -103,6 +104,7 @@ def test_the_first_document_is_asked_for_whole_and_remembered() -> None:
             digest=command.digest,
             asked=("currency", "lines", "note", "payable_amount"),
             asked_at=NOW,
+            source="shop",
         )
     }
     assert (found.due_at, found.findings, found.shadow) == (NOW + WAIT, (), False)
@@ -296,9 +298,10 @@ def test_a_set_says_what_it_changes_on_which_object_and_what_it_rests_on() -> No
         text="",
         priority=LIVE,
         flow="main",
+        source="shop",
     )
     # It is the create that keeps the id: the mark in the document is of that.
-    expected = copied(generation=2, digest=WISH, asked=("note",), asked_at=NOW, outcome=None)
+    expected = copied(generation=2, digest=WISH, asked=("note",), asked_at=NOW, source="shop", outcome=None)
     assert found.writes == {"crm|order": expected}
     assert found.due_at == NOW + WAIT
 
@@ -341,6 +344,7 @@ def test_the_key_givers_own_order_is_set_without_a_record() -> None:
             digest=digest({"note": "bell"}),
             asked=("note",),
             asked_at=NOW,
+            source="crm",
             bound=ref("shop", "order", "1"),
         )
     }
