@@ -105,7 +105,7 @@ class Changelog:
         if landed.offset < expected:
             return False
         records = await read_range(self._around.settings, self._tp, expected, landed.offset + 1)
-        apply(self._store, records, landed.offset + 1, durable=True)
+        apply(self._store, records, landed.offset + 1)
         return all(_epoch(record) < epoch for record in records[:-1])
 
     async def repair(self, start: int, end: int) -> None:

@@ -19,6 +19,7 @@ from streams.engine.store import Store, StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from streams.engine.fold import Processor
     from streams.engine.host import HostApp
@@ -116,6 +117,7 @@ class Engine:
 
     async def commit(self) -> bool:
         """Commit the offsets of finished batches; False when there was nothing or the group refused."""
+        self._keep_current()
         async with self._committing:
             offsets = self._committable()
             if not offsets:
@@ -129,6 +131,14 @@ class Engine:
             self._committed.update(offsets)
             self.committed_at = time.monotonic()
             return True
+
+    def _keep_current(self) -> None:
+        """Have one store written to disk that was not for long: each stalls the loop, so not all in one moment."""
+        now = time.time()
+        for path in self._paths.values():
+            if path.state == "running" and now - path.store.current_at > self._settings.flush_interval:
+                path.store.current(now)
+                return
 
     def _committable(self) -> dict[TP, int]:
         guard = self._around.guard
@@ -152,13 +162,20 @@ class Engine:
         for tp in owned | followed:
             if tp not in self._stores:
                 path = self._settings.data_dir / "state" / self._processors[tp.topic].name / str(tp.partition)
-                self._stores[tp] = Store(path, self._options)
+                self._stores[tp] = self._opened(path)
         self._standby = Standby(self._settings, {tp: self._stores[tp] for tp in followed})
         self._standby.start()
         self._activation = asyncio.create_task(self._activate(owned, actives, generation))
         self._activation.add_done_callback(self._watch)
         self.has_assignment = True
         _log.info("assigned", generation=generation, owned=len(owned), followed=len(followed))
+
+    def _opened(self, path: Path) -> Store:
+        store = Store(path, self._options)
+        if store.outdated(time.time() - self._settings.disk_age):
+            _log.warning("store.outdated", store="/".join(path.parts[-2:]), position=store.position)
+            store.reset()
+        return store
 
     async def _activate(self, owned: set[TopicPartition], actives: set[TP], generation: int) -> None:
         sources = {TP(topic, tp.partition) for tp in owned for topic in self._processors[tp.topic].topics}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -63,7 +64,7 @@ async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKa
         await consumer.stop()
 
 
-def apply(store: Store, records: Iterable[Any], position: int, *, durable: bool) -> None:
+def apply(store: Store, records: Iterable[Any], position: int) -> None:
     """Write changelog *records* into *store*, whose changelog position becomes *position*.
 
     Per key the record of the higher (epoch, source position) stays: a worker that lost its partition and woke up
@@ -92,7 +93,7 @@ def apply(store: Store, records: Iterable[Any], position: int, *, durable: bool)
             outlived.add(key)
     plain, changes = _sorted(newest, held)
     (epoch_now,) = _EPOCH.unpack(highest)
-    store.write(changes, position, epoch_now, plain=plain, outlived=outlived, seen=seen, durable=durable)
+    store.write(changes, position, epoch_now, plain=plain, outlived=outlived, seen=seen)
 
 
 def _sorted(
@@ -124,11 +125,12 @@ async def restore(
         for tp in [tp for tp, end in remaining.items() if stores[tp].position >= end]:
             del remaining[tp]
             consumer.pause(tp)
+            stores[tp].current(time.time())
             yield tp
         while remaining:
             for tp in await _advance(consumer, stores, remaining, instruments):
                 consumer.pause(tp)
-                stores[tp].flush()
+                stores[tp].current(time.time())
                 yield tp
 
 
@@ -156,7 +158,7 @@ async def _advance(
 ) -> list[TopicPartition]:
     polled = await consumer.getmany(timeout_ms=500, max_records=_POLL_RECORDS)
     for tp, records in polled.items():
-        apply(stores[tp], records, records[-1].offset + 1, durable=False)
+        apply(stores[tp], records, records[-1].offset + 1)
         instruments.recovered.inc(len(records))
         await asyncio.sleep(0)
     done = []
@@ -164,7 +166,7 @@ async def _advance(
         position = await consumer.position(tp)  # compaction leaves holes: the last record may lie before the end
         _show(instruments, tp, end - position)
         if position >= end:
-            stores[tp].write([], position, stores[tp].epoch, durable=False)
+            stores[tp].write([], position, stores[tp].epoch)
             del remaining[tp]
             done.append(tp)
     return done
@@ -217,8 +219,17 @@ class Standby:
                         self._stores[tp].reset()
                     raise
                 for tp, records in polled.items():
-                    apply(self._stores[tp], records, records[-1].offset + 1, durable=True)
+                    apply(self._stores[tp], records, records[-1].offset + 1)
                     await asyncio.sleep(0)
+                self._keep_current(consumer)
+
+    def _keep_current(self, consumer: AIOKafkaConsumer) -> None:
+        now = time.time()
+        for tp, store in self._stores.items():
+            end = consumer.highwater(tp)
+            if now - store.current_at > self._settings.flush_interval and end is not None and store.position >= end:
+                store.current(now)
+                return
 
 
 async def read_range(settings: WorkerSettings, tp: TopicPartition, start: int, end: int) -> list[Any]:

@@ -67,6 +67,10 @@ class WorkerSettings:
     broker_patience: float = 10.0
     """How long the broker may be silent before the worker says that it is not ready."""
 
+    flush_interval: float = 600.0
+    """How long what RocksDB was given may lie in memory alone; after a crash it is read from the changelog again."""
+    disk_age: float = 12 * 3_600.0
+    """Stores that were not current for so long begin anew: a deletion may have left the changelog (after 24 h)."""
     block_cache: int = 64 * MIB
     write_buffer: int = 16 * MIB
     max_open_files: int = 256

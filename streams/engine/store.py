@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streams.engine.settings import WorkerSettings
 
 _STATE, _DUE, _WAIT, _META, _SEEN, _COUNT, _OUTLIVED = b"s", b"t", b"w", b"m", b"b", b"c", b"o"
-_META_FORMAT = struct.Struct(">QI")
+_META_FORMAT = struct.Struct(">QId")
 _DUE_FORMAT = struct.Struct(">Q")
 _LABEL_FORMAT = struct.Struct(">H")
 NEVER = 2**63
@@ -73,7 +73,7 @@ class Store:
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self.path = path
         self._options = options
-        self._without_log = WriteOptions()
+        self._without_log = WriteOptions()  # the changelog is the log: what a crash takes is read from it again
         # a property, though rocksdict's stub calls it a method
         self._without_log.disable_wal = True  # type: ignore[method-assign,assignment]
         self._open()
@@ -90,14 +90,20 @@ class Store:
         capacity = self._db.property_int_value("rocksdb.block-cache-capacity")
         if capacity != self._options.capacity:
             raise RuntimeError(f"RocksDB opened {self.path.name} with a block cache of {capacity} bytes.")
-        meta = self._db.get(_META)
-        self.position, self.epoch = _META_FORMAT.unpack(meta) if meta else (0, 0)
+        meta = self._db.get(_META) or b""
+        known = len(meta) == _META_FORMAT.size  # else it is empty, or of a version that kept no time
+        self.position, self.epoch, self.current_at = _META_FORMAT.unpack(meta) if known else (0, 0, 0.0)
+        """What of the changelog is in here, its owner's epoch, and when all of it was (seconds since 1970)."""
         self.seen: bytes = self._db.get(_SEEN) or b""
         self.outlived = {raw[1:] for raw in self._scan(_OUTLIVED, _OUTLIVED)}
         """Keys whose newest record in the changelog is older than what is stored here; until they are written anew."""
         self.next_due = self._first_due(0)
         self.counted = Counter(_label(raw) for raw in self._scan(_COUNT, _COUNT))
         """How many keys are counted under each label."""
+
+    def outdated(self, since: float) -> bool:
+        """Tell whether this store holds something and not all of the changelog since *since*."""
+        return self.current_at < since and self._db.get(_META) is not None
 
     def close(self) -> None:
         """Release the database; a second call does nothing."""
@@ -122,13 +128,11 @@ class Store:
         plain: Collection[tuple[bytes, bytes]] = (),
         outlived: Collection[bytes] = (),
         seen: bytes | None = None,
-        durable: bool = True,
     ) -> None:
         """Write *changes*, their index entries and the position as one batch, the position last.
 
         *plain* are stored values by key, whose ticks and waits stay as they are; *outlived* keys somebody older wrote
-        behind us. Without *durable* the write-ahead log is skipped: a crash then loses the last writes, never some
-        between.
+        behind us. A crash loses the last writes since `flush`, never some between.
         """
         batch = WriteBatch(raw_mode=True)
         for key, value in plain:
@@ -145,11 +149,8 @@ class Store:
         if seen is not None:
             batch.put(_SEEN, seen)
             self.seen = seen
-        batch.put(_META, _META_FORMAT.pack(position, epoch))
-        if durable:
-            self._db.write(batch)
-        else:
-            self._db.write(batch, self._without_log)
+        batch.put(_META, _META_FORMAT.pack(position, epoch, self.current_at))
+        self._db.write(batch, self._without_log)
         self.position, self.epoch = position, epoch
 
     def _outlive(self, batch: WriteBatch, anew: set[bytes], more: set[bytes]) -> None:
@@ -191,8 +192,10 @@ class Store:
         if label.startswith(COUNTED):
             self.counted[label] += more
 
-    def flush(self) -> None:
-        """Make writes that skipped the log durable."""
+    def current(self, now: float) -> None:
+        """Take note that all of the changelog is in here *now*, and make what was written durable."""
+        self.current_at = now
+        self.write([], self.position, self.epoch)
         self._db.flush()
 
     def due(self, now: int, limit: int) -> list[bytes]:

@@ -23,6 +23,7 @@ CHANGELOG: Mapping[str, str] = {
     "min.cleanable.dirty.ratio": "0.2",
     "max.compaction.lag.ms": str(6 * 3_600_000),
     "min.compaction.lag.ms": str(5 * 60_000),  # longer than a worker needs to repair what a late writer appended
+    "delete.retention.ms": str(24 * 3_600_000),  # longer than a store may be away, see `disk_age` of WorkerSettings
     "segment.bytes": str(64 * 1024 * 1024),
 }
 

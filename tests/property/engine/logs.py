@@ -136,6 +136,9 @@ class MemoryConsumer:
     def pause(self, tp: TopicPartition) -> None:
         self._paused.add(tp)
 
+    def highwater(self, tp: TopicPartition) -> int | None:
+        return len(self._logs.history[tp.topic, tp.partition])
+
     async def position(self, tp: TopicPartition) -> int:
         return self._positions[tp]
 

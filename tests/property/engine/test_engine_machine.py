@@ -141,11 +141,11 @@ async def same_epoch_for_all(self: Changelog) -> bool:
     marker = (EPOCH_KEY, b"w", [(HEADER, changelog.StateHeader(1, 0).pack())])
     landed = (await self.ship({self._tp: [marker]}))[-1]
     records = await changelog.read_range(self._around.settings, self._tp, self._store.position, landed.offset + 1)
-    recovery.apply(self._store, records, landed.offset + 1, durable=True)
+    recovery.apply(self._store, records, landed.offset + 1)
     return True
 
 
-def last_record_wins(store: Any, records: Any, position: int, *, durable: bool) -> None:
+def last_record_wins(store: Any, records: Any, position: int) -> None:
     newest = {record.key: record for record in records if record.key not in (EPOCH_KEY, SEEN_KEY)}
     packed = {key: dict(record.headers)[HEADER] for key, record in newest.items()}
     olds = dict(zip(newest, store.get_many(list(newest)), strict=True))
@@ -156,7 +156,7 @@ def last_record_wins(store: Any, records: Any, position: int, *, durable: bool) 
         for key, record in newest.items()
     ]
     epoch = max([store.epoch, *(unpack_header(dict(record.headers)[HEADER]).epoch for record in records)])
-    store.write(changes, position, epoch, durable=durable)
+    store.write(changes, position, epoch)
 
 
 PLANTED: dict[Callable[..., Any], tuple[tuple[object, str], ...]] = {

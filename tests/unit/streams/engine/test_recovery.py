@@ -52,20 +52,20 @@ def held(store: Store, key: bytes) -> bytes | None:
 
 def test_the_last_record_of_a_key_wins(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", b"2", 1, 2)], 2, durable=True)
+    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", b"2", 1, 2)], 2)
     assert (held(store, b"k"), store.position) == (b"2", 2)
 
 
 def test_an_older_epoch_behind_a_newer_one_is_ignored_within_and_across_batches(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(b"k", b"new", 2, 1), logged(b"k", b"old", 1, 9)], 2, durable=True)
-    apply(store, [logged(b"k", b"old", 1, 9)], 3, durable=True)
+    apply(store, [logged(b"k", b"new", 2, 1), logged(b"k", b"old", 1, 9)], 2)
+    apply(store, [logged(b"k", b"old", 1, 9)], 3)
     assert held(store, b"k") == b"new"
 
 
 def test_an_older_position_of_the_same_epoch_is_ignored(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(b"k", b"new", 1, 9), logged(b"k", b"late retry", 1, 5)], 2, durable=True)
+    apply(store, [logged(b"k", b"new", 1, 9), logged(b"k", b"late retry", 1, 5)], 2)
     assert held(store, b"k") == b"new"
 
 
@@ -74,12 +74,12 @@ def test_what_a_late_writer_hid_is_known_after_a_restart_until_it_is_written_ane
 ) -> None:
     """A standby that restarts has passed the late record: nothing but its disk can tell its next owner."""
     store = Store(tmp_path / "db", options)
-    apply(store, [logged(b"k", b"new", 2, 1), logged(b"l", b"new", 2, 2), logged(b"k", b"old", 1, 9)], 3, durable=True)
-    apply(store, [logged(b"l", b"old", 1, 9)], 4, durable=True)
+    apply(store, [logged(b"k", b"new", 2, 1), logged(b"l", b"new", 2, 2), logged(b"k", b"old", 1, 9)], 3)
+    apply(store, [logged(b"l", b"old", 1, 9)], 4)
     store.close()
     again = Store(tmp_path / "db", options)
     assert again.outlived == {b"k", b"l"}
-    apply(again, [logged(b"k", b"anew", 3, 1)], 5, durable=True)
+    apply(again, [logged(b"k", b"anew", 3, 1)], 5)
     again.close()
     last = Store(tmp_path / "db", options)
     assert (last.outlived, held(last, b"k"), held(last, b"l")) == ({b"l"}, b"anew", b"new")
@@ -90,19 +90,19 @@ def test_what_a_late_writer_hid_is_known_after_a_restart_until_it_is_written_ane
 
 def test_a_tombstone_deletes(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", None, 1, 2)], 2, durable=True)
+    apply(store, [logged(b"k", b"1", 1, 1), logged(b"k", None, 1, 2)], 2)
     assert held(store, b"k") is None
 
 
 def test_an_epoch_marker_raises_the_epoch_and_is_no_state(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(EPOCH_KEY, b"w1", 7)], 1, durable=True)
+    apply(store, [logged(EPOCH_KEY, b"w1", 7)], 1)
     assert (store.epoch, list(store.items())) == (7, [])
 
 
 def test_timers_are_rebuilt_from_headers(stores: Any) -> None:
     store = stores()
-    apply(store, [logged(b"k", b"1", 1, 1, due=50), logged(b"k", b"2", 1, 2, due=90)], 2, durable=False)
+    apply(store, [logged(b"k", b"1", 1, 1, due=50), logged(b"k", b"2", 1, 2, due=90)], 2)
     assert store.due(60, 10) == []
     assert store.due(90, 10) == [b"k"]
 
@@ -124,9 +124,9 @@ records = st.lists(
 @given(records, st.integers(1, 7))
 def test_how_the_log_is_cut_into_polls_does_not_matter(stores: Any, log: list[Logged], size: int) -> None:
     whole, cut = stores(), stores()
-    apply(whole, log, len(log), durable=False)
+    apply(whole, log, len(log))
     for start in range(0, len(log), size):
-        apply(cut, log[start : start + size], start + size, durable=False)
+        apply(cut, log[start : start + size], start + size)
     assert whole.digest() == cut.digest()
     assert whole.due(99, 10) == cut.due(99, 10)
     assert whole.outlived == cut.outlived

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streams.engine.fold import count_label
-from streams.engine.header import StateHeader, header_of, split_value
+from streams.engine.header import StateHeader, header_of, split_value, state_of
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Change, Store, StoreOptions
 
@@ -47,6 +49,43 @@ def test_position_and_epoch_survive_reopening(tmp_path: Path, options: StoreOpti
     again = Store(tmp_path / "db", options)
     assert (again.position, again.epoch) == (41, 7)
     again.close()
+
+
+_CRASH = """
+import os, sys
+from pathlib import Path
+from streams.engine.header import StateHeader
+from streams.engine.settings import WorkerSettings
+from streams.engine.store import Change, Store, StoreOptions
+folder = Path(sys.argv[1])
+store = Store(folder, StoreOptions(WorkerSettings(bootstrap="", group="", name="w", data_dir=folder)))
+for n in range(1, 9):
+    header = StateHeader(1, n, due=n)
+    store.write([Change(key, None, header, header.pack(), b"%d" % n) for key in (b"k", b"k%d" % n)], n, 1)
+    if n == 5:
+        store.current(1_000.0)
+os._exit(9)
+"""
+
+
+def test_a_crash_loses_the_last_writes_and_never_some_between(tmp_path: Path, options: StoreOptions) -> None:
+    """Until where the changelog is in it a store says truly: the rest is read from there again."""
+    crashed = subprocess.run([sys.executable, "-c", _CRASH, str(tmp_path / "db")], check=False)
+    store = Store(tmp_path / "db", options)
+    states = {key: state_of(value) for key, value in store.items()}
+    assert (crashed.returncode, store.current_at) == (9, 1_000.0)
+    assert store.position >= 5
+    assert states == {b"k": b"%d" % store.position} | {b"k%d" % n: b"%d" % n for n in range(1, store.position + 1)}
+    assert set(store.due(99, 99)) == states.keys()
+    store.close()
+
+
+def test_a_store_is_outdated_by_when_all_of_the_changelog_was_in_it(store: Store) -> None:
+    assert not store.outdated(since=1_000.0), "an empty one has nothing that could be out of date"
+    put(store, b"k", b"state")
+    assert store.outdated(since=1_000.0)
+    store.current(1_000.0)
+    assert (store.outdated(since=1_000.0), store.outdated(since=1_001.0)) == (False, True)
 
 
 def test_a_reopened_store_keeps_the_shared_cache(tmp_path: Path, options: StoreOptions) -> None:
