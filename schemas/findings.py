@@ -9,6 +9,7 @@ import msgspec
 CODES = (
     "adopted_differs",
     "advance_returned",
+    "alike",
     "ambiguous_document",
     "before_start",
     "closed_period",

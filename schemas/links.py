@@ -3,6 +3,7 @@
 Every row has a text key. An *object home* (the object's own key) keeps the newest look at an object that cannot name
 its order, and the answers of its anchors. An *anchor home* (an object's key or "number/<tenant>/<number>") knows the
 order that bound it and who asked.
+A row "alike/<tenant>/<digest>" knows the newest orders of one customer and the same goods.
 """
 
 from __future__ import annotations
@@ -62,7 +63,35 @@ class Say(msgspec.Struct, frozen=True, tag="say", omit_defaults=True, kw_only=Tr
     by: str = ""
 
 
-LinkMessage = Bind | Ask | Answer | Place | Say
+class Looks(msgspec.Struct, frozen=True):
+    """An order as others may resemble it."""
+
+    number: str
+    placed_at: Instant
+
+
+class Resemble(msgspec.Struct, frozen=True, tag="resemble", kw_only=True):
+    """An order says, to the row of its customer and goods, that it was placed."""
+
+    key: str
+    tenant: str
+    order: str
+    looks: Looks
+
+
+ALIKE = b"alike"
+"""Names an `Alike` in the header `o2c-kind`."""
+
+
+class Alike(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders that look like *order* (value on `order-facts`, keyed by it): their keys and numbers."""
+
+    order: str
+    tenant: str
+    others: dict[str, str]
+
+
+LinkMessage = Bind | Ask | Answer | Place | Say | Resemble
 
 
 class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -86,6 +115,8 @@ class LinkRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     alone: str = ""
     said: Say | None = None
     """What a person said last."""
+    alike: dict[str, Looks] = {}
+    """The newest orders of one customer and the same goods."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,6 +143,8 @@ class OrderState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A stub that nothing happened to since it became one."""
     said_of: dict[str, bool] = {}
     """Documents that people made -> whether a person said that they bill this order."""
+    alike: dict[str, str] = {}
+    """Orders that look like this one -> their numbers: a person looks whether one was placed twice."""
     disputed: tuple[str, ...] = ()
     """Documents that name the order and of which a person must say whether they bill it."""
     shown: str = ""

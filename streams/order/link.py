@@ -11,9 +11,10 @@ import msgspec
 
 from schemas.events import SYNC, Anchor, ChangeEvent, Hint
 from schemas.facts import Customer, Order, Payout
-from schemas.links import Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed, Say
+from schemas.links import Alike, Answer, Ask, Bind, LinkMessage, LinkRow, Parked, Place, Placed, Resemble, Say
 from schemas.refs import order_key, read_mark
 from schemas.state import OrderState
+from streams.order import alike
 from streams.order.merge import is_gone, join, observation
 from streams.order.world import World
 
@@ -33,6 +34,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
     placed: tuple[Placed, ...] = ()
     hints: tuple[Hint, ...] = ()
     parked: Parked | None = None
+    alike: tuple[Alike, ...] = ()
     due_at: datetime | None = None
 
 
@@ -134,6 +136,9 @@ def on_message(row: LinkRow, message: LinkMessage, now: datetime) -> Linked:
         return _answered(row, message)
     if isinstance(message, Say):
         return _said(row, message, now)
+    if isinstance(message, Resemble):
+        after, told = alike.resembled(row, message)
+        return Linked(row=after, alike=told, due_at=alike.due(after))
     return _placed(row, message, now)
 
 
@@ -274,7 +279,10 @@ def _due(row: LinkRow) -> datetime | None:
 
 
 def on_tick(row: LinkRow, now: datetime) -> Linked:
-    """Read the parents of what waited too long; what waits on is listed for a person."""
+    """Read the parents of what waited too long; what waits on is listed for a person. Orders that look alike fade."""
+    if row.alike:
+        after = alike.forgotten(row, now)
+        return Linked(row=after, due_at=alike.due(after))
     event, since = row.event, row.waiting_since
     if event is None or since is None or now < since + PATIENCE:
         return Linked(row=row, due_at=_due(row))

@@ -10,6 +10,7 @@ import msgspec
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.events import MERGED_INTO, SYNC, TIE, ChangeEvent, Hint
+from schemas.links import Alike
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, order_key
 from schemas.state import Handover, OrderState
@@ -24,6 +25,7 @@ from streams.order.alias import (
     resolved,
     take_over,
 )
+from streams.order.alike import noted
 from streams.order.cause import Cause, caused, oldest
 from streams.order.decide import decided, remembered
 from streams.order.derive import Derived, derive
@@ -56,7 +58,7 @@ class Tick(msgspec.Struct, frozen=True):
     """The order's time has come, or a fact of the world changed: look again."""
 
 
-Input = Seen | Result | Tick | Decision | Handover
+Input = Seen | Result | Tick | Decision | Handover | Alike
 Forward = Seen | Result | Decision | Handover
 
 
@@ -206,7 +208,7 @@ def _waking(
 
 
 def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetime) -> OrderState:
-    if isinstance(one, (Decision, Handover, Seen)) and _stranger(state, one):
+    if isinstance(one, (Alike, Decision, Handover, Seen)) and _stranger(state, one):
         return _own(state, one, forwards, now)
     if state.alias_of:
         return _forwarded(state, one, forwards)
@@ -219,18 +221,22 @@ def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetim
         return merge_result(state, one) or state
     if isinstance(one, Handover):
         return take_over(state, one)
+    if isinstance(one, Alike):
+        return noted(state, one)
     if isinstance(one, Decision):
         return _frozen(state, one.into, forwards) if one.kind == "merge" else decided(state, one, now)
     return state
 
 
-def _stranger(state: OrderState, one: Decision | Handover | Seen) -> bool:
+def _stranger(state: OrderState, one: Alike | Decision | Handover | Seen) -> bool:
     """Tell whether *one* speaks for another tenant: nobody's word reaches beyond their own orders."""
     speaker = one.state if isinstance(one, Handover) else one.event if isinstance(one, Seen) else one
     return bool(state.tenant) and speaker.tenant != state.tenant
 
 
-def _own(state: OrderState, one: Decision | Handover | Seen, forwards: list[Forward], now: datetime) -> OrderState:
+def _own(
+    state: OrderState, one: Alike | Decision | Handover | Seen, forwards: list[Forward], now: datetime
+) -> OrderState:
     """Return *state*, or a new one where *one* is the object whose key it is: what strangers had put there goes."""
     if not isinstance(one, Seen) or order_key(one.event.tenant, one.event.object) != state.key:
         return state

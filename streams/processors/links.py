@@ -10,7 +10,7 @@ import msgspec
 
 from app.core import topics
 from schemas.errors import misfit
-from schemas.links import LinkMessage, LinkRow
+from schemas.links import ALIKE, LinkMessage, LinkRow
 from schemas.trace import trace_headers
 from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label
 from streams.order.link import Linked, on_message, on_tick
@@ -66,7 +66,7 @@ class Links:
             outs += self._outs(linked)
             if row.listed and not linked.row.listed:
                 outs.append(Out(self._prefix + topics.PARKED, record.key, None))
-        changed = {key: _ENCODE(row) for key, row in rows.items()}
+        changed = {key: _ENCODE(row) if row != LinkRow(key=row.key) else None for key, row in rows.items()}
         return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
 
     def _linked(self, row: LinkRow, record: Record, now: datetime) -> Linked:
@@ -81,6 +81,8 @@ class Links:
             Out(prefix + topics.ORDER_FACTS, one.order.encode(), _ENCODE(one), trace_headers(one.event.trace))
             for one in linked.placed
         ]
+        kind = (("o2c-kind", ALIKE),)
+        outs += [Out(prefix + topics.ORDER_FACTS, one.order.encode(), _ENCODE(one), kind) for one in linked.alike]
         outs += [Out(prefix + topics.HINTS, hint.object.connection.encode(), _ENCODE(hint)) for hint in linked.hints]
         if linked.parked is not None:
             key = linked.parked.object.key.encode()

@@ -16,10 +16,11 @@ from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.errors import DecodeError, misfit
 from schemas.events import ChangeEvent
-from schemas.links import LinkMessage, Parked, Placed
+from schemas.links import ALIKE, Alike, LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
 from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
+from streams.order.alike import resemblance
 from streams.order.echo import echoes
 from streams.order.link import fresh_binds, is_nobodys, place, route
 from streams.order.merge import content_digest
@@ -33,12 +34,13 @@ _PLACED = msgspec.json.Decoder(Placed)
 _RESULT = msgspec.json.Decoder(Result)
 _DECISION = msgspec.json.Decoder(Decision)
 _HANDOVER = msgspec.json.Decoder(Handover)
+_RESEMBLING = msgspec.json.Decoder(Alike)
 _STATE = msgspec.json.Decoder(OrderState)
 _HELD = 32 * 1024 * 1024
 """Bytes of the encoded states whose decoded form is kept; that takes three and a half times as much beside them."""
 _FORWARDED = "placed"
-_HANDED = ("o2c-kind", b"handover")
-"""Tells a hand-over on `order-facts` from placed facts."""
+_HANDED, _ALIKE = ("o2c-kind", b"handover"), ("o2c-kind", ALIKE)
+"""Tell a hand-over, and orders that look alike, on `order-facts` from placed facts."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -93,6 +95,9 @@ class Orders:
             if handover.state.format > FORMAT:
                 raise NewerFormat(f"order {handover.state.key} has format {handover.state.format}")
             return handover.order, (handover,)
+        if name == topics.ORDER_FACTS and _ALIKE in record.headers:
+            alike = _RESEMBLING.decode(record.value)
+            return alike.order, (alike,)
         if name == topics.ORDER_FACTS:
             placed = _PLACED.decode(record.value)
             return placed.order, (Seen(placed.event, placed.share, placed.share_version),)
@@ -161,7 +166,7 @@ class Orders:
             if stepped.changed and not stepped.told_again:
                 timers[key.encode()] = stepped.state.due_at
                 waits[key.encode()] = self._waits(stepped.state, stepped, world)
-            outs += self._outs(state, stepped, world)
+            outs += self._outs(state, stepped, world, now)
             outs += self._parked(state, stepped.state, now)
             if public is not None:
                 outs.append(self._shown(key, public, stepped.trace))
@@ -192,13 +197,15 @@ class Orders:
     def _link(self, message: LinkMessage, trace: str = "") -> Out:
         return Out(self._prefix + topics.LINKS, message.key.encode(), _ENCODE(message), trace_headers(trace))
 
-    def _outs(self, before: OrderState, stepped: Stepped, world: World) -> list[Out]:
+    def _outs(self, before: OrderState, stepped: Stepped, world: World, now: datetime) -> list[Out]:
         outs = [self._command(command) for command in stepped.commands] if not stepped.shadow else []
         hints = self._prefix + topics.HINTS
         outs += [Out(hints, hint.object.connection.encode(), _ENCODE(hint)) for hint in stepped.hints]
         outs += [self._forward(one) for one in stepped.forwards]
         if not stepped.changed or stepped.told_again:
             return outs
+        told = resemblance(before, stepped.state, world, now)
+        outs += [] if told is None else [self._link(told)]
         return outs + [self._link(bind) for bind in fresh_binds(before, stepped.state, world)]
 
     def _parked(self, before: OrderState, after: OrderState, now: datetime) -> list[Out]:

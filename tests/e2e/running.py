@@ -31,6 +31,7 @@ from app.demo.stack import SYSTEMS, Stack
 from app.demo.verdict import order_key
 from app.sandbox.__main__ import find
 from app.sandbox.base import Sandbox
+from schemas.findings import Finding
 from schemas.order_state import PublicOrder
 from tests.e2e.configuring import API_KEY, SERVICE, flows, written
 
@@ -122,6 +123,10 @@ class Running:
     def order(self, key: str) -> PublicOrder:
         """Return the newest public state of an order; an empty one while there is none."""
         return self.states.get(key) or PublicOrder(key=key, tenant="demo")
+
+    def findings(self, key: str) -> list[Finding]:
+        """Return what is found about an order, but that it looks like others: one customer buys the same here all day."""
+        return [one for one in self.order(key).findings if one.code != "alike"]
 
     def writes(self) -> dict[str, int]:
         """Return how many changing calls each system has had."""

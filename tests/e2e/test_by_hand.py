@@ -39,7 +39,7 @@ async def void_everywhere(company: Running, key: str) -> None:
 async def unchanged(company: Running, key: str) -> None:
     """Assert that silence follows and that the order has neither a finding nor a write that waits."""
     await company.silent(2)
-    assert (company.order(key).findings, company.order(key).waiting) == ((), ())
+    assert (company.findings(key), company.order(key).waiting) == ([], ())
 
 
 async def test_an_order_cancelled_in_the_shop(company: Running) -> None:

@@ -55,4 +55,4 @@ async def test_three_writes_and_silence(company: Running, key: str, system: str)
     others = {name: 1 for name in SYSTEMS if name != system}
     assert company.since(before) == others, company.last_writes(before)
     assert shown(company, key) == everywhere
-    assert company.order(key).findings == ()
+    assert company.findings(key) == []

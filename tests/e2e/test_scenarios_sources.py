@@ -107,6 +107,9 @@ async def test_24_three_identical_orders_of_one_minute_are_three_orders(company:
         await stage.everywhere(key)
     await over(company)
     assert len(set(keys)) == 3
+    for key in keys:  # a person is told, and nothing waits for them
+        await company.until(lambda key=key: "alike" in {one.code for one in company.order(key).findings}, "it is told")
+        assert company.findings(key) == []
     for system in LEDGERS:
         assert len({head(company, system, key)["id"] for key in keys}) == 3, system
 

@@ -45,7 +45,7 @@ async def test_an_order_and_the_money_for_it(told: Running, platform: str) -> No
     assert head(told, "shop", key)["status"] == "paid"
     assert told.sandboxes[platform].hooks.counts["delivered"] > before
     await told.silent(1)
-    assert (told.order(key).financial, told.order(key).findings) == ("paid", ())
+    assert (told.order(key).financial, told.findings(key)) == ("paid", [])
 
 
 async def test_a_deal_and_the_money_for_it(told: Running) -> None:
@@ -56,4 +56,4 @@ async def test_a_deal_and_the_money_for_it(told: Running) -> None:
     assert head(told, "shop", key)["status"] == "paid"
     assert told.sandboxes["crm"].hooks.counts["delivered"] > 0
     await told.silent(1)
-    assert told.order(key).findings == ()
+    assert told.findings(key) == []

@@ -16,6 +16,7 @@ from schemas.links import LinkMessage, LinkRow, Parked
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef, order_key
 from schemas.state import OrderState
+from streams.order.alike import resemblance
 from streams.order.echo import Echo, echoes
 from streams.order.link import Linked, binds, on_message, on_tick, place, route
 from streams.order.step import Input, Seen, Tick, step
@@ -163,6 +164,8 @@ class Simulation:
             self._tell(message)
         for placed in linked.placed:
             self.fold(placed.order, Seen(placed.event, placed.share, placed.share_version))
+        for alike in linked.alike:
+            self.fold(alike.order, alike)
         self.hints += linked.hints
         if linked.parked is not None:
             self.parked.append(linked.parked)
@@ -179,6 +182,9 @@ class Simulation:
             order = one.event.order if isinstance(one, Seen) else one.order
             self.queues[f"forwards {key}"].append((order, one))
         self.hints += stepped.hints
+        looks = resemblance(before, stepped.state, self.world, self.now)
+        if looks is not None:
+            self._tell(looks)
         known = set(binds(before, self.world))
         for bind in binds(stepped.state, self.world):
             if bind not in known:

@@ -11,7 +11,7 @@ from schemas.findings import Finding
 from schemas.flow import Flow
 from schemas.money import ZERO, rounded
 from schemas.state import Observation, OrderState
-from streams.order import alias
+from streams.order import alias, alike
 from streams.order.merge import copies, is_gone
 from streams.order.world import World
 
@@ -25,6 +25,7 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
     yield from _currencies(state, order)
     yield from alias.findings(state)
     yield from _merging(state, giver)
+    yield from alike.findings(state, giver)
     if is_gone(giver):
         yield Finding("order_deleted", "warn", f"{giver.object.key} was deleted there; nothing is created anew.")
 
