@@ -15,6 +15,8 @@ from streams.order.world import World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TENANT = "acme"
+HEADS = (("shop", "order"), ("crm", "order"), ("books", "invoice"), ("second", "invoice"))
+"""What an order is in each system that keeps its fields."""
 _ORDER = frozenset(("currency", "payable_amount", "note", "lines", "number", "status", "email"))
 _INVOICE = frozenset(("currency", "payable_amount", "note", "lines", "issue_date", "email", "due_date"))
 _WORDS = (
