@@ -181,7 +181,7 @@ async def _of_kind(ours: Server, kind: str, what: str, sizes: Sizes) -> Figure:
 async def steady(ours: Server, bootstrap: str, prefix: str, sizes: Sizes) -> list[Figure]:
     """Measure answers at 1,000 a second, each from when it was due."""
     told(f"{RATE:g} a second for {sizes.steady:g} s")
-    topic = prefix + topics.CRM_CHANGES
+    topic = prefix + topics.DELIVERIES
     before = await records(bootstrap, [topic], PARTITIONS)
     answers = await sent(ours.url, rate=RATE, seconds=sizes.steady, lines=256)
     kept = await records(bootstrap, [topic], PARTITIONS) - before
@@ -220,7 +220,7 @@ async def outage(folder: Path, sizes: Sizes) -> list[Figure]:
             prefix = new_prefix()
             async with gateway(folder, kafka.bootstrap, prefix) as ours:
                 loading = asyncio.create_task(sent(ours.url, rate=100, seconds=sizes.outage, lines=1_000))
-                while not await records(kafka.bootstrap, [prefix + topics.CRM_CHANGES], PARTITIONS):  # noqa: ASYNC110 - others write them
+                while not await records(kafka.bootstrap, [prefix + topics.DELIVERIES], PARTITIONS):  # noqa: ASYNC110 - others write them
                     await asyncio.sleep(0.1)
                 await asyncio.sleep(sizes.outage / 3)
                 for pid in kafka.pids:

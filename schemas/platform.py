@@ -133,6 +133,9 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     shows_by_option: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({})
     """Connection option -> capability -> fields that it shows as well once the option is set."""
     signature_headers: tuple[str, ...] = ()
+    """What proves where a webhook comes from."""
+    delivery_headers: tuple[str, ...] = ()
+    """What says what its body means: kept with the body. All others are forgotten."""
     hook_secret: str = "webhook_secret"
     body_limit: int = 1_048_576
     secrets: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from app.roles.gateway import security
 
 EXAMPLE = "o2c dead-letters list"
 _CONTENT_HEADERS = ("ce_", "content-type", "traceparent")
+_LETTER_HEADERS = frozenset(("reason", "origin", "origin_topic"))
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -128,12 +129,16 @@ async def _again(settings: Settings, record: ConsumerRecord) -> None:
     prefix = settings.topics.prefix
     topic = name if name.startswith(prefix) else prefix + name  # stream workers write it with the prefix
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
-    )
+        bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True,
+        max_request_size=topics.LARGEST_LETTER, **security(settings.kafka),
+    )  # fmt: skip
     await producer.start()
     try:
+        whole = topic == prefix + topics.DELIVERIES
         kept = [
-            (name, value) for name, value in record.headers if name.startswith(("ce_", "content-type", "traceparent"))
+            (name, value)
+            for name, value in record.headers
+            if (name not in _LETTER_HEADERS if whole else name.startswith(_CONTENT_HEADERS))
         ]
         await producer.send_and_wait(topic, record.value, key=record.key, headers=kept)
     finally:

@@ -14,11 +14,12 @@ from aiokafka.errors import KafkaError
 from app.config.load import load
 from app.config.model import Settings
 from app.core.errors import ConfigError
-from app.core.topics import TOPICS, Topic
+from app.core.topics import DELIVERIES, TOPICS, Topic
 from app.roles.gateway import security
 from streams.engine.topics import Applied, TopicSpec, apply
 
 EXAMPLE = "o2c topics apply --config o2c.toml"
+_DAY = 24 * 3600 * 1000
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,7 +62,10 @@ async def apply_topics(settings: Settings) -> list[Applied]:
 def spec(topic: Topic, settings: Settings) -> TopicSpec:
     """Return what *topic* must look like under *settings*."""
     partitions = 1 if topic.single else settings.kafka.partitions
-    return TopicSpec(settings.topics.prefix + topic.name, partitions, settings.kafka.replication, topic.config)
+    config = topic.config
+    if topic.name == DELIVERIES:
+        config["retention.ms"] = str(settings.topics.deliveries_days * _DAY)
+    return TopicSpec(settings.topics.prefix + topic.name, partitions, settings.kafka.replication, config)
 
 
 def _described(topic: Topic, settings: Settings) -> dict[str, str]:

@@ -42,6 +42,8 @@ class TopicsConfig(_Section):
     """How topics are named."""
 
     prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
+    deliveries_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """How long webhooks are kept as they came, names and addresses of people included."""
 
 
 class GatewayConfig(_Section):

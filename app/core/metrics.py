@@ -86,6 +86,9 @@ class Metrics:
         self.parked = self._gauge("o2c_parked", "Objects that wait for their order or for a person.", ("reason",))
         self.dead_letters = self._counter("o2c_dead_letters", "Records that nobody can use.", ("reason",))
         self.hooks = self._counter("o2c_hooks", "Webhook deliveries by outcome.", ("platform", "outcome"))
+        self.deliveries = self._counter(
+            "o2c_deliveries", "Kept webhook deliveries by what they meant.", ("platform", "outcome")
+        )
         self.findings = self._gauge("o2c_findings", "Orders that have a finding now.", ("code",))
         self.console = self._histogram("o2c_console_seconds", "How long the console took for an answer.", _ACKS)
         self._begin()

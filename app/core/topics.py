@@ -17,6 +17,7 @@ ACCOUNTING_CHANGES = "accounting-changes"
 ORDER_FACTS = "order-facts"
 LINKS = "links"
 COMMANDS = "commands"
+DELIVERIES = "deliveries"
 HINTS = "hints"
 RESULTS = "results"
 DECISIONS = "decisions"
@@ -36,6 +37,8 @@ _WEEK = 7 * 24 * 3600 * 1000
 _MIB = 1024 * 1024
 LARGEST_LETTER = 5 * _MIB
 """Bytes of the largest dead letter: any body that the gateway takes or record of another topic, and its headers."""
+LARGEST_DELIVERY = LARGEST_LETTER - 64 * 1024
+"""A delivery that nobody can read becomes a dead letter, with headers more."""
 _COMPACT = MappingProxyType(
     {
         "min.cleanable.dirty.ratio": "0.2",
@@ -77,6 +80,7 @@ TOPICS = (
     Topic(name=ORDER_FACTS, key="order key"),
     Topic(name=LINKS, key="object or anchor"),
     Topic(name=COMMANDS, key="connection"),
+    Topic(name=DELIVERIES, key="tenant and connection, or platform and app", largest=LARGEST_DELIVERY),
     Topic(name=HINTS, key="connection"),
     Topic(name=RESULTS, key="order key"),
     Topic(name=DECISIONS, key="order key", public=True),

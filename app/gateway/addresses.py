@@ -7,18 +7,29 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from app.config.model import ResolvedConnection
-from app.gateway.intake import Endpoint, secrets_of
+from app.deliveries.record import key_of
 from schemas.platform import Platform
+from schemas.trace import HEADER
 from streams.sources.base import Source
 
 APP_OPTION = "app"
+Addresses = Mapping[tuple[str, str], "Address"]
+"""Both parts of a path -> what stands behind it."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
     """The connections that one path serves; all of one platform."""
 
     platform: Platform
-    endpoints: tuple[Endpoint, ...]
+    sources: tuple[Source, ...]
+    secrets: tuple[str, ...]
+    """Any of them may have signed a delivery."""
+    key: bytes
+    """Of its deliveries' records."""
+    kept: tuple[str, ...]
+    """Headers that are kept with the body: what it means, and where its trace began."""
+    read: tuple[str, ...]
+    """The same, and those that prove where it comes from."""
 
 
 def addresses(
@@ -29,15 +40,31 @@ def addresses(
     An app has one address for all its companies where the vendor allows no more (Xero, QuickBooks, HubSpot): every
     connection whose `options.app` names it stands behind it ("default" when the option is missing).
     """
-    found: dict[tuple[str, str], list[Endpoint]] = {}
-    platforms: dict[tuple[str, str], Platform] = {}
+    found: dict[tuple[str, str], list[ResolvedConnection]] = {}
     for resolved in connections:
-        connection, kind = resolved.connection, sources[resolved.connection.platform]
-        secrets = secrets_of(resolved.secrets, kind.platform.hook_secret)
-        endpoint = Endpoint(source=kind(connection), secrets=secrets)
+        connection = resolved.connection
         own = (connection.tenant, connection.name)
         shared = (connection.platform, connection.options.get(APP_OPTION, "default"))
         for path in (own, shared):
-            found.setdefault(path, []).append(endpoint)
-            platforms[path] = kind.platform
-    return {path: Address(platform=platforms[path], endpoints=tuple(ends)) for path, ends in found.items()}
+            found.setdefault(path, []).append(resolved)
+    return {path: _address(key_of(*path), behind, sources) for path, behind in found.items()}
+
+
+def _address(key: bytes, behind: Iterable[ResolvedConnection], sources: Mapping[str, type[Source]]) -> Address:
+    served = [(sources[one.connection.platform](one.connection), one.secrets) for one in behind]
+    platform = served[0][0].platform
+    secrets = [secret for _, given in served for secret in secrets_of(given, platform.hook_secret)]
+    kept = (*platform.delivery_headers, HEADER)
+    return Address(
+        platform=platform,
+        sources=tuple(source for source, _ in served),
+        secrets=tuple(dict.fromkeys(secrets)),
+        key=key,
+        kept=kept,
+        read=(*platform.signature_headers, *kept),
+    )
+
+
+def secrets_of(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the current and the previous value of a signing secret (rotation)."""
+    return tuple(secrets[key] for key in (name, f"{name}_previous") if secrets.get(key))

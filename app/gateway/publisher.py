@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,14 +15,13 @@ from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from app.core import topics
 from app.core.faultpoints import around
 from app.core.topics import side_topic
-from schemas.cloudevents import Headers, encode
+from schemas.cloudevents import encode
 from schemas.events import ChangeEvent, Hint
 from schemas.refs import ObjectRef
 from streams.engine.partitioner import partition_of
 
 log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
-_FOREIGN_REASON = 500
 _PATIENCE = 3.0
 PRODUCER = MappingProxyType(
     {
@@ -36,6 +35,7 @@ PRODUCER = MappingProxyType(
     }
 )
 """aiokafka's arguments, without where Kafka is."""
+Headers = Sequence[tuple[str, bytes]]
 Record = tuple[str, bytes, bytes, Headers]
 """Topic, key, value and headers."""
 
@@ -49,14 +49,17 @@ class KafkaPublisher:
         prefix: str = "",
         security: Mapping[str, Any] | None = None,
         routed: Callable[[ChangeEvent], ChangeEvent] = lambda event: event,
+        step: str = "intake",
+        **more: Any,  # noqa: ANN401 - whatever aiokafka takes
     ) -> None:
         """*prefix* stands before every topic name; *security* are aiokafka's TLS and SASL arguments.
 
-        *routed* names the order of an event that tells it by itself.
+        *routed* names the order of an event that tells it by itself; *step* is the fault point around what it does;
+        *more* stands instead of what PRODUCER says.
         """
-        self._routed = routed
+        self._routed, self._step = routed, step
         self._prefix = prefix
-        self._settings: dict[str, Any] = {"bootstrap_servers": bootstrap, **PRODUCER, **(security or {})}
+        self._settings: dict[str, Any] = {"bootstrap_servers": bootstrap, **PRODUCER, **(security or {}), **more}
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
         """Topic -> how many it has; counts never change (`app.core.topics`)."""
@@ -87,7 +90,7 @@ class KafkaPublisher:
         """Publish to the topics of each object's side, hints keyed by connection."""
         records = [self._event(event) for event in events]
         records += [(topics.HINTS, hint.object.connection.encode(), _ENCODE(hint), ()) for hint in hints]
-        async with around("intake"):
+        async with around(self._step):
             await self._send(records)
 
     def _event(self, event: ChangeEvent) -> Record:
@@ -95,28 +98,37 @@ class KafkaPublisher:
         key, headers, value = encode(self._routed(event), canonical)
         return side_topic(canonical), key, value, headers
 
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
-        """Publish bytes that nobody can read, with where they came from."""
-        headers = (("reason", reason[:_FOREIGN_REASON].encode()), ("origin", origin.encode()))
-        await self._send([(topics.DEAD_LETTERS, origin.encode(), body, headers)])
+    async def keep(self, key: bytes, body: bytes, headers: Headers) -> None:
+        """Publish a delivery as it came, in the order of those of its *key*."""
+        async with around(self._step):
+            await self._acknowledged(self._handed_over(topics.DELIVERIES, key, body, headers))
+
+    async def dead_letter(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Put aside what nobody can read."""
+        await self._send([(topics.DEAD_LETTERS, key or b"", value or b"", headers)])
 
     async def _send(self, records: Iterable[Record]) -> None:
-        """Hand all records over before any is waited for: none needs a task of its own."""
-        if (producer := self._producer) is None:
-            raise RuntimeError("start() comes first")
+        await self._acknowledged(self._all_handed_over(records))
+
+    async def _acknowledged(self, handing_over: Coroutine[None, None, asyncio.Future[Any]]) -> None:
+        producer = self._producer
         try:
-            await asyncio.gather(*[await self._handed_over(producer, *record) for record in records])
+            await (await handing_over)
         except OutOfOrderSequenceNumber:
             await self._begin_anew(producer)
             raise
 
-    async def _begin_anew(self, lost: AIOKafkaProducer) -> None:
+    async def _all_handed_over(self, records: Iterable[Record]) -> asyncio.Future[Any]:
+        """Hand all records over before any is waited for: none needs a task of its own."""
+        return asyncio.gather(*[await self._handed_over(*record) for record in records])
+
+    async def _begin_anew(self, lost: AIOKafkaProducer | None) -> None:
         """Take a new producer instead of one that Kafka believes no more.
 
         Where a batch expired while no broker took it, its numbers are missing, and aiokafka goes on counting for ever.
         """
         async with self._changing:
-            if id(lost) != id(self._producer):  # somebody did meanwhile
+            if lost is None or id(lost) != id(self._producer):  # somebody did meanwhile
                 return
             fresh = AIOKafkaProducer(**self._settings)
             try:
@@ -125,16 +137,18 @@ class KafkaPublisher:
                 await fresh.stop()
                 return
             self._producer = fresh
+            self._partitions.clear()
         log.warning("kafka.new_producer")
         ending = asyncio.create_task(lost.stop())  # whatever it still holds is refused: nobody waits for that
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
-    async def _handed_over(
-        self, producer: AIOKafkaProducer, topic: str, key: bytes, value: bytes, headers: Headers
-    ) -> asyncio.Future[Any]:
+    async def _handed_over(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[Any]:
+        if (producer := self._producer) is None:
+            raise RuntimeError("start() comes first")
         name = self._prefix + topic
         if name not in self._partitions:
+            producer.client.add_topic(name)  # else `answers` asks about every topic that Kafka has
             self._partitions[name] = len(await producer.partitions_for(name))
         partition = partition_of(key, self._partitions[name])
         sent: asyncio.Future[Any] = await producer.send(

@@ -7,7 +7,7 @@ import hmac
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,22 +15,25 @@ import msgspec
 import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError
+from prometheus_client import Counter
 
 from app.core.errors import DecodeError
 from app.core.metrics import Metrics
-from app.gateway.addresses import Address
-from app.gateway.intake import Intake, receive, stamped
+from app.gateway.addresses import Address, Addresses
+from app.gateway.intake import turned_away
+from app.gateway.patience import Patience
 from app.gateway.signed import PREFIX, is_signed
+from app.roles.status_page import Handler
 from schemas.cloudevents import decode_http
 from schemas.events import ChangeEvent, Hint, Version
 from schemas.trace import HEADER, accepted, new_trace, trace_id
-from streams.sources.base import Hook
+from streams.sources.base import Hook, Reply
 
 log = structlog.get_logger(__name__)
 _LARGEST_EVENT = 1_048_576
 _LARGEST_HOOK = 8 * 1_048_576
 _RETRY = {"Retry-After": "5"}
-_OUTCOMES = ("accepted", "handshake", "ignored", "overloaded", "refused", "too_large", "unavailable", "unreadable")
+_OUTCOMES = ("accepted", "handshake", "overloaded", "refused", "too_large", "unavailable")
 _PAUSE = 2.0
 _SURE = 2
 """Questions in vain after which deliveries are refused without a try."""
@@ -47,11 +50,11 @@ _DOUBT = 10.0
 class Publisher(Protocol):
     """Writes to Kafka and returns only after every record was acknowledged; raises KafkaError."""
 
+    async def keep(self, key: bytes, body: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Publish a delivery as it came, in the order of those of its *key*."""
+
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
         """Publish change events and hints."""
-
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
-        """Publish bytes that nobody can read."""
 
     async def answers(self) -> bool:
         """Tell whether Kafka is there now."""
@@ -62,7 +65,7 @@ class Gateway:
 
     def __init__(
         self,
-        addresses: Mapping[tuple[str, str], Address],
+        addresses: Addresses,
         publisher: Publisher,
         metrics: Metrics,
         *,
@@ -77,19 +80,20 @@ class Gateway:
         self._publisher = publisher
         self.metrics = metrics
         self._public_url = public_url.rstrip("/")
+        self._hooks = dict[tuple[str, str], Counter]()
         self.take(addresses, api_keys or {})
         self._clock = clock
-        self._log = log.bind()  # once: a line for each delivery is a large part of what one costs
         self._failed_at = -math.inf
         self._unanswered = 0
-        self._waiting = 0
-        slugs = {address.platform.slug for address in addresses.values()}
-        for slug, outcome in itertools.product(slugs, _OUTCOMES):
-            metrics.hooks.labels(slug, outcome)  # at 0: an alert sees no increase in what begins with its first count
+        self._waiting = Patience(_SOON)
 
-    def take(self, addresses: Mapping[tuple[str, str], Address], api_keys: Mapping[str, str]) -> None:
+    def take(self, addresses: Addresses, api_keys: Mapping[str, str]) -> None:
         """Serve *addresses* and know *api_keys* from the next request on: secrets change while deliveries come."""
         self._addresses, self._api_keys = addresses, dict(api_keys)
+        self._plain = {f"/hooks/{owner}/{name}": address for (owner, name), address in addresses.items()}
+        slugs = {address.platform.slug for address in addresses.values()}
+        # At 0: an alert sees no increase in what begins with its first count.
+        self._hooks |= {named: self.metrics.hooks.labels(*named) for named in itertools.product(slugs, _OUTCOMES)}
 
     def wrong(self) -> dict[str, str]:
         """Return why the gateway is not ready: Kafka does not answer, or did not acknowledge a moment ago."""
@@ -123,46 +127,39 @@ class Gateway:
     def _address(self, request: web.Request) -> Address | None:
         return self._addresses.get((request.match_info["owner"], request.match_info["name"]))
 
+    def before(self, app: Handler) -> Handler:
+        """Return what serves deliveries by one look-up, and leaves to *app* whatever is not as plain as they are."""
+
+        async def first(request: web.Request) -> web.StreamResponse:
+            address = self._plain.get(request.raw_path)
+            if address is None or request.method != "POST" or "Expect" in request.headers:
+                return await app(request)
+            return await self._delivery(request, address)
+
+        return first
+
     async def _hook(self, request: web.Request) -> web.Response:
         address = self._address(request)
-        if address is None:
-            return web.Response(status=404)
-        slug = address.platform.slug
+        return web.Response(status=404) if address is None else await self._delivery(request, address)
+
+    async def _delivery(self, request: web.Request, address: Address) -> web.Response:
         body = await _body(request, address.platform.body_limit)
         if body is None:
-            self.metrics.hooks.labels(slug, "too_large").inc()
-            return web.Response(status=413)
-        if self._waiting >= _MOST:  # the body is there: who gives his slowly is not counted and keeps nobody out
-            self.metrics.hooks.labels(slug, "overloaded").inc()
-            return _overloaded()
-        hook = Hook(
-            method=request.method,
-            url=self._public_url + request.path_qs,
-            headers=_headers(request),
-            body=body,
-        )
-        now = self._clock()
-        intake = stamped(receive(address.endpoints, hook, now), hook, now)
-        answer = await self._acknowledged(self._publish(intake, body, slug))
-        outcome = intake.outcome if answer is None else "unavailable"
-        self.metrics.hooks.labels(slug, outcome).inc()
-        counts = {"events": len(intake.events), "hints": len(intake.hints)}
-        self._log.info("hook", platform=slug, outcome=outcome, trace_id=trace_id(intake.trace), **counts)
-        reply = intake.reply
-        return answer or web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body or None)
+            return self._counted(address, "too_large", web.Response(status=413))
+        if len(self._waiting) >= _MOST:  # the body is there: who gives his slowly is not counted and keeps nobody out
+            return self._counted(address, "overloaded", _overloaded())
+        told = {name: _text(request.headers[name]) for name in address.read if name in request.headers}
+        hook = Hook(method=request.method, url=self._public_url + request.path_qs, headers=told, body=body)
+        if (away := turned_away(address, hook, self._clock())) is not None:
+            log.info("hook", platform=address.platform.slug, outcome=away.outcome)
+            return self._counted(address, away.outcome, _answer(away.reply))
+        kept = [(name, told[name].encode()) for name in address.kept if name in told]
+        refusal = await self._acknowledged(self._publisher.keep(address.key, body, kept))
+        return self._counted(address, "accepted" if refusal is None else "unavailable", refusal or web.Response())
 
-    async def _publish(self, intake: Intake, body: bytes, slug: str) -> None:
-        if intake.unreadable:
-            await self._timed(self._publisher.dead_letter(body, intake.unreadable, f"hook:{slug}"))
-            self.metrics.dead_letters.labels("unreadable").inc()
-        if intake.events or intake.hints:
-            await self._timed(self._publisher.publish(intake.events, intake.hints))
-
-    async def _timed(self, publishing: Awaitable[None]) -> None:
-        began = time.perf_counter()
-        await publishing
-        self.metrics.ack.observe(time.perf_counter() - began)
-        self._failed_at = -math.inf
+    def _counted(self, address: Address, outcome: str, answer: web.Response) -> web.Response:
+        self._hooks[address.platform.slug, outcome].inc()
+        return answer
 
     async def _acknowledged(self, publishing: Coroutine[None, None, None]) -> web.Response | None:
         """Return None once Kafka acknowledged, else the refusal: soon enough for senders, at once when nobody is there.
@@ -172,15 +169,14 @@ class Gateway:
         if self._unanswered >= _SURE:
             publishing.close()
             return self._refusal("silent")
-        self._waiting += 1
+        began = time.perf_counter()
         try:
-            async with asyncio.timeout(_SOON):
-                await publishing
+            await self._waiting.wait(publishing)
         except (KafkaError, TimeoutError) as error:
             self._failed_at = time.monotonic()
             return self._refusal(type(error).__name__)
-        finally:
-            self._waiting -= 1
+        self.metrics.ack.observe(time.perf_counter() - began)
+        self._failed_at = -math.inf
         return None
 
     def _refusal(self, why: str) -> web.Response:
@@ -199,7 +195,7 @@ class Gateway:
             tenant = self._signer(headers, body)
         if tenant is None:
             return self._stranger()
-        if self._waiting >= _MOST:
+        if len(self._waiting) >= _MOST:
             return _overloaded()
         try:
             events = decode_http(headers, body)
@@ -209,9 +205,9 @@ class Gateway:
             return web.json_response({"error": f"This key may tell of the tenant {tenant} alone."}, status=403)
         now, trace = self._clock(), accepted(request.headers.get(HEADER, "")) or new_trace()
         events = [_as_told(event, trace, now) for event in events]
-        answer = await self._acknowledged(self._timed(self._publisher.publish(events, ())))
+        answer = await self._acknowledged(self._publisher.publish(events, ()))
         for event in events:
-            self._log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
+            log.info("event", acknowledged=answer is None, trace_id=trace_id(event.trace))
         return answer or web.json_response({"accepted": len(events)}, status=202)
 
     def _stranger(self) -> web.Response:
@@ -243,7 +239,15 @@ def _overloaded() -> web.Response:
 
 def _headers(request: web.Request) -> dict[str, str]:
     """Return the headers by lower-case name, other bytes than ASCII escaped: no comparison stumbles over them."""
-    return {name.lower(): value.encode("ascii", "backslashreplace").decode() for name, value in request.headers.items()}
+    return {name.lower(): _text(value) for name, value in request.headers.items()}
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("ascii", "backslashreplace").decode()
+
+
+def _answer(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body or None)
 
 
 def _as_told(event: ChangeEvent, trace: str, now: datetime) -> ChangeEvent:

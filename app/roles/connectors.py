@@ -28,7 +28,9 @@ from app.core.errors import ConfigError
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from app.core.mistakes import fault
-from app.roles.gateway import security
+from app.deliveries.translator import Translator
+from app.gateway.publisher import KafkaPublisher
+from app.roles.gateway import security, served
 from app.roles.status_page import add_status_routes, serve
 from app.subscribing.keeping import Kept
 from app.subscribing.registering import Registrar
@@ -188,26 +190,35 @@ async def run(settings: Settings) -> int:
         group_instance_id=settings.worker, session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
         **security(kafka),
     )  # fmt: skip
+    translator = Translator(
+        served(settings),
+        # What a batch means is published at once: waiting for more would only be late.
+        KafkaPublisher(kafka.bootstrap, prefix, security(kafka), router(settings), step="translated", linger_ms=0),
+        metrics,
+        prefix,
+    )
     try:
         await bus.start()
         await consumer.start()
+        await translator.start(kafka.bootstrap, settings.worker, security(kafka))
         for key, value in (await bus.read_all(topics.BROADCAST, 0)).items():  # before anything is written
             office.told(key, value)
     except KafkaError as error:
         raise ConfigError(f"Kafka does not answer at {kafka.bootstrap}; run `o2c kafka status`.") from error
     app = web.Application()
-    add_status_routes(app, metrics, live=office.broken, ready=office.wrong)
+    add_status_routes(app, metrics, live=office.broken, ready=lambda: office.wrong() | translator.wrong())
     runner, _ = await serve(app, settings.connectors.host, settings.connectors.port)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     consumer.subscribe([prefix + topics.COMMANDS, prefix + topics.HINTS], listener=office)
     facts = asyncio.create_task(_obey_facts(bus, office))
+    translating = asyncio.create_task(translator.run())
     stopping = asyncio.create_task(stopped.wait())
     try:
-        while not stopped.is_set() and not office.broken():
+        while not stopped.is_set() and not office.broken() and not translating.done():
             taking = asyncio.ensure_future(take(consumer, office, prefix))
-            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({taking, stopping, translating}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done():
                 taking.result()
             else:
@@ -218,9 +229,13 @@ async def run(settings: Settings) -> int:
     finally:
         stopping.cancel()
         facts.cancel()
-        await asyncio.gather(facts, return_exceptions=True)
+        translating.cancel()
+        _, failed = await asyncio.gather(facts, translating, return_exceptions=True)
+        if isinstance(failed, Exception):
+            log.error("deliveries.failed", error=fault(failed))
         await office.on_partitions_revoked(())
         await consumer.stop()
+        await translator.stop()
         await bus.stop()
         await runner.cleanup()
     return 0 if stopped.is_set() else 1

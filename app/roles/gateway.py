@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,8 @@ from app.roles.status_page import add_status_routes, serve
 from app.world import router
 
 log = structlog.get_logger(__name__)
+_COLLECTED = (20_000, 20, 20)
+"""Hundreds of deliveries wait for Kafka at once: by Python's own thresholds each is looked at again and again."""
 
 
 def security(kafka: KafkaConfig) -> dict[str, Any]:
@@ -57,7 +60,7 @@ async def run(settings: Settings, again: Callable[[], Settings] | None = None) -
         raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
     metrics = new_metrics()
     gateway = Gateway(
-        _addresses(settings),
+        served(settings),
         publisher,
         metrics,
         public_url=settings.gateway.public_url,
@@ -67,11 +70,13 @@ async def run(settings: Settings, again: Callable[[], Settings] | None = None) -
     stopped = asyncio.Event()
     _fine: Mapping[str, str] = {}
     add_status_routes(app, metrics, live=lambda: _fine, ready=gateway.wrong)
-    runner, _ = await serve(app, settings.gateway.host, settings.gateway.port)
+    runner, _ = await serve(app, settings.gateway.host, settings.gateway.port, before=gateway.before)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     if again is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, partial(_taken, gateway, again))
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(*_COLLECTED)
     watching = asyncio.create_task(gateway.watch())
     await stopped.wait()
     watching.cancel()
@@ -81,7 +86,8 @@ async def run(settings: Settings, again: Callable[[], Settings] | None = None) -
     return 0
 
 
-def _addresses(settings: Settings) -> dict[tuple[str, str], Address]:
+def served(settings: Settings) -> dict[tuple[str, str], Address]:
+    """Return what stands behind each address of the configuration."""
     slugs = {resolved.connection.platform for resolved in settings.connections}
     return addresses(settings.connections, {slug: platforms.load(slug).source for slug in slugs})
 
@@ -89,7 +95,7 @@ def _addresses(settings: Settings) -> dict[tuple[str, str], Address]:
 def _taken(gateway: Gateway, again: Callable[[], Settings]) -> None:
     try:
         found = again()
-        gateway.take(_addresses(found), keys(found))
+        gateway.take(served(found), keys(found))
     except ConfigError as error:
         log.error("gateway.not_reloaded", why=str(error))  # noqa: TRY400 - a person's mistake; the old ones still hold
     else:

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from app.core.errors import ConfigError
 from app.core.metrics import CONTENT_TYPE, Metrics
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Probe = Callable[[], Mapping[str, str]]
 """Return what is wrong now: subject -> one sentence. Empty = fine."""
 
@@ -44,15 +45,24 @@ def _quiet(record: logging.LogRecord) -> bool:
     return not isinstance(error, ConnectionError)
 
 
-async def serve(app: web.Application, host: str, port: int, idle: float = 75.0) -> tuple[web.AppRunner, int]:
+async def serve(
+    app: web.Application,
+    host: str,
+    port: int,
+    idle: float = 75.0,
+    before: Callable[[Handler], Handler] = lambda handler: handler,
+) -> tuple[web.AppRunner, int]:
     """Start *app* and return its runner (call cleanup() to stop) and the port; ConfigError where that is taken.
 
     A connection without a whole request head for *idle* seconds is closed; compressed bodies are left as they are.
+    *before* may put a handler before the one of *app*, whose routing costs.
     """
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_quiet)  # added once, however often it is given
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, keepalive_timeout=idle, logger=logger)
     await runner.setup()
+    if (server := runner.server) is not None:
+        server.request_handler = before(server.request_handler)  # type: ignore[assignment]  # its own are web.Request
     site = web.TCPSite(runner, host, port)
     try:
         await site.start()

@@ -1,7 +1,7 @@
-"""Wait for a real delivery: what the gateway accepted for a connection is a record on Kafka that names it.
+"""Wait for a real delivery: what the gateway accepted for a connection is a record on Kafka.
 
-The gateway answers 2xx only after its records were acknowledged, so a record counts more than any counter: it shows
-that the platform knows the address, that the signature fits and that the body was understood.
+The gateway answers 2xx only after the record was acknowledged, so it counts more than any counter: it shows that the
+platform knows the address and that the signature fits; what it means is looked at here, as the connectors will.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
-from typing import Any
 
 import aiohttp
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from app.config.model import ResolvedConnection, Settings
 from app.core import topics
 from app.core.errors import ConfigError, DecodeError
-from app.gateway.addresses import APP_OPTION
+from app.deliveries.record import decoded
+from app.deliveries.translating import meaning
+from app.gateway.addresses import APP_OPTION, Addresses
 from app.roles.gateway import security
-from schemas.cloudevents import decode
-from schemas.events import ASKED_FOR, ChangeEvent, Hint
+from app.roles.gateway import served as addresses_of
 from schemas.trace import trace_id
 
-_TOPICS = (topics.HINTS, topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES)
-_HINT = msgspec.json.Decoder(Hint)
 _POLL_MS = 200
 _PATIENCE = aiohttp.ClientTimeout(total=3)
 
@@ -37,7 +35,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """Since the waiting began."""
     trace: str = ""
-    """Its trace id: `grep` it in the gateway's log."""
+    """Its trace id: `grep` it in the connectors' log."""
 
 
 class Waiting:
@@ -45,20 +43,19 @@ class Waiting:
 
     def __init__(self, settings: Settings) -> None:
         """Connect to nobody yet."""
-        self._settings = settings
+        self._settings, self._served = settings, addresses_of(settings)
+        self._topic = settings.topics.prefix + topics.DELIVERIES
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="latest", **security(settings.kafka)
         )
         self._began = 0.0
 
     async def start(self) -> None:
-        """Remember where each topic ends now; ConfigError when there are none."""
+        """Remember where the topic ends now; ConfigError when there is none."""
         await self._consumer.start()
-        prefix, partitions = self._settings.topics.prefix, range(self._settings.kafka.partitions)
-        known = await self._consumer.topics()
-        if missing := [prefix + name for name in _TOPICS if prefix + name not in known]:
-            raise ConfigError(f"The topic {missing[0]} does not exist; run `o2c topics apply`.")
-        places = [TopicPartition(prefix + name, number) for name in _TOPICS for number in partitions]
+        if self._topic not in await self._consumer.topics():
+            raise ConfigError(f"The topic {self._topic} does not exist; run `o2c topics apply`.")
+        places = [TopicPartition(self._topic, number) for number in range(self._settings.kafka.partitions)]
         self._consumer.assign(places)
         for place in places:
             await self._consumer.position(place)  # waits until it is known: what comes from now on is seen
@@ -72,30 +69,26 @@ class Waiting:
         """Yield the first delivery of each of *connections*, until all came or *seconds* are over."""
         left = set(connections)
         while left and time.monotonic() - self._began < seconds:
-            for place, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+            for records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
-                    name, trace = told(place.topic.removeprefix(self._settings.topics.prefix), record)
-                    if name in left:
+                    names, trace = told(self._served, record)
+                    for name in sorted(names & left):
                         left.discard(name)
                         seen = time.monotonic() - self._began
                         yield Delivery(connection=name, seconds=round(seen, 1), trace=trace_id(trace))
 
 
-def told(topic: str, record: Any) -> tuple[str, str]:  # noqa: ANN401 - a record of aiokafka
-    """Return (connection, trace) of a record that a webhook left, ("", "") for any other.
-
-    The stream asks for looks itself, for reasons of its own; a sweep and a replayed file name another origin.
-    """
+def told(served: Addresses, record: ConsumerRecord) -> tuple[frozenset[str], str]:
+    """Return the connections that a kept delivery tells of, and its trace."""
     try:
-        found: Hint | ChangeEvent = (
-            _HINT.decode(record.value or b"") if topic == topics.HINTS else decode(record.headers, record.value)
-        )
-    except (DecodeError, msgspec.MsgspecError, UnicodeDecodeError):
-        return "", ""
-    genuine = found.reason not in ASKED_FOR if isinstance(found, Hint) else found.origin == "webhook"
-    if not genuine or found.told_at is None:
-        return "", ""
-    return found.object.connection, found.trace
+        delivery = decoded(record)
+    except DecodeError:
+        return frozenset(), ""
+    if (address := served.get((delivery.owner, delivery.name))) is None:
+        return frozenset(), ""
+    said = meaning(address, delivery)
+    refs = [event.object for event in said.events] + [hint.object for hint in said.hints]
+    return frozenset(ref.connection for ref in refs), delivery.trace
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

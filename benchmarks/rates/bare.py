@@ -1,4 +1,4 @@
-"""The floor of the gateway: an aiohttp handler that reads the body and produces it, with the gateway's own settings.
+"""The floor of the gateway: an aiohttp handler that reads and produces the body, with the gateway's settings and key.
 
 `python -m benchmarks.rates.bare BOOTSTRAP TOPIC PORT` serves POST on any path until SIGTERM; 200 once acknowledged.
 """
@@ -23,7 +23,7 @@ async def main(bootstrap: str, topic: str, port: int) -> None:
 
     async def hook(request: web.Request) -> web.Response:
         body = await request.read()
-        await producer.send_and_wait(topic, body, key=request.headers["X-Shopify-Webhook-Id"].encode())
+        await producer.send_and_wait(topic, body, key=request.path.encode())
         return web.Response()
 
     app = web.Application()

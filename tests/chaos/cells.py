@@ -14,6 +14,8 @@ STREAMS = ("outs", "changelog", "store", "offsets")
 CONNECTORS = ("inbox", "intent", "send", "outcome", "result", "ask", "event", "cursor")
 """Steps of a connection: take a command, journal an intent, HTTP write, journal its outcome, reply to the streams, HTTP
 read, publish what was read, keep how far a sweep got."""
+TRANSLATOR = ("translated", "deliveries")
+"""Steps of the connectors with webhooks: publish what deliveries mean, commit that they were taken."""
 ROTATING = ("books", "qbo")
 """Connections whose refresh token changes with each use, and is stored before the new one is used."""
 PROCESS = ("kill", "stop")
@@ -33,7 +35,7 @@ HTTP = {
 """Fault -> knob of the sandbox. Slow visibility: the answer of a write is lost and searches do not show it yet."""
 NO_LAG = "its lists, which o2c asks, show a write at once"
 REASONS = (
-    ("streams, gateway x a platform", "these steps know no platform: they stand in the column `any`"),
+    ("streams, gateway, translation x a platform", "these steps know no platform: they stand in the column `any`"),
     ("a kill point x an HTTP fault", "a platform's answer meets a connector between `send.before` and `send.after` alone"),
     ("tokens x shopify, hubspot, stripe", "they use a plain token, which is never replaced"),
     ("stripe x slow visibility", NO_LAG),
@@ -83,7 +85,7 @@ class Cell:
 def points() -> Iterator[tuple[str, str]]:
     """Yield every point with its label."""
     places = [(step, "streams" if step == "offsets" else "") for step in STREAMS]
-    places += [("intake", ""), ("offsets", "connectors")]
+    places += [("intake", ""), ("offsets", "connectors"), *((step, "") for step in TRANSLATOR)]
     places += [(step, system) for step in CONNECTORS for system in SYSTEMS]
     places += [("tokens", system) for system in ROTATING]
     for step, label in places:

@@ -249,7 +249,7 @@ class Watch:
                     raise TimeoutError
                 await asyncio.sleep(0.05)
 
-    async def lag(self, groups: Iterable[str] = ("o2c-streams", "o2c-connectors")) -> int:
+    async def lag(self, groups: Iterable[str] = ("o2c-streams", "o2c-connectors", "o2c-deliveries")) -> int:
         """Return how many records the groups have not committed."""
         left = 0
         for group in groups:

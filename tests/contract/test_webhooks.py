@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +52,11 @@ def test_an_api_with_a_key_of_its_own_says_which_and_what_a_person_does_without(
         assert hooks.rights
         assert hooks.steps
         assert _source(loaded, **{hooks.option: "1"}).subscriber() is not None
+
+
+def test_every_header_that_is_read_is_named_since_all_others_are_forgotten(loaded: Loaded) -> None:
+    file = Path(inspect.getfile(loaded.source))
+    files = file.parent.glob("*.py") if file.parent.name == loaded.platform.slug else [file]
+    read = {name for one in files for name in re.findall(r'hook\.headers\.get\(\s*"([^"]+)"', one.read_text("utf-8"))}
+    assert read, "the pattern fits no longer"
+    assert read == {*loaded.platform.signature_headers, *loaded.platform.delivery_headers}

@@ -20,7 +20,7 @@ from tests.e2e.observing import PATIENCE, ROLES, XERO, Seen, observed
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 _WITH_LAG = (
     *(topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS, topics.LINKS),
-    *(topics.COMMANDS, topics.HINTS, topics.INBOX),
+    *(topics.COMMANDS, topics.HINTS, topics.INBOX, topics.DELIVERIES),
 )
 
 
@@ -51,8 +51,8 @@ async def test_one_webhook_has_one_trace_over_all_hops_and_every_figure_is_true(
     await seen.until(lambda: (seen.value("connectors", age) or -1) >= 0, "a sweep has ended")
     took = time.time() - began
 
-    (hook,) = [line for line in seen.log("gateway") if line["event"] == "hook"]
-    trace = hook["trace_id"]
+    (delivery,) = [line for line in seen.log("connectors") if line["event"] == "delivery"]
+    trace = delivery["trace_id"]
     assert len(trace) == 32
     assert any(trace in line.get("trace_ids", ()) for line in seen.log("streams") if line["event"] == "batch")
     written = [line for line in seen.log("connectors") if line["event"] == "write" and line["trace_id"] == trace]
@@ -67,6 +67,7 @@ async def test_one_webhook_has_one_trace_over_all_hops_and_every_figure_is_true(
     assert seen.value("connectors", "o2c_end_to_end_seconds_count{}") == 1
     assert 0 < (seen.value("connectors", "o2c_end_to_end_seconds_sum{}") or 0) <= took
     assert seen.value("gateway", "o2c_hooks_total{outcome=accepted,platform=shopify}") == 1
+    assert seen.value("connectors", "o2c_deliveries_total{outcome=accepted,platform=shopify}") == 1
     assert seen.value("streams", applied) == 1
     assert (seen.value("connectors", "o2c_quota_left{connection=books}") or 0) > 0
     assert (seen.value("connectors", age) or 0) < took + PATIENCE
@@ -104,13 +105,13 @@ async def test_every_dead_letter_is_counted_by_the_role_that_wrote_it(seen: Seen
     unreadable = "o2c_dead_letters_total{reason=unreadable}"
     await seen.look()
     assert [seen.value(role, unreadable) for role in ROLES] == [0, 0, 0]
-    for topic in (topics.ACCOUNTING_CHANGES, topics.COMMANDS, topics.HINTS):
+    for topic in (topics.ACCOUNTING_CHANGES, topics.COMMANDS, topics.HINTS, topics.DELIVERIES):
         await seen.spoil(topic)
-    await seen.until(lambda: seen.value("connectors", unreadable) == 2, "command and hint are put aside")
+    await seen.until(lambda: seen.value("connectors", unreadable) == 3, "command, hint and delivery are put aside")
     await seen.until(lambda: seen.value("streams", unreadable) == 1, "the event is put aside")
     read = f"o2c_events_total{{outcome=unreadable,topic={seen.prefix}{topics.ACCOUNTING_CHANGES}}}"
     await seen.until(lambda: seen.value("streams", read) == 1, "the event is counted")
-    await seen.until_on(topics.DEAD_LETTERS, 3)
+    await seen.until_on(topics.DEAD_LETTERS, 4)
 
 
 async def test_no_role_is_ready_while_kafka_is_away_and_all_are_again_when_it_is_back(tmp_path: Path) -> None:

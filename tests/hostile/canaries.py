@@ -189,6 +189,7 @@ async def _spoil(bootstrap: str, prefix: str, path: Path) -> None:
         for topic in (
             topics.CRM_CHANGES,
             topics.COMMANDS,
+            topics.DELIVERIES,
             topics.HINTS,
             topics.RESULTS,
             topics.LINKS,

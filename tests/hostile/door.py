@@ -12,12 +12,15 @@ import msgspec
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.core.metrics import Metrics, new_metrics
+from app.deliveries.record import decoded
+from app.deliveries.translating import meaning
 from app.gateway.addresses import Address, addresses
 from app.gateway.server import Gateway
 from app.roles.status_page import add_status_routes, serve
 from app.sandbox.__main__ import find
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
+from tests.made_up_deliveries import as_record
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEY = "key-of-a-service"
@@ -30,13 +33,13 @@ SLUGS = tuple(slug for slug in platforms.slugs() if platforms.load(slug).platfor
 class Beyond(Protocol):
     """What stands behind the gateway: Kafka, or nothing."""
 
-    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None: ...
+    async def keep(self, key: bytes, body: bytes, headers: Sequence[tuple[str, bytes]]) -> None: ...
 
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None: ...
+    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None: ...
 
 
 class Kept:
-    """A publisher that keeps what it was given, after *beyond* has acknowledged it."""
+    """A publisher that keeps what deliveries and events mean, after *beyond* has acknowledged them."""
 
     def __init__(self, beyond: Beyond | None = None) -> None:
         self.events: list[ChangeEvent] = []
@@ -50,10 +53,16 @@ class Kept:
         self.events += events
         self.hints += hints
 
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
+    async def keep(self, key: bytes, body: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         if self._beyond is not None:
-            await self._beyond.dead_letter(body, reason, origin)
-        self.dead.append((body, reason, origin))
+            await self._beyond.keep(key, body, headers)
+        delivery = decoded(as_record(key, body, headers))
+        address = addresses_of(SECRET)[delivery.owner, delivery.name]
+        said = meaning(address, delivery)
+        self.events += said.events
+        self.hints += said.hints
+        if said.unreadable:
+            self.dead.append((body, said.unreadable, f"hook:{address.platform.slug}"))
 
     async def answers(self) -> bool:
         return True
@@ -103,7 +112,7 @@ async def open_door(kept: Kept | None = None, idle: float = 75.0, **more: Any) -
     gateway = Gateway(addresses_of(SECRET), kept, metrics, **given)
     app = gateway.app()
     add_status_routes(app, metrics, live=dict, ready=gateway.wrong)
-    runner, port = await serve(app, "127.0.0.1", 0, idle)
+    runner, port = await serve(app, "127.0.0.1", 0, idle, gateway.before)
     try:
         yield Door(port, kept, metrics, gateway)
     finally:

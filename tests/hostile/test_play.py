@@ -15,7 +15,7 @@ import pytest
 
 from app import platforms
 from app.core import topics
-from app.gateway import intake
+from app.deliveries import translating
 from schemas.jsontext import read_json
 from tests.hostile import shapes
 from tests.hostile.__main__ import played
@@ -46,7 +46,7 @@ async def test_a_gateway_that_does_not_look_is_found_out(tmp_path: Path) -> None
     table = Table(tmp_path)
     (bad,) = (case for case in load("order-json", MADE_UP) if case.name == "made-up/twice")
     blind = (
-        patch.object(intake, "check_json"),
+        patch.object(translating, "check_json"),
         patch("schemas.cloudevents.check_json"),
         patch("schemas.cloudevents.check_foreign"),
     )

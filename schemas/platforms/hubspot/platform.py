@@ -241,7 +241,12 @@ PLATFORM = Platform(
         }
     ),
     shows_by_option=MappingProxyType({"po_property": MappingProxyType({"upsert_order": frozenset(("po_number",))})}),
-    signature_headers=("x-hubspot-signature-v3", "x-hubspot-request-timestamp", "x-hubspot-signature"),
+    signature_headers=(
+        "x-hubspot-signature-v3",
+        "x-hubspot-request-timestamp",
+        "x-hubspot-signature",
+        "x-hubspot-signature-version",
+    ),
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(
         {

@@ -98,6 +98,7 @@ PLATFORM = Platform(
         }
     ),
     signature_headers=("x-shopify-hmac-sha256",),
+    delivery_headers=("x-shopify-topic", "x-shopify-webhook-id", "x-shopify-shop-domain", "x-shopify-triggered-at"),
     body_limit=4 * 1_048_576,
     # Webhooks are signed with the app's client secret (one made by hand in the admin has a secret of its own).
     secrets=("client_id", "client_secret", "webhook_secret"),

@@ -19,6 +19,7 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.connectors.bus import Bus
 from app.core import topics
+from app.deliveries.record import letter_headers
 from app.gateway.publisher import KafkaPublisher
 
 pytestmark = pytest.mark.kafka
@@ -33,14 +34,15 @@ async def path(kafka: str, tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_largest_body_of_any_platform_is_kept_with_its_reason(path: Path) -> None:
+async def test_the_largest_body_of_any_platform_is_kept_as_delivery_and_with_its_reason(path: Path) -> None:
     settings = load(path, {})
     largest = max(platforms.load(slug).platform.body_limit for slug in platforms.slugs())
     body = random.Random(1).randbytes(largest)  # what lz4 cannot make smaller
     publisher = KafkaPublisher(settings.kafka.bootstrap, settings.topics.prefix)
     await publisher.start()
     try:
-        await publisher.dead_letter(body, "the body is not JSON", "/hooks/acme/shop")
+        await publisher.keep(b"acme/shop", body, [("x-shopify-topic", b"t" * 8_000)])
+        await publisher.dead_letter(b"acme/shop", body, letter_headers("the body is not JSON", "hook:shopify"))
     finally:
         await publisher.stop()
     (found,) = [record async for record in letters(settings)]
@@ -53,13 +55,13 @@ async def test_a_producer_that_kafka_believes_no_more_is_replaced(path: Path) ->
     publisher = KafkaPublisher(settings.kafka.bootstrap, settings.topics.prefix)
     await publisher.start()
     try:
-        await publisher.dead_letter(b"first", "why", "/hooks/acme/shop")
+        await publisher.dead_letter(b"acme/shop", b"first", [])
         numbers = publisher._producer._txn_manager._sequence_numbers  # type: ignore[union-attr]
         for place in numbers:  # as after a batch that expired while no broker took it
             numbers[place] += 3
         with pytest.raises(OutOfOrderSequenceNumber):
-            await publisher.dead_letter(b"lost", "why", "/hooks/acme/shop")
-        await publisher.dead_letter(b"second", "why", "/hooks/acme/shop")
+            await publisher.dead_letter(b"acme/shop", b"lost", [])
+        await publisher.dead_letter(b"acme/shop", b"second", [])
     finally:
         await publisher.stop()
     assert [record.value async for record in letters(settings)] == [b"first", b"second"]

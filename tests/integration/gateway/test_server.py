@@ -30,24 +30,26 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 class Memory:
     def __init__(self) -> None:
         self.events: list[ChangeEvent] = []
-        self.hints: list[Hint] = []
-        self.dead: list[bytes] = []
+        self.kept: list[tuple[bytes, bytes, dict[str, bytes]]] = []
         self.down = False
         self.tries = 0
         self.hangs = False
         self.let_go = asyncio.Event()
 
+    async def keep(self, key: bytes, body: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        await self._acknowledge()
+        self.kept.append((key, body, dict(headers)))
+
     async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
+        await self._acknowledge()
+        self.events += events
+
+    async def _acknowledge(self) -> None:
         self.tries += 1
         if self.hangs:
             await self.let_go.wait()
         if self.down:
             raise KafkaTimeoutError
-        self.events += events
-        self.hints += hints
-
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
-        self.dead.append(body)
 
     async def answers(self) -> bool:
         return not self.down
@@ -77,7 +79,7 @@ async def served() -> AsyncIterator[tuple[str, Memory]]:
     gateway = _gateway(memory)
     app = gateway.app()
     add_status_routes(app, gateway.metrics, live=dict, ready=gateway.wrong)
-    runner, port = await serve(app, "127.0.0.1", 0)
+    runner, port = await serve(app, "127.0.0.1", 0, before=gateway.before)
     yield f"http://127.0.0.1:{port}", memory
     await runner.cleanup()
 
@@ -104,15 +106,32 @@ async def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
 
 
 @pytest.mark.parametrize("path", ["/hooks/acme/pay", "/hooks/stripe/default"])
-async def test_a_signed_hook_is_published_before_it_is_acknowledged(served: tuple[str, Memory], path: str) -> None:
-    assert await _post(served[0] + path, BODY, _headers(BODY)) == 200
-    assert [hint.object.id for hint in served[1].hints] == ["po_1"]
+@pytest.mark.parametrize("more", ["", "?by=somebody"])
+async def test_a_signed_hook_is_kept_as_it_came_before_it_is_acknowledged(
+    served: tuple[str, Memory], path: str, more: str
+) -> None:
+    assert await _post(served[0] + path + more, BODY, _headers(BODY)) == 200
+    assert served[1].kept == [(path.removeprefix("/hooks/").encode(), BODY, {})]
+
+
+async def test_a_sender_that_waits_to_be_told_to_go_on_is_told(served: tuple[str, Memory]) -> None:
+    url, headers = served[0] + "/hooks/acme/pay", _headers(BODY)
+    async with ClientSession() as session, session.post(url, data=BODY, headers=headers, expect100=True) as reply:
+        assert reply.status == 200
+    assert len(served[1].kept) == 1
+
+
+async def test_where_the_senders_trace_began_is_kept_and_what_proves_him_is_not(served: tuple[str, Memory]) -> None:
+    trace = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "X-Other": "x"}
+    assert await _post(served[0] + "/hooks/acme/pay", BODY, {**_headers(BODY), **trace}) == 200
+    ((_, _, headers),) = served[1].kept
+    assert headers == {"traceparent": trace["traceparent"].encode()}
 
 
 async def test_an_unknown_address_is_404_and_a_wrong_signature_400(served: tuple[str, Memory]) -> None:
     assert await _post(served[0] + "/hooks/acme/none", BODY, _headers(BODY)) == 404
     assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY + b" ")) == 400
-    assert served[1].hints == []
+    assert served[1].kept == []
 
 
 async def test_while_kafka_is_down_the_answer_is_503_and_not_ready(served: tuple[str, Memory]) -> None:
@@ -137,18 +156,21 @@ async def test_without_any_delivery_readiness_follows_kafka() -> None:
 
 
 async def test_what_kafka_does_not_acknowledge_soon_is_refused(
-    served: tuple[str, Memory], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server, "_SOON", 0.05)
-    served[1].hangs = True
-    assert await _post(served[0] + "/hooks/acme/pay", BODY, _headers(BODY)) == 503
+    memory = Memory()
+    gateway = _gateway(memory)
+    runner, port = await serve(gateway.app(), "127.0.0.1", 0, before=gateway.before)
+    memory.hangs = True
+    assert await _post(f"http://127.0.0.1:{port}/hooks/acme/pay", BODY, _headers(BODY)) == 503
+    await runner.cleanup()
 
 
 async def test_who_comes_while_too_many_wait_is_sent_away_at_once_until_they_are_answered(
     served: tuple[str, Memory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_MOST", 2)
-    monkeypatch.setattr(server, "_SOON", 60.0)
     url, memory = served[0] + "/hooks/acme/pay", served[1]
     bearer = {"Authorization": "Bearer key-1", "Content-Type": "application/cloudevents+json"}
     memory.hangs = True
@@ -192,13 +214,12 @@ async def test_too_large_a_body_is_413(served: tuple[str, Memory]) -> None:
     assert await _post(served[0] + "/hooks/acme/pay", body, _headers(body)) == 413
 
 
-async def test_signed_rubbish_is_kept_as_dead_letter(served: tuple[str, Memory]) -> None:
+async def test_signed_rubbish_is_kept_like_everything_that_is_signed(served: tuple[str, Memory]) -> None:
     assert await _post(served[0] + "/hooks/acme/pay", b"rubbish", _headers(b"rubbish")) == 200
-    assert served[1].dead == [b"rubbish"]
+    assert [body for _, body, _ in served[1].kept] == [b"rubbish"]
     async with ClientSession() as session:
         page = await (await session.get(served[0] + "/metrics")).text()
-    assert 'o2c_dead_letters_total{reason="unreadable"} 1.0' in page
-    assert 'o2c_hooks_total{outcome="unreadable",platform="stripe"} 1.0' in page
+    assert 'o2c_hooks_total{outcome="accepted",platform="stripe"} 1.0' in page
     assert 'o2c_hooks_total{outcome="unavailable",platform="stripe"} 0.0' in page
 
 

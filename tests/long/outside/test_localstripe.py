@@ -17,12 +17,14 @@ from app.config.model import ResolvedConnection
 from app.core.errors import O2CError, RejectedError, UncertainError
 from app.core.metrics import new_metrics
 from app.core.talk import Talk
-from app.gateway.addresses import addresses
+from app.deliveries.record import decoded
+from app.deliveries.translating import meaning
+from app.gateway.addresses import Addresses, addresses
 from app.gateway.server import Gateway
 from app.roles.status_page import serve
 from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.events import Anchor, ChangeEvent, Hint
+from schemas.events import Anchor, Hint
 from schemas.facts import Credit, Customer, Facts, Invoice, Line, Party, Payment, Payout, Shipment
 from schemas.platforms.stripe import PLATFORM
 from schemas.refs import ObjectRef
@@ -30,6 +32,7 @@ from sinks.base import Written
 from sinks.platforms.stripe import StripeSink
 from streams.sources.platforms.stripe import StripeSource
 from tests.long.outside.stripe_there import AUTH, There, running
+from tests.made_up_deliveries import as_record
 from tests.platforms.conversation import converse
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -83,20 +86,21 @@ def _command(capability: str, facts: Facts, **more: Any) -> Command:
 class Memory:
     """Where a gateway publishes to, and what it answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, served: Addresses) -> None:
+        self._served = served
         self.hints: list[Hint] = []
         self.answered: asyncio.Queue[int] = asyncio.Queue()
 
-    async def publish(self, events: Sequence[ChangeEvent], hints: Sequence[Hint]) -> None:
-        self.hints += hints
-
-    async def dead_letter(self, body: bytes, reason: str, origin: str) -> None:
-        raise AssertionError(f"{origin}: {reason} {body!r}")
+    async def keep(self, key: bytes, body: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        delivery = decoded(as_record(key, body, headers))
+        said = meaning(self._served[delivery.owner, delivery.name], delivery)
+        if said.unreadable:
+            raise AssertionError(f"{said.unreadable} {body!r}")
+        self.hints += said.hints
 
 
 @asynccontextmanager
 async def _gateway(secret: str) -> AsyncIterator[tuple[str, Memory]]:
-    memory = Memory()
     resolved = ResolvedConnection(
         connection=CONNECTION,
         secrets={"webhook_secret": secret},
@@ -105,6 +109,7 @@ async def _gateway(secret: str) -> AsyncIterator[tuple[str, Memory]]:
         quota_share=1,
     )
     where = addresses([resolved], {"stripe": StripeSource})
+    memory = Memory(where)
     app = Gateway(where, memory, new_metrics(), public_url="https://hooks.example.com").app()
 
     @web.middleware

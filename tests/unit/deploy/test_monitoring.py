@@ -66,6 +66,7 @@ def test_every_metric_of_the_contract_is_on_the_dashboard(root: Path) -> None:
         "o2c_parked",
         "o2c_dead_letters_total",
         "o2c_hooks_total",
+        "o2c_deliveries_total",
         "o2c_findings",
     ]
     assert [name for name in names if name not in text] == []

@@ -34,7 +34,7 @@ def signed(hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
     if not stamp.isdigit() or abs(now.timestamp() * 1000 - int(stamp)) > _SKEW_MS:
         return False
     message = hook.method.encode() + _signed_address(hook.url).encode() + hook.body + stamp.encode()
-    wanted = [base64.b64encode(hmac.new(key.encode(), message, hashlib.sha256).digest()) for key in secrets]
+    wanted = [base64.b64encode(hmac.digest(key.encode(), message, "sha256")) for key in secrets]
     return _any_equal(hook.headers.get("x-hubspot-signature-v3", ""), wanted)
 
 

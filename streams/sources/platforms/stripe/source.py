@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -55,7 +54,7 @@ class StripeSource(Source):
         if not stamp.isdigit() or abs(now.timestamp() - int(stamp)) > _TOLERANCE:
             return False
         signed = stamp.encode() + b"." + hook.body
-        wanted = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
+        wanted = [hmac.digest(secret.encode(), signed, "sha256").hex() for secret in secrets]
         given = [value for name, _, value in parts if name == "v1"]
         return any([hmac.compare_digest(value, want) for value in given for want in wanted])  # noqa: C419 - constant time
 

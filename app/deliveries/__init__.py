@@ -1,0 +1,1 @@
+"""Deliveries of webhooks between the gateway, which keeps them as they came, and who translates them."""
