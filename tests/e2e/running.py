@@ -47,6 +47,7 @@ _READERS = {
         topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.LINKS, topics.RESULTS,
     ),
     "o2c-connectors": (topics.COMMANDS, topics.HINTS),
+    "o2c-deliveries": (topics.DELIVERIES,),
 }  # fmt: skip
 _DECODER = msgspec.json.Decoder(PublicOrder)
 Row = dict[str, Any]
