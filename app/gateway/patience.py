@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Patience:
-    """Bounds what tasks wait for; its length is how many wait now. A tenth of the time is how far it may be off."""
+    """Bounds what tasks wait for; its length is how many wait now. A fortieth of the time is how far it may be off."""
 
     def __init__(self, seconds: float) -> None:
         """Give everybody *seconds*."""
@@ -49,4 +49,4 @@ class Patience:
                 task.cancel()
         self._looking = bool(self._until)
         if self._looking:
-            loop.call_later(self._seconds / 10, self._look, loop)
+            loop.call_later(self._seconds / 40, self._look, loop)
