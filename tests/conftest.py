@@ -24,7 +24,12 @@ _WAITING = ("e2e", "kafka")
 _FINAL = ("tests/chaos", "tests/integration/engine", "tests/property")
 """What proves that nothing is lost or doubled gets no second try; see docs/decisions/0010."""
 _SECOND_TRIES = 3
-_REPEATING = ("tests/property", "tests/simulator")
+_REPEATING = (
+    "tests/property",
+    "tests/simulator",
+    "tests/platforms/hubspot/test_hubspot_owner.py",
+    "tests/platforms/quickbooks_online/test_faults.py",
+)
 """What runs the same lines thousands of times: measuring them takes as long as the tests, and tells what unit tests tell."""
 KAFKA = pytest.StashKey[dict[str, str]]()
 settings.register_profile("shared processors", deadline=None)  # how long an example took tells who else was busy

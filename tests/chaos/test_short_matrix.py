@@ -15,7 +15,6 @@ SHORT = Options(
 )
 
 
-@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.e2e
 @pytest.mark.timeout(400)
