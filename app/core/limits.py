@@ -92,7 +92,7 @@ class Window:
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
         self._crowd = self._allowed + max(0, quota - self._allowed) // 2
         """What really leaves may come closer than it was let go, by half of the headroom."""
-        self._vendors = limit.per_seconds
+        self._vendors, self._vendors_limit = limit.per_seconds, limit.requests
         self._left: deque[float] = deque()
         short = limit.per_seconds <= _SHORT
         self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
@@ -103,6 +103,11 @@ class Window:
         self._span = min(limit.per_seconds, _BELIEVED)
         self._sent: deque[float] = deque()
         self._told: int | None = None
+        self._ours, self._left_there, self._alone = 0, limit.requests, True
+        """Requests of ours in the platform's window, what it said is left of it, and whether nobody else takes any:
+
+        then to keep to the window is enough, and nothing need be left to others.
+        """
         self._told_at, self._last, self._newest = 0.0, -math.inf, -1
 
     def wait(self, now: float) -> float:
@@ -121,6 +126,7 @@ class Window:
         """Count a request that leaves now."""
         self._sent.append(now)
         self._last = now
+        self._ours += 1
         if self._told is not None:
             self._told -= 1
 
@@ -138,7 +144,11 @@ class Window:
         """Believe what the reply to request *number* says is left; *later* ones may not be counted in it yet."""
         text = headers.get(self._header, "") if self._header else ""
         if text.isascii() and text.isdigit() and number >= self._newest:
-            self._told, self._told_at, self._newest = int(text) - later, now, number
+            left = int(text)
+            if left > self._left_there:  # the platform's window began anew, at the first since the reply before
+                self._ours = later + number - self._newest
+            self._alone = self._vendors_limit - left <= self._ours
+            self._told, self._told_at, self._newest, self._left_there = left - later, now, number, left
 
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0] <= now - self.seconds:
@@ -148,7 +158,7 @@ class Window:
 
     def _slowed(self, now: float) -> float:
         """Return the wait that spreads the last few over the time for which the platform's word counts."""
-        if self._told is None or self._told >= self._reserve:
+        if self._told is None or self._told >= self._reserve or self._alone:
             return 0.0
         until_forgotten = self._told_at + self._span - now
         if self._told <= 0:

@@ -42,11 +42,13 @@ class Organisation:
 
     async def call(self, priority: int) -> None:
         """Call once, when it is its turn."""
-        async with self.limiter.turn(1, priority):
+        async with self.limiter.turn(1, priority) as number:
             self.went.append(self._time())
-            allowed = [window.take().allowed for window in self._vendor]
-            self.refused += not all(allowed)
+            taken = [window.take() for window in self._vendor]
+            self.refused += not all(one.allowed for one in taken)
             await asyncio.sleep(LATENCY)
+            left = (f"{one.left:.0f}" for one in taken)
+            self.limiter.heard(b"", dict(zip(PLATFORM.limits.remaining_headers, left, strict=False)), number)
 
     async def work(self) -> None:
         """Do what waits, the most urgent first, as an owner takes it from its inbox."""
