@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from app.broker import java
 from app.core import topics
@@ -27,6 +28,13 @@ _WITH_LAG = (
 @pytest.fixture
 async def seen(kafka: str, tmp_path: Path) -> AsyncIterator[Seen]:
     async with observed(kafka, tmp_path) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def counting(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Seen]:
+    """Return roles for tests that count what nobody else makes there."""
+    async with observed(kafka, tmp_path_factory.mktemp("counting")) as found:
         yield found
 
 
@@ -89,29 +97,33 @@ def _order(native: int, total: str) -> dict[str, Any]:
     return {"tenant": "acme", "object": ref, "version": {"native": native}, "facts": facts}
 
 
-async def test_what_waits_and_what_is_wrong_is_counted_until_it_is_mended(seen: Seen) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_waits_and_what_is_wrong_is_counted_until_it_is_mended(counting: Seen) -> None:
     waits, wrong = "o2c_parked{reason=parent}", "o2c_findings{code=totals_differ}"
-    await seen.look()
-    assert (seen.value("streams", waits), seen.value("streams", wrong)) == (0, 0)
-    assert await seen.tell("payment", _payment("nobody's")) == 202
-    assert await seen.tell("order", _order(1, "30.00")) == 202
-    await seen.until(lambda: seen.value("streams", waits) == 1, "the payment waits for its parent")
-    await seen.until(lambda: seen.value("streams", wrong) == 1, "the order has a finding")
-    assert await seen.tell("order", _order(2, "24.00")) == 202
-    await seen.until(lambda: seen.value("streams", wrong) == 0, "the finding is gone")
+    await counting.look()
+    assert (counting.value("streams", waits), counting.value("streams", wrong)) == (0, 0)
+    assert await counting.tell("payment", _payment("nobody's")) == 202
+    assert await counting.tell("order", _order(1, "30.00")) == 202
+    await counting.until(lambda: counting.value("streams", waits) == 1, "the payment waits for its parent")
+    await counting.until(lambda: counting.value("streams", wrong) == 1, "the order has a finding")
+    assert await counting.tell("order", _order(2, "24.00")) == 202
+    await counting.until(lambda: counting.value("streams", wrong) == 0, "the finding is gone")
 
 
-async def test_every_dead_letter_is_counted_by_the_role_that_wrote_it(seen: Seen) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_dead_letter_is_counted_by_the_role_that_wrote_it(counting: Seen) -> None:
     unreadable = "o2c_dead_letters_total{reason=unreadable}"
-    await seen.look()
-    assert [seen.value(role, unreadable) for role in ROLES] == [0, 0, 0]
+    await counting.look()
+    assert [counting.value(role, unreadable) for role in ROLES] == [0, 0, 0]
     for topic in (topics.ACCOUNTING_CHANGES, topics.COMMANDS, topics.HINTS, topics.DELIVERIES):
-        await seen.spoil(topic)
-    await seen.until(lambda: seen.value("connectors", unreadable) == 3, "command, hint and delivery are put aside")
-    await seen.until(lambda: seen.value("streams", unreadable) == 1, "the event is put aside")
-    read = f"o2c_events_total{{outcome=unreadable,topic={seen.prefix}{topics.ACCOUNTING_CHANGES}}}"
-    await seen.until(lambda: seen.value("streams", read) == 1, "the event is counted")
-    await seen.until_on(topics.DEAD_LETTERS, 4)
+        await counting.spoil(topic)
+    await counting.until(
+        lambda: counting.value("connectors", unreadable) == 3, "command, hint and delivery are put aside"
+    )
+    await counting.until(lambda: counting.value("streams", unreadable) == 1, "the event is put aside")
+    read = f"o2c_events_total{{outcome=unreadable,topic={counting.prefix}{topics.ACCOUNTING_CHANGES}}}"
+    await counting.until(lambda: counting.value("streams", read) == 1, "the event is counted")
+    await counting.until_on(topics.DEAD_LETTERS, 4)
 
 
 async def test_no_role_is_ready_while_kafka_is_away_and_all_are_again_when_it_is_back(tmp_path: Path) -> None:
