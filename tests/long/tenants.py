@@ -204,6 +204,16 @@ class Live:
         return [seen[one] - began for one, began in sent.items()]
 
 
+def is_busy() -> bool:
+    """Tell whether the machine has more to do than processors: then it is what everybody waits for."""
+    return os.getloadavg()[1] > (os.cpu_count() or 1)
+
+
+def slowed(beside: Sequence[float], alone: Sequence[float]) -> bool:
+    """Tell whether waits grew by more than a tenth, or a second (five on a busy machine) where they are short."""
+    return p95(beside) > max(1.1 * p95(alone), p95(alone) + (5.0 if is_busy() else 1.0))
+
+
 def p95(values: Sequence[float]) -> float:
     """Return what all but one of twenty stay below."""
     return statistics.quantiles(values, n=20)[-1]
