@@ -37,9 +37,9 @@ from tests.e2e.configuring import API_KEY, SERVICE, flows, written
 
 PATIENCE = 150.0
 """Seconds to wait for something to happen: a busy machine is slow, not wrong."""
-QUIET = 10.0
+QUIET = 5.0
 """Seconds without a write that count as silence; every connection is swept twice in it."""
-SWEEP = 5
+SWEEP = 2.5
 SYSTEM = {system.connection: system for system in SYSTEMS}
 _PAUSE = 0.1
 _READERS = {
