@@ -46,8 +46,11 @@ _COMPACT = MappingProxyType(
         "segment.bytes": str(64 * _MIB),
     }
 )
-_CHANGELOG = MappingProxyType({**_COMPACT, "min.compaction.lag.ms": str(5 * 60 * 1000)})
-"""Compaction waits longer than a worker needs to repair what a late writer appended."""
+_CHANGELOG = MappingProxyType(
+    {**_COMPACT, "min.compaction.lag.ms": str(5 * 60 * 1000), "delete.retention.ms": str(24 * 3600 * 1000)}
+)
+"""Compaction waits longer than a worker needs to repair what a late writer appended; who was away for longer than
+deletions are kept begins with an empty disk."""
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
