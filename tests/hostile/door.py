@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
@@ -92,6 +93,7 @@ def connection(slug: str, tenant: str = "acme") -> Connection:
     return Connection(name=slug, tenant=tenant, platform=slug, account=ACCOUNTS.get(slug, "1"))
 
 
+@cache
 def addresses_of(secret: str, previous: str = "") -> dict[tuple[str, str], Address]:
     """Return an address for every platform that signs its webhooks, with *secret* and the one before it."""
     secrets = {"webhook_secret": secret, "webhook_secret_previous": previous}
