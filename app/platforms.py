@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 
@@ -36,6 +37,7 @@ def _stem(name: str) -> str:
     return name.removesuffix(".py") if name.endswith(".py") or ("." not in name and not name.startswith("_")) else ""
 
 
+@cache  # what is installed does not change, and to look for it reads the metadata of every package
 def load(slug: str) -> Loaded:
     """Return the parts of *slug*; ConfigError names the platforms there are."""
     for entry in entry_points(group=GROUP, name=slug):
