@@ -134,10 +134,9 @@ class Engine:
 
     def _keep_current(self) -> None:
         """Have one store written to disk that was not for long: each stalls the loop, so not all in one moment."""
-        now = time.time()
+        now, every = time.time(), self._settings.flush_interval
         for path in self._paths.values():
-            if path.state == "running" and now - path.store.current_at > self._settings.flush_interval:
-                path.store.current(now)
+            if path.state == "running" and path.store.current(now, every):
                 return
 
     def _committable(self) -> dict[TP, int]:

@@ -125,7 +125,7 @@ async def restore(
         for tp in [tp for tp, end in remaining.items() if stores[tp].position >= end]:
             del remaining[tp]
             consumer.pause(tp)
-            stores[tp].current(time.time())
+            stores[tp].current(time.time(), settings.flush_interval)
             yield tp
         while remaining:
             for tp in await _advance(consumer, stores, remaining, instruments):
@@ -227,8 +227,7 @@ class Standby:
         now = time.time()
         for tp, store in self._stores.items():
             end = consumer.highwater(tp)
-            if now - store.current_at > self._settings.flush_interval and end is not None and store.position >= end:
-                store.current(now)
+            if end is not None and store.position >= end and store.current(now, self._settings.flush_interval):
                 return
 
 

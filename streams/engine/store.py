@@ -192,11 +192,17 @@ class Store:
         if label.startswith(COUNTED):
             self.counted[label] += more
 
-    def current(self, now: float) -> None:
-        """Take note that all of the changelog is in here *now*, and make what was written durable."""
+    def current(self, now: float, every: float = 0.0) -> bool:
+        """Take note that all of the changelog is in here *now*, and make what was written durable.
+
+        False where that was done less than *every* seconds ago: to write all to disk takes a while.
+        """
+        if every and now - self.current_at < every:
+            return False
         self.current_at = now
         self.write([], self.position, self.epoch)
         self._db.flush()
+        return True
 
     def due(self, now: int, limit: int) -> list[bytes]:
         """Return up to *limit* keys whose time has come, earliest first."""

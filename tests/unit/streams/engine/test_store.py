@@ -86,6 +86,8 @@ def test_a_store_is_outdated_by_when_all_of_the_changelog_was_in_it(store: Store
     assert store.outdated(since=1_000.0)
     store.current(1_000.0)
     assert (store.outdated(since=1_000.0), store.outdated(since=1_001.0)) == (False, True)
+    assert (store.current(1_009.0, every=10.0), store.current(1_010.0, every=10.0)) == (False, True)
+    assert store.current_at == 1_010.0
 
 
 def test_a_reopened_store_keeps_the_shared_cache(tmp_path: Path, options: StoreOptions) -> None:
