@@ -17,7 +17,6 @@ from streams.engine.engine import Engine
 from streams.engine.header import EPOCH_KEY
 from streams.engine.host import GroupGuard, now_with_suspend
 from streams.engine.instruments import Instruments
-from streams.engine.partitioner import partition_of
 from streams.engine.recovery import reading as real_reading
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Store
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.engine.batch_path import PartitionPath
-    from streams.engine.fold import Out
     from streams.engine.ship import Address, Landed, Parcel
     from tests.property.engine.logs import Logs
     from tests.property.engine.versions import Versions
@@ -126,9 +124,6 @@ class Ships:
 
     async def partitions(self, topic: str) -> int:
         return PARTITIONS if topic in self._worker.fold.topics else 1
-
-    async def address(self, out: Out) -> Address:
-        return out.topic, partition_of(out.key or b"", await self.partitions(out.topic))
 
     def check(self, key: bytes | None, value: bytes | None, headers: int) -> None: ...
 
