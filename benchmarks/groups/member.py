@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
@@ -127,6 +128,8 @@ def _hold(engine: Engine, until: Path) -> None:
 
 def main() -> int:
     """Read the argument and work."""
+    gc.freeze()  # this and the next as app/roles/streams.py does
+    gc.set_threshold(20_000, 20, 20)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     return asyncio.run(work(msgspec.json.decode(sys.argv[1], type=Given)))
 
