@@ -98,6 +98,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     account: str
     capability: Capability
     outcome: Outcome
+    canonical: str = ""
+    """The command's: whoever asked for it may have died before that was kept, and knows the write from here alone."""
     digest: str = ""
     generation: int = 0
     bound: ObjectRef | None = None

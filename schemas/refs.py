@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
 NAMESPACE = UUID("6f3c9c1e-0f5b-5d0a-9a53-0b9e4c1d7a10")
 _MARK = "o2c1:"
+_VARIANT = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
+"""A digit -> what it is in the place where RFC 9562 keeps the variant."""
 _ORDER_DIGITS = 32
 WRITE_DIGITS = 12
 """How much of a write's id a mark carries."""
@@ -33,10 +36,16 @@ class ObjectRef(msgspec.Struct, frozen=True, order=True):
         return f"{self.connection}@{self.account}/{self.type}/{self.id}"
 
 
+def _named(name: str) -> str:
+    """Return the hex digits of `uuid5(NAMESPACE, name)`, without the object that it would be: a third of the time."""
+    digits = hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{digits[:12]}5{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:32]}"
+
+
 @lru_cache(maxsize=8192)
 def order_key(tenant: str, ref: ObjectRef) -> str:
     """Return the key of the order whose first key-giver is *ref*: deterministic, 32 hex digits."""
-    return uuid5(NAMESPACE, f"order|{tenant}|{ref.key}").hex
+    return _named(f"order|{tenant}|{ref.key}")
 
 
 def write_id(connection: str, account: str, operation: str, canonical: str, generation: int) -> str:
@@ -44,12 +53,12 @@ def write_id(connection: str, account: str, operation: str, canonical: str, gene
 
     No state version is part of it: a replay, a later state and another worker arrive at the same id.
     """
-    return uuid5(NAMESPACE, f"write|{connection}|{account}|{operation}|{canonical}|{generation}").hex
+    return _named(f"write|{connection}|{account}|{operation}|{canonical}|{generation}")
 
 
 def set_id(connection: str, account: str, entity: str, operation: str, base: str, desired: str) -> str:
     """Return the id of a write that sets fields: the same wish on the same base has the same id."""
-    return uuid5(NAMESPACE, f"set|{connection}|{account}|{entity}|{operation}|{base}|{desired}").hex
+    return _named(f"set|{connection}|{account}|{entity}|{operation}|{base}|{desired}")
 
 
 class Mark(NamedTuple):

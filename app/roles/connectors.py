@@ -150,7 +150,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         result = Result(
             command=command.id, order=command.order, write=command.write, tenant=command.tenant,
             connection=command.connection, account=command.account, capability=command.capability,
-            outcome="rejected", digest=command.digest, generation=command.generation, reason=reason,
+            outcome="rejected", canonical=command.canonical, digest=command.digest, generation=command.generation,
+            reason=reason,
             epoch=int(time.time()), trace=command.trace, told_at=command.told_at,
         )  # fmt: skip
         await self._bus.send(topics.RESULTS, result.order.encode(), msgspec.json.encode(result))

@@ -125,6 +125,7 @@ class Answers:
             account=command.account,
             capability=command.capability,
             outcome=outcome,
+            canonical=command.canonical,
             digest=command.digest,
             generation=command.generation,
             bound=None if written is None or command.kind == "set" else self._ref(written),

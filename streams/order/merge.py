@@ -90,11 +90,31 @@ def is_gone(look: Observation) -> bool:
 
 def merge_result(state: OrderState, result: Result) -> OrderState | None:
     """Return the state after *result*, or None when an equal or newer one was seen, or the write is not ours."""
-    record = state.writes.get(result.write)
+    record = state.writes.get(result.write) or _forgotten(state, result)
     stamp = (result.epoch, result.offset)
     if record is None or stamp <= record.result or result.generation != record.generation:
         return None
     return with_writes(state, {record.key: _after(record, result)})
+
+
+def _forgotten(state: OrderState, result: Result) -> WriteRecord | None:
+    """Return the record of a write that a worker asked for and died before it kept that: the answer tells of both.
+
+    Without it what was made would look like a document of somebody else's, and nothing would keep it in step.
+    """
+    if not result.canonical or state.aliases or result.tenant != state.tenant:
+        return None
+    return WriteRecord(
+        key=result.write,
+        connection=result.connection,
+        account=result.account,
+        capability=result.capability,
+        canonical=result.canonical,
+        id="" if result.bound is None else result.command,
+        generation=result.generation,
+        digest=result.digest,
+        source=result.source,
+    )
 
 
 def _after(record: WriteRecord, result: Result) -> WriteRecord:

@@ -26,8 +26,11 @@ class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def platform(self, connection: str) -> Platform | None:
         """Return the platform behind a connection."""
-        known = self.connection(connection)
-        return None if known is None else self.platforms.get(known.platform)
+        return self._behind.get(connection)
+
+    @once
+    def _behind(self) -> dict[str, Platform | None]:
+        return {name: self.platforms.get(known.platform) for name, known in self.facts.connections.items()}
 
     def shown(self, connection: str, capability: str) -> frozenset[str] | None:
         """Return the fields of *capability* that a connection stores and shows again; None where nothing is said."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -130,18 +130,18 @@ class Orders:
         """Merge, derive and plan once per order and batch; forward what belongs elsewhere."""
         del partition
         world = self._worlds.now(broadcast.get(self._prefix + topics.BROADCAST, {}))
-        inputs: dict[str, list[Input]] = {}
+        inputs: defaultdict[str, list[Input]] = defaultdict(list)
         outs: list[Out] = []
         dead: list[tuple[Record, str, str]] = []
         counts: Counter[str] = Counter()
-        origins: dict[str, Counter[str]] = {}
+        origins: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for record in records:
             decoded = self._known(record)
             if isinstance(decoded, Unreadable):
                 dead.append((record, "unreadable", decoded.reason))
             elif isinstance(decoded, tuple):
-                inputs.setdefault(decoded[0], []).extend(decoded[1])
-                origins.setdefault(decoded[0], Counter())[record.topic] += 1
+                inputs[decoded[0]] += decoded[1]
+                origins[decoded[0]][record.topic] += 1
             elif is_nobodys(decoded, self._configured):
                 counts[f"{record.topic}/ignored"] += 1
             else:
@@ -156,7 +156,8 @@ class Orders:
             stepped = step(state, found, world, now)
             counts.update(_echoed(state, stepped.state, found))
             outcome = "applied" if stepped.changed else "duplicate"
-            counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
+            for topic, count in origins[key].items():
+                counts[f"{topic}/{outcome}"] += count
             if not stepped.changed and Tick() in found:
                 timers[key.encode()] = stepped.state.due_at
             public, stepped = _news(stepped)

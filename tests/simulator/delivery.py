@@ -181,6 +181,7 @@ class Delivery:
             Result(
                 command=command.id, order=command.order, write=command.write, tenant=command.tenant,
                 connection=command.connection, account=command.account, capability=command.capability, outcome=outcome,
+                canonical=command.canonical,
                 digest=command.digest, generation=command.generation,
                 bound=self.platform.ref(doc) if doc is not None and command.kind != "set" else None,
                 made={name: Pair(made[name] if found else sent, made[name]) for name, sent in command.fields.items() if name in made},

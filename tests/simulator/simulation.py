@@ -31,8 +31,14 @@ _LONGEST = 4_000
 class Simulation:
     """One run. `settle` plays until nothing moves and nothing is due within a day."""
 
-    def __init__(self, seed: int = 0, world: World | None = None, *, doubles: bool = False) -> None:
+    def __init__(
+        self, seed: int = 0, world: World | None = None, *, doubles: bool = False, deaths: float = 0.0
+    ) -> None:
+        """*doubles*: what is told may be told twice; *deaths*: how often a worker dies before it kept what it folded."""
         self.dice = Random(seed)
+        self.deaths = deaths
+        self.unkept: defaultdict[str, list[Input]] = defaultdict(list)
+        """What a worker had taken of an order when it died: it comes again, with what came since."""
         self.world = world or company.world()
         self.now = company.START
         self.doubles = doubles
@@ -171,11 +177,15 @@ class Simulation:
             self.parked.append(linked.parked)
 
     def fold(self, key: str, *inputs: Input) -> None:
-        """Step one order with *inputs*."""
+        """Step one order with *inputs*; a worker that dies has told of what came of them, and kept nothing."""
+        inputs = (*self.unkept.pop(key, ()), *inputs)
         before = self.states.get(key) or OrderState(key=key, tenant=company.TENANT)
         stepped = step(before, inputs, self.world, self.now)
         self.echoes += Counter(echoes(before, stepped.state, (one.event for one in inputs if isinstance(one, Seen))))
-        self.states[key] = stepped.state
+        if self.deaths and self.dice.random() < self.deaths:
+            self.unkept[key] += inputs
+        else:
+            self.states[key] = stepped.state
         if stepped.public is not None:
             self.public[key] = stepped.public
         for one in stepped.forwards:
@@ -195,6 +205,9 @@ class Simulation:
             self.owners[command.connection].accept(command)
 
     def _wait(self, until: datetime) -> bool:
+        if self.unkept:
+            self.fold(next(iter(self.unkept)))
+            return True
         dues = {key: state.due_at for key, state in self.states.items() if state.due_at is not None}
         times = [*dues.values(), *self.row_due.values(), *(at for one in self.owners.values() for at in one.next_at())]
         nearest = min(times, default=None)

@@ -46,7 +46,15 @@ def _history(play: Simulation) -> dict[str, tuple[Doc, Decimal, Decimal]]:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_every_seed_ends_with_desired_equal_to_observed(seed: int) -> None:
-    play = Simulation(seed, doubles=True)
+    _ends_well(Simulation(seed, doubles=True))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_worker_that_dies_after_it_told_and_before_it_kept_changes_nothing(seed: int) -> None:
+    _ends_well(Simulation(seed, deaths=0.3))
+
+
+def _ends_well(play: Simulation) -> None:
     for owner in play.owners.values():
         owner.faults = _FAULTS
         owner.platform.lag = timedelta(seconds=play.dice.choice((0, 10, 60)))

@@ -78,7 +78,4 @@ def _reaches(since: datetime, look: Observation, world: World) -> bool:
 
 def _ours(desk: Desk) -> bool:
     """Tell whether we made the order or a document of it here."""
-    return any(
-        record.connection == desk.name and record.bound is not None and record.capability in _OF_ORDER
-        for record in desk.state.writes.values()
-    )
+    return any(record.bound is not None and record.capability in _OF_ORDER for record in desk.records)

@@ -46,6 +46,18 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return the connection's name."""
         return self.connection.name
 
+    @once
+    def looks(self) -> tuple[Observation, ...]:
+        """Return what was seen of the order in this system."""
+        name = self.name
+        return tuple(look for look in self.state.objects.values() if look.object.connection == name)
+
+    @once
+    def records(self) -> tuple[WriteRecord, ...]:
+        """Return what was asked for in this system."""
+        name = self.name
+        return tuple(record for record in self.state.writes.values() if record.connection == name)
+
     def can(self, capability: str) -> bool:
         """Tell whether the platform has the capability and the flow allows what it does in the world."""
         effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
@@ -149,20 +161,21 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tuple(look for look in found if look.object.key not in bound)
 
     def _made_by_people(self, kind: type[Invoice | Order]) -> tuple[Observation, ...]:
-        found = [look for look in self.state.objects.values() if isinstance(look.facts, kind) and self._is_theirs(look)]
-        return tuple(sorted(found, key=lambda look: look.object))
+        found = [look for look in self.looks if isinstance(look.facts, kind) and self._is_theirs(look)]
+        return tuple(sorted(found, key=lambda look: look.object)) if found else ()
 
     def _is_theirs(self, look: Observation) -> bool:
-        if look.object.connection != self.name or look.object.account != self.connection.account:
+        if look.object.account != self.connection.account:
             return False
         living = not is_gone(look) and look.share != "0" and getattr(look.facts, "status", "") not in _DEAD
         ours = look.object.key in self._past or (isinstance(look.facts, Order) and bool(look.mirror_of))
         return living and not ours and self.state.said_of.get(look.object.key) is not False
 
     def _chosen(self, theirs: tuple[Observation, ...]) -> ObjectRef | None:
-        said = [look.object for look in theirs if self.state.said_of.get(look.object.key)]
-        if said or not theirs:
-            return min(said, default=None)
+        if not theirs:
+            return None
+        if said := [look.object for look in theirs if self.state.said_of.get(look.object.key)]:
+            return min(said)
         alone = len(theirs) == 1 and self._agrees(theirs[0])
         return theirs[0].object if alone or self._hung_on else None
 
@@ -178,7 +191,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @once
     def _hung_on(self) -> bool:
         hanging = tuple(write_key(self.name, what) for what in ("payment", "credit", "refund"))
-        return any(record.key.startswith(hanging) and record.bound for record in self.state.writes.values())
+        return any(record.key.startswith(hanging) and record.bound for record in self.records)
 
     @once
     def _past(self) -> frozenset[str]:
@@ -233,7 +246,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _money(self) -> frozenset[str | None]:
         """Return what came of the payments and credits that were asked for here."""
         hanging = (write_key(self.name, "payment"), write_key(self.name, "credit"))
-        return frozenset(one.outcome for one in self.state.writes.values() if one.key.startswith(hanging))
+        return frozenset(one.outcome for one in self.records if one.key.startswith(hanging))
 
     @once
     def _paid_there(self) -> bool:

@@ -71,7 +71,7 @@ def _touched(desk: Desk, look: Observation) -> bool:
         bool(desk.derived.payments or desk.derived.credits)
         or bool(facts.paid_amount or facts.credited_amount)
         or desk.paid_by_itself
-        or any(record.key.startswith(started) for record in desk.state.writes.values())
+        or any(record.key.startswith(started) for record in desk.records)
     )
 
 

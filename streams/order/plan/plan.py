@@ -160,9 +160,12 @@ def _satisfied(record: WriteRecord | None) -> Move:
 
 def _fields(desk: Desk, want: Want, world: World) -> dict[str, str]:
     shows = world.shown(desk.name, want.capability)
-    wanted = project(want.facts)
-    agreed = {name: agreed.value for name, agreed in desk.derived.agreed.items() if name in wanted}
-    return {name: value for name, value in {**wanted, **agreed}.items() if shows is None or name in shows}
+    agreed = desk.derived.agreed
+    return {
+        name: agreed[name].value if name in agreed else value
+        for name, value in project(want.facts).items()
+        if shows is None or name in shows
+    }
 
 
 def _missing(desk: Desk, want: Want, record: WriteRecord | None, fields: Mapping[str, str]) -> dict[str, str]:
@@ -187,8 +190,8 @@ def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
 def _drifted(desk: Desk) -> Iterator[Finding]:
     if desk.derived.flow.drift != "report":
         return
-    for record in desk.state.writes.values():
-        there = (shown(desk.state, record.bound, record) if record.connection == desk.name else None) or {}
+    for record in desk.records:
+        there = shown(desk.state, record.bound, record) or {}
         for name, pair in sorted(record.base.items()):
             if name not in SHARED and name in there and there[name] not in (pair.made, pair.sent):
                 message = f"{name} in {desk.name} is {there[name]!r}, we wrote {pair.sent!r}."
@@ -197,9 +200,7 @@ def _drifted(desk: Desk) -> Iterator[Finding]:
 
 def _stopped(desk: Desk) -> Iterator[Finding]:
     """Name the writes that are refused for good."""
-    for record in desk.state.writes.values():
-        if record.connection != desk.name:
-            continue
+    for record in desk.records:
         if record.stopped:
             message = f"{desk.name} refused {record.capability}: {record.reason}"
             yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")

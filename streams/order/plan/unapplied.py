@@ -58,10 +58,10 @@ def came_and_went(desk: Desk) -> bool:
 
 def _returned(desk: Desk) -> Iterator[Finding]:
     """Yield that money was paid back which the ledger has on the customer's account, since no document was made."""
+    if desk.derived.public.refunded_amount <= ZERO or desk.target.document == "none" or desk.document is not None:
+        return
     paid = write_key(desk.name, "payment") + "|"
-    advances = [record.bound for record in desk.state.writes.values() if record.key.startswith(paid) and record.bound]
-    unbilled = desk.target.document != "none" and desk.document is None
-    if unbilled and advances and desk.derived.public.refunded_amount > ZERO:
+    if advances := [record.bound for record in desk.records if record.key.startswith(paid) and record.bound]:
         message = (
             f"{desk.derived.public.refunded_amount:f} was paid back, {desk.name} has it on the customer's account."
         )

@@ -176,10 +176,12 @@ def payment_findings(desk: Desk) -> Iterator[Finding]:
 def _left(desk: Desk, counted: Container[str]) -> Iterator[tuple[WriteRecord, ObjectRef, Payment]]:
     """Yield the payments that we recorded here and that no longer count where they came from."""
     prefix = write_key(desk.name, "payment") + "|"
-    for record in desk.state.writes.values():
+    for record in desk.records:
+        if not record.key.startswith(prefix) or record.bound is None:
+            continue
         source = record.key.removeprefix(prefix)
         look = desk.state.objects.get(source)
-        if not record.key.startswith(prefix) or record.bound is None or look is None or source in counted:
+        if look is None or source in counted:
             continue
         mirror = desk.state.objects.get(record.bound.key)
         if mirror is not None and not _stays(mirror):
@@ -293,7 +295,7 @@ def _refund(
 
 def _paid_by(desk: Desk) -> dict[str, str]:
     prefix = write_key(desk.name, "payment") + "|"
-    bound = [record.bound for record in desk.state.writes.values() if record.key.startswith(prefix) and record.bound]
+    bound = [record.bound for record in desk.records if record.key.startswith(prefix) and record.bound]
     return {"payment": min(bound).id} if bound else {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from schemas.commands import Pair, Result
 from schemas.events import Anchor, ChangeEvent, Version
 from schemas.facts import Invoice
-from schemas.state import Agreed, Observation, WriteRecord
+from schemas.state import Agreed, Observation, OrderState, WriteRecord
 from streams.order.merge import (
     advance_bases,
     bind_marks,
@@ -222,6 +222,28 @@ def after(known: WriteRecord, told: Result) -> WriteRecord:
 )
 def test_what_is_old_or_of_another_write_changes_nothing(told: Result) -> None:
     assert merge_result(state(asked()), told) is None
+
+
+def test_the_answer_to_what_nobody_remembers_to_have_asked_makes_its_record() -> None:
+    told = result(canonical="shop@s/order/1", bound=BILL, made={"note": Pair("b", "B")}, source="shop")
+    found = merge_result(EMPTY, told)
+    assert found is not None
+    (known,) = found.writes.values()
+    assert (known.key, known.id, known.canonical, known.source) == (told.write, told.command, "shop@s/order/1", "shop")
+    assert (known.bound, known.base, known.outcome) == (BILL, {"note": Pair("b", "B")}, "confirmed")
+    assert merge_result(found, told) is None
+
+
+def test_the_answer_to_a_set_that_nobody_remembers_names_no_create() -> None:
+    found = merge_result(EMPTY, result(canonical="shop@s/order/1"))
+    assert found is not None
+    assert [known.id for known in found.writes.values()] == [""]
+
+
+@pytest.mark.parametrize("known", [EMPTY, state(tenant="other"), state(aliases=(OTHER_ORDER,))])
+def test_an_answer_that_tells_too_little_or_is_of_others_makes_no_record(known: OrderState) -> None:
+    canonical = "" if known is EMPTY else "shop@s/order/1"
+    assert merge_result(known, result(canonical=canonical, bound=BILL)) is None
 
 
 def test_a_confirmed_write_is_kept_with_what_the_system_made_of_it() -> None:
