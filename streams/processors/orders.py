@@ -156,8 +156,7 @@ class Orders:
             stepped = step(state, found, world, now)
             counts.update(_echoed(state, stepped.state, found))
             outcome = "applied" if stepped.changed else "duplicate"
-            for topic, count in origins[key].items():
-                counts[f"{topic}/{outcome}"] += count
+            counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
             if not stepped.changed and Tick() in found:
                 timers[key.encode()] = stepped.state.due_at
             public, stepped = _news(stepped)

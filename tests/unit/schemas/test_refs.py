@@ -1,7 +1,9 @@
+from uuid import uuid5
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.refs import ObjectRef, find_mark, mark_of, order_key, read_mark, write_id
+from schemas.refs import NAMESPACE, ObjectRef, find_mark, mark_of, order_key, read_mark, write_id
 
 ORDER = ObjectRef("shop", "acme", "order", "1001")
 
@@ -34,3 +36,8 @@ def test_what_only_looks_like_a_mark_is_none() -> None:
 def test_a_mark_is_found_behind_something_that_only_begins_like_one() -> None:
     mark = mark_of(order_key("acme", ORDER), write_id("x", "a", "upsert_invoice", "o", 0))
     assert find_mark(f"[o2c1:] {mark}") == mark
+
+
+@given(st.text())
+def test_names_are_version_five_uuids(account: str) -> None:
+    assert write_id("shop", account, "o", "c", 0) == uuid5(NAMESPACE, f"write|shop|{account}|o|c|0").hex
