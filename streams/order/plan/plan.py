@@ -107,17 +107,19 @@ def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move],
     """Return what comes of every want whose turn it is, and how many writes are kept back since they are too old."""
     moves, held = list[Move](), 0
     for desk in at:
-        closed: dict[str, WriteRecord] = {}
+        asked: dict[str, WriteRecord] = {}
         for want in wants(desk):
-            if not all(is_confirmed(desk.record(key)) or is_confirmed(closed.get(key)) for key in want.after):
+            if not all(is_confirmed(asked.get(key) or desk.record(key)) for key in want.after):
                 continue
             move = compared(desk, want, world, now)
-            if move.record is not None:
-                closed[want.write] = move.record
-            if not too_old(desk, want, world):
+            old = too_old(desk, want, world)
+            if not old:
                 moves.append(move)
             elif move.command is not None:
                 held += 1
+                continue
+            if move.record is not None:
+                asked[want.write] = move.record
     return moves, held
 
 
@@ -132,9 +134,12 @@ def is_confirmed(record: WriteRecord | None) -> bool:
     """Tell whether what was asked for is there, and known to be as asked, or what of it is not.
 
     An object of ours that is seen before its write was answered may have been made of an earlier wish: nothing is hung
-    on it until the answer tells what must be corrected first.
+    on it until the answer tells what must be corrected first. The same holds while an amount was asked for: where that
+    is refused since an earlier change of ours came between, money would overtake the next try.
     """
-    return record is not None and record.bound is not None and (record.outcome is not None or record.result != NEVER)
+    if record is None or record.bound is None:
+        return False
+    return record.outcome is not None or (record.result != NEVER and "payable_amount" not in record.asked)
 
 
 def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:

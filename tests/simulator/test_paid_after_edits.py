@@ -1,0 +1,38 @@
+"""An order that is changed twice in a moment and then paid: money comes on a document that bills the last total."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.facts import Invoice
+from schemas.flow import Target
+from tests.simulator import company
+from tests.simulator.fakes import Doc
+from tests.simulator.simulation import Simulation
+
+
+def _told(play: Simulation, doc: Doc) -> None:
+    """Have all that the shop told of a document folded, and some of what follows."""
+    name = f"events shop@s/order/{doc.id}"
+    while play.queues[name]:
+        play._take(name)
+    for _ in range(play.dice.randint(0, 4)):
+        play._move()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_money_waits_for_the_answer_to_the_last_total(seed: int) -> None:
+    play = Simulation(seed, company.world(targets=(Target(connection="books", document="invoice"),)))
+    key, doc = play.order("100.00")
+    play.settle()
+    for amount in ("150.00", "200.00"):
+        play.total(doc, amount)
+        _told(play, doc)
+    play.pay("shop", "200.00", order=doc.id)
+    play.settle()
+    (bill,) = play.systems["books"].of("invoice")
+    assert isinstance(bill.facts, Invoice)
+    assert f"{bill.facts.payable_amount:.2f}" == "200.00"
+    assert play.systems["books"].of("credit") == []
+    assert f"{play.sum('books', 'payment'):.2f}" == "200.00"
+    assert (play.public[key].financial, play.public[key].findings) == ("paid", ())
