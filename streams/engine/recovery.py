@@ -127,11 +127,17 @@ async def restore(
             consumer.pause(tp)
             stores[tp].current(time.time(), settings.flush_interval)
             yield tp
-        while remaining:
-            for tp in await _advance(consumer, stores, remaining, instruments):
-                consumer.pause(tp)
-                stores[tp].current(time.time())
-                yield tp
+        for tp in remaining:
+            stores[tp].begin_load()
+        try:
+            while remaining:
+                for tp in await _advance(consumer, stores, remaining, instruments):
+                    consumer.pause(tp)
+                    stores[tp].current(time.time())
+                    yield tp
+        finally:
+            for tp in remaining:
+                stores[tp].end_load()
 
 
 async def _begin(
@@ -167,6 +173,7 @@ async def _advance(
         _show(instruments, tp, end - position)
         if position >= end:
             stores[tp].write([], position, stores[tp].epoch)
+            stores[tp].end_load()
             del remaining[tp]
             done.append(tp)
     return done

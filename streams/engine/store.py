@@ -34,6 +34,9 @@ _META_FORMAT = struct.Struct(">QId")
 _DUE_FORMAT = struct.Struct(">Q")
 _LABEL_FORMAT = struct.Struct(">H")
 NEVER = 2**63
+_SORTED_AT = "level0_file_num_compaction_trigger"
+_FILES, _FILES_LOADING = 4, 16
+"""How many files of one write buffer may lie unsorted: RocksDB's own number, and that while a store is filled."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +64,9 @@ class StoreOptions:
         options.set_block_based_table_factory(table)
         options.set_write_buffer_size(settings.write_buffer)
         options.set_max_write_buffer_number(2)
+        options.set_level_zero_file_num_compaction_trigger(_FILES)
+        options.set_level_zero_slowdown_writes_trigger(40)  # well above what a store may have been filled with
+        options.set_level_zero_stop_writes_trigger(64)
         options.set_max_open_files(settings.max_open_files)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(2)
@@ -108,6 +114,14 @@ class Store:
     def close(self) -> None:
         """Release the database; a second call does nothing."""
         self._db.close()
+
+    def begin_load(self) -> None:
+        """Let more files lie unsorted until `end_load`: sorted in between, most states would be written many times."""
+        self._db.set_options({_SORTED_AT: str(_FILES_LOADING)})
+
+    def end_load(self) -> None:
+        """Sort as always again, in the background what was left."""
+        self._db.set_options({_SORTED_AT: str(_FILES)})
 
     def reset(self) -> None:
         """Forget everything."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,3 +188,21 @@ def test_counted_states_are_counted_until_they_change_or_go(tmp_path: Path, opti
     again.reset()
     assert again.counted == {}
     again.close()
+
+
+def files(store: Store) -> int:
+    return len(list(store.path.glob("*.sst")))
+
+
+def test_files_lie_unsorted_while_a_store_is_filled_and_are_sorted_afterwards(store: Store) -> None:
+    store.begin_load()
+    for at in range(10):
+        put(store, b"k%d" % at, b"state")
+        store.current(at)
+    assert files(store) == 10
+    store.end_load()
+    deadline = time.monotonic() + 30
+    while files(store) > 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert files(store) <= 4
+    assert [state_of(value) for value in store.get_many([b"k%d" % at for at in range(10)])] == [b"state"] * 10
