@@ -7,8 +7,11 @@ import pytest
 from schemas.facts import Invoice
 from schemas.flow import Target
 from tests.simulator import company
+from tests.simulator.delivery import Fault
 from tests.simulator.fakes import Doc
 from tests.simulator.simulation import Simulation
+
+_FAULTS: tuple[Fault, ...] = ("", "", "", "before", "after", "slow", "crash")
 
 
 def _told(play: Simulation, doc: Doc) -> None:
@@ -21,10 +24,15 @@ def _told(play: Simulation, doc: Doc) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_money_waits_for_the_answer_to_the_last_total(seed: int) -> None:
-    play = Simulation(seed, company.world(targets=(Target(connection="books", document="invoice"),)))
+@pytest.mark.parametrize("faults", [(), _FAULTS])
+def test_money_waits_for_the_answer_to_the_last_total(seed: int, faults: tuple[Fault, ...]) -> None:
+    targets = (Target(connection="books", document="invoice"),)
+    play = Simulation(seed, company.world(targets=targets), doubles=bool(faults), deaths=0.2 * bool(faults))
+    for owner in play.owners.values():
+        owner.faults = faults or owner.faults
     key, doc = play.order("100.00")
-    play.settle()
+    if seed % 3:
+        play.settle()
     for amount in ("150.00", "200.00"):
         play.total(doc, amount)
         _told(play, doc)

@@ -30,6 +30,7 @@ from streams.order.world import World
 
 _REVERTS = 3
 _FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
+_ASKED_AGAIN = frozenset((None, "stale"))
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
@@ -134,12 +135,13 @@ def is_confirmed(record: WriteRecord | None) -> bool:
     """Tell whether what was asked for is there, and known to be as asked, or what of it is not.
 
     An object of ours that is seen before its write was answered may have been made of an earlier wish: nothing is hung
-    on it until the answer tells what must be corrected first. The same holds while an amount was asked for: where that
-    is refused since an earlier change of ours came between, money would overtake the next try.
+    on it until the answer tells what must be corrected first. The same holds while an amount was asked for, or is to be
+    asked for again since an earlier change of ours came between: money would overtake the next try.
     """
     if record is None or record.bound is None:
         return False
-    return record.outcome is not None or (record.result != NEVER and "payable_amount" not in record.asked)
+    answered = record.outcome not in _ASKED_AGAIN
+    return answered or (record.result != NEVER and "payable_amount" not in record.asked)
 
 
 def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
