@@ -31,8 +31,8 @@ FASTER = 200
 """The loop's clock runs this much faster than the platform's: pauses of minutes take a moment."""
 FAULTS = Faults(
     reset_before_commit=0.1,
-    reset_after_commit=0.15,
-    slow_commit=0.1,
+    reset_after_commit=0.2,
+    slow_commit=0.12,
     slow_commit_s=0.02,
     error_5xx=0.05,
     error_5xx_after_commit=0.1,
@@ -127,7 +127,7 @@ async def test_whatever_goes_wrong_every_document_is_there_exactly_once(seed: in
     books = sandbox.books()
     await sandbox.stop()
     assert memory.dead == []
-    assert sum(sandbox.injector.injected[name] for name in ("reset_after_commit", "slow_commit")) > 5
+    assert sum(sandbox.injector.injected[name] for name in ("reset_after_commit", "slow_commit")) > 1, "about 14 of 45"
     _check(books)
 
 
