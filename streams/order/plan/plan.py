@@ -30,7 +30,7 @@ from streams.order.world import World
 
 _REVERTS = 3
 _FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
-_ASKED_AGAIN = frozenset((None, "stale"))
+_ASKED_AGAIN = frozenset((None, "stale", "deferred"))
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
@@ -136,7 +136,7 @@ def is_confirmed(record: WriteRecord | None) -> bool:
 
     An object of ours that is seen before its write was answered may have been made of an earlier wish: nothing is hung
     on it until the answer tells what must be corrected first. The same holds while an amount was asked for, or is to be
-    asked for again since an earlier change of ours came between: money would overtake the next try.
+    asked for again since an earlier change of ours or an outage came between: money would overtake the next try.
     """
     if record is None or record.bound is None:
         return False

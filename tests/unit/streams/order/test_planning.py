@@ -664,6 +664,22 @@ def test_a_document_that_nobody_looked_at_since_we_wrote_it_is_corrected_before_
     assert [(command.capability, command.kind) for command in later.commands] == [("record_payment", "append")]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "money"), [(None, False), ("stale", False), ("deferred", False), ("rejected", True)]
+)
+def test_money_waits_while_a_total_is_to_be_asked_again(outcome: Any, money: bool) -> None:  # noqa: FBT001 - a parameter
+    there = world(msgspec.structs.replace(BOOKS, payments=True))
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    shows = msgspec.structs.replace(look(Invoice(currency="EUR", payable_amount=Decimal(8)), "books", "5"), object=BILL)
+    base = {"payable_amount": Pair("8.00", "8.00")}
+    before = record("books|document", BILL, base=base, outcome="confirmed", result=(1, 1))
+    (known,) = planned(state(giver(), shows, before), there).writes.values()
+    stopped = known.digest if outcome == "rejected" else ""
+    known = msgspec.structs.replace(known, outcome=outcome, asked_at=LATER, stopped=stopped, outage=9, result=(1, 2))
+    found = planned(state(giver(), paid, shows, known), there)
+    assert ("record_payment" in [command.capability for command in found.commands]) is money
+
+
 @pytest.mark.parametrize(("total", "commands"), [("8.00", []), ("24.00", ["record_payment"])])
 def test_no_money_is_put_on_a_document_that_is_seen_before_its_answer_and_is_not_as_wanted(
     total: str, commands: list[str]
