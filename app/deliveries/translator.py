@@ -106,9 +106,23 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """Go on where the group is."""
 
     async def run(self) -> None:
-        """Translate until cancelled."""
+        """Translate until cancelled; what Kafka cannot do now is begun again a little later."""
         while True:
-            await self.step()
+            try:
+                await self.step()
+            except KafkaError as error:
+                await self._again(error)
+            except asyncio.CancelledError as error:
+                # A future of aiokafka that was cancelled while its brokers were away is no word from whoever runs this.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                await self._again(error)
+
+    async def _again(self, error: BaseException) -> None:
+        self._failed = f"Kafka does not give deliveries now ({type(error).__name__})."
+        log.warning("deliveries.again", why=self._failed)
+        await asyncio.sleep(_PAUSE)
 
     async def step(self) -> None:
         """Take what there is, publish what it means, and commit; or begin again with it a little later."""
