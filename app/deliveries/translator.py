@@ -113,7 +113,7 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             except KafkaError as error:
                 await self._again(error)
             except asyncio.CancelledError as error:
-                # A future of aiokafka that was cancelled while its brokers were away is no word from whoever runs this.
+                # aiokafka was seen to raise it where nobody cancelled, when it was stopped while no broker answered.
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
