@@ -13,15 +13,16 @@ WORKERS ?= 4
 
 setup: $(STAMP)
 
+# The lists name all that is needed. Without --no-deps pip asks for a package with an extra apart from its pin, and takes what came out since.
 $(STAMP): $(RUNTIME) requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	touch $(STAMP)
 
 # The demo installs no more than this.
 $(RUNTIME): requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "o2c needs Python 3.11 or newer: make setup PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(RUNTIME)
 
@@ -88,7 +89,7 @@ audit: .venv-audit
 
 .venv-audit: requirements/audit.txt
 	$(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/audit.txt
 	touch .venv-audit
 
 # Locks what the *.in files name, with hashes and without the address of any index; needs pip-tools.
