@@ -84,7 +84,16 @@ def peers() -> Path:
     if not stamp.exists() or stamp.read_text(encoding="ascii") != digest:
         print("installing the peers ...", flush=True)
         venv.create(folder, clear=True, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--no-deps",
+        ]
         subprocess.run([*install, "-r", str(_LOCK)], check=True)  # noqa: S603  ours
         stamp.write_text(digest, encoding="ascii")
     return python
