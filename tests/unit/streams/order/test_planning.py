@@ -675,7 +675,7 @@ def test_money_waits_while_a_total_is_to_be_asked_again(outcome: Any, money: boo
     before = record("books|document", BILL, base=base, outcome="confirmed", result=(1, 1))
     (known,) = planned(state(giver(), shows, before), there).writes.values()
     stopped = known.digest if outcome == "rejected" else ""
-    known = msgspec.structs.replace(known, outcome=outcome, asked_at=LATER, stopped=stopped, outage=9, result=(1, 2))
+    known = msgspec.structs.replace(known, outcome=outcome, asked_at=EARLIER, stopped=stopped, outage=9, result=(1, 2))
     found = planned(state(giver(), paid, shows, known), there)
     assert ("record_payment" in [command.capability for command in found.commands]) is money
 
