@@ -16,7 +16,7 @@ from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
 from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
-from streams.engine.partitioner import partition_of
+from streams.engine.partitioner import Home, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +68,7 @@ class PartitionPath:
         self._settings = settings
         self._most = min(settings.max_batch, max(_ALWAYS, int(settings.max_waiting * share)))
         self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
+        self._home = Home(partition, partitions)
         self._pending: deque[Record] = deque()
         self._ticks: deque[Record] = deque()
         self._seen = 0
@@ -208,7 +209,7 @@ class PartitionPath:
         )
 
     async def _step(self, batch: list[Record], ticks: list[Record]) -> None:
-        reached = {record.topic: record.offset + 1 for record in batch}
+        reached = self._ends(batch)
         position = self._position(reached)
         self._around.instruments.shared.batch_size.observe(len(batch) + len(ticks))
         here = batch
@@ -221,10 +222,19 @@ class PartitionPath:
             raise Fenced("The group moved on while a batch was in flight.")
         self.done.update(reached)
 
+    def _ends(self, batch: Sequence[Record]) -> dict[str, int]:
+        """Return where each topic of *batch* goes on behind it."""
+        reached: dict[str, int] = {}
+        for record in reversed(batch):
+            if record.topic not in reached:
+                reached[record.topic] = record.offset + 1
+                if len(reached) == len(self.done):
+                    break
+        return reached
+
     def _foreign(self, batch: Sequence[Record]) -> list[Record]:
         """Return what a producer partitioned differently; what was forwarded once stays where it is."""
-        mine, count = self.partition, self._partitions
-        strange = {key for key in {record.key for record in batch} if key and partition_of(key, count) != mine}
+        strange = self._home.strangers({record.key for record in batch})
         if not strange:
             return []
         return [
@@ -287,11 +297,11 @@ class PartitionPath:
         parcels: Parcels = defaultdict(list)
         counts = {topic: await shipper.partitions(topic) for topic in {out.topic for out in outs}}
         origin = ORIGIN, f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
-        alone = [origin]
+        alone, home = [origin], self._home
         for out in outs:
             topic, key, value, headers = out.topic, out.key, out.value, out.headers
             shipper.check(key, value, sum(len(k) + len(v) for k, v in headers) if headers else 0)
-            partition = partition_of(key or b"", counts[topic]) if out.partition is None else out.partition
+            partition = home.place(key or b"", counts[topic]) if out.partition is None else out.partition
             parcels[topic, partition].append((key, value, [*headers, origin] if headers else alone))
         return parcels
 

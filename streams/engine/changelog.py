@@ -60,7 +60,8 @@ class Changelog:
         await self._rewrite(stale)
 
     def _states(self, changes: Sequence[Change]) -> Parcels:
-        states: Parcel = [(change.key, change.state, [(HEADER, change.packed)]) for change in changes]
+        headers = {packed: [(HEADER, packed)] for packed in {change.packed for change in changes}}
+        states: Parcel = [(change.key, change.state, headers[change.packed]) for change in changes]
         return {self._tp: states} if states else {}
 
     async def ship(self, parcels: Parcels) -> list[Landed]:
