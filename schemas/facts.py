@@ -89,7 +89,7 @@ class Allocation(_Facts, frozen=True, kw_only=True):
     amount: Decimal
 
 
-class Order(_Facts, frozen=True, tag="order", kw_only=True):
+class Order(_Facts, frozen=True, tag="order", kw_only=True, dict=True):
     """An order, or the CRM object that stands for one."""
 
     number: str = ""
@@ -118,7 +118,7 @@ class Order(_Facts, frozen=True, tag="order", kw_only=True):
     """The ids of objects that were merged into this one."""
 
 
-class Invoice(_Facts, frozen=True, tag="invoice", kw_only=True):
+class Invoice(_Facts, frozen=True, tag="invoice", kw_only=True, dict=True):
     """A document that asks for money: invoice, sales receipt or payment request."""
 
     document: Literal["invoice", "sales_receipt", "payment_request"] = "invoice"
@@ -143,7 +143,7 @@ class Invoice(_Facts, frozen=True, tag="invoice", kw_only=True):
     po_number: str = ""
 
 
-class Payment(_Facts, frozen=True, tag="payment", kw_only=True):
+class Payment(_Facts, frozen=True, tag="payment", kw_only=True, dict=True):
     """Money received from the buyer; amount > 0."""
 
     amount: Decimal
@@ -162,7 +162,7 @@ class Payment(_Facts, frozen=True, tag="payment", kw_only=True):
     test: bool = False
 
 
-class Credit(_Facts, frozen=True, tag="credit", kw_only=True):
+class Credit(_Facts, frozen=True, tag="credit", kw_only=True, dict=True):
     """A credit note or a refund of money; amount > 0."""
 
     document: Literal["credit_note", "refund"] = "credit_note"
@@ -188,7 +188,7 @@ class ShipmentLine(_Facts, frozen=True, kw_only=True):
     quantity: Decimal
 
 
-class Shipment(_Facts, frozen=True, tag="shipment", kw_only=True):
+class Shipment(_Facts, frozen=True, tag="shipment", kw_only=True, dict=True):
     """One parcel."""
 
     status: Literal["pending", "shipped", "delivered", "cancelled", "failed", "returned"] = "shipped"

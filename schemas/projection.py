@@ -16,27 +16,24 @@ from schemas.money import text
 
 Fields = Mapping[str, str]
 _NOTHING: Fields = MappingProxyType({})
+_FIELDS = "fields"
+"""Where facts keep their fields: in their dictionary, which is no part of their value."""
 _REMEMBERED = 10_000
-_KNOWN: dict[int, tuple[Facts | None, Fields]] = {}
 _DIGESTS: dict[int, tuple[tuple[Line, ...], str, str]] = {}
 
 
 def project(facts: Facts | None) -> Mapping[str, str]:
     """Return the comparable fields of *facts*; empty for customers, payouts and deleted objects.
 
-    Facts never change, so those of the same object are computed once while it is among the newest ten thousand.
+    Facts never change, so they keep their fields once somebody asked for them.
     """
-    known = _KNOWN.get(id(facts))
-    if known is not None and known[0] is facts:
-        return known[1]
     translate = _PROJECTIONS.get(type(facts))
     if translate is None:
         return _NOTHING
-    if len(_KNOWN) >= _REMEMBERED:
-        _KNOWN.clear()
-    fields = MappingProxyType(translate(facts))
-    # The facts are kept with their fields: their id cannot go to another object meanwhile.
-    _KNOWN[id(facts)] = (facts, fields)
+    kept = facts.__dict__
+    if _FIELDS not in kept:
+        kept[_FIELDS] = MappingProxyType(translate(facts))
+    fields: Fields = kept[_FIELDS]
     return fields
 
 

@@ -104,20 +104,18 @@ def fresh_binds(before: OrderState, after: OrderState, world: World) -> tuple[Bi
     if before.aliases != after.aliases:
         known = set(binds(before, world))
         return tuple(bind for bind in binds(after, world) if bind not in known)
-    found = binds(_apart(after, before), world)
-    if not found:
-        return ()
-    known = set(binds(_apart(before, after), world))
-    claimed = {key for key, look in before.objects.items() if look.share is None}
-    claimed |= {record.bound.key for record in before.writes.values() if record.bound is not None}
-    return tuple(bind for bind in found if bind not in known and bind.key not in claimed)
-
-
-def _apart(state: OrderState, other: OrderState) -> OrderState:
-    """Return *state* with those objects and writes alone that are not the very same in *other*."""
-    objects = {key: look for key, look in state.objects.items() if other.objects.get(key) is not look}
-    writes = {key: record for key, record in state.writes.items() if other.writes.get(key) is not record}
-    return msgspec.structs.replace(state, objects=objects, writes=writes)
+    objects, writes = before.objects, before.writes
+    refs = {look.object for key, look in after.objects.items() if look.share is None and objects.get(key) is not look}
+    bound = ((record.bound, writes.get(key)) for key, record in after.writes.items() if record.bound is not None)
+    refs |= {ref for ref, known in bound if known is None or known.bound != ref}
+    keys = {ref.key for ref in refs if world.canonical(ref) not in _CHILDLESS}
+    if keys:
+        keys -= {key for key, look in objects.items() if look.share is None}
+        keys -= {record.bound.key for record in writes.values() if record.bound is not None}
+    keys |= {_number_key(after.tenant, number) for number in _numbers(after, world)} - {
+        _number_key(before.tenant, number) for number in _numbers(before, world)
+    }
+    return tuple(Bind(key=key, order=after.key, version=1 + len(after.aliases)) for key in sorted(keys))
 
 
 def _numbers(state: OrderState, world: World) -> Iterable[str]:

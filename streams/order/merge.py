@@ -196,15 +196,16 @@ def advance_bases(state: OrderState) -> OrderState:
     """
     moved: dict[str, WriteRecord] = {}
     for record in state.writes.values():
-        look = state.objects.get(record.bound.key) if record.bound is not None else None
+        behind = [
+            (name, agreed.value)
+            for name, agreed in state.agreed.items()
+            if name in record.base and record.base[name].made != agreed.value
+        ]
+        look = state.objects.get(record.bound.key) if behind and record.bound is not None else None
         if look is None or is_gone(look) or look.last_read < record.look:
             continue
         shown = project(look.facts)
-        reached = {
-            name: Pair(agreed.value, agreed.value)
-            for name, agreed in state.agreed.items()
-            if name in record.base and shown.get(name) == agreed.value and record.base[name].made != agreed.value
-        }
+        reached = {name: Pair(value, value) for name, value in behind if shown.get(name) == value}
         if reached:
             moved[record.key] = msgspec.structs.replace(record, base={**record.base, **reached})
     return with_writes(state, moved) if moved else state

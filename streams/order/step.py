@@ -86,8 +86,9 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     """
     merged, again, causes = state, dict[ObjectRef, ChangeEvent](), list[Cause]()
     forwards: list[Forward] = []
-    sync = False
+    sync = ticked = False
     for one in inputs:
+        ticked = ticked or isinstance(one, Tick)
         if isinstance(one, Seen) and tied(merged, one.event):
             again[one.event.object] = one.event
         before, merged = merged, _merged(merged, one, forwards, now)
@@ -101,7 +102,6 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
     if merged.alias_of:
         return _alias(state, merged, forwards, hints)
     hints += _everything(merged) if sync else []
-    ticked = any(isinstance(one, Tick) for one in inputs)
     known = first_heard(state, bind_marks(merged), now)
     stepped = _meant(state, known, world, now, (oldest(causes), tuple(hints)), ticked=ticked)
     # Orders were merged in a circle and this one survives: what came before it knew was passed on all the same.
@@ -165,8 +165,8 @@ def _planned(
     planned = plan_all(merged, derived, world, now)
     commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
     after = with_writes(merged, writes) if writes else merged
-    after = msgspec.structs.replace(after, due_at=expires if planned.due_at is None else planned.due_at)
-    after = msgspec.structs.replace(after, disputed=planned.disputed)
+    due = expires if planned.due_at is None else planned.due_at
+    after = msgspec.structs.replace(after, due_at=due, disputed=planned.disputed)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,

@@ -152,11 +152,8 @@ class Orders:
         waits: dict[bytes, Sequence[bytes]] = {}
         for key, found in inputs.items():
             state = self._state(key, found, states.get(key.encode()))
-            counts.update(_healed(state, found))
             stepped = step(state, found, world, now)
-            counts.update(_echoed(state, stepped.state, found))
-            outcome = "applied" if stepped.changed else "duplicate"
-            counts.update({f"{topic}/{outcome}": count for topic, count in origins[key].items()})
+            counts.update(_counted(state, stepped, found, origins[key]))
             if not stepped.changed and Tick() in found:
                 timers[key.encode()] = stepped.state.due_at
             public, stepped = _news(stepped)
@@ -264,6 +261,17 @@ class Orders:
     def _start(self, name: str, world: World) -> bytes:
         connection = world.facts.connections[name]
         return Fact(kind="start", subject=f"{name}@{connection.account}").key
+
+
+def _counted(
+    before: OrderState, stepped: Stepped, inputs: Sequence[Input], origins: Mapping[str, int]
+) -> dict[str, int]:
+    """Return what is to be counted of a step, by label; *origins* tells how many records came of each topic."""
+    outcome = "applied" if stepped.changed else "duplicate"
+    found = {f"{topic}/{outcome}": count for topic, count in origins.items()}
+    for label in (*_healed(before, inputs), *_echoed(before, stepped.state, inputs)):
+        found[label] = found.get(label, 0) + 1
+    return found
 
 
 def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:

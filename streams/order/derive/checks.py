@@ -33,8 +33,10 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
 def _status_words(state: OrderState, world: World) -> Iterator[Finding]:
     for look in state.objects.values():
         stage = getattr(look.facts, "stage", "")
+        if not stage or not isinstance(look.facts, (Order, Invoice)):
+            continue
         platform = world.platform(look.object.connection)
-        if not stage or platform is None or not isinstance(look.facts, (Order, Invoice)):
+        if platform is None:
             continue
         key = f"{look.object.type}:{stage}"
         connection = world.connection(look.object.connection)

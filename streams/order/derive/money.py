@@ -33,7 +33,7 @@ def written_keys(state: OrderState) -> frozenset[str]:
     """Return the objects that we wrote: mirrors, which never count a second time."""
     bound = {record.bound.key for record in state.writes.values() if record.bound is not None}
     names = (state.key, *state.aliases)
-    return frozenset(bound | {look.object.key for look in state.objects.values() if _marked(look, names)})
+    return frozenset(bound | {key for key, look in state.objects.items() if _marked(look, names)})
 
 
 def _marked(look: Observation, orders: tuple[str, ...]) -> bool:
@@ -53,9 +53,9 @@ def originals(
     heard = frozenset(flow.payments_from)
     found = [
         look
-        for look in state.objects.values()
+        for key, look in state.objects.items()
         if isinstance(look.facts, kind)
-        and look.object.key not in ours
+        and key not in ours
         and not is_gone(look)
         and look.share != "0"
         and (not heard or look.object.connection in heard or look.object.connection == flow.key_giver)

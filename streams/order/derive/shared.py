@@ -7,13 +7,13 @@ value; of several the ranking picks one and the others are kept as conflicts, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from schemas.findings import Finding
 from schemas.flow import Flow
-from schemas.projection import Fields, project
+from schemas.projection import project
 from schemas.refs import ObjectRef
 from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.merge import hides, is_gone
@@ -26,14 +26,10 @@ _SHOWING = ("upsert_order", "upsert_invoice", "upsert_sales_receipt", "request_p
 class Participant(msgspec.Struct, frozen=True):
     """One object that shows a shared field."""
 
+    key: str
     look: Observation
     record: WriteRecord | None
     value: str
-
-    @property
-    def key(self) -> str:
-        """Return the object's key."""
-        return self.look.object.key
 
 
 def agree(
@@ -42,17 +38,13 @@ def agree(
     """Return the agreed value of each shared field, and what lost where two people edited one."""
     found: dict[str, Agreed] = {}
     conflicts: list[Conflict] = []
-    sides = list(_sides(state, giver))
-    for name in SHARED:
-        there = _participants(sides, flow, giver, world, name)
-        if name not in state.agreed:
-            there = [one for one in there if not _unanswered(one)]
-        if not there:
-            if name in state.agreed:
-                found[name] = state.agreed[name]
-            continue
-        found[name], lost = _agree(name, there, state.agreed.get(name), flow, giver)
-        conflicts += lost
+    for name, sides in _participants(state, flow, giver, world).items():
+        known = state.agreed.get(name)
+        if known is not None and _stands(sides, known):
+            found[name] = known
+        elif there := [one for one in sides if known is not None or not _unanswered(one)]:
+            found[name], lost = _agree(name, there, known, flow, giver)
+            conflicts += lost
     return found, tuple(conflicts)
 
 
@@ -66,49 +58,40 @@ def finding(conflict: Conflict) -> Finding:
     return Finding("conflict", "warn", message, conflict.field, step)
 
 
-def _sides(state: OrderState, giver: Observation) -> Iterator[tuple[Observation, WriteRecord | None, Fields]]:
-    """Yield the key-giver's object and those of our writes that show shared fields, with what they show."""
+def _participants(state: OrderState, flow: Flow, giver: Observation, world: World) -> dict[str, list[Participant]]:
+    """Return by field the living objects that show it and take part: the key-giver and the flow's targets."""
+    there: dict[str, list[Participant]] = {name: [] for name in SHARED}
+    for key, look, record in _sides(state, giver):
+        fields = project(look.facts)
+        for name in _shared(look.object, flow, world, gives=look.object == giver.object):
+            if name in fields:
+                there[name].append(Participant(key, look, record, _shown(fields[name], record, look, name)))
+    return there
+
+
+def _sides(state: OrderState, giver: Observation) -> Iterator[tuple[str, Observation, WriteRecord | None]]:
+    """Yield the key-giver's object and those of our writes that show shared fields, each with its write."""
     records = {
         record.bound.key: record
         for record in state.writes.values()
         if record.bound is not None and record.capability in _SHOWING
     }
-    for look in sorted((state.objects[key] for key in {*records, giver.object.key} & state.objects.keys()), key=_name):
-        if not is_gone(look):
-            yield look, records.get(look.object.key), project(look.facts)
+    keys = {*records, giver.object.key} & state.objects.keys()
+    for key in sorted(keys, key=lambda key: state.objects[key].object):
+        if not is_gone(state.objects[key]):
+            yield key, state.objects[key], records.get(key)
 
 
-def _name(look: Observation) -> ObjectRef:
-    return look.object
-
-
-def _participants(
-    sides: Sequence[tuple[Observation, WriteRecord | None, Fields]],
-    flow: Flow,
-    giver: Observation,
-    world: World,
-    name: str,
-) -> list[Participant]:
-    """Return the living objects that show field *name* and take part: the key-giver and the flow's targets."""
-    wanted = {target.connection for target in flow.targets if name in target.fields}
-    return [
-        Participant(look, record, _shown(fields[name], record, look, name))
-        for look, record, fields in sides
-        if name in fields
-        and (look.object == giver.object or look.object.connection in wanted)
-        and _shows(world, look, name, gives=look.object == giver.object)
-    ]
-
-
-def _shows(world: World, look: Observation, name: str, *, gives: bool) -> bool:
-    """Tell whether the system keeps the field; a key-giver that nothing is written to is believed as it is."""
-    where = look.object.connection
-    platform = world.platform(where)
+def _shared(ref: ObjectRef, flow: Flow, world: World, *, gives: bool) -> Iterable[str]:
+    """Return the fields in which an object takes part; a key-giver that nothing is written to is believed as it is."""
+    platform = world.platform(ref.connection)
     if platform is None:
-        return False
+        return ()
     if gives and "upsert_order" not in platform.capabilities:
-        return True
-    return name in world.kept(where, _SHOWING)
+        return SHARED
+    kept = world.kept(ref.connection, _SHOWING)
+    asked = {name for one in flow.targets if one.connection == ref.connection for name in one.fields}
+    return [name for name in SHARED if name in kept and (gives or name in asked)]
 
 
 def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:
@@ -154,6 +137,12 @@ def _agree(
     if values == {winner.value}:
         return chosen, []
     return chosen, [_conflict(name, winner, one) for one in edited if one.value != winner.value]
+
+
+def _stands(there: Sequence[Participant], agreed: Agreed) -> bool:
+    """Tell whether nobody takes part, or all show what was agreed, as they did then: there is no edit to look for."""
+    same = all(one.value == agreed.value == agreed.seen.get(one.key) for one in there)
+    return same and len(there) in {0, len(agreed.seen)}
 
 
 def _crossed(one: Participant, agreed: Agreed, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -110,7 +110,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return the living orders here that people made and that name this one; empty once a copy of ours is there."""
         if self.own or not self.target.order or self.bound(write_key(self.name, "order")) is not None:
             return ()
-        return self._made_by_people(Order)
+        return self._made_by_people(Order, self.looks)
 
     @once
     def document_key(self) -> str:
@@ -147,21 +147,21 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if self.bound(self.document_at(0)) is not None:
             return ()
-        return self._made_by_people(Invoice)
+        return self._made_by_people(Invoice, self.looks)
 
     @once
     def beside(self) -> tuple[Observation, ...]:
         """Return the living documents of people that name the order beside one of ours: somebody bills it twice."""
         if self.bound(self.document_at(0)) is None or self.ended or self.target.document == "none":
             return ()
-        found = [look for look in self._made_by_people(Invoice) if not look.mirror_of]
+        found = self._made_by_people(Invoice, [look for look in self.looks if not look.mirror_of])
         if not found:
             return ()
         bound = {record.bound.key for record in self.state.writes.values() if record.bound is not None}
         return tuple(look for look in found if look.object.key not in bound)
 
-    def _made_by_people(self, kind: type[Invoice | Order]) -> tuple[Observation, ...]:
-        found = [look for look in self.looks if isinstance(look.facts, kind) and self._is_theirs(look)]
+    def _made_by_people(self, kind: type[Invoice | Order], among: Iterable[Observation]) -> tuple[Observation, ...]:
+        found = [look for look in among if isinstance(look.facts, kind) and self._is_theirs(look)]
         return tuple(sorted(found, key=lambda look: look.object)) if found else ()
 
     def _is_theirs(self, look: Observation) -> bool:

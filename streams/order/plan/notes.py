@@ -46,9 +46,14 @@ def _ended_elsewhere(desk: Desk) -> Iterator[Want]:
 
 def _ended(desk: Desk) -> list[Observation]:
     """Return our documents in other systems that ended there without our doing."""
-    made = [record for record in desk.state.writes.values() if record.capability in _BILLS and record.bound]
-    records = [record for record in made if record.undone_at is None]
-    bound = {record.bound.key for record in records if record.bound is not None and record.connection != desk.name}
+    bound = {
+        record.bound.key
+        for record in desk.state.writes.values()
+        if record.capability in _BILLS
+        and record.bound is not None
+        and record.undone_at is None
+        and record.connection != desk.name
+    }
     looks = [desk.state.objects[key] for key in sorted(bound & desk.state.objects.keys())]
     return [look for look in looks if is_gone(look) or getattr(look.facts, "status", "") in _DEAD]
 

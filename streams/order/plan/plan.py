@@ -71,7 +71,7 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     if backfilled(derived, world):
         commands = tuple(msgspec.structs.replace(command, priority=BACKFILL) for command in commands)
     found = [move.finding for move in moves if move.finding is not None]
-    found += [finding for desk in at for finding in (*_told(desk), *_drifted(desk), *_stopped(desk))]
+    found += [finding for desk in at for told in _TOLD for finding in told(desk)]
     found += [_too_old(derived, held)] if held else []
     disputed = tuple(one.subject for one in found if one.code in _FOR_A_PERSON)
     if mode != "live":
@@ -79,13 +79,6 @@ def plan(state: OrderState, derived: Derived, world: World, now: datetime) -> Pl
     writes = {move.record.key: move.record for move in moves if move.record is not None}
     due = min((move.due_at for move in moves if move.due_at is not None), default=None)
     return Planned(commands=commands, writes=writes, findings=tuple(found), due_at=due, disputed=disputed)
-
-
-def _told(desk: Desk) -> Iterator[Finding]:
-    yield from documents.findings(desk)
-    yield from unapplied.findings(desk)
-    yield from payment_findings(desk)
-    yield from status_findings(desk)
 
 
 def desks(state: OrderState, derived: Derived, world: World) -> Iterator[Desk]:
@@ -152,7 +145,7 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _create(desk, want, record, _fields(desk, want, world), world, now)
-    missing = {} if want.kind == "append" else _missing(desk, want, record, _fields(desk, want, world))
+    missing = {} if want.kind == "append" else _missing(desk, want, record, world)
     if not missing:
         return _satisfied(record)
     return _set(desk, want, record, missing, world, now)
@@ -166,26 +159,28 @@ def _satisfied(record: WriteRecord | None) -> Move:
 
 
 def _fields(desk: Desk, want: Want, world: World) -> dict[str, str]:
-    shows = world.shown(desk.name, want.capability)
+    return dict(_wanted(desk, want, project(want.facts), world))
+
+
+def _wanted(desk: Desk, want: Want, names: Iterable[str], world: World) -> Iterator[tuple[str, str]]:
+    """Yield those fields of *names* that the system should show, with their values."""
+    fields, shows = project(want.facts), world.shown(desk.name, want.capability)
     agreed = desk.derived.agreed
-    return {
-        name: agreed[name].value if name in agreed else value
-        for name, value in project(want.facts).items()
-        if shows is None or name in shows
-    }
+    for name in names:
+        if name in fields and (shows is None or name in shows):
+            yield name, agreed[name].value if name in agreed else fields[name]
 
 
-def _missing(desk: Desk, want: Want, record: WriteRecord | None, fields: Mapping[str, str]) -> dict[str, str]:
+def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -> dict[str, str]:
     """Return the shared fields that the system neither shows nor acknowledged."""
     there = shown(desk.state, want.bound or (record.bound if record else None), record) or {}
     base = record.base if record else {}
     return {
-        name: fields[name]
-        for name in want.shared
-        if name in fields
-        and name in there
-        and not equal(fields[name], there[name], base.get(name))
-        and not _reported(desk, name, fields[name], base.get(name))
+        name: value
+        for name, value in _wanted(desk, want, want.shared, world)
+        if name in there
+        and not equal(value, there[name], base.get(name))
+        and not _reported(desk, name, value, base.get(name))
     }
 
 
@@ -211,6 +206,9 @@ def _stopped(desk: Desk) -> Iterator[Finding]:
         if record.stopped:
             message = f"{desk.name} refused {record.capability}: {record.reason}"
             yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")
+
+
+_TOLD = (documents.findings, unapplied.findings, payment_findings, status_findings, _drifted, _stopped)
 
 
 def _create(
