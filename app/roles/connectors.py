@@ -45,6 +45,7 @@ _POLL_MS = 500
 _SESSION_MS = 10_000
 _MARGIN = 3.0
 _FACTS_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0
 _READY_SECONDS = 1.0
 """How long records that were polled wait for desks that start: who does not poll hears of no error of the group."""
 
@@ -65,7 +66,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self.desks: dict[str, Desk] = {}
         self.lag = Lag(metrics)
         self.ready = asyncio.Event()
-        self._unstarted: KafkaError | None = None
+        self.unstarted: BaseException | None = None
+        """Why the desks of the last assignment could not start."""
         self.offsets = Offsets[TopicPartition](time.monotonic)
         self.generation = 0
         """Grows with every rebalance: what was polled before one is polled again."""
@@ -74,6 +76,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         """Stop every desk: what comes back starts again with a higher epoch."""
         del revoked
         self.ready.clear()
+        self.unstarted = None
         self.generation += 1
         self.offsets = Offsets(time.monotonic)
         desks, self.desks = self.desks, {}
@@ -90,10 +93,11 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             for resolved in self._settings.connections
             if partition_of(resolved.connection.name, self._bus.partitions) in mine
         ]
-        try:
-            await asyncio.gather(*(desk.start() for desk in desks))
-        except KafkaError as error:  # aiokafka would log it and go on: our connections would be nobody's
-            self._unstarted = error
+        started = await asyncio.gather(*(desk.start() for desk in desks), return_exceptions=True)
+        failed = [error for error in started if isinstance(error, BaseException)]
+        if failed:  # aiokafka would log it and go on: our connections would be nobody's
+            await asyncio.gather(*(desk.stop() for desk in desks))
+            self.unstarted = failed[0]
             return
         self.desks = {desk.name: desk for desk in desks}
         for partition in mine:
@@ -163,6 +167,8 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
         found = {} if self.ready.is_set() else {"group": "No partitions are assigned yet."}
+        if self.unstarted is not None:
+            found["group"] = "Kafka did not answer when connections were to be taken over; it is tried again."
         if not self.lease.held():
             found["kafka"] = "Kafka has not confirmed the membership lately: nothing is written."
         for name, desk in self.desks.items():
@@ -173,9 +179,10 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return found
 
     def broken(self) -> dict[str, str]:
-        """Return desks whose work ended: only a restart helps."""
+        """Return desks whose work ended, or that could not begin it: only a restart helps."""
         failures: dict[str, BaseException | None] = {name: desk.failure() for name, desk in self.desks.items()}
-        failures["group"] = self._unstarted
+        if not isinstance(self.unstarted, KafkaError):
+            failures["group"] = self.unstarted
         return {name: fault(failure) for name, failure in failures.items() if failure is not None}
 
 
@@ -212,12 +219,16 @@ async def run(settings: Settings) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    consumer.subscribe([prefix + topics.COMMANDS, prefix + topics.HINTS], listener=office)
+    read = [prefix + topics.COMMANDS, prefix + topics.HINTS]
+    consumer.subscribe(read, listener=office)
     facts = asyncio.create_task(_obey_facts(bus, office))
     translating = asyncio.create_task(translator.run())
     stopping = asyncio.create_task(stopped.wait())
     try:
         while not stopped.is_set() and not office.broken() and not translating.done():
+            if office.unstarted is not None:
+                log.warning("connectors.later", why=fault(office.unstarted))
+                await _join_again(consumer, office, read)
             taking = asyncio.ensure_future(take(consumer, office, prefix))
             await asyncio.wait({taking, stopping, translating}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done():
@@ -240,6 +251,14 @@ async def run(settings: Settings) -> int:
         await bus.stop()
         await runner.cleanup()
     return 0 if stopped.is_set() else 1
+
+
+async def _join_again(consumer: AIOKafkaConsumer, office: Office, read: list[str]) -> None:
+    """Take the group's partitions anew: desks take a higher epoch only while the group says that they are theirs."""
+    consumer.unsubscribe()
+    await office.on_partitions_revoked(())
+    await asyncio.sleep(_AGAIN_SECONDS)
+    consumer.subscribe(read, listener=office)
 
 
 async def _obey_facts(bus: Bus, office: Office) -> None:

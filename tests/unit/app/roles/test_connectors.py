@@ -115,16 +115,34 @@ async def test_whoever_is_without_partitions_polls_on_and_hears_why(office: Offi
     assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
 
 
-async def test_a_desk_that_cannot_start_ends_the_process(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+class Unstarted:
+    """A desk that cannot start."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.stopped = error, 0
+
+    async def start(self) -> None:
+        raise self.error
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"), [(KafkaConnectionError("away"), []), (msgspec.ValidationError("newer"), ["group"])]
+)
+async def test_a_desk_that_cannot_start_is_told_and_ends_the_process_where_waiting_does_not_help(
+    office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception, broken: list[str]
+) -> None:
     """aiokafka would log it, and the process would own partitions whose connections nobody serves."""
-
-    async def start(_: object) -> None:
-        raise KafkaConnectionError
-
-    monkeypatch.setattr("app.roles.connectors.Desk", lambda *_, **__: SimpleNamespace(start=lambda: start(None)))
+    desk = Unstarted(error)
+    monkeypatch.setattr("app.roles.connectors.Desk", lambda *_, **__: desk)
     resolved = SimpleNamespace(connection=SimpleNamespace(name="books"))
     office._settings = SimpleNamespace(connections=[resolved])  # type: ignore[assignment]
     office.ready.clear()
     await office.on_partitions_assigned([PLACE])
-    assert list(office.broken()) == ["group"]
+    assert office.unstarted is error
+    assert list(office.broken()) == broken
+    assert "group" in office.wrong()
+    assert desk.stopped == 1
     assert not office.ready.is_set()
