@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 NAMESPACE = UUID("6f3c9c1e-0f5b-5d0a-9a53-0b9e4c1d7a10")
+_SPACE = NAMESPACE.bytes
 _MARK = "o2c1:"
 _VARIANT = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
 """A digit -> what it is in the place where RFC 9562 keeps the variant."""
@@ -38,7 +39,7 @@ class ObjectRef(msgspec.Struct, frozen=True, order=True):
 
 def _named(name: str) -> str:
     """Return the hex digits of `uuid5(NAMESPACE, name)`, without the object that it would be: a third of the time."""
-    digits = hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    digits = hashlib.sha1(_SPACE + name.encode(), usedforsecurity=False).hexdigest()
     return f"{digits[:12]}5{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:32]}"
 
 

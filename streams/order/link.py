@@ -105,16 +105,17 @@ def fresh_binds(before: OrderState, after: OrderState, world: World) -> tuple[Bi
         known = set(binds(before, world))
         return tuple(bind for bind in binds(after, world) if bind not in known)
     objects, writes = before.objects, before.writes
-    refs = {look.object for key, look in after.objects.items() if look.share is None and objects.get(key) is not look}
+    looks = [look for key, look in after.objects.items() if objects.get(key) is not look]
     bound = ((record.bound, writes.get(key)) for key, record in after.writes.items() if record.bound is not None)
+    refs = {look.object for look in looks if look.share is None}
     refs |= {ref for ref, known in bound if known is None or known.bound != ref}
     keys = {ref.key for ref in refs if world.canonical(ref) not in _CHILDLESS}
     if keys:
         keys -= {key for key, look in objects.items() if look.share is None}
         keys -= {record.bound.key for record in writes.values() if record.bound is not None}
-    keys |= {_number_key(after.tenant, number) for number in _numbers(after, world)} - {
-        _number_key(before.tenant, number) for number in _numbers(before, world)
-    }
+    if any(isinstance(look.facts, Order) for look in looks):
+        told = {_number_key(before.tenant, number) for number in _numbers(before, world)}
+        keys |= {_number_key(after.tenant, number) for number in _numbers(after, world)} - told
     return tuple(Bind(key=key, order=after.key, version=1 + len(after.aliases)) for key in sorted(keys))
 
 

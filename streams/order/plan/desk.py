@@ -63,10 +63,9 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
         return effect is Effect.RECORDS or (effect is not None and capability in self.target.allow)
 
-    @once
-    def stages(self) -> Mapping[str, str]:
-        """Return the system's own words by ours."""
-        return {**self.platform.stages, **self.connection.stages}
+    def stage(self, word: str) -> str | None:
+        """Return the system's own word for ours, None where it has none."""
+        return self.connection.stages.get(word, self.platform.stages.get(word))
 
     def record(self, key: str) -> WriteRecord | None:
         """Return the write record of *key*."""
@@ -79,7 +78,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def bound(self, key: str) -> ObjectRef | None:
         """Return the object that a write is bound to."""
-        record = self.record(key)
+        record = self.state.writes.get(key)
         return None if record is None else record.bound
 
     @once

@@ -44,7 +44,7 @@ def documents(desk: Desk) -> Iterator[Want]:
         facts=invoice(desk),
         shared=(*desk.target.fields, *amounts),
     )
-    if made and (_begun(desk) or (_outdated(desk) and _replaceable(desk))) and not desk.derived.cancelled:
+    if made and not desk.derived.cancelled and (_begun(desk) or (_replaceable(desk) and _outdated(desk))):
         yield from _correction(desk, capability)
 
 
@@ -85,10 +85,10 @@ def billed(desk: Desk) -> Decimal:
 
 def _outdated(desk: Desk) -> bool:
     """Tell whether a document that may not change bills another total than the order's, and no credit explains it."""
-    sent, order = _sent_total(desk), desk.derived.order
-    if sent is None or not desk.frozen or desk.derived.cancelled or desk.derived.credits:
+    if not desk.frozen or desk.derived.cancelled or desk.derived.credits:
         return False
-    return text(sent, order.currency) != text(desk.derived.payable, order.currency)
+    sent, currency = _sent_total(desk), desk.derived.order.currency
+    return sent is not None and text(sent, currency) != text(desk.derived.payable, currency)
 
 
 def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
@@ -137,7 +137,7 @@ def findings(desk: Desk) -> Iterator[Finding]:
     if desk.ended and (not desk.derived.cancelled or _unrecorded(desk)):
         message = f"The document in {desk.name} was voided or deleted; it is not made anew."
         yield _finding(desk, "document_ended", message, "cancel the order or ask for a new document")
-    if desk.bound(desk.document_key) is not None and _outdated(desk) and not _replaceable(desk):
+    if desk.bound(desk.document_key) is not None and not _replaceable(desk) and _outdated(desk):
         message = f"The order changed after payment, {desk.name} bills the old total."
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
     yield from _adopted(desk)

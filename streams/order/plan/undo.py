@@ -188,7 +188,7 @@ def _status(desk: Desk, record: WriteRecord) -> Iterator[Want]:
     look, asked = look_of(desk, record), desk.record(end_key(record, "status"))
     if look is None or is_over(look) or not isinstance(look.facts, Order):
         return
-    if look.facts.stage == desk.stages["cancelled"] or (asked is not None and asked.outcome == "confirmed"):
+    if look.facts.stage == desk.stage("cancelled") or (asked is not None and asked.outcome == "confirmed"):
         return
     yield Want(
         write=end_key(record, "status"),

@@ -260,6 +260,6 @@ def why_not_cancelled(desk: Desk, record: WriteRecord) -> str:
     asked = desk.record(end_key(record, "status"))
     if not _ours(desk, record, look):
         return "it does not carry our mark any more"
-    if not can(desk, "set_status") or "cancelled" not in desk.stages:
+    if not can(desk, "set_status") or desk.stage("cancelled") is None:
         return f"{desk.platform.title} has no word for a cancelled one"
     return refused(asked)

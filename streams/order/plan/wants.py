@@ -70,7 +70,7 @@ def _order(desk: Desk) -> Iterator[Want]:
 
 def _begun(desk: Desk) -> bool:
     """Tell whether the order may be shown here: a draft only where there is a word for it."""
-    return desk.derived.public.life_cycle != "draft" or "draft" in desk.stages
+    return desk.derived.public.life_cycle != "draft" or desk.stage("draft") is not None
 
 
 def _payments(desk: Desk) -> Iterator[Want]:
@@ -325,10 +325,10 @@ def _shipments(desk: Desk) -> Iterator[Want]:
 def _status(desk: Desk) -> Iterator[Want]:
     """Show the headline word where the system has one for it; a shown status is never lowered without a cause."""
     word, ref = desk.derived.public.headline, desk.order_ref
-    if not (desk.target.status and desk.can("set_status")) or ref is None or word not in desk.stages:
+    if not (desk.target.status and desk.can("set_status")) or ref is None or desk.stage(word) is None:
         return
     look = desk.state.objects.get(ref.key)
-    if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == desk.stages[word]:
+    if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == desk.stage(word):
         return
     record = desk.record(write_key(desk.name, "status"))
     if _acknowledged(record, look, shown_word(look.facts), word) or _kept(desk, record, look.facts):
