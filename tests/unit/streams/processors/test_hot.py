@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ import pytest
 from app.core import topics
 from schemas.commands import Result
 from schemas.links import Placed
-from schemas.state import OrderState
+from schemas.state import Agreed, OrderState
 from streams.engine.fold import Folded, Record
+from streams.order.derive import derive, shared
 from streams.order.link import binds, fresh_binds
 from streams.order.step import Seen
 from streams.processors.hot import Hot
@@ -113,3 +115,21 @@ def test_what_is_bound_anew_is_what_differs(seed: int) -> None:
         assert fresh_binds(before, after, play.world) == tuple(
             bind for bind in binds(after, play.world) if bind not in known
         )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_fields_that_stand_are_what_looking_for_edits_finds(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    play = _played(seed)
+    heard = [msgspec.structs.replace(after, agreed=before.agreed) for before, after in play.steps]
+    stands, stood = shared._stands, list[bool]()  # the short cut that is left out below
+
+    def noted(there: Sequence[shared.Participant], known: Agreed) -> bool:
+        stood.append(bool(there) and stands(there, known))
+        return stands(there, known)
+
+    monkeypatch.setattr(shared, "_stands", noted)
+    found = [derive(state, play.world) for state in heard]
+    assert stood.count(True) > 8
+    assert stood.count(False) > 0
+    monkeypatch.setattr(shared, "_stands", lambda there, _: not there)
+    assert found == [derive(state, play.world) for state in heard]
