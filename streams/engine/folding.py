@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from streams.engine.store import Store
 
 _SMALLEST, _LARGEST = 16, 1_000
+_UNSEEN = 0.000_5
+"""So many seconds a record is thought to take until a batch was seen: those of an order do."""
 
 
 class FoldFailed(Exception):
@@ -126,14 +128,15 @@ class Folder:
         self._now = now
         self._cpu_slice = cpu_slice
         self._slice = 64
+        self._each = _UNSEEN
 
     def fitting(self, seconds: float) -> int:
-        """Return how many records can be folded in *seconds*, as the last slice went."""
-        return int(self._slice * seconds / self._cpu_slice)
+        """Return how many records can be folded in *seconds*, as the last batch went."""
+        return int(seconds / self._each)
 
     async def fold(self, partition: int, records: Sequence[Record], store: Store) -> Gathered:
         """Return what *records* do; raises FoldFailed for any exception of the fold but NewerFormat."""
-        gathered, at, records = Gathered(), 0, grouped(records)
+        gathered, at, spent, records = Gathered(), 0, 0.0, grouped(records)
         while at < len(records):
             part = records[at : _end(records, at + self._slice)]
             started = time.perf_counter()
@@ -143,7 +146,10 @@ class Folder:
             self._instruments.fold_seconds.observe(took)
             self._adapt(len(part), took)
             at += len(part)
+            spent += took
             await asyncio.sleep(0)
+        if at:
+            self._each = max(spent, 1e-6) / at
         return gathered
 
     def _fold_slice(

@@ -38,8 +38,8 @@ class WorkerSettings:
     max_poll_records: int = 2_000
     max_batch: int = 16_000
     """Records of one partition that are done together at most, if so many wait: a state is written once a batch."""
-    batch_seconds: float = 0.25
-    """How long a batch may be folded; a thousand records are taken however long they take."""
+    batch_seconds: float = 2.0
+    """How long a batch may be folded where so much waits; a thousand records are taken however long they take."""
     max_waiting: int = 64_000
     """Records that all partitions of a worker may take together, and as many again that wait for them."""
     max_fetch_size: int = 1 * MIB

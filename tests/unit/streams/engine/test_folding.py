@@ -112,6 +112,26 @@ async def test_what_a_batch_has_of_one_key_is_folded_at_once_and_in_its_order(tm
     assert len(keys) == len(set(keys)) == 30
 
 
+@pytest.mark.parametrize(("each", "fitting"), [(0.000_1, 10_000), (0.01, 100)])
+async def test_what_fits_follows_from_how_long_the_batch_before_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: float, fitting: int
+) -> None:
+    clock = [0.0]
+
+    class Slow(Append):
+        """Each record takes its time."""
+
+        def fold(self, partition: int, records: Sequence[Record], states: Any, now: Any, broadcast: Any) -> Folded:
+            clock[0] += each * len(records)
+            return super().fold(partition, records, states, now, broadcast)
+
+    monkeypatch.setattr("streams.engine.folding.time.perf_counter", lambda: clock[0])
+    one = folder(tmp_path, processor=Slow())
+    assert one.fitting(1.0) == 2_000
+    await one.fold(0, [record(b"k%d" % n, b"") for n in range(300)], Memory())  # type: ignore[arg-type]
+    assert one.fitting(1.0) == pytest.approx(fitting, abs=1)
+
+
 async def test_each_key_is_read_once_a_batch(tmp_path: Path) -> None:
     store = Memory(a=stored(b"x"))
     records = [record(b"a", b"1"), record(b"b", b"2")] * 100
