@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from contextlib import contextmanager
@@ -185,7 +184,7 @@ def _until_ready(process: psutil.Popen, port: int) -> None:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as reply:
                 if reply.status == HTTPStatus.OK:
                     return
-        except urllib.error.URLError:
+        except OSError:  # refused, reset, or no answer in time
             pass
         time.sleep(0.2)
     raise SystemExit("The streams worker does not become ready.")
