@@ -35,6 +35,10 @@ ORIGIN = "o2c-origin"
 FORWARDED = "o2c-forwarded"
 
 
+class _NotBegun(Exception):
+    """The partition is given back, and nothing of its batch was folded."""
+
+
 class PartitionPath:
     """Owns one partition of one table from activation to revocation; at most one batch is in flight."""
 
@@ -110,7 +114,7 @@ class PartitionPath:
         self._wake.set()
 
     def stop(self) -> None:
-        """Finish the batch in flight, then end."""
+        """Finish the batch in flight, unless it waits for its fold to begin, then end."""
         self._stopping = True
         self._wake.set()
 
@@ -134,6 +138,8 @@ class PartitionPath:
                     await self._note(0)
                     await self._sleep()
             await self._note(0)
+        except _NotBegun:
+            self.state = "ended"
         except Fenced as error:
             self._end("fenced", str(error))
             self._around.instruments.fenced.inc()
@@ -259,6 +265,8 @@ class PartitionPath:
     async def _process(self, records: list[Record], position: int) -> None:
         try:
             async with self._around.cpu:
+                if self._stopping:
+                    raise _NotBegun
                 gathered = await self._folder.fold(self.partition, records, self.store)
             await self._settle(gathered, position)
         except (FoldFailed, Unwritable) as error:

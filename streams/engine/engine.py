@@ -94,7 +94,7 @@ class Engine:
                 path.offer(batch)
 
     def revoking(self) -> None:
-        """Stop feeding; batches in flight go on."""
+        """Stop feeding; batches whose fold has begun go on."""
         self._feeds.clear()
         for path in self._paths.values():
             path.stop()

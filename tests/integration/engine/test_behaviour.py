@@ -117,6 +117,36 @@ async def test_a_batch_that_does_not_end_in_time_is_cancelled_and_not_committed(
     assert cluster.states("w1") == {}
 
 
+async def test_a_batch_whose_fold_has_not_begun_when_partitions_are_given_back_is_left_to_the_next_owner(
+    cluster: Cluster,
+) -> None:
+    folded: list[int] = []
+
+    class Noting(SetFold):
+        """Tells of which partition it folds."""
+
+        def fold(self, partition: int, records: Any, states: Any, now: Any, broadcast: Any) -> Folded:
+            folded.append(partition)
+            return super().fold(partition, records, states, now, broadcast)
+
+    noting = Noting(cluster.name("sets"), (cluster.name("in-a"), cluster.name("in-b")), cluster.name("out"))
+    async with cluster.worker(noting) as worker:
+        await eventually(lambda: worker.ready().ok)
+        engine: Any = worker.engine
+        paths = engine.paths
+        async with engine._around.cpu:
+            await cluster.produce([("in-a", b"k%d" % n, event(n)) for n in range(40)])
+            topic = cluster.name("in-a")
+            await eventually(lambda: all(not path.rests(topic) and not path._pending for path in paths))
+            engine.revoking()
+        await eventually(lambda: all(path.state == "ended" for path in paths))
+        assert folded == []
+    assert sum((await cluster.committed()).values()) == 0
+    async with cluster.worker(noting):
+        await eventually(cluster.drained)
+    assert len(cluster.states("w1")) == 40
+
+
 async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
