@@ -172,11 +172,17 @@ async def test_a_worker_that_slept_through_its_session_cannot_spoil_the_new_owne
     total, keys = 20_000, 500
     sleeper = await Process.start(cluster, "w1")
     await cluster.produce(history(total // 2, keys))
-    await asyncio.sleep(3)
+
+    async def written(before: int = 0) -> bool:
+        return sum((await cluster.ends("out", 2)).values()) > before
+
+    await eventually(written)
     sleeper.pause()
+    await asyncio.sleep(1)  # what it had sent is there
+    reached = sum((await cluster.ends("out", 2)).values())
     other = await Process.start(cluster, "w2")
     await cluster.produce(history(total, keys, total // 2))
-    await asyncio.sleep(9)
+    await eventually(lambda: written(reached))  # its session is over
     sleeper.resume()
     await eventually(cluster.drained)
     assert [await sleeper.terminate(), await other.terminate()] == [0, 0]
