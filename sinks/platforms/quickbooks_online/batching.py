@@ -76,9 +76,10 @@ class Batching(Probing):
         return made
 
     def _payments(self, entity: str, commands: Sequence[Command], refused: Outcomes) -> Talk[Bodies]:
-        """Return the bodies of payments whose invoice was found, or that have none.
+        """Return the bodies of payments without invoice, and of those that their invoice still needs in full.
 
-        Two of one invoice share what it still needs; what has no invoice stays on the buyer's account.
+        The rest goes one by one: a list may show what was due before the total rose, and what it does not need would
+        stay unapplied for good. What has no invoice stays on the buyer's account.
         """
         del entity, refused
         on_account = [command for command in commands if not command.links.get("invoice")]
@@ -95,11 +96,11 @@ class Batching(Probing):
         }
         for command in commands:
             invoice = invoices.get(command.links.get("invoice", ""))
-            if invoice is not None:
-                payment, customer = facts_of(command, Payment), str(invoice["CustomerRef"]["value"])
+            payment = facts_of(command, Payment)
+            if invoice is not None and payment.amount <= (due := Decimal(invoice["Balance"])):
+                customer = str(invoice["CustomerRef"]["value"])
                 made[command.id] = bodies.payment_form(self.connection, command, payment, invoice, customer)
-                for line in made[command.id]["Line"]:
-                    invoice["Balance"] = Decimal(invoice["Balance"]) - Decimal(line["Amount"])
+                invoice["Balance"] = due - payment.amount
         return made
 
     def _sent(self, entity: str, made: Bodies) -> Talk[Outcomes]:
