@@ -40,11 +40,13 @@ class Gathering:
         """Note that a batch of *lane* is answered."""
         self._under_way[lane] -= 1
 
-    def due(self) -> Iterator[float]:
-        """Yield when lanes that gather will have gathered long enough."""
-        now = self._now()
+    def due(self, since: float) -> Iterator[float]:
+        """Yield when lanes have gathered long enough that had not at *since*, when it was last asked what may go.
+
+        Held against a later look at the clock, a moment between the two would be waited for by nobody.
+        """
         for lane in self._began:
-            if self._inbox.depth(lane) and (at := self._gathered(lane)) > now:
+            if self._inbox.depth(lane) and (at := self._gathered(lane)) > since:
                 yield at
 
     def _gathered(self, lane: Lane) -> float:

@@ -200,8 +200,9 @@ class Owner:
             while self._failure is None:
                 await self._plan_afresh()
                 await self._answer_superseded()
+                looked = self._now()
                 self._start_what_is_ready()
-                await self._until_woken()
+                await self._until_woken(looked)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -262,10 +263,11 @@ class Owner:
             self._failure = error
         self._wake.set()
 
-    async def _until_woken(self) -> None:
+    async def _until_woken(self, looked: float) -> None:
+        """Wait for something to do; *looked*: when it was last looked whether something may begin."""
         self._wake.clear()
         now = self._now()
-        due = [*self._gathering.due(), *(at for at in [self.inbox.next_at()] if at is not None)]
+        due = [*self._gathering.due(looked), *(at for at in [self.inbox.next_at()] if at is not None)]
         pause = max(0.02, min(1.0, min(due) - now)) if due and not self._paused else None
         if not self._owns():
             pause = _LAPSED

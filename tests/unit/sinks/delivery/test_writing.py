@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
@@ -309,6 +310,27 @@ def test_a_running_owner_sends_what_gathered_although_nothing_more_comes() -> No
     assert set(bench.log.outcomes().values()) == {"confirmed"}
     assert len(bench.log.results) == 3
     assert len(bench.vendor.posts) == 2
+
+
+async def _starved(bench: Bench, pause: float) -> None:
+    looks = itertools.count()
+    loop = asyncio.get_running_loop()
+    bench.clock = lambda: loop.time() + next(looks) * pause
+    running = asyncio.create_task(bench.owner.run())
+    for number in range(3):
+        await bench.owner.accept(command(number))
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(30)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.05, 0.1, 0.3])
+def test_what_gathered_leaves_also_where_its_moment_passes_between_two_looks_at_the_clock(pause: float) -> None:
+    """A process that is not let run: each look at the clock is *pause* seconds later."""
+    bench = Bench(Vendor())
+    run(_starved(bench, pause))
+    assert bench.log.outcomes() == {f"c{number}": "confirmed" for number in range(3)}
 
 
 async def test_a_batch_that_is_cut_off_leaves_each_document_once() -> None:
