@@ -293,13 +293,15 @@ async def test_what_comes_right_after_a_batch_gathers_and_the_first_after_a_whil
     await bench.work(1)
 
 
-async def _trickle(bench: Bench) -> None:
-    bench.clock = asyncio.get_running_loop().time
+async def _trickle(bench: Bench, seconds: float = 2.0, pause: float = 0.0) -> None:
+    """Have an owner run while three come; each look at the clock is *pause* seconds later than the one before."""
+    looks, loop = itertools.count(), asyncio.get_running_loop()
+    bench.clock = lambda: loop.time() + next(looks) * pause
     running = asyncio.create_task(bench.owner.run())
     for number in range(3):
         await bench.owner.accept(command(number))
         await asyncio.sleep(0.05)
-    await asyncio.sleep(2)
+    await asyncio.sleep(seconds)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -312,24 +314,11 @@ def test_a_running_owner_sends_what_gathered_although_nothing_more_comes() -> No
     assert len(bench.vendor.posts) == 2
 
 
-async def _starved(bench: Bench, pause: float) -> None:
-    looks = itertools.count()
-    loop = asyncio.get_running_loop()
-    bench.clock = lambda: loop.time() + next(looks) * pause
-    running = asyncio.create_task(bench.owner.run())
-    for number in range(3):
-        await bench.owner.accept(command(number))
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(30)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
 @pytest.mark.parametrize("pause", [0.02, 0.05, 0.1, 0.3])
 def test_what_gathered_leaves_also_where_its_moment_passes_between_two_looks_at_the_clock(pause: float) -> None:
-    """A process that is not let run: each look at the clock is *pause* seconds later."""
+    """As in a process that is not let run."""
     bench = Bench(Vendor())
-    run(_starved(bench, pause))
+    run(_trickle(bench, 30.0, pause))
     assert bench.log.outcomes() == {f"c{number}": "confirmed" for number in range(3)}
 
 
