@@ -322,7 +322,9 @@ class Reader:
 
         Whether a webhook told of it the stream knows: those that are complete records pass the connectors by.
         """
-        late = mark is not None and (event.changed_at is None or event.changed_at > mark)
+        # Vendors name whole seconds: what changed in that of the last pass came after it, or would not be new.
+        second = None if mark is None else mark.replace(microsecond=0)
+        late = second is not None and (event.changed_at is None or event.changed_at >= second)
         swept = late and event.object.key not in self._wanted
         return msgspec.structs.replace(event, origin="sweep" if swept else "read")
 

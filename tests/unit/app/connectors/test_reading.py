@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -116,6 +117,14 @@ async def test_what_is_named_by_no_printable_name_is_put_aside_and_the_rest_is_t
     await reader._publish_all(strange, 1)
     assert [event.object.type for event in events] == ["payment"]
     assert aside == ["invoice: The name of an object has a character that cannot be printed."]
+
+
+@pytest.mark.parametrize(("changed", "origin"), [("12:00:06", "sweep"), ("12:00:07", "sweep"), ("12:00:05", "read")])
+async def test_what_changed_in_the_very_second_of_the_last_pass_was_found_by_a_sweep(changed: str, origin: str) -> None:
+    reader = _reader(Ledger(), [])
+    (shown, *_) = await reader._talk(reader._source.read(Hint(tenant="acme", object=REF)), SWEEP)
+    event = msgspec.structs.replace(shown, changed_at=datetime.fromisoformat(f"2026-03-02T{changed}+00:00"))
+    assert reader._found(event, datetime.fromisoformat("2026-03-02T12:00:06.400000+00:00")).origin == origin
 
 
 def _reader(send: Ledger, events: list[ChangeEvent], **more: Any) -> Reader:
