@@ -20,7 +20,7 @@ from schemas.links import Parked
 from schemas.order_state import PublicOrder, Shown, Waiting
 from schemas.refs import ObjectRef, order_key
 from schemas.state import Conflict
-from sinks.delivery.journal import Row
+from sinks.delivery.row import Row
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEAL = ObjectRef("shop", "s", "order", "501")

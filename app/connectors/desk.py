@@ -42,7 +42,7 @@ from schemas.events import Hint
 from schemas.trace import trace_id
 from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.inbox import Stored
-from sinks.delivery.journal import Row
+from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
 from streams.sources.base import Identity
 
@@ -117,7 +117,8 @@ class Desk:
 
     async def start(self) -> None:
         """Read what the last owner left, take the next epoch, and begin to work."""
-        journal = await self._rows.begin()
+        journal = Journal()
+        await self._rows.begin(journal)
         epoch = self._rows.epoch
         self._circuit = Circuit(epoch)
         self._gauges.show_down(lambda: self._circuit.cause)
@@ -129,7 +130,7 @@ class Desk:
             ledger,
             epoch=epoch,
             now=time.time,
-            journal={name: msgspec.json.decode(value, type=Row) for name, value in journal.items()},
+            journal=journal,
             circuit=self._circuit,
             owns=lambda: self._owned and self._lease.held(),
             concurrency=abreast(self._loaded.platform.limits, self._resolved.quota_share),

@@ -13,7 +13,7 @@ from app.core.faultpoints import around
 from schemas.commands import Command, Result
 from schemas.events import ChangeEvent
 from sinks.delivery.inbox import Stored
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.row import Row, row_key
 
 _ENCODE = msgspec.json.Encoder().encode
 

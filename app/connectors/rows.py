@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 from aiokafka.structs import ConsumerRecord
 
 from app.connectors.bus import Bus, partition_of
@@ -9,6 +12,29 @@ from app.core import topics
 
 _WRITER = "owner-epoch"
 _EPOCH = "@epoch"
+
+
+class Place(Protocol):
+    """Where the newest row of each name is put."""
+
+    def hold(self, key: str, value: bytes) -> None:
+        """Take a row instead of its predecessor."""
+
+    def held(self, key: str) -> bytes | None:
+        """Return a row, None where there is none."""
+
+    def drop(self, key: str) -> None:
+        """Forget a row, if there is one."""
+
+
+class _Memory(dict[str, bytes]):
+    """Rows that are few enough for memory."""
+
+    hold = dict[str, bytes].__setitem__
+    held = dict[str, bytes].get
+
+    def drop(self, key: str) -> None:
+        self.pop(key, None)
 
 
 class Rows:
@@ -20,41 +46,49 @@ class Rows:
         self._partition = partition_of(connection, bus.partitions)
         self.epoch = 0
 
-    async def begin(self) -> dict[str, bytes]:
-        """Take the next epoch and return the journal that earlier owners left."""
-        journal = await self.left(topics.JOURNAL)
-        self.epoch = 1 + int(journal.pop(_EPOCH, b"0"))
+    async def begin(self, journal: Place) -> None:
+        """Take the next epoch, and put into *journal* what earlier owners left in theirs."""
+        own = _Memory()
+        await self._sort(topics.JOURNAL, lambda name: own if name == _EPOCH else journal)
+        self.epoch = 1 + int(own.get(_EPOCH, b"0"))
         await self.put(topics.JOURNAL, _EPOCH, str(self.epoch).encode())
-        return journal
 
     async def put(self, topic: str, name: str, value: bytes | None) -> int:
         """Store a row, or forget it, and return its offset."""
         return await self._send(topic, name, value, self.epoch)
 
     async def left(self, topic: str) -> dict[str, bytes]:
-        """Return the newest row of each name.
+        """Return the newest row of each name."""
+        rows = _Memory()
+        await self._sort(topic, lambda _name: rows)
+        return rows
+
+    async def _sort(self, topic: str, place: Callable[[str], Place]) -> None:
+        """Put the newest row of each name into its place.
 
         What an owner wrote after its successor does not count, and what it hides is written again: a process that was
         stopped has its last batch sent when it goes on, and only its lease keeps it from more. Who names no epoch,
         as people's commands, is always heard.
         """
-        newest = dict[str, tuple[int, bytes | None]]()
+        writers = dict[str, int]()
         hidden = set[str]()
         async for record in self._bus.entries(topic, [self._partition]):
             if not record.key.startswith(self._prefix):
                 continue
             name = record.key.removeprefix(self._prefix).decode()
-            known = newest.get(name, (0, None))[0]
+            known = writers.get(name, 0)
             epoch = _writer(record, known)
             if epoch < known:
                 hidden.add(name)
+                continue
+            hidden.discard(name)
+            writers[name] = epoch
+            if record.value is None:
+                place(name).drop(name)
             else:
-                hidden.discard(name)
-                newest[name] = (epoch, record.value)
+                place(name).hold(name, record.value)
         for name in sorted(hidden):
-            epoch, value = newest[name]
-            await self._send(topic, name, value, epoch)
-        return {name: value for name, (_, value) in newest.items() if value is not None}
+            await self._send(topic, name, place(name).held(name), writers[name])
 
     async def _send(self, topic: str, name: str, value: bytes | None, epoch: int) -> int:
         headers = ((_WRITER, str(epoch).encode()),)

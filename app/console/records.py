@@ -80,7 +80,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a row of the journal is kept: as `sinks.delivery.journal.Row`, without bodies."""
+    """What of a row of the journal is kept: as `sinks.delivery.row.Row`, without bodies."""
 
     command: str
     step: str

@@ -13,7 +13,7 @@ from app.console.records import Look
 from app.console.views import Hop, Sent, Write
 from schemas.links import Parked
 from schemas.order_state import PublicOrder
-from sinks.delivery.journal import idempotency_key
+from sinks.delivery.row import idempotency_key
 from streams.order.link import plain_number
 
 _FOUND = """

@@ -23,8 +23,8 @@ from app.sandbox.__main__ import find
 from schemas.commands import Command, Result
 from schemas.connection import Connection
 from schemas.platform import Limits
-from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
+from sinks.delivery.row import Row
 
 _SECRETS = MappingProxyType({"token": "sandbox"})
 _UNLIMITED = Limits()

@@ -11,7 +11,7 @@ from schemas.projection import project
 from sinks.base import Sink
 from sinks.delivery.answers import Answers, took_effect
 from sinks.delivery.inbox import Inbox, Waiting
-from sinks.delivery.journal import Row
+from sinks.delivery.row import Row
 from sinks.delivery.writing import Conversation, Writing
 
 _PROBES = 2

@@ -1,205 +1,102 @@
-"""What was sent: one row per mutating request, written before the request leaves. Pure; the loop makes rows durable."""
+"""The rows of one connection, found by their key, by command and by natural key: on disk, but for what is in use.
+
+A write is remembered for thirty days with the platform's answers, so rows grow with the orders of a month, and memory
+must not. They lie in a private database of SQLite, which keeps a few megabytes of pages in memory, spills the rest to
+an unnamed file in the folder for temporary files and is gone with the process. Nothing depends on it: the rows' durable
+home is Kafka, and each new owner fills a database of its own from there.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
+import sqlite3
+import weakref
 from collections.abc import Callable, Iterable
-from typing import Literal
-from uuid import UUID, uuid5
 
 import msgspec
 
-from app.core.talk import Request, Response
-from schemas.commands import Command
+from sinks.delivery.row import MEMBER, Row, may_have_done, row_key
 
-_NAMESPACE = UUID("1d0c0b8e-52a4-5c9d-8c64-6a2f6d0f9b42")
-_OPEN = frozenset(("intent", "uncertain"))
-KEPT_SECONDS = 30 * 24 * 3600.0
-"""How long a write that has its result is remembered: over four times as long as the topic of commands keeps any."""
-_CLOCKS_DIFFER = 24 * 3600.0
-MEMBER = "batch"
-"""The step of the row that says what a batch did for one of its members."""
-State = Literal["intent", "uncertain", "confirmed", "not_done", "settled"]
-
-
-class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One mutating request of one write, or of a batch of writes."""
-
-    command: str
-    step: str
-    epoch: int
-    attempt: int = 0
-    state: State = "intent"
-    """"settled": no answer came, and asking the platform told what became of it."""
-    method: str = ""
-    path: str = ""
-    body: str = ""
-    """The exact bytes, base64: the same bytes are sent again under the same key."""
-    content_type: str = ""
-    at: float = 0.0
-    """When it was last sent, seconds of the epoch."""
-    status: int = 0
-    reply: str = ""
-    """The reply's body, base64: a talk that is run again is answered from here."""
-    lock: str = ""
-    """The natural key of a find-or-create: while the row is open, nobody else may create that thing."""
-    members: tuple[str, ...] = ()
-    """The commands of a batch; each of them is settled by itself."""
-    look: int = 0
-    """Number of the look that the reply was, within `epoch`; 0 = not numbered."""
-    stamp: int = 0
-    """Number of the result that tells it, within `epoch`: told again it is no newer, whatever was written meanwhile."""
-    digest: str = ""
-    """Of what was asked for, kept when the bytes are not: whoever is answered from here may have asked for more."""
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether nobody knows what became of the request."""
-        return self.state in _OPEN
-
-
-def _may_have_done(row: Row) -> bool:
-    return row.state not in {"not_done", "settled"}
-
-
-def row_key(command: str, step: str) -> str:
-    """Return the key of a row below its connection."""
-    return f"{command}/{step}"
-
-
-def idempotency_key(command: str, step: str, attempt: int) -> str:
-    """Return the key sent with a request; a refused intent (`not_done`) makes the next attempt use another one."""
-    return uuid5(_NAMESPACE, f"{command}|{step}|{attempt}").hex
-
-
-def batch_id(commands: Iterable[str]) -> str:
-    """Return the id under which a batch of commands is journalled: the same members, the same id."""
-    return uuid5(_NAMESPACE, "batch|" + "|".join(commands)).hex
-
-
-def doubted(command: Command, sent_at: float, now: float) -> Command:
-    """Return *command* so that it asks first, where it may be older than what the journal remembers."""
-    told = math.inf if command.told_at is None else command.told_at.timestamp()
-    late = min(sent_at, told) < now - KEPT_SECONDS + _CLOCKS_DIFFER
-    return msgspec.structs.replace(command, presence="unknown") if late and command.presence == "absent" else command
-
-
-def intent(
-    command: str, request: Request, epoch: int, now: float, before: Row | None, members: tuple[str, ...] = ()
-) -> Row:
-    """Return the row that must be durable before *request* leaves.
-
-    A row about which nobody knows keeps its attempt and its bytes: the same request goes out again.
-    """
-    if before is not None and before.state in {"intent", "uncertain", "settled"} and before.method:
-        return msgspec.structs.replace(before, state="intent", epoch=epoch, at=now)
-    body, content_type = request.content()
-    return Row(
-        command=command,
-        step=request.step,
-        epoch=epoch,
-        attempt=0 if before is None else before.attempt + 1,
-        method=request.method,
-        path=request.path,
-        body=base64.b64encode(body).decode(),
-        content_type=content_type,
-        at=now,
-        lock=request.lock,
-        members=members,
-    )
-
-
-def same_bytes(row: Row, request: Request) -> tuple[Request, bool]:
-    """Return the request that *row* holds, and whether *request* as built now is still the same."""
-    body, content_type = request.content()
-    stored = base64.b64decode(row.body)
-    if (row.method, row.path, stored) == (request.method, request.path, body):
-        return request, True
-    headers = dict(request.headers)
-    if found := row.content_type or content_type:
-        headers.setdefault("Content-Type", found)
-    changed = msgspec.structs.replace(
-        request, method=row.method, path=row.path, json=None, form=None, body=stored, headers=headers
-    )
-    return changed, False
-
-
-def confirmed(row: Row, response: Response) -> Row:
-    """Return the row of a request that was answered with success."""
-    reply = base64.b64encode(response.body).decode()
-    digest = _digest(row.method, row.path, base64.b64decode(row.body))
-    return msgspec.structs.replace(row, state="confirmed", status=response.status, reply=reply, body="", digest=digest)
-
-
-def answers(row: Row, request: Request) -> bool:
-    """Tell whether a confirmed row stands for *request* as it is built now, and not for an earlier wish."""
-    return row.digest == _digest(request.method, request.path, request.content()[0])
-
-
-def _digest(method: str, path: str, body: bytes) -> str:
-    return hashlib.blake2b(f"{method} {path} ".encode() + body, digest_size=8).hexdigest()
-
-
-def remembered(row: Row) -> Response:
-    """Return the reply of a confirmed request."""
-    return Response(status=row.status, body=base64.b64decode(row.reply))
+_PRIVATE = ""
+"""The name for which SQLite makes an unnamed file, once the pages in memory do not suffice."""
+_SCHEMA = """
+PRAGMA synchronous = OFF;
+PRAGMA journal_mode = MEMORY;
+PRAGMA cache_size = -4096;
+CREATE TABLE rows (key TEXT PRIMARY KEY, command TEXT, batch INTEGER, at REAL, lock TEXT, value BLOB);
+CREATE INDEX of_command ON rows (command);
+CREATE INDEX by_age ON rows (at);
+CREATE INDEX by_lock ON rows (lock) WHERE lock <> '';
+CREATE TABLE members (command TEXT, key TEXT, PRIMARY KEY (command, key)) WITHOUT ROWID;
+"""
+_OF = """
+SELECT key, value FROM rows WHERE command = :command
+UNION ALL SELECT rows.key, value FROM members JOIN rows USING (key) WHERE members.command = :command ORDER BY 1
+"""
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder(Row).decode
 
 
 class Journal:
-    """The rows of one connection, found by their key, by command and by natural key."""
+    """The rows that earlier owners left, and this one's."""
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
-        """Take the rows that earlier owners left."""
-        self._rows: dict[str, Row] = {}
-        self._of: dict[str, set[str]] = {}
-        self._locks: dict[str, set[str]] = {}
+        """Take the rows that earlier owners left; more of them come encoded, by `hold`."""
+        self._db = sqlite3.connect(_PRIVATE, isolation_level=None)
+        weakref.finalize(self, self._db.close)
+        self._db.executescript(_SCHEMA)
         for row in rows:
             self.put(row)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        found: int = self._db.execute("SELECT count(*) FROM rows").fetchone()[0]
+        return found
+
+    def hold(self, key: str, value: bytes) -> None:
+        """Remember an encoded row; raise `msgspec.ValidationError` where it is none."""
+        self._store(key, _DECODE(value), value)
+
+    def held(self, key: str) -> bytes | None:
+        """Return a row as it is encoded, None where there is none."""
+        found = self._db.execute("SELECT value FROM rows WHERE key = ?", (key,)).fetchone()
+        return None if found is None else found[0]
 
     def get(self, command: str, step: str) -> Row | None:
         """Return the row of one request."""
-        return self._rows.get(row_key(command, step))
+        value = self.held(row_key(command, step))
+        return None if value is None else _DECODE(value)
 
     def put(self, row: Row) -> None:
         """Remember *row* instead of its predecessor."""
-        key = row_key(row.command, row.step)
-        self._rows[key] = row
-        for command in (row.command, *row.members):
-            self._of.setdefault(command, set()).add(key)
-        if row.lock:
-            self._locks.setdefault(row.lock, set()).add(key)
+        self._store(row_key(row.command, row.step), row, _ENCODE(row))
+
+    def _store(self, key: str, row: Row, value: bytes) -> None:
+        what = (key, row.command, bool(row.members), row.at, row.lock, value)
+        self._db.execute("REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", what)
+        self._db.executemany("INSERT OR IGNORE INTO members VALUES (?, ?)", [(member, key) for member in row.members])
 
     def rows(self, command: str) -> list[Row]:
         """Return the rows of *command*, those of its batches included."""
-        return [self._rows[key] for key in sorted(self._of.get(command, ()))]
+        return [_DECODE(value) for _, value in self._db.execute(_OF, {"command": command})]
 
     def unresolved(self, command: str) -> list[Row]:
         """Return the rows of *command* about which nobody knows whether they took effect.
 
         A batch counts until the command's own part in it is written down, even when the batch was answered.
         """
-        own = self.get(command, MEMBER)
-        batches_count = own is None or own.is_open
-        return [
-            row for row in self.rows(command) if (_may_have_done(row) and batches_count if row.members else row.is_open)
-        ]
+        return _unresolved(self.rows(command))
 
     def doubtful(self, command: str) -> list[Row]:
         """Return the rows of *command* that forbid to send it without asking: the unresolved, and the settled.
 
         What was found done has no reply to answer a repeated command from, also when the finder died before it told.
         """
-        return [*self.unresolved(command), *(row for row in self.rows(command) if row.state == "settled")]
+        rows = self.rows(command)
+        return [*_unresolved(rows), *(row for row in rows if row.state == "settled")]
 
     def locked_by(self, lock: str, command: str) -> list[Row]:
-        """Return the rows of other commands under the natural key *lock*."""
-        rows = [self._rows[key] for key in sorted(self._locks.get(lock, ()))]
-        return [row for row in rows if row.command != command]
+        """Return the rows of other commands under the natural key *lock*, which is not empty."""
+        asked = "SELECT value FROM rows WHERE lock = ? AND lock <> '' AND command <> ? ORDER BY key"
+        return [_DECODE(value) for (value,) in self._db.execute(asked, (lock, command))]
 
     def outdated(self, before: float, waits: Callable[[str], bool]) -> list[str]:
         """Return the keys of rows last touched before *before*, of writes that ended and that nobody *waits* for.
@@ -209,30 +106,37 @@ class Journal:
 
         def is_old(command: str) -> bool:
             rows = self.rows(command)
-            return not waits(command) and not self.unresolved(command) and max(row.at for row in rows) < before
+            return not waits(command) and not _unresolved(rows) and max(row.at for row in rows) < before
 
-        batches = {key: row for key, row in self._rows.items() if row.members}
-        old = {row.command for row in self._rows.values() if not row.members and is_old(row.command)}
-        gone = [key for key, row in batches.items() if row.at < before and old.issuperset(row.members)]
-        held = {member for key in batches.keys() - set(gone) for member in batches[key].members}
-        ended = old - held
-        return gone + [key for key, row in self._rows.items() if not row.members and row.command in ended]
+        touched = self._db.execute("SELECT DISTINCT command FROM rows WHERE at < ? AND NOT batch", (before,)).fetchall()
+        old = {command for (command,) in touched if is_old(command)}
+        # A younger batch keeps its members young, so that it need not be looked at.
+        old_batches = self._db.execute("SELECT key, value FROM rows WHERE at < ? AND batch ORDER BY key", (before,))
+        batches = {key: _DECODE(value).members for key, value in old_batches}
+        gone = [key for key, members in batches.items() if old.issuperset(members)]
+        held = {member for key in batches.keys() - set(gone) for member in batches[key]}
+        return gone + [key for command in sorted(old - held) for key in self._own(command)]
 
-    def remove(self, key: str) -> None:
+    def _own(self, command: str) -> list[str]:
+        asked = "SELECT key FROM rows WHERE command = ? AND NOT batch ORDER BY key"
+        return [key for (key,) in self._db.execute(asked, (command,))]
+
+    def drop(self, key: str) -> None:
         """Forget one row."""
-        row = self._rows.pop(key)
-        for command in (row.command, *row.members):
-            self._of[command].discard(key)
-            if not self._of[command]:
-                del self._of[command]
-        if row.lock:
-            self._locks[row.lock].discard(key)
-            if not self._locks[row.lock]:
-                del self._locks[row.lock]
+        value = self.held(key)
+        members = () if value is None else _DECODE(value).members
+        self._db.execute("DELETE FROM rows WHERE key = ?", (key,))
+        self._db.executemany("DELETE FROM members WHERE command = ? AND key = ?", [(member, key) for member in members])
 
     def forget(self, command: str) -> list[str]:
         """Forget the rows of *command* alone and return their keys."""
-        keys = sorted(key for key in self._of.get(command, ()) if not self._rows[key].members)
+        keys = self._own(command)
         for key in keys:
-            self.remove(key)
+            self.drop(key)
         return keys
+
+
+def _unresolved(rows: list[Row]) -> list[Row]:
+    """Return those of a command's *rows* about which nobody knows whether they took effect."""
+    batches_count = all(row.is_open for row in rows if row.step == MEMBER and not row.members)
+    return [row for row in rows if (may_have_done(row) and batches_count if row.members else row.is_open)]

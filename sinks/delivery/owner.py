@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -37,9 +37,10 @@ from sinks.delivery.circuit import Cause, Circuit
 from sinks.delivery.doubts import Doubts, asking
 from sinks.delivery.gathering import Gathering
 from sinks.delivery.inbox import Inbox, Lane, Waiting
-from sinks.delivery.journal import KEPT_SECONDS, Journal, Row, batch_id, doubted
+from sinks.delivery.journal import Journal
 from sinks.delivery.ports import Ledger, Lost, Sender
 from sinks.delivery.reasons import without_people
+from sinks.delivery.row import KEPT_SECONDS, batch_id, doubted
 from sinks.delivery.writing import Conversation, Writing
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,7 @@ class Owner:
         *,
         epoch: int,
         now: Callable[[], float],
-        journal: Mapping[str, Row] | None = None,
+        journal: Journal | None = None,
         circuit: Circuit | None = None,
         owns: Callable[[], bool] = lambda: True,
         concurrency: int = 8,
@@ -89,7 +90,7 @@ class Owner:
             sink,
             send,
             ledger,
-            Journal((journal or {}).values()),
+            Journal() if journal is None else journal,
             epoch=epoch,
             now=now,
             settle=self._settle,

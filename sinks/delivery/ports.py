@@ -9,7 +9,7 @@ from app.core.errors import O2CError
 from app.core.talk import Request, Response
 from schemas.commands import Command, Result
 from sinks.delivery.inbox import Stored
-from sinks.delivery.journal import Row
+from sinks.delivery.row import Row
 
 
 class Lost(O2CError):

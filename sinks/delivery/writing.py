@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -13,9 +14,10 @@ from app.core.errors import AuthError, O2CError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
 from schemas.commands import LIVE, Command
 from sinks.base import Sink, Written
-from sinks.delivery.journal import (
+from sinks.delivery.journal import Journal
+from sinks.delivery.ports import Ledger, Lost, Sender
+from sinks.delivery.row import (
     MEMBER,
-    Journal,
     Row,
     answers,
     confirmed,
@@ -24,10 +26,11 @@ from sinks.delivery.journal import (
     remembered,
     same_bytes,
 )
-from sinks.delivery.ports import Ledger, Lost, Sender
 
 T = TypeVar("T")
 _ENCODE = msgspec.json.Encoder().encode
+_MANY = 1_000
+"""Natural keys of which it is remembered who let go of them last, before the list is gone through."""
 Make = Callable[[], Talk[T]]
 
 
@@ -43,7 +46,7 @@ class Told(NamedTuple):
     stamp: int
 
 
-class Conversation(msgspec.Struct):
+class Conversation(msgspec.Struct, eq=False):
     """One run of a talk for one command or batch."""
 
     command: str
@@ -85,9 +88,12 @@ class Writing:
         self._barred = barred
         self._sink, self._send, self._ledger, self.journal = sink, send, ledger, journal
         self._epoch, self._now, self._settle, self._owns = epoch, now, settle, owns
-        self._keys: dict[str, asyncio.Lock] = {}
+        self._keys = WeakValueDictionary[str, asyncio.Lock]()
+        """Of the natural keys in use: who holds or awaits one keeps it alive."""
         self._released: dict[str, tuple[int, str]] = {}
-        """Natural key -> when it was last released, and by which command."""
+        """Natural key -> when it was last released, and by which command; see `_release`."""
+        self._many = _MANY
+        self._runs: set[Conversation] = set()
         self._ticks = 0
         self._offset = 0
         self._looks = 0
@@ -107,12 +113,16 @@ class Writing:
 
     async def talk(self, run: Conversation, make: Make[T]) -> T:
         """Return what the talk that *make* begins comes to; it is begun again when it looked too early."""
-        while True:
-            run.began, run.steps = self._ticks, {}
-            try:
-                return await self._once(run, make())
-            except _Again:
-                continue
+        self._runs.add(run)
+        try:
+            while True:
+                run.began, run.steps = self._ticks, {}
+                try:
+                    return await self._once(run, make())
+                except _Again:
+                    continue
+        finally:
+            self._runs.discard(run)
 
     async def _once(self, run: Conversation, talk: Talk[T]) -> T:
         try:
@@ -138,15 +148,24 @@ class Writing:
             return await self._send(request, "")
         if not request.lock:
             return await self._mutate(run, request)
-        async with self._keys.setdefault(request.lock, asyncio.Lock()):
+        lock = self._keys.setdefault(request.lock, asyncio.Lock())
+        async with lock:
             released, by = self._released.get(request.lock, (-1, ""))
             if released > run.began and by != run.command:
                 raise _Again("The natural key was held meanwhile.")
             try:
                 return await self._mutate(run, request)
             finally:
-                self._ticks += 1
-                self._released[request.lock] = (self._ticks, run.command)
+                self._release(request.lock, run.command)
+
+    def _release(self, key: str, command: str) -> None:
+        """Note who let go of *key*, and forget now and then what every talk under way began after."""
+        self._ticks += 1
+        self._released[key] = (self._ticks, command)
+        if len(self._released) > self._many:
+            first = min(run.began for run in self._runs)
+            self._released = {key: left for key, left in self._released.items() if left[0] > first}
+            self._many = max(_MANY, 2 * len(self._released))
 
     async def _mutate(self, run: Conversation, request: Request) -> Response:
         count = run.steps[request.step] = run.steps.get(request.step, 0) + 1
@@ -273,7 +292,7 @@ class Writing:
         keys = self.journal.outdated(before, waits)
         for key in keys:
             self._check_lease()
-            self.journal.remove(key)
+            self.journal.drop(key)
             await self._ledger.drop_rows([key])
         return len(keys)
 

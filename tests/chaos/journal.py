@@ -1,6 +1,6 @@
 """Watches the journal and the results on Kafka: which outcomes nobody knew, and how they were found out.
 
-Reads the records as plain JSON: the rows of `sinks/delivery/journal.py` as they are on the topic.
+Reads the records as plain JSON: the rows of `sinks/delivery/row.py` as they are on the topic.
 """
 
 from __future__ import annotations

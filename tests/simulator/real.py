@@ -20,8 +20,9 @@ from schemas.events import ChangeEvent
 from schemas.facts import Facts, Invoice
 from schemas.platform import Consistency, Platform
 from sinks.base import Sink, Written
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
+from sinks.delivery.row import Row, row_key
 from tests.simulator import company
 from tests.simulator.fakes import Doc, FakePlatform
 
@@ -115,7 +116,7 @@ class RealDelivery:
         connection: Connection = company.CONNECTIONS[self.platform.name]
         self.owner = Owner(
             LedgerSink(connection), self._send, self, epoch=self.epoch, now=self._time,
-            journal=dict(self.rows),
+            journal=Journal(self.rows.values()),
         )  # fmt: skip
         for command in self.inbox.values():
             self.owner.restore(command)

@@ -18,8 +18,9 @@ from app.sandbox.platforms.hubspot import HubspotSandbox
 from schemas.commands import Command, Result
 from schemas.connection import Connection
 from schemas.facts import Party
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
+from sinks.delivery.row import Row, row_key
 from sinks.platforms.hubspot import HubspotSink
 from tests.platforms.hubspot.desk import AUTH, LINES, ORDER, command_of
 
@@ -99,7 +100,7 @@ class Delivery:
                 self.memory,
                 epoch=self.epoch,
                 now=lambda: FASTER * time(),
-                journal=self.memory.rows,
+                journal=Journal(self.memory.rows.values()),
                 settle=0.5 * FASTER,
             )
             for command in list(self.memory.commands.values()):

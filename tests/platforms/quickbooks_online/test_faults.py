@@ -16,8 +16,8 @@ from app.core.talk import Request, Response
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from schemas.commands import Command, Result
 from schemas.facts import Party
-from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
+from sinks.delivery.row import Row
 from tests.platforms.conversation import send
 from tests.platforms.quickbooks_online.rig import HEADERS, Rig, command, credit, invoice, payment
 

@@ -20,8 +20,8 @@ from app.sandbox.faults import Faults
 from app.sandbox.platforms.xero import XeroSandbox
 from schemas.commands import Command, Result
 from schemas.facts import Credit, Facts, Party, Payment, Shipment
-from sinks.delivery.journal import Row
 from sinks.delivery.owner import Owner
+from sinks.delivery.row import Row
 from sinks.platforms.xero import XeroSink
 from tests.platforms.xero.company import AUTH, CONNECTION, INVOICE, TENANT, command
 

@@ -23,7 +23,7 @@ from schemas.facts import Invoice, Order, Party, Shipment
 from schemas.links import Say
 from schemas.order_state import Waiting
 from schemas.refs import ObjectRef
-from sinks.delivery.journal import Row, idempotency_key
+from sinks.delivery.row import Row, idempotency_key
 from tests.made_up import (
     COMMAND,
     DEAL,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.commands import Command
-from sinks.delivery.journal import MEMBER, Journal, Row, State
+from sinks.delivery.journal import Journal
+from sinks.delivery.row import MEMBER, Row, State
 from tests.unit.sinks.delivery.test_owner import Bench, _command
 
 MONTH = 31 * 24 * 3600.0
@@ -62,7 +63,7 @@ def test_a_batch_is_forgotten_with_all_its_members_and_before_them() -> None:
     journal = Journal([*rows, row("e", 1, "x", state="confirmed"), row("f", 1, state="uncertain"), row("g", 1)])
     assert journal.outdated(50, lambda command: command == "g") == ["ab/all", "a/batch", "b/batch"]
     for key in ("ab/all", "a/batch", "b/batch"):
-        journal.remove(key)
+        journal.drop(key)
     assert (journal.rows("a"), journal.rows("ab"), len(journal)) == ([], [], 6)
 
 

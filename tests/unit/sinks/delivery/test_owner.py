@@ -20,9 +20,10 @@ from schemas.events import ChangeEvent
 from schemas.facts import Invoice
 from schemas.platform import Auth, Consistency, Effect, Limits, Platform
 from sinks.base import Sink, Written
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
 from sinks.delivery.ports import Lost
+from sinks.delivery.row import Row, row_key
 
 PLATFORM = Platform(
     slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
@@ -157,7 +158,7 @@ class Bench:
         connection = Connection(name="books", tenant="acme", platform="made_up", account="b")
         self.lease = True
         self.owner = Owner(
-            Ledgerish(connection), self.vendor, self.log, epoch=1, now=lambda: self.time, journal=dict(self.log.rows),
+            Ledgerish(connection), self.vendor, self.log, epoch=1, now=lambda: self.time, journal=Journal(self.log.rows.values()),
             owns=lambda: self.lease,
         )  # fmt: skip
 

@@ -21,9 +21,10 @@ from schemas.events import ChangeEvent
 from schemas.facts import Invoice
 from schemas.platform import Auth, Consistency, Effect, Limits, Platform
 from sinks.base import Sink, Written
-from sinks.delivery.journal import Row, row_key
+from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
 from sinks.delivery.ports import Lost
+from sinks.delivery.row import Row, row_key
 from tests.property.virtual_time import run
 
 PLATFORM = Platform(
@@ -186,7 +187,7 @@ class Bench:
         self.stopped: set[str] = set()
         connection = Connection(name="books", tenant="t", platform="made_up", account="a")
         self.owner = Owner(
-            Books(connection), vendor, self.log, epoch=epoch, now=self._now, journal=dict(self.log.rows),
+            Books(connection), vendor, self.log, epoch=epoch, now=self._now, journal=Journal(self.log.rows.values()),
             owns=lambda: self.lease,
         )  # fmt: skip
         self.owner.live = lambda flow: flow not in self.stopped
@@ -233,6 +234,17 @@ async def test_a_second_try_under_its_own_lock_is_no_reason_to_begin_anew() -> N
     await asyncio.wait_for(bench.work(1, single(1, links={"customer": "ada@example.com"})), 5)
     assert [path for path, _, _ in bench.vendor.posts] == ["/customers", "/customers", "/invoices"]
     assert bench.log.outcomes() == {"c1": "confirmed"}
+
+
+async def test_natural_keys_that_nobody_uses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.delivery.writing._MANY", 20)
+    bench = Bench(Vendor())
+    customers = [f"buyer{number}@example.com" for number in range(100)]
+    await bench.work(60, *(single(n, links={"customer": buyer}) for n, buyer in enumerate(customers)))
+    assert set(bench.log.outcomes().values()) == {"confirmed"}
+    assert len([path for path, _, _ in bench.vendor.posts if path == "/customers"]) == 100
+    assert len(bench.owner._writing._released) <= 20 + 8
+    assert not bench.owner._writing._keys
 
 
 async def test_many_creates_go_in_one_call_and_each_gets_its_result() -> None:
