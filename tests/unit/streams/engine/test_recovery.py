@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.metrics import new_metrics
+from streams.engine import recovery
 from streams.engine.header import EPOCH_KEY, HEADER, StateHeader, state_of
-from streams.engine.recovery import apply
+from streams.engine.instruments import Instruments
+from streams.engine.recovery import apply, restore
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Store, StoreOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 
 class Logged(NamedTuple):
@@ -105,6 +111,66 @@ def test_timers_are_rebuilt_from_headers(stores: Any) -> None:
     apply(store, [logged(b"k", b"1", 1, 1, due=50), logged(b"k", b"2", 1, 2, due=90)], 2)
     assert store.due(60, 10) == []
     assert store.due(90, 10) == [b"k"]
+
+
+class Loaded:
+    """A store that notes whether it is being filled."""
+
+    position, loading = 0, False
+
+    def begin_load(self) -> None:
+        self.loading = True
+
+    def end_load(self) -> None:
+        self.loading = False
+
+
+class Silent:
+    """A consumer of a changelog of ten records that gives none."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.places = places
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 10)
+
+    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 0)
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        pass
+
+    async def getmany(self, **_how: Any) -> dict[Any, Any]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+
+async def test_a_recovery_that_is_cut_off_leaves_no_store_as_one_that_is_being_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consumer, store, place = Silent(), Loaded(), TopicPartition("changelog", 0)
+
+    @asynccontextmanager
+    async def reading(*_how: Any) -> AsyncIterator[Silent]:
+        yield consumer
+
+    async def restored() -> None:
+        instruments = Instruments(new_metrics())
+        worker = WorkerSettings(bootstrap="", group="", name="w", data_dir=Path())
+        _ = [tp async for tp in restore(worker, {place: store}, instruments)]  # type: ignore[dict-item]
+
+    monkeypatch.setattr(recovery, "reading", reading)
+    task = asyncio.create_task(restored())
+    await consumer.asked.wait()
+    assert store.loading
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not store.loading
 
 
 records = st.lists(
