@@ -167,8 +167,10 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def wrong(self) -> dict[str, str]:
         """Return what is not well, per connection."""
         found = {} if self.ready.is_set() else {"group": "No partitions are assigned yet."}
-        if self.unstarted is not None:
+        if isinstance(self.unstarted, KafkaError):
             found["group"] = "Kafka did not answer when connections were to be taken over; it is tried again."
+        elif self.unstarted is not None:
+            found["group"] = f"What is stored of a connection cannot be used: {fault(self.unstarted)}"
         if not self.lease.held():
             found["kafka"] = "Kafka has not confirmed the membership lately: nothing is written."
         for name, desk in self.desks.items():

@@ -35,7 +35,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_begun_again_and_told_and_
 ) -> None:
     monkeypatch.setattr(under_test, "_PAUSE", 0.0)
     translator = Translator(served(), KafkaPublisher("127.0.0.1:1", "t."), new_metrics(), "t.")
-    translator._consumer = consumer = Consumer(error)  # type: ignore[assignment]
+    translator._consumer = consumer = Consumer(error)
     running = asyncio.create_task(translator.run())
     async with asyncio.timeout(5):
         await consumer.empty.wait()
