@@ -34,10 +34,13 @@ Send = Callable[[Request], Awaitable[Response]]
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where a sweep goes on."""
+    """Where a sweep goes on: *within* the pass that is under way, else where the last clean one said."""
 
     value: str
     complete_up_to: datetime | None = None
+    within: str = ""
+    since: str = ""
+    """The connection's option by which the pass under way began."""
 
 
 def _led_to(event: ChangeEvent, hint: Hint) -> ChangeEvent:
@@ -298,11 +301,17 @@ class Reader:
             self._failed(error)
         except (O2CError, *FAULTS) as error:
             log.warning("sweep.later", connection=self._source.connection.name, sweep=name, why=fault(error))
+            if name in self._cursors and not isinstance(error, RetryableError):  # its place may be what is refused
+                self._cursors[name] = msgspec.structs.replace(self._cursors[name], within="")
 
     async def sweep(self, name: str) -> None:
-        """Walk one sweep to its end; the cursor moves once every record was acknowledged and the pass was clean."""
+        """Walk one sweep to its end, from where it broke off.
+
+        A place is kept once every record before it was acknowledged, the cursor moves once the pass was clean.
+        """
         before = self._cursors.get(name, Cursor(""))
-        cursor, more = before.value, True
+        since = self._source.connection.options.get("since", "")
+        cursor, more = (before.within if before.since == since else "") or before.value, True
         while more:
             number, began = self._number(), datetime.now(UTC)
             page = await self._talk(self._source.sweep(name, cursor, datetime.now(UTC)), SWEEP)
@@ -314,8 +323,13 @@ class Reader:
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:
-                self._cursors[name] = Cursor(cursor, page.complete_up_to)
-                await self._keep_cursor(name, self._cursors[name])
+                await self._keep(name, Cursor(cursor, page.complete_up_to))
+            elif more:
+                await self._keep(name, Cursor(before.value, mark, cursor, since))
+
+    async def _keep(self, name: str, cursor: Cursor) -> None:
+        self._cursors[name] = cursor
+        await self._keep_cursor(name, cursor)
 
     def _found(self, event: ChangeEvent, mark: datetime | None) -> ChangeEvent:
         """Return *event* as found by a sweep where it changed since the last pass and no hint told of it, else as read.

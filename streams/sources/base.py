@@ -96,7 +96,10 @@ def only(choices: Sequence[Choice]) -> str:
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a sweep. `complete_up_to` is set when the pass is clean; only then the cursor is stored."""
+    """A step of a sweep. `complete_up_to` is set when the pass is clean; only then the next one begins at `cursor`.
+
+    With `more` the cursor is a place within the pass. It outlives processes: whoever comes next goes on there.
+    """
 
     events: tuple[ChangeEvent, ...] = ()
     hints: tuple[Hint, ...] = ()
@@ -178,7 +181,10 @@ class Source:
         raise NotImplementedError
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
-        """Walk what changed since *cursor* (empty = from the connection's start), one page a call, with overlap."""
+        """Walk what changed since *cursor* (empty = from the connection's start), one page a call, with overlap.
+
+        A cursor that is refused or not understood costs no more than the pass: that begins anew.
+        """
         raise NotImplementedError
 
     def identify(self) -> Talk[Identity]:
