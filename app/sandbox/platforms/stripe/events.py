@@ -48,14 +48,14 @@ class Events:
         self._created.append(created)
         return self._all[-1].body
 
-    def page(self, limit: int, since: int, types: Collection[str], after: str, before: str) -> dict[str, Any]:
-        """Return one page, the newest first, of the events created at or after *since*."""
-        oldest, count = bisect_left(self._created, since), len(self._all)
+    def page(self, limit: int, created: range, types: Collection[str], after: str, before: str) -> dict[str, Any]:
+        """Return one page, the newest first, of the events of the seconds *created*."""
+        oldest, count = (bisect_left(self._created, second) for second in (created.start, created.stop))
         if before:
             newer = range(max(oldest, self._place(before, count) + 1), count)
             places = list(islice(self._places(newer, types), limit))[::-1]
         else:
-            newest = (self._place(after, 0) if after else count) - 1
+            newest = min(self._place(after, 0) if after else count, count) - 1
             places = list(islice(self._places(range(newest, oldest - 1, -1), types), limit + 1))
         data = [orjson.Fragment(self._all[place].body) for place in places[:limit]]
         return {"object": "list", "url": "/v1", "has_more": len(places) > limit, "data": data}

@@ -35,6 +35,7 @@ _LISTED = {
 _FILTERS = ("email", "status", "customer", "invoice", "payment_intent")
 _PER_SECOND = 100
 _REMEMBERED = 50_000
+_EVER = 1 << 40
 
 
 class StripeSandbox(Sandbox):
@@ -193,7 +194,7 @@ class StripeSandbox(Sandbox):
         types = [value for name, value in query.items() if name == "types[]"]
         return self.events.page(
             _limit(query),
-            int(query.get("created[gte]", "0")),
+            _created(query),
             types,
             query.get("starting_after", ""),
             query.get("ending_before", ""),
@@ -356,6 +357,12 @@ def _period(line: Record, currency: str) -> Record:
         "taxes": [{"amount": tax, "tax_behavior": "exclusive"}] if tax else [],
         "discount_amounts": [{"amount": off, "discount": "di_1"}] if off else [],
     }
+
+
+def _created(query: Mapping[str, str]) -> range:
+    """Return the seconds that the filters of a list leave."""
+    since = max(int(query.get("created[gte]", "0")), 1 + int(query.get("created[gt]", "-1")))
+    return range(since, min(int(query.get("created[lt]", _EVER)), 1 + int(query.get("created[lte]", _EVER))))
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from app.core.errors import DecodeError, RejectedError
@@ -16,10 +16,9 @@ from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
 from streams.sources.platforms.stripe.subscribing import StripeSubscriber
+from streams.sources.platforms.stripe.sweeping import PAGE, Walk, walk_of
 
 _TOLERANCE = 300
-_PAGE = 100
-_OVERLAP = timedelta(minutes=5)
 _MISSING = 404
 _PATHS = {
     "invoice": "/v1/invoices/",
@@ -120,7 +119,7 @@ class StripeSource(Source):
 
     def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
         """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
-        params = {"payment[type]": kind, f"payment[{kind}]": payment, "limit": str(_PAGE)}
+        params = {"payment[type]": kind, f"payment[{kind}]": payment, "limit": str(PAGE)}
         reply = yield Request(method="GET", path="/v1/invoice_payments", params=params)
         rows = [] if reply.status == _MISSING else _success(reply)["data"]
         return [row for row in rows if row.get("status") != "canceled"]
@@ -130,7 +129,7 @@ class StripeSource(Source):
         more = True
         while more:
             after = {"starting_after": found[-1]["id"]} if found else {}
-            reply = yield Request(method="GET", path=path, params={**params, "limit": str(_PAGE), **after})
+            reply = yield Request(method="GET", path=path, params={**params, "limit": str(PAGE), **after})
             page = _success(reply)
             found += page["data"]
             more = bool(page.get("has_more"))
@@ -141,16 +140,27 @@ class StripeSource(Source):
         return ("events",)
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
-        """Walk the events since *cursor* (ISO 8601) minus an overlap, and hint at each object once.
+        """Hint at each object that the oldest events not shown yet name, a hundred of them at most.
 
-        Events are kept for 30 days and come newest first; the pass is clean because it is read by keyset to its end.
+        A pass walks all events since *cursor*, minus an overlap, and is complete up to when it began: what is created
+        or listed later the next one finds. Events are kept for 30 days.
         """
         del name
-        since = datetime.fromisoformat(cursor) - _OVERLAP if cursor else now - timedelta(days=29)
-        rows = yield from self._list("/v1/events", {"created[gte]": str(int(since.timestamp()))})
+        walk = walk_of(cursor, now)
+        page = yield from self._events(walk)
+        while page.get("has_more") and not walk.is_second:
+            walk = walk.halved()
+            page = yield from self._events(walk)
+        rows = page["data"]
         objects = {where: str(row["type"]) for row in reversed(rows) for where in _told(row["data"]["object"])}
         hints = tuple(self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items())
-        return Page(hints=hints, cursor=now.isoformat(), complete_up_to=now)
+        following = walk.beyond(rows, more=bool(page.get("has_more")))
+        if following is not None:
+            return Page(hints=hints, cursor=str(following), more=True)
+        return Page(hints=hints, cursor=walk.started.isoformat(), complete_up_to=walk.started)
+
+    def _events(self, walk: Walk) -> Talk[dict[str, Any]]:
+        return _success((yield Request(method="GET", path="/v1/events", params=walk.asked())))
 
     def identify(self) -> Talk[Identity]:
         """Ask whose key this is."""
