@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import OrderedDict
-from typing import NamedTuple
 
 import msgspec
 
@@ -12,15 +12,12 @@ from schemas.events import ChangeEvent, Hint
 from schemas.refs import ObjectRef
 
 _ENCODE = msgspec.json.Encoder().encode
-_REMEMBERED = 50_000
+_REMEMBERED = 20_000
+"""More than a sweep overlaps with the one before: what was forgotten is told once more, which changes nothing."""
+_LOOK = struct.Struct(">12sqqq")
+"""Digest, epoch and number of the look, the platform's own version: packed, since there are many and all stay."""
 
-
-class _Look(NamedTuple):
-    digest: bytes
-    number: tuple[int, int]
-    native: int
-    source: str
-    """The connection where it was typed, while it is a write's and no look has shown it since; "" else."""
+_MOST = 2**63 - 1
 
 
 class Known:
@@ -32,48 +29,54 @@ class Known:
 
     def __init__(self, size: int = _REMEMBERED) -> None:
         """Remember *size* objects."""
-        self._looks: OrderedDict[str, _Look] = OrderedDict()
+        self._looks: OrderedDict[bytes, bytes] = OrderedDict()
+        self._typed: dict[bytes, str] = {}
+        """The connections where writes were typed that no look has shown since."""
         self._size = size
 
     def is_new(self, event: ChangeEvent) -> bool:
         """Tell whether *event* differs from what was published last of its object."""
-        known = self._looks.get(event.object.key)
-        return known is None or known.digest != _digest(event)
+        known = self._looks.get(_key(event.object))
+        return known is None or not known.startswith(_digest(event))
 
     def knows(self, ref: ObjectRef) -> bool:
         """Tell whether a look at the object was published by this owner."""
-        return ref.key in self._looks
+        return _key(ref) in self._looks
 
     def is_newer(self, hint: Hint) -> bool:
         """Tell whether *hint* speaks of a version that was not published yet; without a version it may."""
-        known = self._looks.get(hint.object.key)
-        return known is None or not hint.native or known.native < hint.native
+        known = self._looks.get(_key(hint.object))
+        return known is None or not hint.native or _LOOK.unpack(known)[3] < hint.native
 
     def echoed(self, ref: ObjectRef) -> str:
         """Return where that was typed which a write of ours showed last of the object, at the first look since."""
-        known = self._looks.get(ref.key)
-        if known is None or not known.source:
-            return ""
-        self._looks[ref.key] = known._replace(source="")
-        return known.source
+        return self._typed.pop(_key(ref), "")
 
     def note(self, event: ChangeEvent, source: str = "") -> None:
         """Remember that *event*, a numbered look, was published; an older look than the known one changes nothing.
 
         Of what a write showed, *source* is the connection where it was typed.
         """
-        key, number = event.object.key, (event.version.epoch, event.version.seq)
+        key, version = _key(event.object), event.version
         known = self._looks.get(key)
-        if known is not None and known.number > number:
+        if known is not None and _LOOK.unpack(known)[1:3] > (version.epoch, version.seq):
             return
-        self._looks[key] = _Look(_digest(event), number, event.version.native, source)
+        self._looks[key] = _LOOK.pack(_digest(event), version.epoch, version.seq, min(version.native, _MOST))
         self._looks.move_to_end(key)
+        self._typed.pop(key, None)
+        if source:
+            self._typed[key] = source
         if len(self._looks) > self._size:
-            self._looks.popitem(last=False)
+            self._typed.pop(self._looks.popitem(last=False)[0], None)
 
     def forget(self, ref: ObjectRef) -> None:
         """Tell the next look in any case: the object was written, and nobody saw what it shows now."""
-        self._looks.pop(ref.key, None)
+        self._looks.pop(_key(ref), None)
+        self._typed.pop(_key(ref), None)
+
+
+def _key(ref: ObjectRef) -> bytes:
+    return hashlib.blake2b(ref.key.encode(), digest_size=16).digest()
 
 
 def _digest(event: ChangeEvent) -> bytes:

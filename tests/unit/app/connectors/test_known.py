@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import msgspec
+
 from app.connectors.known import Known
 from schemas.events import ChangeEvent, Hint, Version
 from schemas.facts import Order
@@ -70,3 +74,22 @@ def test_of_what_a_write_showed_the_first_look_is_an_echo() -> None:
     known.note(_look(2, "paid"), "shop")
     known.note(_look(3, "open"))
     assert known.echoed(REF) == ""
+
+
+def test_a_version_of_any_size_is_remembered() -> None:
+    known = Known()
+    known.note(_look(1, "open", native=2**70))
+    assert not known.is_new(_look(2, "open", native=2**70))
+
+
+def test_what_is_remembered_of_an_object_is_small() -> None:
+    """Every connection remembers so many: what fills for hours would look like a leak."""
+    known = Known()
+    tracemalloc.start()
+    try:
+        for number in range(5_000):
+            look = _look(1_000 + number, "open", native=10**15 + number)
+            known.note(msgspec.structs.replace(look, object=msgspec.structs.replace(REF, id=f"{number:032}")))
+        assert tracemalloc.get_traced_memory()[0] / 5_000 < 300  # bytes
+    finally:
+        tracemalloc.stop()
