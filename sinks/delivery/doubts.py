@@ -32,6 +32,12 @@ class Doubts:
         self._sink, self._writing, self._answers, self._inbox = sink, writing, answers, inbox
         self._settle, self._now = settle, now
 
+    def askable(self, waiting: Waiting) -> bool:
+        """Tell whether an earlier life of ours may have made it, and nothing that is known of any try."""
+        command = waiting.command
+        creates = command.kind != "set" and not command.bound_id and command.presence == "unknown"
+        return creates and not waiting.alone and not self._writing.journal.rows(command.id)
+
     async def found(self, command: Command) -> bool:
         """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered."""
         found = await self._writing.talk(asking(command), lambda: self._sink.probe(command))
