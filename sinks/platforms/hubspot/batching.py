@@ -15,8 +15,8 @@ from app.core.errors import DuplicateError, O2CError
 from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
 from schemas.facts import Payment
-from schemas.platforms.hubspot.facts import Link, Links, Parts
 from schemas.platforms.hubspot.platform import ASSOCIATIONS
+from schemas.platforms.hubspot.wire import Link, Links, Parts
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
 from sinks.platforms.hubspot.many import ALONE, Outcomes, each

@@ -9,8 +9,8 @@ from typing import Any
 from app.core.errors import ConflictError, DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Talk
 from schemas.commands import Command
-from schemas.platforms.hubspot.facts import Parts, Record
 from schemas.platforms.hubspot.platform import MARK
+from schemas.platforms.hubspot.wire import Parts, Record
 from sinks.base import Written
 from sinks.platforms.hubspot import replies
 from sinks.platforms.hubspot.talks import BATCH, Talks

@@ -11,8 +11,8 @@ from app.core.errors import DuplicateError, O2CError, RetryableError, UncertainE
 from app.core.talk import Talk
 from schemas.commands import Command
 from schemas.facts import Order
-from schemas.platforms.hubspot.facts import Parts, Record, Stage
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, MARK
+from schemas.platforms.hubspot.wire import Parts, Record, Stage
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
 from sinks.platforms.hubspot.many import Many, Outcomes, Row, alone

@@ -12,8 +12,9 @@ from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
 from schemas.platforms.hubspot import facts as shown_facts
-from schemas.platforms.hubspot.facts import Record
+from schemas.platforms.hubspot import wire
 from schemas.platforms.hubspot.platform import MARK, PARCELS
+from schemas.platforms.hubspot.wire import Record
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
 from sinks.platforms.hubspot.batching import Batching
@@ -130,7 +131,7 @@ class HubspotSink(Batching):
         if invoice.status == "draft":
             return
         record = yield from self.find("invoices", id_)
-        billed = shown_facts.amount(record.value("hs_amount_billed"), invoice.currency) if record else None
+        billed = wire.amount(record.value("hs_amount_billed"), invoice.currency) if record else None
         if billed != invoice.payable_amount:
             raise RejectedError(
                 f"HubSpot would bill {billed} instead of {invoice.payable_amount}: the invoice {id_} stays a draft."
@@ -298,6 +299,6 @@ def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.P
 def _parcel_of(record: Record, command: Command) -> Written | None:
     for id_, mark, parcel in shown_facts.shipments(record):
         if (command.bound_id and id_ == command.bound_id) or (mark and mark == command.mark):
-            native = shown_facts.native(record)
+            native = wire.native(record)
             return Written(type="shipments", id=id_, facts=parcel, mark=mark, native=native)
     return None

@@ -13,9 +13,9 @@ from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Response, Talk, segment
 from schemas.errors import misfit
 from schemas.facts import Line, Party
-from schemas.platforms.hubspot import PLATFORM, facts
-from schemas.platforms.hubspot.facts import Parts, Pipeline, Record, Stage
+from schemas.platforms.hubspot import PLATFORM, facts, wire
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
+from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
 from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
 
@@ -134,8 +134,8 @@ class Talks(Sink):
             type=kind,
             id=record.id,
             facts=shown,
-            mark=facts.mark(record),
-            native=facts.native(record),
+            mark=wire.mark(record),
+            native=wire.native(record),
             anchors=facts.anchors(self.connection, self.order_kind, kind, record),
         )
 
@@ -325,9 +325,9 @@ class Talks(Sink):
             raise UnsupportedError(f"HubSpot has no stage for {word}: map it under stages.")
         if not self.is_looked_up(word):
             return {"dealstage": wanted}
-        chosen = facts.chosen(pipelines, pipeline, wanted)
+        chosen = wire.chosen(pipelines, pipeline, wanted)
         if chosen is None and word == "delivered":
-            chosen = facts.chosen(pipelines, pipeline, "Shipped")
+            chosen = wire.chosen(pipelines, pipeline, "Shipped")
         if chosen is None:
             raise UnsupportedError(f"HubSpot has no stage {wanted} for {word}: map {word} under stages.")
         if kind == "deals":
@@ -339,7 +339,7 @@ class Talks(Sink):
         """Read the pipelines that the orders go through."""
         reply = yield from self.ask(Request(method="GET", path=f"/crm/v3/pipelines/{self.order_kind}"))
         try:
-            return facts.pipelines(reply.json())
+            return wire.pipelines(reply.json())
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
 
@@ -355,7 +355,7 @@ def stages_in(pipelines: Sequence[Pipeline]) -> dict[str, Stage]:
 
 def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
     try:
-        return facts.record_of(value)
+        return wire.record_of(value)
     except msgspec.ValidationError as error:
         raise DecodeError(f"HubSpot: a record does not have the documented shape: {misfit(error)}.") from error
 
@@ -373,4 +373,4 @@ def time_of(reply: Response, record: Record) -> datetime:
     try:
         return parsedate_to_datetime(reply.headers["date"])
     except (KeyError, ValueError):
-        return facts.modified(record) or datetime.fromtimestamp(0, UTC)
+        return wire.modified(record) or datetime.fromtimestamp(0, UTC)

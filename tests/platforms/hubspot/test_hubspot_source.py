@@ -18,7 +18,7 @@ from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import Hint
 from schemas.facts import Credit, Invoice, Order, Payment, Shipment
-from schemas.platforms.hubspot import PLATFORM, facts
+from schemas.platforms.hubspot import PLATFORM, wire
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook
 from streams.sources.platforms.hubspot import HubspotSource
@@ -264,13 +264,13 @@ def test_a_recorded_order_object_is_known_by_its_properties(shared: Path) -> Non
     assert (order.number, order.currency) == (expect["name"], expect["currency"])
     assert (order.status, order.stage) == ("open", "")
     assert event.changed_at == datetime.fromisoformat(expect["updated_at"])
-    record = facts.record_of(_sample(shared, "api_order_created.json"))
+    record = wire.record_of(_sample(shared, "api_order_created.json"))
     assert record.value("hs_fulfillment_status") == expect["fulfillment_status"]
 
 
 def test_recorded_pipelines_say_what_won_means(shared: Path) -> None:
     expect = _expected(shared, "api_deal_pipelines.json")
-    found = facts.pipelines(_sample(shared, "api_deal_pipelines.json"))
+    found = wire.pipelines(_sample(shared, "api_deal_pipelines.json"))
     stages = [stage for pipeline in found for stage in pipeline.stages]
     assert [pipeline.id for pipeline in found] == expect["pipeline_ids"]
     assert [stage.id for stage in stages if stage.closed] == expect["closed_stages"]

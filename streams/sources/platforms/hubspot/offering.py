@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from schemas.connection import Connection
-from schemas.platforms.hubspot.facts import Pipeline, Stage
 from schemas.platforms.hubspot.platform import STAGES
+from schemas.platforms.hubspot.wire import Pipeline, Stage
 from streams.sources.base import Choice, Offer, only
 
 

@@ -15,10 +15,10 @@ from app.core.talk import Request, Response, Talk, segment
 from schemas.errors import misfit
 from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
 from schemas.facts import Facts
-from schemas.platforms.hubspot import PLATFORM, facts
-from schemas.platforms.hubspot.facts import Link, Links, Parts, Pipeline, Record, Stage
+from schemas.platforms.hubspot import PLATFORM, facts, wire
 from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES, STAGES
 from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
+from schemas.platforms.hubspot.wire import Link, Links, Parts, Pipeline, Record, Stage
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Setup, Source
 from streams.sources.platforms.hubspot import hooks
@@ -93,7 +93,7 @@ class HubspotSource(Source):
             tenant=self.connection.tenant,
             object=self._ref(kind, id_),
             reason=hooks.merged(event, id_) or hooks.type_of(event),
-            hinted_at=facts.instant(str(event.get("occurredAt", ""))),
+            hinted_at=wire.instant(str(event.get("occurredAt", ""))),
             priority=_ECHO if echo else 1,
         )
 
@@ -123,7 +123,7 @@ class HubspotSource(Source):
             refund = facts.refund(record) if kind == "commerce_payments" else None
         except (ValueError, ArithmeticError) as error:
             raise DecodeError(f"HubSpot: {kind} {record.id} does not have the documented shape.") from error
-        events = [self._event(kind, record.id, record, shown, facts.mark(record))]
+        events = [self._event(kind, record.id, record, shown, wire.mark(record))]
         events += [self._event("shipments", id_, record, parcel, found) for id_, found, parcel in parcels]
         if refund:
             events.append(self._event("refunds", record.id, record, refund, None))
@@ -134,8 +134,8 @@ class HubspotSource(Source):
             tenant=self.connection.tenant,
             object=self._ref(kind, id_),
             facts=None if record.archived else shown,
-            version=Version(native=facts.native(record)),
-            changed_at=facts.modified(record),
+            version=Version(native=wire.native(record)),
+            changed_at=wire.modified(record),
             presence="deleted" if record.archived else "present",
             mirror_of=found,
             anchors=facts.anchors(self.connection, self._order, kind, record),
@@ -274,7 +274,7 @@ class HubspotSource(Source):
     def _pipelines(self, kind: str) -> Talk[tuple[Pipeline, ...]]:
         reply = yield Request(method="GET", path=f"/crm/v3/pipelines/{kind}")
         try:
-            return facts.pipelines(_success(reply))
+            return wire.pipelines(_success(reply))
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
 
@@ -300,7 +300,7 @@ class HubspotSource(Source):
             return Page(hints=hints, cursor=str(started - _OVERLAP_MS), complete_up_to=done)
         if len(rows) < _PAGE:
             return Page(hints=hints, cursor=f"{since + 1}||{started}", more=True)
-        newest = facts.native(rows[-1])
+        newest = wire.native(rows[-1])
         at_once = f"{since}|{rows[-1].id if last_id else 0}|{started}"
         return Page(
             hints=hints, cursor=f"{newest}||{started}" if newest > since and not last_id else at_once, more=True
@@ -308,7 +308,7 @@ class HubspotSource(Source):
 
     def _swept(self, name: str, row: Record) -> Hint:
         ref = self._ref(name, row.id)
-        return Hint(tenant=self.connection.tenant, object=ref, reason="sweep", priority=_ECHO, native=facts.native(row))
+        return Hint(tenant=self.connection.tenant, object=ref, reason="sweep", priority=_ECHO, native=wire.native(row))
 
     def identify(self) -> Talk[Identity]:
         """Ask whose token this is."""
@@ -343,7 +343,7 @@ class HubspotSource(Source):
         if self._order == "deals" and word not in self.connection.stages and not self._pipeline:
             return any(one.id == stage for each in pipelines for one in each.stages)
         names = (stage, "Shipped") if word == "delivered" else (stage,)
-        return any(facts.chosen(pipelines, self._pipeline, name) for name in names)
+        return any(wire.chosen(pipelines, self._pipeline, name) for name in names)
 
     def _word(self, stage: Stage) -> tuple[str, str]:
         won, lost = str(stage.won).lower(), str(stage.closed and not stage.won).lower()
@@ -384,7 +384,7 @@ def _millis(text: str) -> int:
 
 def _record(value: Any) -> Record:  # noqa: ANN401 - any JSON
     try:
-        return facts.record_of(value)
+        return wire.record_of(value)
     except msgspec.ValidationError as error:
         raise DecodeError(f"HubSpot: a record does not have the documented shape: {misfit(error)}.") from error
 
