@@ -102,7 +102,7 @@ async def test_webhooks_verify_with_the_vendors_library_and_with_our_source(sand
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     sandbox[0].hooks.add(f"http://127.0.0.1:{runner.addresses[0][1]}/", "whsec_x", frozenset())
-    sandbox[0]._charge({"amount": Decimal("12.50"), "currency": "EUR", "order_id": "SO-1"})
+    sandbox[0].acts.charge({"amount": Decimal("12.50"), "currency": "EUR", "order_id": "SO-1"})
     body, signature = await asyncio.wait_for(received.get(), 60)
     await runner.cleanup()
     event = stripe.Webhook.construct_event(body, signature, "whsec_x")  # type: ignore[no-untyped-call]
@@ -158,7 +158,7 @@ async def test_our_sink_bills_records_money_and_credits_to_the_cent(sandbox: tup
 
 
 async def test_a_sweep_sees_what_no_webhook_told(sandbox: tuple[StripeSandbox, str]) -> None:
-    charged = sandbox[0]._charge({"amount": Decimal(1), "currency": "EUR"})
+    charged = sandbox[0].acts.charge({"amount": Decimal(1), "currency": "EUR"})
     source = StripeSource(CONNECTION)
     page = await converse(source.sweep("events", "", sandbox[0].clock()), sandbox[1], AUTH)
     assert [hint.object.id for hint in page.hints] == [charged["id"]]

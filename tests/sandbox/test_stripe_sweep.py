@@ -62,7 +62,7 @@ async def test_a_connector_that_never_lives_as_long_as_a_pass_reads_everything(
     sandbox: tuple[StripeSandbox, str],
 ) -> None:
     running, url = sandbox
-    paid = {running._charge({"amount": Decimal(1), "currency": "EUR"})["id"] for _ in range(450)}
+    paid = {running.acts.charge({"amount": Decimal(1), "currency": "EUR"})["id"] for _ in range(450)}
     left, told, died = dict[str, bytes](), set[str](), 0
     async with aiohttp.ClientSession() as session:
         while died < 20:

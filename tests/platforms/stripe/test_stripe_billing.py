@@ -139,9 +139,9 @@ async def test_the_sandbox_tells_as_the_vendors_library_expects_it_which_invoice
     url = await sandbox.start()
     try:
         plan = {"title": "Plan", "price": "30.00", "discount": "3.00", "tax_rate": "19"}
-        bill = sandbox._bill_subscription({"email": "ada@example.com", "currency": "EUR", "lines": [plan]})
-        sandbox._finalize({"id": bill["id"]})
-        paid = sandbox._charge({"amount": "32.13", "currency": "EUR", "invoice": bill["id"]})
+        bill = sandbox.acts.bill_subscription({"email": "ada@example.com", "currency": "EUR", "lines": [plan]})
+        sandbox.acts.finalize({"id": bill["id"]})
+        paid = sandbox.acts.charge({"amount": "32.13", "currency": "EUR", "invoice": bill["id"]})
         client = stripe.StripeClient("sk_test", base_addresses={"api": url}, http_client=stripe.RequestsClient())
         wanted: Any = {"payment": {"type": "payment_intent", "payment_intent": paid["id"]}}
         (part,) = (await asyncio.to_thread(client.v1.invoice_payments.list, wanted)).data
@@ -149,7 +149,9 @@ async def test_the_sandbox_tells_as_the_vendors_library_expects_it_which_invoice
         auth = {"Authorization": "Bearer sk_test"}
         (event,) = await converse(SOURCE.read(_hint("payment_intent", paid["id"])), url, auth)
         assert [anchor.ref.id for anchor in event.anchors] == [bill["id"]]
-        sandbox._credit({"invoice": bill["id"], "amount": "11.90", "refund_amount": "11.90", "tax": "1.90", "paid": 1})
+        sandbox.acts.credit(
+            {"invoice": bill["id"], "amount": "11.90", "refund_amount": "11.90", "tax": "1.90", "paid": 1}
+        )
         rows = {row["kind"]: row for row in sandbox.books()}
         assert (rows["invoice"]["credited"], rows["refund"]["amount"]) == ("11.90", "11.90")
         assert rows["payment"]["invoice_id"] == bill["id"]

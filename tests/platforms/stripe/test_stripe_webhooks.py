@@ -78,7 +78,7 @@ async def test_what_was_registered_is_delivered_under_the_secret_that_was_shown(
         secret = await converse(SUBSCRIBER.create(wanted), url, AUTH)
         (found,) = await _found(url)
         assert (found.topics, found.address, found.active) == (wanted.topics, wanted.address, True)
-        sandbox._charge(dict(CHARGED))
+        sandbox.acts.charge(dict(CHARGED))
         hook = await hooks.next()
     assert SOURCE.verify(hook, [secret], sandbox.clock())
     assert not SOURCE.verify(hook, ["whsec_other"], sandbox.clock())

@@ -1,20 +1,19 @@
-"""The HTTP side of the simulated Stripe: forms in, JSON out, idempotency, lists, events and people's acts."""
+"""The HTTP side of the simulated Stripe: forms in, JSON out, idempotency, lists and events."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from itertools import dropwhile, islice, takewhile
 from typing import Any
 
 from aiohttp import web
 
-from app.sandbox.base import ActError, Operation, Sandbox, Window, dumps
+from app.sandbox.base import Operation, Sandbox, Window, dumps
 from app.sandbox.platforms.stripe import books, form
+from app.sandbox.platforms.stripe.acts import Acts
 from app.sandbox.platforms.stripe.endpoints import Endpoints
 from app.sandbox.platforms.stripe.events import Events
 from app.sandbox.platforms.stripe.ledger import Ledger
@@ -50,20 +49,8 @@ class StripeSandbox(Sandbox):
         self.events = Events(API_VERSION)
         self.replies: dict[str, tuple[str, int, bytes]] = {}
         self.window = Window(_PER_SECOND * self.quota_scale, 1.0, self.clock)
-        self.verbs = {
-            "charge": self._charge,
-            "refund": self._refund,
-            "payout": self._payout,
-            "dispute": self._dispute,
-            "type_invoice": self._type_invoice,
-            "bill_subscription": self._bill_subscription,
-            "finalize_invoice": self._finalize,
-            "credit_invoice": self._credit,
-            "void_invoice": self._void,
-            "pay_invoice": self._pay,
-            "edit_invoice": self._edit,
-            "tamper": self._tamper,
-        }
+        self.acts = Acts(self.ledger, self.clock, self._event)
+        self.verbs = self.acts.verbs()
 
     # -- HTTP ---------------------------------------------------------------------------------------------------------
 
@@ -232,7 +219,7 @@ class StripeSandbox(Sandbox):
         digest = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
         return {"Stripe-Signature": f"t={stamp},v1={digest}"}
 
-    # -- what people do -----------------------------------------------------------------------------------------------
+    # -- what it holds ------------------------------------------------------------------------------------------------
 
     def books(self) -> list[Record]:
         """Return one row a document."""
@@ -243,120 +230,6 @@ class StripeSandbox(Sandbox):
             for record, row in rows
             if row is not None
         ]
-
-    def _charge(self, asked: Record) -> Record:
-        currency = str(asked["currency"]).lower()
-        metadata = dict(asked.get("metadata") or {})
-        if asked.get("order_id"):
-            metadata["order_id"] = str(asked["order_id"])
-        values = {"amount": books.units(asked["amount"], currency), "currency": currency, "metadata": metadata}
-        intent = self.ledger.create_intent({**values, "receipt_email": asked.get("email")}, succeeded=True)
-        if asked.get("invoice"):
-            self.ledger.attach(self.ledger.get("invoice", asked["invoice"]), {"payment_intent": intent["id"]})
-        return intent
-
-    def _refund(self, asked: Record) -> Record:
-        return self.ledger.refund(self._in_units(asked, "payment_intent"))
-
-    def _in_units(self, asked: Record, kind: str) -> Record:
-        currency = self.ledger.get(kind, asked[kind])["currency"]
-        return {**asked, "amount": books.units(asked["amount"], currency)} if asked.get("amount") else asked
-
-    def _payout(self, asked: Record) -> Record:
-        currency = str(asked["currency"]).lower()
-        arrival = int(self.clock().astimezone(UTC).timestamp())
-        values = {"amount": books.units(asked["amount"], currency), "currency": currency, "arrival_date": arrival}
-        record = self.ledger.add("payout", {**values, "status": asked.get("status", "paid")})
-        self._event(f"payout.{record['status']}", record)
-        return record
-
-    def _dispute(self, asked: Record) -> Record:
-        intent = self.ledger.get("payment_intent", asked["payment_intent"])
-        values = {"amount": intent["amount"], "currency": intent["currency"], "payment_intent": intent["id"]}
-        record = self.ledger.add(
-            "dispute",
-            {
-                **values,
-                "charge": intent["latest_charge"],
-                "reason": "fraudulent",
-                "status": asked.get("status", "needs_response"),
-            },
-        )
-        self._event("charge.dispute.created", record)
-        return record
-
-    def _type_invoice(self, asked: Record) -> Record:
-        currency = str(asked["currency"]).lower()
-        customer = self.ledger.create_customer({"email": asked.get("email"), "name": asked.get("customer")})
-        metadata = {"order_id": asked["reference"]} if asked.get("reference") else {}
-        draft = {"customer": customer["id"], "currency": currency, "metadata": metadata}
-        invoice = self.ledger.create_invoice({**draft, "collection_method": "send_invoice", "days_until_due": "30"})
-        lines = [
-            {"description": line.get("title"), "amount": books.units(_gross(line), currency)} for line in asked["lines"]
-        ]
-        self.ledger.add_lines(invoice, lines)
-        return self.ledger.finalize(invoice)
-
-    def _bill_subscription(self, asked: Record) -> Record:
-        """Draft the bill of a period, as a subscription does an hour before it charges; prices are without tax."""
-        currency = str(asked["currency"]).lower()
-        customer = self.ledger.create_customer({"email": asked.get("email"), "name": asked.get("customer")})
-        draft = self.ledger.create_invoice({"customer": customer["id"], "currency": currency})
-        return self.ledger.add_lines(draft, [_period(line, currency) for line in asked["lines"]])
-
-    def _finalize(self, asked: Record) -> Record:
-        return self.ledger.finalize(self.ledger.get("invoice", asked["id"]))
-
-    def _credit(self, asked: Record) -> Record:
-        """Write a credit note; what is not sent back through Stripe was returned outside it."""
-        currency = self.ledger.get("invoice", asked["invoice"])["currency"]
-        amounts = {name: books.units(asked.get(name) or 0, currency) for name in ("amount", "refund_amount", "tax")}
-        outside = amounts["amount"] - amounts["refund_amount"] if asked.get("paid") else 0
-        taxes = [{"amount": amounts["tax"], "tax_behavior": "exclusive"}] if amounts["tax"] else []
-        return self.ledger.credit({**asked, **amounts, "out_of_band_amount": outside, "total_taxes": taxes})
-
-    def _void(self, asked: Record) -> Record:
-        return self.ledger.void(self.ledger.get("invoice", asked["id"]))
-
-    def _pay(self, asked: Record) -> Record:
-        return self.ledger.pay(self.ledger.get("invoice", asked["id"]))
-
-    def _edit(self, asked: Record) -> Record:
-        change = {"description": asked["note"]} if "note" in asked else {}
-        return self.ledger.update_invoice(self.ledger.get("invoice", asked["id"]), change)
-
-    def _tamper(self, asked: Record) -> Record:
-        record = next((found for kind in ("invoice", "payment_intent") for found in self.ledger.of(kind)), None)
-        if record is None:
-            raise ActError("there is nothing to tamper with")
-        if asked["how"] == "remove":
-            self.ledger.remove(record)
-        elif asked["how"] == "double":
-            self.ledger.add(record["object"], {**copy.deepcopy(record), "id": record["id"] + "x"})
-        else:
-            name = "total" if record["object"] == "invoice" else "amount_received"
-            record[name] += 1
-        return {"id": record["id"]}
-
-
-def _gross(line: Record) -> Decimal:
-    """Return what a typed line comes to with its tax; this account computes none itself."""
-    net = Decimal(str(line["price"])) * Decimal(str(line.get("quantity", 1)))
-    return (net * (100 + Decimal(str(line.get("tax_rate") or 0))) / 100).quantize(Decimal("0.01"))
-
-
-def _period(line: Record, currency: str) -> Record:
-    """Return a line of a period: what it costs, what a coupon takes off, and the tax on the rest."""
-    quantity, rate = int(line.get("quantity", 1)), Decimal(str(line.get("tax_rate") or 0))
-    amount, off = (books.units(Decimal(str(line.get(name) or 0)), currency) for name in ("price", "discount"))
-    tax = int((Decimal(amount * quantity - off) * rate / 100).quantize(Decimal(1)))
-    return {
-        "description": line["title"],
-        "quantity": quantity,
-        "amount": amount * quantity,
-        "taxes": [{"amount": tax, "tax_behavior": "exclusive"}] if tax else [],
-        "discount_amounts": [{"amount": off, "discount": "di_1"}] if off else [],
-    }
 
 
 def _created(query: Mapping[str, str]) -> range:
