@@ -6,7 +6,8 @@ from typing import Any
 
 from app.sandbox.platforms.hubspot.model import Kind
 from app.sandbox.platforms.hubspot.objects import Answer, kind_of
-from app.sandbox.platforms.hubspot.portal import Portal, Record
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Record
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.times import stamp
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from app.sandbox.platforms.hubspot import model
-from app.sandbox.platforms.hubspot.portal import Portal, Record
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Record
 
 _MARKS = ("o2c1:",)
 _ORDERS = {

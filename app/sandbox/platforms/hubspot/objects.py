@@ -11,7 +11,8 @@ from typing import Any
 from app.sandbox.faults import Injector
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.model import Kind
-from app.sandbox.platforms.hubspot.portal import Portal, Record, Values
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Record, Values
 from app.sandbox.platforms.hubspot.refusals import Refused, gone
 from app.sandbox.platforms.hubspot.search import search
 from app.sandbox.platforms.hubspot.times import stamp

@@ -9,7 +9,8 @@ from typing import Any
 from app.sandbox.base import ActError, Verb
 from app.sandbox.platforms.hubspot import model
 from app.sandbox.platforms.hubspot.model import Kind, Stage
-from app.sandbox.platforms.hubspot.portal import Portal, Record
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Record
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.times import stamp
 

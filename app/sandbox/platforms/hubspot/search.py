@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from app.sandbox.platforms.hubspot import model
-from app.sandbox.platforms.hubspot.portal import Portal, Record, Values
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Record, Values
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.times import millis, moment
 

@@ -18,7 +18,8 @@ from app.sandbox.platforms.hubspot.associations import Associations
 from app.sandbox.platforms.hubspot.books import books, shown
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
 from app.sandbox.platforms.hubspot.people import People
-from app.sandbox.platforms.hubspot.portal import Change, Portal
+from app.sandbox.platforms.hubspot.portal import Portal
+from app.sandbox.platforms.hubspot.records import Change
 from app.sandbox.platforms.hubspot.refusals import Refused
 from app.sandbox.platforms.hubspot.settings import Settings
 from app.sandbox.platforms.hubspot.subscriptions import Subscriptions, topic_of
