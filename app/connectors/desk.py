@@ -6,16 +6,15 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import msgspec
 import structlog
-from aiokafka.errors import KafkaError
 
 from app import platforms
 from app.config.model import ResolvedConnection
+from app.connectors.account import Account
 from app.connectors.bus import Bus, partition_of
 from app.connectors.gauges import ConnectionGauges
 from app.connectors.known import Known
@@ -24,27 +23,26 @@ from app.connectors.ledger import ConnectionLedger
 from app.connectors.reading import Cursor, Reader
 from app.connectors.rechecking import CURSOR, Recheck, standing
 from app.connectors.rows import Rows
-from app.connectors.sending import Sending, conversed, http_of
+from app.connectors.sending import Sending, http_of
+from app.connectors.tokens import StoredTokens
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
 from app.core.ending import ended
-from app.core.errors import AuthError, ConfigError, O2CError
+from app.core.errors import AuthError
 from app.core.faultpoints import around
 from app.core.http import new_session
 from app.core.limits import Limiter, abreast
 from app.core.metrics import Metrics
-from app.core.mistakes import OVER_DATA, fault
 from app.subscribing.keeping import Keeper, Kept
 from app.subscribing.registering import Report
 from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
 from schemas.events import Hint
 from schemas.trace import trace_id
-from sinks.delivery.circuit import Cause, Circuit
+from sinks.delivery.circuit import Circuit
 from sinks.delivery.inbox import Stored
 from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
-from streams.sources.base import Identity
 
 log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
@@ -52,14 +50,6 @@ _WATCH = 1.0
 _TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
 """Seconds; below the lease, which is not renewed meanwhile."""
-_FAULTS = OVER_DATA
-
-
-class Wrong(NamedTuple):
-    """What is wrong with a connection, in a sentence and in a word."""
-
-    why: str
-    cause: Cause
 
 
 class Desk:
@@ -84,13 +74,14 @@ class Desk:
         self._live = live
         self._lease = lease or Lease(math.inf, time.monotonic)
         self._circuit = Circuit(0)
-        self._begun = False
         self.well = asyncio.Event()
-        self._resolved, self._bus, self._vault, self._metrics = resolved, bus, vault, metrics
+        self._resolved, self._bus, self._metrics = resolved, bus, metrics
         self._connection = resolved.connection
         self._loaded = platforms.load(self._connection.platform)
         self._partition = partition_of(self._connection.name, bus.partitions)
         self._rows = Rows(bus, self._connection.name)
+        self._tokens = StoredTokens(self._rows, vault, self._connection.name)
+        self._account = Account(self._connection, self._loaded, bus)
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._owned = True
@@ -122,7 +113,7 @@ class Desk:
         epoch = self._rows.epoch
         self._circuit = Circuit(epoch)
         self._gauges.show_down(lambda: self._circuit.cause)
-        sending = self._sending(await self._stored_tokens())
+        sending = self._sending(await self._tokens.read())
         ledger = ConnectionLedger(self._bus, self._rows, self.name, self._known.note)
         owner = Owner(
             self._loaded.sink(self._connection),
@@ -164,29 +155,14 @@ class Desk:
             resolved.secrets,
             http,
             clock=time.time,
-            store=self._store_tokens,
+            store=self._tokens.keep,
             tokens=tokens,
-            stored=self._newer_tokens,
+            stored=self._tokens.newer,
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         self._credential = credential
         self._gauges.show_quota(limiter)
         return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
-
-    async def _stored_tokens(self) -> Tokens | None:
-        """Return the stored tokens; those sealed under another key are as good as none, and stop nobody else."""
-        stored = await self._rows.left(topics.TOKENS)
-        try:
-            return self._vault.open(stored["oauth"]) if "oauth" in stored else None
-        except ConfigError as error:
-            log.error("tokens.unreadable", connection=self.name, why=str(error))  # noqa: TRY400 - known
-            return None
-
-    async def _newer_tokens(self) -> Tokens | None:
-        try:
-            return await self._stored_tokens()
-        except KafkaError:  # then those at hand must do
-            return None
 
     def _heard(self, failure: str) -> None:
         """Count an answer of the platform, or a call that got none."""
@@ -194,10 +170,6 @@ class Desk:
             self._circuit.answered()
         elif self._circuit.failed(failure, time.time()):
             log.warning("circuit.open", connection=self.name, why=failure, outage=self._circuit.number)
-
-    async def _store_tokens(self, tokens: Tokens) -> None:
-        async with around("tokens", self.name):
-            await self._rows.put(topics.TOKENS, "oauth", self._vault.seal(tokens))
 
     def _new_reader(self, sending: Sending, owner: Owner, epoch: int, cursors: dict[str, Cursor]) -> Reader:
         def number() -> int:
@@ -269,7 +241,7 @@ class Desk:
 
     async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
         """Verify the account first; then begin to write, read and watch."""
-        if wrong := await self._verify(sending):
+        if wrong := await self._account.verify(sending):
             owner.stop_writing(*wrong)
         else:
             await self._well(owner)
@@ -299,7 +271,7 @@ class Desk:
                     await self._ask_again(sending, owner)
             elif self._credential.access != seen:
                 seen = self._credential.access
-                if wrong := await self._verify(sending):
+                if wrong := await self._account.verify(sending):
                     owner.stop_writing(*wrong)
 
     async def _tidy(self, owner: Owner) -> None:
@@ -311,60 +283,26 @@ class Desk:
             await asyncio.sleep(_TIDY)
 
     async def _ask_again(self, sending: Sending, owner: Owner) -> None:
-        if (tokens := await self._newer_tokens()) is not None:
+        if (tokens := await self._tokens.newer()) is not None:
             self._credential.adopt(tokens)
-        if wrong := await self._verify(sending):
+        if wrong := await self._account.verify(sending):
             self._circuit.still(wrong.why, time.time(), wrong.cause)
         else:
             await self._well(owner)
 
     async def _well(self, owner: Owner) -> None:
         """Begin, or begin again: what was deferred up to now is planned afresh."""
-        await self._begin()
+        await self._account.begin()
         number = owner.go_on()
         self.well.set()
         self.identified.set()
         await self._bus.broadcast(Fact(kind="up", subject=self.name, epoch=self._rows.epoch, number=number))
         log.info("connection.up", connection=self.name, outage=number)
 
-    async def _begin(self) -> None:
-        """Note when this account was first started: what is older than that is only read."""
-        begun = Fact(
-            kind="start",
-            subject=f"{self.name}@{self._connection.account}",
-            value=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        if not self._begun and begun.key not in await self._bus.read_all(topics.BROADCAST, 0):
-            await self._bus.broadcast(begun)
-        self._begun = True
-
     def _show_expiry(self) -> None:
         if (seconds := self._credential.expires_in) is not None:
             end = time.time() + seconds
             self._gauges.show("token_expiry", lambda: end - time.time())
-
-    async def _verify(self, sending: Sending) -> Wrong | None:
-        """Ask whose account this is; return what is wrong, None when it is the configured one."""
-        try:
-            found = await self._whose(sending)
-        except (O2CError, *_FAULTS) as error:
-            log.warning("identity.later", connection=self.name, why=fault(error))
-            why = str(error) if isinstance(error, O2CError) else "The account could not be read."
-            return Wrong(why, "credential" if isinstance(error, AuthError) else "no_answer")
-        if found.account != self._connection.account:
-            log.error("identity.other_account", connection=self.name)
-            why = f"{self.name} is connected to account {found.account} instead of {self._connection.account}."
-            return Wrong(why, "account")
-        await self._tell_closed(Fact(kind="lock_date", subject=self.name, value=found.lock_date))
-        return None
-
-    async def _tell_closed(self, fact: Fact) -> None:
-        """Tell up to when the books are closed; that they are open only where they were not."""
-        if fact.value or fact.key in await self._bus.read_all(topics.BROADCAST, 0):
-            await self._bus.broadcast(fact)
-
-    async def _whose(self, sending: Sending) -> Identity:
-        return await conversed(self._loaded.source(self._connection).identify(), sending)
 
     async def accept(self, command: Command, sent_at: float) -> None:
         """Take a command from the topic, written there at *sent_at* (seconds); durable when this returns."""
