@@ -113,3 +113,23 @@ class Rig:
     @property
     def writes(self) -> list[Request]:
         return [request for request in self.requests if request.mutates]
+
+
+async def billed(rig: Rig, **more: Any) -> Written:
+    return await rig.write(command("upsert_invoice", invoice(**more)))
+
+
+async def stopped(rig: Rig, talk: Any, name: str, step: str) -> None:
+    """Run *talk* until it wants to do *step*: there it dies."""
+
+    def cut() -> Any:
+        request = next(talk)
+        while request.step != step:
+            reply = yield request
+            request = talk.send(reply)
+
+    await rig.run(cut(), name)
+
+
+def refusal(code: str, kind: str = "ValidationFault") -> bytes:
+    return f'{{"Fault":{{"Error":[{{"Message":"m","code":"{code}"}}],"type":"{kind}"}}}}'.encode()

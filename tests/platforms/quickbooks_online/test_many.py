@@ -6,14 +6,14 @@ from decimal import Decimal
 
 from schemas.facts import Line, Party, Payment
 from sinks.base import Written
-from tests.platforms.quickbooks_online.test_writing import Rig, command, invoice, rig  # noqa: F401 - a fixture
+from tests.platforms.quickbooks_online.rig import Rig, command, invoice
 
 
 def _sold(n: int) -> Line:
     return Line(sku=f"SKU-{n}", name=f"Thing {n}", unit_price=Decimal(10), net_amount=Decimal(10))
 
 
-async def test_buyers_and_items_of_thirty_orders_are_made_in_two_batches_more(rig: Rig) -> None:  # noqa: F811
+async def test_buyers_and_items_of_thirty_orders_are_made_in_two_batches_more(rig: Rig) -> None:
     buyers = [Party(name="Ada" if n < 2 else f"Buyer {n}", email=f"buyer{n}@example.com") for n in range(30)]
     wishes = [
         invoice(customer=buyer, lines=(_sold(n),), tax_amount=Decimal(0), payable_amount=Decimal(10))
@@ -26,7 +26,7 @@ async def test_buyers_and_items_of_thirty_orders_are_made_in_two_batches_more(ri
     assert sum("buyer" in str(row) for row in rig.books("customer")) == 30
 
 
-async def test_money_without_an_invoice_stays_on_the_buyers_account(rig: Rig) -> None:  # noqa: F811
+async def test_money_without_an_invoice_stays_on_the_buyers_account(rig: Rig) -> None:
     commands = [
         command(
             "record_payment",
@@ -42,7 +42,7 @@ async def test_money_without_an_invoice_stays_on_the_buyers_account(rig: Rig) ->
     assert [request.path.rpartition("/")[2] for request in rig.writes] == ["batch", "batch"]
 
 
-async def test_money_on_account_is_found_again_by_its_mark(rig: Rig) -> None:  # noqa: F811
+async def test_money_on_account_is_found_again_by_its_mark(rig: Rig) -> None:
     facts = Payment(amount=Decimal(5), currency="EUR", customer=Party(name="Payer"))
     first = await rig.write(command("record_payment", facts))
     again = await rig.write(command("record_payment", facts, presence="unknown"))

@@ -1,51 +1,26 @@
-"""Every capability, run against the sandbox; and what happens when it is run twice, late or half."""
+"""Documents, parcels and notes, run against the sandbox; and what happens when it is run twice, late or half."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
-from app.core.errors import (
-    ConflictError,
-    DuplicateError,
-    O2CError,
-    RejectedError,
-    RetryableError,
-    UncertainError,
-    UnsupportedError,
-)
-from app.core.limits import Limiter
-from app.core.talk import Response
+from app.core.errors import DuplicateError, RejectedError, UnsupportedError
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox, Settings
 from schemas.commands import Command
-from schemas.facts import Credit, Customer, Invoice, Line, Party, Payment
+from schemas.facts import Customer, Invoice, Line, Payment
 from schemas.platform import Effect
 from schemas.platforms.quickbooks_online import PLATFORM
 from schemas.projection import project
-from sinks.base import Written
-from tests.platforms.conversation import answer
-from tests.platforms.quickbooks_online.rig import ADA, DAY, Rig, command, credit, invoice, payment, shipment
+from tests.platforms.quickbooks_online.rig import ADA, DAY, Rig, billed, command, credit, invoice, payment, shipment
 from tests.platforms.quickbooks_online.xsd import Schema
 
 pytestmark = pytest.mark.sandbox
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    sandbox = QuickbooksOnlineSandbox("310687", quota_scale=100)
-    yield Rig(sandbox, await sandbox.start())
-    await sandbox.stop()
-
-
-async def billed(rig: Rig, **more: Any) -> Written:
-    return await rig.write(command("upsert_invoice", invoice(**more)))
 
 
 # -------------------------------------------------------------------------------------------------- documents
@@ -159,14 +134,6 @@ async def test_changed_lines_replace_the_old_ones_and_keep_their_ids(rig: Rig) -
     assert (row["TotalAmt"], [part["Id"] for part in row["Line"][:-1]]) == (20, ["1"])
 
 
-def test_a_stale_token_is_a_conflict() -> None:
-    sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    changed = command("upsert_invoice", invoice(note="new"), kind="set", bound_id="1", changes=("note",))
-    read = Response(status=200, body=b'{"Invoice":{"Id":"1","SyncToken":"0"}}')
-    with pytest.raises(ConflictError):
-        answer(sink.write(changed), read, Response(status=400, body=_fault("5010")))
-
-
 async def test_a_sales_receipt_is_paid_at_once(rig: Rig) -> None:
     asked = command("upsert_sales_receipt", invoice(document="sales_receipt", due_date=None))
     written = await rig.write(asked)
@@ -267,247 +234,6 @@ async def test_the_customers_own_number_is_kept_in_the_field_that_the_connection
         await sandbox.stop()
 
 
-# -------------------------------------------------------------------------------------------------- customers
-
-
-async def test_two_orders_of_one_buyer_make_one_customer(rig: Rig) -> None:
-    await billed(rig)
-    await rig.write(command("upsert_invoice", invoice(), order="1002"))
-    assert [row["customer"] for row in rig.books("customer")] == ["Ada Lovelace"]
-
-
-async def test_another_person_of_that_name_gets_a_name_of_his_own(rig: Rig) -> None:
-    await billed(rig)
-    twin = Party(name="Ada: Lovelace", email="other@example.com")
-    await rig.write(command("upsert_invoice", invoice(customer=twin), order="1002"))
-    await rig.write(command("upsert_invoice", invoice(customer=twin), order="1003"))
-    assert sorted(row["customer"] for row in rig.books("customer")) == [
-        "Ada Lovelace",
-        "Ada Lovelace (other@example.com)",
-    ]
-
-
-async def test_a_second_currency_needs_a_second_card(rig: Rig) -> None:
-    await billed(rig)
-    await rig.write(command("upsert_invoice", invoice(currency="USD"), order="1002"))
-    await rig.write(command("upsert_invoice", invoice(currency="USD"), order="1003"))
-    cards = {(row["customer"], row["currency"]) for row in rig.books("customer")}
-    assert len(cards) == 2
-    assert {currency for _, currency in cards} == {"EUR", "USD"}
-
-
-async def test_an_archived_customer_is_not_billed(rig: Rig) -> None:
-    await billed(rig)
-    (card,) = rig.books("customer")
-    rig.sandbox.verbs["archive_customer"]({"id": card["id"]})
-    await rig.write(command("upsert_invoice", invoice(), order="1002"))
-    assert len(rig.books("customer")) == 2
-
-
-def test_a_name_that_a_vendor_has_leads_to_the_next_name() -> None:
-    sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    nobody = Response(status=200, body=b'{"QueryResponse":{}}')
-    made = Response(status=200, body=b'{"Customer":{"Id":"5","DisplayName":"Ada Lovelace (ada@example.com)"}}')
-    taken = Response(status=400, body=_fault("6240"))
-    requests, row = answer(sink.customer(ADA, "EUR"), nobody, taken, nobody, made)
-    assert row["Id"] == "5"
-    names = [request.json["DisplayName"] for request in requests if request.mutates]
-    assert names == ["Ada Lovelace", "Ada Lovelace (ada@example.com)"]
-
-
-def test_a_customer_whom_somebody_else_made_meanwhile_is_taken() -> None:
-    sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    taken = Response(status=400, body=_fault("6240"))
-    card = b'{"QueryResponse":{"Customer":[{"Id":"5","DisplayName":"Ada Lovelace","PrimaryEmailAddr":{"Address":"ADA@example.com"}}]}}'
-    nobody = Response(status=200, body=b'{"QueryResponse":{}}')
-    _, row = answer(sink.customer(ADA, "EUR"), nobody, taken, Response(status=200, body=card))
-    assert row["Id"] == "5"
-
-
-async def test_quotes_in_names_are_escaped(rig: Rig) -> None:
-    for order in ("1", "2"):
-        await rig.write(command("upsert_invoice", invoice(customer=Party(name="Pat O'Hara \\ Co")), order=order))
-    assert [row["customer"] for row in rig.books("customer")] == ["Pat O'Hara \\ Co"]
-
-
-async def test_a_customer_is_made_found_and_changed(rig: Rig) -> None:
-    asked = command("upsert_customer", Customer(party=ADA))
-    made = await rig.write(asked)
-    assert (await rig.run(rig.sink.probe(asked))) is not None
-    renamed = msgspec.structs.replace(ADA, phone="123")
-    changed = command("upsert_customer", Customer(party=renamed), kind="set", bound_id=made.id, changes=("phone",))
-    written = await rig.run(rig.sink.write(changed), "set-1")
-    assert isinstance(written.facts, Customer)
-    assert (written.facts.party.phone, written.facts.party.email) == ("123", "ada@example.com")
-
-
-# ------------------------------------------------------------------------------------------------------ money
-
-
-async def test_payments_close_the_invoice_and_what_is_over_stays_unapplied(rig: Rig) -> None:
-    first = await billed(rig)
-    links = {"invoice": first.id}
-    await rig.write(command("record_payment", payment("10"), links=links, what="p1"))
-    written = await rig.write(command("record_payment", payment("10"), links=links, what="p2"))
-    assert isinstance(written.facts, Payment)
-    assert (written.facts.unapplied_amount, written.facts.reference) == (Decimal("4.59"), "pi_3MtwBwLkdIwHu7ix28a3tqPa")
-    assert rig.books("invoice")[0]["due"] == "0.00"
-    event = await rig.read("Payment", written.id)
-    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [(first.id, "5.41")]
-    wanted, shown = project(payment("10")), project(written.facts)
-    assert {name: shown[name] for name in wanted} == wanted
-
-
-async def test_a_payment_is_probed_by_its_mark(rig: Rig) -> None:
-    first = await billed(rig)
-    asked = command("record_payment", payment(), links={"invoice": first.id})
-    assert await rig.run(rig.sink.probe(asked)) is None
-    written = await rig.write(asked)
-    found = await rig.run(rig.sink.probe(asked))
-    assert found is not None
-    assert found.id == written.id
-    other = command("record_payment", payment(), links={"invoice": first.id}, what="p2")
-    assert await rig.run(rig.sink.probe(other)) is None
-
-
-async def test_a_reversal_opens_the_invoice_again(rig: Rig) -> None:
-    first = await billed(rig)
-    paid = await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
-    asked = command("reverse_payment", payment(), links={"payment": paid.id})
-    assert await rig.run(rig.sink.probe(asked)) is None
-    written = await rig.write(asked)
-    assert isinstance(written.facts, Payment)
-    assert written.facts.status == "reversed"
-    assert rig.books("invoice")[0]["due"] == "15.41"
-    assert (await rig.run(rig.sink.probe(asked))) is not None
-
-
-async def test_a_refund_is_taken_back_once(rig: Rig) -> None:
-    first = await billed(rig)
-    refund = await rig.write(command("record_refund", credit("1"), links={"invoice": first.id}))
-    asked = command("reverse_refund", credit("1"), links={"payment": refund.id})
-    assert await rig.run(rig.sink.probe(asked)) is None
-    assert [row["status"] for row in rig.books("refund")] == ["refunded"]
-    for _ in range(2):
-        assert (await rig.write(asked)).id == refund.id
-    assert rig.books("refund") == []
-    assert await rig.run(rig.sink.probe(asked)) is not None
-
-
-async def test_a_deposited_payment_is_a_task_for_a_person(rig: Rig) -> None:
-    first = await billed(rig)
-    paid = await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
-    rig.sandbox.verbs["deposit_payment"]({"id": paid.id})
-    with pytest.raises(RejectedError, match="bank deposit"):
-        await rig.write(command("reverse_payment", payment(), links={"payment": paid.id}))
-
-
-async def test_a_changed_amount_keeps_the_payment_applied(rig: Rig) -> None:
-    first = await billed(rig)
-    paid = await rig.write(command("record_payment", payment("10"), links={"invoice": first.id}))
-    changed = command("record_payment", payment("7"), kind="set", bound_id=paid.id, changes=("amount",))
-    await rig.run(rig.sink.write(changed), "set-1")
-    assert rig.books("invoice")[0]["due"] == "8.41"
-
-
-async def test_a_credit_is_set_off_against_what_is_owed(rig: Rig) -> None:
-    first = await billed(rig)
-    asked = command("issue_credit", credit(), links={"invoice": first.id})
-    written = await rig.write(asked)
-    assert isinstance(written.facts, Credit)
-    assert (written.facts.amount, written.facts.remaining_amount, written.complete) == (
-        Decimal("5.95"),
-        Decimal(0),
-        True,
-    )
-    (row,) = rig.books("invoice")
-    assert (row["credited"], row["due"], row["paid"]) == ("5.95", "9.46", "0.00")
-    assert rig.books("payment") == []
-    event = await rig.read("CreditMemo", written.id)
-    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [(first.id, "5.95")]
-
-
-async def test_a_credit_is_not_doubled_although_it_is_said_to_be_absent(rig: Rig) -> None:
-    first = await billed(rig)
-    asked = command("issue_credit", credit(), links={"invoice": first.id})
-    once = await rig.write(asked)
-    rig.sandbox._replies.clear()
-    assert (await rig.write(asked)).id == once.id
-    assert len(rig.books("credit")) == 1
-
-
-async def test_half_a_credit_is_completed_and_not_written_again(rig: Rig) -> None:
-    first = await billed(rig)
-    asked = command("issue_credit", credit(), links={"invoice": first.id})
-    talk = rig.sink.write(asked)
-    await stopped(rig, talk, asked.id, "apply")
-    found = await rig.run(rig.sink.probe(asked))
-    assert found is not None
-    assert not found.complete
-    done = await rig.write(msgspec.structs.replace(asked, presence="unknown"))
-    assert done.complete
-    assert (len(rig.books("credit")), rig.books("invoice")[0]["due"]) == (1, "9.46")
-
-
-async def stopped(rig: Rig, talk: Any, name: str, step: str) -> None:
-    """Run *talk* until it wants to do *step*: there it dies."""
-
-    def cut() -> Any:
-        request = next(talk)
-        while request.step != step:
-            reply = yield request
-            request = talk.send(reply)
-
-    await rig.run(cut(), name)
-
-
-async def test_a_credit_on_a_paid_invoice_stays_open(rig: Rig) -> None:
-    first = await billed(rig)
-    await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
-    written = await rig.write(command("issue_credit", credit(), links={"invoice": first.id}))
-    assert isinstance(written.facts, Credit)
-    assert written.facts.remaining_amount == Decimal("5.95")
-
-
-async def test_what_a_credit_has_left_is_used_on_another_invoice_once(rig: Rig) -> None:
-    first = await billed(rig)
-    await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
-    note = await rig.write(command("issue_credit", credit(), links={"invoice": first.id}))
-    later = await rig.write(command("upsert_invoice", invoice(), order="2"))
-    asked = command("apply_credit", credit(), links={"credit": note.id, "invoice": later.id}, what="2")
-    assert await rig.run(rig.sink.probe(asked)) is None
-    done = [await rig.write(asked) for _ in range(2)]
-    assert done[0] == done[1] == await rig.run(rig.sink.probe(asked))
-    assert isinstance(done[0].facts, Credit)
-    assert (done[0].id, done[0].mark, done[0].facts.remaining_amount) == (note.id, note.mark, 0)
-    row = next(row for row in rig.books("invoice") if row["id"] == later.id)
-    assert row["credited"] == "5.95"
-
-
-async def test_a_refund_is_a_receipt_with_the_tax_of_the_original(rig: Rig) -> None:
-    first = await billed(rig)
-    line = Line(sku="A-1", name="thing", unit_price=Decimal(5), net_amount=Decimal(5), tax_amount=Decimal("0.95"))
-    asked = command("record_refund", credit(lines=(line,)), links={"invoice": first.id})
-    written = await rig.write(asked)
-    row = rig.row("RefundReceipt", written.id)
-    assert (row["TotalAmt"], row["TxnTaxDetail"]["TotalTax"]) == (Decimal("5.95"), Decimal("0.95"))
-    found = await rig.run(rig.sink.probe(asked))
-    assert found is not None
-    assert isinstance(found.facts, Credit)
-    assert (found.id, found.facts.document, found.facts.reference) == (written.id, "refund", "re_1")
-
-
-async def test_a_refund_after_a_credit_note_touches_neither_income_nor_tax(rig: Rig) -> None:
-    first = await billed(rig)
-    line = Line(sku="A-1", name="thing", unit_price=Decimal(5), net_amount=Decimal(5), tax_amount=Decimal("0.95"))
-    note = await rig.write(command("issue_credit", credit(lines=(line,)), links={"invoice": first.id}))
-    asked = command("record_refund", credit(lines=(line,)), links={"invoice": first.id, "credit": note.id})
-    row = rig.row("RefundReceipt", (await rig.write(asked)).id)
-    detail = row["Line"][0]["SalesItemLineDetail"]
-    assert (row["TotalAmt"], row["TxnTaxDetail"]["TotalTax"]) == (Decimal("5.95"), 0)
-    assert (detail["ItemRef"]["name"], detail["ItemAccountRef"]["name"]) == ("Refund", "Undeposited Funds")
-
-
 # -------------------------------------------------------------------------------------- shipments and notes
 
 
@@ -551,152 +277,8 @@ async def test_reread_shows_the_edit_of_a_person_and_none_when_it_is_gone(rig: R
     assert await rig.run(rig.sink.reread(asked)) is None
 
 
-# ----------------------------------------------------------------------------------------------------- batches
-
-
-async def test_thirty_invoices_go_in_one_batch_and_the_bad_one_falls_alone(rig: Rig) -> None:
-    commands = [
-        command("upsert_invoice", invoice(customer=Party(name=f"Buyer {n % 7}")), order=str(n)) for n in range(30)
-    ]
-    commands[4] = command("upsert_invoice", invoice(payable_amount=Decimal(1)), order="4")
-    results = await rig.run(rig.sink.write_many(commands), "batch-1")
-    assert [isinstance(result, O2CError) for result in results] == [n == 4 for n in range(30)]
-    assert len(rig.books("invoice")) == 29
-    assert [result.mark for result in results if isinstance(result, Written)] == [
-        one.mark for one in commands if one is not commands[4]
-    ]
-    batches = [request for request in rig.requests if request.path.endswith("/batch")]
-    assert [request.cost for request in batches] == [1]
-    assert sum(request.cost for request in rig.requests) == 1
-    assert len(rig.requests) < 20
-
-
-def test_batches_stay_below_forty_a_minute() -> None:
-    limiter = Limiter(PLATFORM.limits, lambda: 0.0)
-    points = PLATFORM.limits.points
-    assert points is not None
-    assert points.requests + points.requests / points.per_seconds * 60 <= 40
-    assert limiter.wait(0) == 0
-
-
-def paying(invoice_id: str, amount: str, count: int) -> list[Command]:
-    links = {"invoice": invoice_id}
-    return [command("record_payment", payment(amount), links=links, what=str(n)) for n in range(count)]
-
-
-async def test_payments_of_one_invoice_in_one_batch_share_its_balance(rig: Rig) -> None:
-    first = await billed(rig)
-    results = await rig.run(rig.sink.write_many(paying(first.id, "4", 5)), "batch-1")
-    assert all(isinstance(result, Written) for result in results)
-    assert (rig.books("invoice")[0]["due"], len(rig.books("payment"))) == ("0.00", 5)
-    # three are needed in full; of the others each is written by itself, as what is due says then
-    assert [request.path.rpartition("/")[2] for request in rig.writes[-3:]] == ["batch", "payment", "payment"]
-
-
-async def test_a_few_are_not_worth_a_batch(rig: Rig) -> None:
-    first = await billed(rig)
-    await rig.run(rig.sink.write_many(paying(first.id, "1", 2)), "batch-1")
-    assert len(rig.books("payment")) == 2
-    assert not any(request.path.endswith("/batch") for request in rig.writes)
-
-
-async def test_a_list_that_lags_does_not_refuse_a_payment(rig: Rig) -> None:
-    first = await billed(rig)
-    rig.sandbox.injector.faults = rig.sandbox.faults.changed({"visibility_lag_s": 60})
-    commands = paying(first.id, "2", 10)
-    results = [
-        *(await rig.run(rig.sink.write_many(commands[:5]), "b1")),
-        *(await rig.run(rig.sink.write_many(commands[5:]), "b2")),
-    ]
-    assert all(isinstance(result, Written) for result in results)
-    assert rig.books("invoice")[0]["due"] == "0.00"
-
-
-async def test_a_list_that_lags_leaves_nothing_of_a_payment_unapplied(rig: Rig) -> None:
-    """The total rose a moment ago and the list still shows what was due before."""
-    bills = [await rig.write(command("upsert_invoice", invoice(), order=str(n))) for n in range(5)]
-    shown_until = rig.sandbox.clock()
-    store = rig.sandbox.company.store
-    store._visible = store._settled = lambda changed_at: changed_at <= shown_until
-    dearer = Line(sku="A-1", name="thing", quantity=Decimal(2), unit_price=Decimal(10), net_amount=Decimal(20))
-    more = invoice(lines=(dearer,), tax_amount=Decimal(0), payable_amount=Decimal(20))
-    wanted = {"kind": "set", "bound_id": bills[1].id, "changes": ("lines", "payable_amount"), "presence": "present"}
-    await rig.write(command("upsert_invoice", more, **wanted))
-    money = ("15.41", "20.00", "15.41", "15.41", "15.41")
-    commands = [
-        command("record_payment", payment(amount), links={"invoice": bill.id}, what=bill.id)
-        for amount, bill in zip(money, bills, strict=True)
-    ]
-
-    results = await rig.run(rig.sink.write_many(commands), "b1")
-
-    assert all(isinstance(result, Written) for result in results)
-    assert sorted((row["amount"], row["due"]) for row in rig.books("payment")) == sorted((m, "0.00") for m in money)
-    assert {row["due"] for row in rig.books("invoice")} == {"0.00"}
-
-
-async def test_a_batch_that_holds_what_must_be_asked_first_does_both(rig: Rig) -> None:
-    first = await billed(rig)
-    rig.sandbox._replies.clear()
-    commands = [
-        command("upsert_invoice", invoice(), presence="unknown"),
-        command("upsert_invoice", invoice(), order="1002"),
-    ]
-    results = await rig.run(rig.sink.write_many(commands), "batch-1")
-    assert isinstance(results[0], Written)
-    assert results[0].id == first.id
-    assert len(rig.books("invoice")) == 2
-
-
-# ------------------------------------------------------------------------------------------------------ faults
-
-
-@pytest.mark.parametrize("fault", ["reset_after_commit", "error_5xx_after_commit"])
-async def test_a_lost_reply_is_found_by_the_probe_and_a_repeat_makes_no_second(rig: Rig, fault: str) -> None:
-    asked = command("upsert_invoice", invoice())
-    await stopped(rig, rig.sink.write(asked), asked.id, "invoice")
-    rig.sandbox.injector.faults = rig.sandbox.faults.changed({fault: 1})
-    with pytest.raises((aiohttp.ClientError, UncertainError)):
-        await rig.write(asked)
-    rig.sandbox.injector.faults = rig.sandbox.faults.changed({fault: 0, "idempotency_off": 1})
-    found = await rig.run(rig.sink.probe(asked))
-    assert found is not None
-    assert found.mark == asked.mark
-    assert (await rig.write(msgspec.structs.replace(asked, presence="unknown"))).id == found.id
-    assert len(rig.books("invoice")) == 1
-
-
-def _fault(code: str, kind: str = "ValidationFault") -> bytes:
-    return f'{{"Fault":{{"Error":[{{"Message":"m","code":"{code}"}}],"type":"{kind}"}}}}'.encode()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "error"),
-    [
-        (400, _fault("5010"), "write", ConflictError),
-        (400, _fault("6240"), "write", DuplicateError),
-        (400, _fault("6140"), "write", DuplicateError),
-        (400, _fault("6210"), "write", RejectedError),
-        (400, _fault("2020"), "write", RejectedError),
-        (200, _fault("2500"), "write", RejectedError),
-        (500, _fault("10000", "SystemFault"), "write", UncertainError),
-        (500, _fault("10000", "SystemFault"), "read", RetryableError),
-        (200, b"<html>wait</html>", "write", UncertainError),
-        (200, b"<html>wait</html>", "read", RetryableError),
-        (504, b"", "write", UncertainError),
-    ],
-)
-def test_refusals_are_named_by_what_to_do_next(status: int, body: bytes, kind: str, error: type[O2CError]) -> None:
-    sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    assert type(sink.classify(Response(status=status, body=body), mutating=kind == "write")) is error
-
-
-def test_a_success_is_no_error() -> None:
-    sink = Rig(QuickbooksOnlineSandbox("310687"), "").sink
-    assert sink.classify(Response(status=200, body=b'{"Invoice":{"Id":"1"},"time":"x"}'), mutating=True) is None
-
-
 # --------------------------------------------------------------------------------------------------- contract
+
 
 WRITES: dict[str, Callable[[str, str], Command]] = {
     "upsert_customer": lambda *_: command("upsert_customer", Customer(party=ADA)),

@@ -1,0 +1,167 @@
+"""Payments, credits and refunds, run against the sandbox; and what happens when it is run twice or half."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from app.core.errors import RejectedError
+from schemas.facts import Credit, Line, Payment
+from schemas.projection import project
+from tests.platforms.quickbooks_online.rig import Rig, billed, command, credit, invoice, payment, stopped
+
+pytestmark = pytest.mark.sandbox
+
+
+async def test_payments_close_the_invoice_and_what_is_over_stays_unapplied(rig: Rig) -> None:
+    first = await billed(rig)
+    links = {"invoice": first.id}
+    await rig.write(command("record_payment", payment("10"), links=links, what="p1"))
+    written = await rig.write(command("record_payment", payment("10"), links=links, what="p2"))
+    assert isinstance(written.facts, Payment)
+    assert (written.facts.unapplied_amount, written.facts.reference) == (Decimal("4.59"), "pi_3MtwBwLkdIwHu7ix28a3tqPa")
+    assert rig.books("invoice")[0]["due"] == "0.00"
+    event = await rig.read("Payment", written.id)
+    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [(first.id, "5.41")]
+    wanted, shown = project(payment("10")), project(written.facts)
+    assert {name: shown[name] for name in wanted} == wanted
+
+
+async def test_a_payment_is_probed_by_its_mark(rig: Rig) -> None:
+    first = await billed(rig)
+    asked = command("record_payment", payment(), links={"invoice": first.id})
+    assert await rig.run(rig.sink.probe(asked)) is None
+    written = await rig.write(asked)
+    found = await rig.run(rig.sink.probe(asked))
+    assert found is not None
+    assert found.id == written.id
+    other = command("record_payment", payment(), links={"invoice": first.id}, what="p2")
+    assert await rig.run(rig.sink.probe(other)) is None
+
+
+async def test_a_reversal_opens_the_invoice_again(rig: Rig) -> None:
+    first = await billed(rig)
+    paid = await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
+    asked = command("reverse_payment", payment(), links={"payment": paid.id})
+    assert await rig.run(rig.sink.probe(asked)) is None
+    written = await rig.write(asked)
+    assert isinstance(written.facts, Payment)
+    assert written.facts.status == "reversed"
+    assert rig.books("invoice")[0]["due"] == "15.41"
+    assert (await rig.run(rig.sink.probe(asked))) is not None
+
+
+async def test_a_refund_is_taken_back_once(rig: Rig) -> None:
+    first = await billed(rig)
+    refund = await rig.write(command("record_refund", credit("1"), links={"invoice": first.id}))
+    asked = command("reverse_refund", credit("1"), links={"payment": refund.id})
+    assert await rig.run(rig.sink.probe(asked)) is None
+    assert [row["status"] for row in rig.books("refund")] == ["refunded"]
+    for _ in range(2):
+        assert (await rig.write(asked)).id == refund.id
+    assert rig.books("refund") == []
+    assert await rig.run(rig.sink.probe(asked)) is not None
+
+
+async def test_a_deposited_payment_is_a_task_for_a_person(rig: Rig) -> None:
+    first = await billed(rig)
+    paid = await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
+    rig.sandbox.verbs["deposit_payment"]({"id": paid.id})
+    with pytest.raises(RejectedError, match="bank deposit"):
+        await rig.write(command("reverse_payment", payment(), links={"payment": paid.id}))
+
+
+async def test_a_changed_amount_keeps_the_payment_applied(rig: Rig) -> None:
+    first = await billed(rig)
+    paid = await rig.write(command("record_payment", payment("10"), links={"invoice": first.id}))
+    changed = command("record_payment", payment("7"), kind="set", bound_id=paid.id, changes=("amount",))
+    await rig.run(rig.sink.write(changed), "set-1")
+    assert rig.books("invoice")[0]["due"] == "8.41"
+
+
+async def test_a_credit_is_set_off_against_what_is_owed(rig: Rig) -> None:
+    first = await billed(rig)
+    asked = command("issue_credit", credit(), links={"invoice": first.id})
+    written = await rig.write(asked)
+    assert isinstance(written.facts, Credit)
+    assert (written.facts.amount, written.facts.remaining_amount, written.complete) == (
+        Decimal("5.95"),
+        Decimal(0),
+        True,
+    )
+    (row,) = rig.books("invoice")
+    assert (row["credited"], row["due"], row["paid"]) == ("5.95", "9.46", "0.00")
+    assert rig.books("payment") == []
+    event = await rig.read("CreditMemo", written.id)
+    assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [(first.id, "5.95")]
+
+
+async def test_a_credit_is_not_doubled_although_it_is_said_to_be_absent(rig: Rig) -> None:
+    first = await billed(rig)
+    asked = command("issue_credit", credit(), links={"invoice": first.id})
+    once = await rig.write(asked)
+    rig.sandbox._replies.clear()
+    assert (await rig.write(asked)).id == once.id
+    assert len(rig.books("credit")) == 1
+
+
+async def test_half_a_credit_is_completed_and_not_written_again(rig: Rig) -> None:
+    first = await billed(rig)
+    asked = command("issue_credit", credit(), links={"invoice": first.id})
+    talk = rig.sink.write(asked)
+    await stopped(rig, talk, asked.id, "apply")
+    found = await rig.run(rig.sink.probe(asked))
+    assert found is not None
+    assert not found.complete
+    done = await rig.write(msgspec.structs.replace(asked, presence="unknown"))
+    assert done.complete
+    assert (len(rig.books("credit")), rig.books("invoice")[0]["due"]) == (1, "9.46")
+
+
+async def test_a_credit_on_a_paid_invoice_stays_open(rig: Rig) -> None:
+    first = await billed(rig)
+    await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
+    written = await rig.write(command("issue_credit", credit(), links={"invoice": first.id}))
+    assert isinstance(written.facts, Credit)
+    assert written.facts.remaining_amount == Decimal("5.95")
+
+
+async def test_what_a_credit_has_left_is_used_on_another_invoice_once(rig: Rig) -> None:
+    first = await billed(rig)
+    await rig.write(command("record_payment", payment(), links={"invoice": first.id}))
+    note = await rig.write(command("issue_credit", credit(), links={"invoice": first.id}))
+    later = await rig.write(command("upsert_invoice", invoice(), order="2"))
+    asked = command("apply_credit", credit(), links={"credit": note.id, "invoice": later.id}, what="2")
+    assert await rig.run(rig.sink.probe(asked)) is None
+    done = [await rig.write(asked) for _ in range(2)]
+    assert done[0] == done[1] == await rig.run(rig.sink.probe(asked))
+    assert isinstance(done[0].facts, Credit)
+    assert (done[0].id, done[0].mark, done[0].facts.remaining_amount) == (note.id, note.mark, 0)
+    row = next(row for row in rig.books("invoice") if row["id"] == later.id)
+    assert row["credited"] == "5.95"
+
+
+async def test_a_refund_is_a_receipt_with_the_tax_of_the_original(rig: Rig) -> None:
+    first = await billed(rig)
+    line = Line(sku="A-1", name="thing", unit_price=Decimal(5), net_amount=Decimal(5), tax_amount=Decimal("0.95"))
+    asked = command("record_refund", credit(lines=(line,)), links={"invoice": first.id})
+    written = await rig.write(asked)
+    row = rig.row("RefundReceipt", written.id)
+    assert (row["TotalAmt"], row["TxnTaxDetail"]["TotalTax"]) == (Decimal("5.95"), Decimal("0.95"))
+    found = await rig.run(rig.sink.probe(asked))
+    assert found is not None
+    assert isinstance(found.facts, Credit)
+    assert (found.id, found.facts.document, found.facts.reference) == (written.id, "refund", "re_1")
+
+
+async def test_a_refund_after_a_credit_note_touches_neither_income_nor_tax(rig: Rig) -> None:
+    first = await billed(rig)
+    line = Line(sku="A-1", name="thing", unit_price=Decimal(5), net_amount=Decimal(5), tax_amount=Decimal("0.95"))
+    note = await rig.write(command("issue_credit", credit(lines=(line,)), links={"invoice": first.id}))
+    asked = command("record_refund", credit(lines=(line,)), links={"invoice": first.id, "credit": note.id})
+    row = rig.row("RefundReceipt", (await rig.write(asked)).id)
+    detail = row["Line"][0]["SalesItemLineDetail"]
+    assert (row["TotalAmt"], row["TxnTaxDetail"]["TotalTax"]) == (Decimal("5.95"), 0)
+    assert (detail["ItemRef"]["name"], detail["ItemAccountRef"]["name"]) == ("Refund", "Undeposited Funds")
