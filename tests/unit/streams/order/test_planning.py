@@ -1,4 +1,4 @@
-"""Writes, field by field: what is asked of a system, under which id and mark, and when it is asked again."""
+"""Which writes are asked for, and under which id, key and mark; for which orders, and in which order."""
 
 from __future__ import annotations
 
@@ -10,48 +10,36 @@ import msgspec
 import pytest
 
 from schemas.commands import LIVE, LIVE_PAYMENT, Command, Pair
-from schemas.facts import Credit, Invoice, Order, Payment
+from schemas.facts import Credit, Invoice, Payment
 from schemas.findings import Finding
 from schemas.flow import Target
 from schemas.platform import Effect
 from schemas.projection import digest, project
-from schemas.refs import mark_of, set_id, write_id
-from schemas.state import Agreed, Observation, OrderState, WriteRecord
+from schemas.refs import mark_of, write_id
+from schemas.state import Agreed, WriteRecord
 from streams.order.derive import derive
-from streams.order.plan import plan
 from streams.order.plan.plan import Planned, desks
 from streams.order.world import World
-from tests.unit.streams.order.sample import FLOW, KEY, NOW, PLATFORMS, WORLD
+from tests.unit.streams.order.planning import (
+    BILL,
+    BOOKS,
+    CRM,
+    EARLIER,
+    GIVER,
+    LATER,
+    WAIT,
+    WISH,
+    billed,
+    copied,
+    deal,
+    planned,
+    rung,
+    world,
+)
+from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS
 from tests.unit.streams.order.states import OTHER_ORDER, giver, look, record, ref, state
 
-BOOKS = Target(connection="books", document="invoice")
-CRM = Target(connection="crm", order=True)
-DEAL, BILL = ref("crm", "order", "7"), ref("books", "invoice", "5")
-GIVER = "shop@s/order/1"
-WAIT = timedelta(seconds=900)
-EARLIER = NOW - timedelta(minutes=5)
-LATER = NOW - timedelta(days=30)
 STATES: tuple[Any, Any] = ("succeeded", "failed")
-
-
-def world(*targets: Target, facts: dict[str, Any] | None = None, platforms: Any = None, **flow: Any) -> World:
-    flows = (msgspec.structs.replace(FLOW, targets=targets, **flow),)
-    told = msgspec.structs.replace(WORLD.facts, flows=flows, **(facts or {}))
-    return World(facts=told, platforms={**PLATFORMS, **(platforms or {})})
-
-
-def planned(known: OrderState, there: World, now: datetime = NOW) -> Planned:
-    derived = derive(known, there)
-    assert derived is not None
-    return plan(known, derived, there, now)
-
-
-# ------------------------------------------------------------------------------------------------------------- creates
-def billed(
-    *parts: Observation | WriteRecord, giver_: Any = None, there: World | None = None, **changes: Any
-) -> Planned:
-    """Return what is planned for the ledger that bills the shop's order."""
-    return planned(state(giver_ or giver(), *parts, **changes), there or world(BOOKS))
 
 
 def made(command: Command) -> dict[str, str]:
@@ -239,361 +227,6 @@ def test_documents_that_a_person_must_judge_are_named(mode: Any) -> None:
     assert billed(there=world(BOOKS, mode=mode)).disputed == ()
 
 
-# ---------------------------------------------------------------------------------------------------------------- sets
-WISH = digest({"note": "ring"})
-
-
-def deal(note: str = "knock", **changes: Any) -> Observation:
-    facts = msgspec.structs.replace(giver().facts, note=note)  # type: ignore[type-var]
-    return look(facts, "crm", "7", **{"last_read": (1, 9), **changes})
-
-
-def copied(**changes: Any) -> WriteRecord:
-    """Return the record of the copy in the CRM, whose note was taken as it was sent."""
-    values: dict[str, Any] = {
-        "capability": "upsert_order", "canonical": GIVER, "id": "c" * 32, "outcome": "confirmed",
-        "base": {"note": Pair("knock", "knock"), "number": Pair("SO-0", "SO-0")}, "result": (1, 4), "look": (1, 5),
-        "digest": "before", "asked_at": EARLIER,
-    }  # fmt: skip
-    return record("crm|order", DEAL, **{**values, **changes})
-
-
-def rung(
-    known: WriteRecord, there: Observation | None = None, *, facts: dict[str, Any] | None = None, **flow: Any
-) -> Planned:
-    """Return what is planned for the CRM, whose copy shows another note than the shop's order."""
-    parts = state(giver(note="ring"), there or deal(), known, agreed={"note": Agreed("ring", GIVER)})
-    return planned(parts, world(CRM, facts=facts, **flow))
-
-
-def test_a_set_says_what_it_changes_on_which_object_and_what_it_rests_on() -> None:
-    found = rung(copied(generation=2))
-    (command,) = found.commands
-    base = {"note": Pair("knock", "knock")}
-    assert isinstance(command.facts, Order)
-    assert command.facts.note == "ring"
-    assert command == msgspec.structs.replace(
-        command,
-        id=set_id("crm", "c", f"order:{KEY}", "upsert_order", digest({"note": "knock>knock"}), WISH),
-        kind="set",
-        tenant="acme",
-        connection="crm",
-        account="c",
-        capability="upsert_order",
-        order=KEY,
-        entity=f"order:{KEY}",
-        write="crm|order",
-        canonical=GIVER,
-        generation=2,
-        mark=mark_of(KEY, "c" * 32),
-        presence="present",
-        bound_id="7",
-        facts=command.facts,
-        changes=("note",),
-        fields={"note": "ring"},
-        base=base,
-        digest=WISH,
-        links={},
-        status="",
-        text="",
-        priority=LIVE,
-        flow="main",
-        source="shop",
-    )
-    # It is the create that keeps the id: the mark in the document is of that.
-    expected = copied(generation=2, digest=WISH, asked=("note",), asked_at=NOW, source="shop", outcome=None)
-    assert found.writes == {"crm|order": expected}
-    assert found.due_at == NOW + WAIT
-
-
-def test_the_mark_names_the_order_that_asked_first_and_is_left_out_where_nothing_was_created() -> None:
-    (command,) = rung(copied(order=OTHER_ORDER)).commands
-    assert command.mark == mark_of(OTHER_ORDER, "c" * 32)
-    (command,) = rung(copied(id="")).commands
-    assert command.mark == ""
-
-
-def test_what_a_field_was_sent_as_is_part_of_what_a_set_rests_on() -> None:
-    (command,) = rung(copied(base={"note": Pair("sent", "knock")})).commands
-    assert command.base == {"note": Pair("sent", "knock")}
-    (command,) = rung(copied(base={})).commands
-    assert command.base == {"note": Pair("", "knock")}
-
-
-def test_a_look_from_before_our_last_write_shows_what_that_write_made() -> None:
-    old = deal("older", last_read=(1, 4))
-    (command,) = rung(copied(), old).commands
-    assert command.base == {"note": Pair("knock", "knock")}
-    assert rung(copied(base={"note": Pair("ring", "ring")}), old).commands == ()
-
-
-def test_the_key_givers_own_order_is_set_without_a_record() -> None:
-    known = state(giver(note="ring"), deal("bell"), copied(), agreed={"note": Agreed("bell", "crm@c/order/7")})
-    found = planned(known, world(Target(connection="shop"), CRM))
-    (command,) = found.commands
-    assert (command.connection, command.kind, command.bound_id, command.mark) == ("shop", "set", "1", "")
-    assert (command.fields, command.base) == ({"note": "bell"}, {"note": Pair("", "ring")})
-    assert (command.generation, command.presence) == (0, "present")
-    assert found.writes == {
-        "shop|order": WriteRecord(
-            key="shop|order",
-            connection="shop",
-            account="s",
-            capability="upsert_order",
-            canonical=GIVER,
-            digest=digest({"note": "bell"}),
-            asked=("note",),
-            asked_at=NOW,
-            source="crm",
-            bound=ref("shop", "order", "1"),
-        )
-    }
-
-
-def test_a_status_rests_on_nothing_but_what_was_acknowledged() -> None:
-    parts = {"base": {"status": Pair("draft", "draft")}}
-    shown = look(Order(headline="draft", currency="EUR", number="SO-1"), "crm", "7", last_read=(1, 9))
-    able = {"set_status": Effect.RECORDS, "upsert_order": Effect.RECORDS}
-    platform = msgspec.structs.replace(PLATFORMS["crmm"], capabilities=able, stages={"open": "won"}, shows={})
-    known = record("crm|status", DEAL, capability="set_status", outcome="confirmed", **parts)
-    there = world(msgspec.structs.replace(CRM, fields=()), platforms={"crmm": platform})
-    found = planned(state(giver(), shown, copied(base={}), known), there)
-    (command,) = [one for one in found.commands if one.capability == "set_status"]
-    wish = digest({"status": "open"})
-    assert (command.status, command.fields, command.base, command.digest) == ("open", {"status": "open"}, {}, wish)
-    entity = f"order:{KEY}"
-    assert command.id == set_id("crm", "c", entity, "set_status", digest({"status": "draft>draft"}), wish)
-    first = planned(state(giver(), shown, copied(base={})), there)
-    (command,) = [one for one in first.commands if one.capability == "set_status"]
-    assert command.id == set_id("crm", "c", entity, "set_status", digest({}), wish)
-
-
-def test_what_a_system_makes_of_our_value_is_not_written_again() -> None:
-    assert rung(copied(base={"note": Pair("ring", "RING")}), deal("RING")) == Planned()
-    (command,) = rung(copied(base={"note": Pair("bell", "RING")}), deal("RING")).commands
-    assert command.fields == {"note": "ring"}
-
-
-# ------------------------------------------------------------------------------------------------- what is asked again
-@pytest.mark.parametrize(
-    ("changes", "asked"),
-    [
-        ({"outcome": "confirmed"}, True),
-        ({"outcome": "superseded"}, True),
-        ({"outcome": "rejected", "stopped": "other"}, True),
-        ({"outcome": "unsupported", "stopped": WISH}, False),
-        ({"outcome": None, "digest": WISH}, False),
-        ({"outcome": None, "digest": WISH, "asked_at": NOW - WAIT}, True),
-        ({"outcome": None, "digest": WISH, "asked_at": NOW - WAIT + timedelta(seconds=1)}, False),
-        ({"outcome": None, "digest": WISH, "asked_at": None}, True),
-        ({"outcome": None, "digest": "other"}, True),
-        ({"outcome": None, "digest": "other", "result": (1, 0)}, True),
-        ({"outcome": None, "digest": "other", "result": (0, 1)}, True),
-        # The result of the create says what was sent: until then what is shown may be just that.
-        ({"outcome": None, "digest": "other", "result": (0, 0)}, False),
-        ({"outcome": None, "digest": "other", "result": (0, 0), "asked_at": NOW - WAIT}, True),
-        ({"outcome": None, "digest": "other", "result": (0, 0), "stopped": WISH, "asked_at": NOW - WAIT}, True),
-        ({"outcome": "uncertain", "digest": "other"}, False),
-        ({"outcome": "uncertain", "digest": "other", "result": (0, 0)}, False),
-        ({"outcome": "uncertain", "asked_at": NOW - WAIT}, True),
-        ({"outcome": "confirmed", "result": (0, 0)}, True),
-        ({"outcome": "stale", "digest": WISH, "stale": {"note": "knock"}}, True),
-        ({"outcome": "stale", "digest": WISH, "stale": {"note": "bell"}}, False),
-        ({"outcome": "stale", "digest": WISH, "stale": {"note": "knock", "number": "SO-9"}}, False),
-        ({"outcome": "stale", "digest": WISH, "stale": {}}, False),
-        ({"outcome": "stale", "digest": "other", "stale": {"note": "bell"}}, True),
-        ({"outcome": "stale", "digest": WISH, "stale": {"note": "bell"}, "asked_at": NOW - WAIT}, True),
-    ],
-)
-def test_when_a_write_is_asked_for_again(changes: dict[str, Any], *, asked: bool) -> None:
-    known = copied(**changes)
-    found = rung(known)
-    assert [one.fields for one in found.commands] == ([{"note": "ring"}] if asked else [])
-    if not asked:
-        waits = None if known.stopped or known.asked_at is None else known.asked_at + WAIT
-        assert (found.writes, found.due_at) == ({}, waits)
-
-
-@pytest.mark.parametrize(
-    ("up", "result", "outage", "asked"),
-    [
-        ({}, (1, 4), 3, False),
-        ({"crm": (1, 3)}, (1, 4), 3, True),
-        ({"crm": (1, 3)}, (1, 4), 2, True),
-        ({"crm": (1, 3)}, (1, 4), 4, False),
-        ({"crm": (1, 3)}, (2, 0), 1, False),
-        ({"crm": (2, 0)}, (1, 4), 9, True),
-        ({"books": (9, 9)}, (1, 4), 3, False),
-    ],
-)
-def test_what_was_put_off_is_asked_for_when_that_outage_is_over(
-    up: dict[str, tuple[int, int]], result: tuple[int, int], outage: int, *, asked: bool
-) -> None:
-    known = copied(outcome="deferred", digest="other", result=result, outage=outage)
-    assert bool(rung(known, facts={"up": up}).commands) is asked
-    late = copied(outcome="deferred", digest="other", result=result, outage=outage, asked_at=NOW - WAIT)
-    assert rung(late, facts={"up": up}).commands
-
-
-@pytest.mark.parametrize(("shows", "asked"), [("knock", True), ("older", False)])
-def test_a_look_from_before_our_last_write_does_not_say_that_a_stale_write_may_go_now(
-    shows: str, *, asked: bool
-) -> None:
-    known = copied(outcome="stale", digest=WISH, stale={"note": shows})
-    assert bool(rung(known, deal("older", last_read=(1, 4))).commands) is asked
-
-
-def test_what_made_a_write_stale_is_forgotten_when_it_is_asked_for_again() -> None:
-    found = rung(copied(outcome="stale", digest=WISH, stale={"note": "knock"}))
-    assert found.writes["crm|order"].stale == {}
-
-
-@pytest.mark.parametrize(("up", "asked"), [((1, 3), True), ((1, 2), False)])
-def test_a_status_that_was_put_off_goes_when_the_outage_is_over(up: tuple[int, int], *, asked: bool) -> None:
-    able = {"set_status": Effect.RECORDS, "upsert_order": Effect.RECORDS}
-    platform = msgspec.structs.replace(PLATFORMS["crmm"], capabilities=able, stages={"open": "won"})
-    shown = look(Order(headline="draft", currency="EUR", number="SO-1"), "crm", "7", last_read=(1, 9))
-    waits = record(
-        "crm|status", DEAL, capability="set_status", outcome="deferred", digest=digest({"status": "open"}),
-        asked_at=EARLIER, result=(1, 1), outage=3,
-    )  # fmt: skip
-    there = world(msgspec.structs.replace(CRM, fields=()), platforms={"crmm": platform}, facts={"up": {"crm": up}})
-    found = planned(state(giver(), shown, copied(base={}), waits), there)
-    assert [one.status for one in found.commands if one.capability == "set_status"] == ["open"] * asked
-
-
-def test_how_long_an_answer_is_waited_for_is_the_flows() -> None:
-    known = copied(outcome=None, digest=WISH, asked_at=NOW - timedelta(seconds=60))
-    assert rung(known, replan_seconds=60).commands
-    assert rung(known, replan_seconds=61).due_at == NOW + timedelta(seconds=1)
-
-
-def test_a_create_waits_for_its_answer_like_a_set() -> None:
-    asked = billed()
-    known = msgspec.structs.replace(asked.writes["books|document"], asked_at=EARLIER)
-    assert billed(known) == Planned(due_at=EARLIER + WAIT)
-    refused = msgspec.structs.replace(known, outcome="rejected", stopped=known.digest, reason="no such account")
-    told = Finding(
-        "rejected",
-        "warn",
-        "books refused upsert_invoice: no such account",
-        "books|document",
-        "correct the cause, then retry",
-    )
-    assert billed(refused) == Planned(findings=(told,))
-    changed = billed(refused, giver_=giver(note="ring"))
-    assert [one.fields["note"] for one in changed.commands] == ["ring"]
-
-
-def test_a_refusal_of_another_system_is_told_by_that_system() -> None:
-    refused = copied(outcome="unsupported", stopped=WISH, reason="no notes")
-    assert billed(refused, record("books|document", BILL, outcome="confirmed")).findings == ()
-    (told,) = rung(refused).findings
-    assert (told.code, told.message) == ("unsupported", "crm refused upsert_order: no notes")
-    assert rung(msgspec.structs.replace(refused, outcome=None)).findings[0].code == "rejected"
-
-
-def test_a_refusal_is_told_whatever_other_systems_were_asked_for_before() -> None:
-    refused = record("books|document", outcome="rejected", stopped="x", reason="no such account")
-    assert [one.subject for one in billed(copied(), refused).findings] == ["books|document"]
-
-
-# --------------------------------------------------------------------------------------------------- what is taken back
-@pytest.mark.parametrize(
-    ("changes", "reverted"),
-    [
-        ({"digest": WISH}, (WISH,)),
-        ({"digest": WISH, "reverted": (WISH,)}, (WISH, WISH)),
-        ({"digest": WISH, "reverted": ("x", "y", "z")}, ("y", "z", WISH)),
-        ({"digest": WISH, "reverted": ("x", "y", WISH)}, ("y", WISH, WISH)),
-        ({"digest": "other", "reverted": (WISH, WISH)}, (WISH, WISH)),
-        ({"digest": "other"}, ()),
-        ({"digest": WISH, "outcome": "rejected", "reverted": (WISH, WISH)}, (WISH, WISH)),
-    ],
-)
-def test_a_value_that_was_taken_back_is_written_again_and_counted(
-    changes: dict[str, Any], reverted: tuple[str, ...]
-) -> None:
-    found = rung(copied(**changes))
-    assert len(found.commands) == 1
-    assert found.writes["crm|order"].reverted == reverted
-
-
-def test_the_third_time_a_person_is_told_and_nothing_is_written() -> None:
-    found = rung(copied(digest=WISH, reverted=("x", WISH, WISH)))
-    message = "crm took back the same value 3 times; it is not written again."
-    told = Finding("reverted", "warn", message, "crm|order", "find out what changes it there")
-    assert found == Planned(findings=(told,))
-
-
-# ---------------------------------------------------------------------------------------------------------------- drift
-def drifted(total: str = "20", **flow: Any) -> Planned:
-    """Return what is planned when the ledger shows another total than was written."""
-    facts = Invoice(currency="EUR", payable_amount=Decimal(total))
-    bill = look(facts, "books", "5", last_read=(1, 9))
-    known = record(
-        "books|document", BILL, id="1" * 32, outcome="confirmed", look=(1, 5), result=(1, 4),
-        base={"payable_amount": Pair("24.00", "24.00"), "note": Pair("", "")},
-    )  # fmt: skip
-    target = msgspec.structs.replace(BOOKS, fields=("note",))
-    return planned(state(giver(), bill, known), world(target, **flow))
-
-
-def test_what_somebody_changed_is_repaired_where_the_flow_says_so() -> None:
-    found = drifted()
-    assert [(one.fields, one.changes) for one in found.commands] == [({"payable_amount": "24.00"}, ("payable_amount",))]
-    assert found.findings == ()
-
-
-def test_or_a_person_is_told() -> None:
-    found = drifted(drift="report")
-    message = "payable_amount in books is '20.00', we wrote '24.00'."
-    step = "repair it by hand or set drift to repair"
-    assert found == Planned(findings=(Finding("drift", "warn", message, "books|document", step),))
-    assert drifted("24", drift="report") == Planned()
-
-
-def test_each_system_tells_only_its_own_drift() -> None:
-    bill = look(Invoice(currency="EUR", payable_amount=Decimal(20)), "books", "5", last_read=(1, 9))
-    known = record("books|document", BILL, outcome="confirmed", base={"payable_amount": Pair("24.00", "24.00")})
-    found = planned(state(giver(), bill, known, deal(), copied(base={})), world(BOOKS, CRM, drift="report"))
-    assert [(one.code, one.subject) for one in found.findings] == [("drift", "books|document")]
-
-
-def test_a_look_from_before_our_last_write_is_no_drift() -> None:
-    bill = look(Invoice(currency="EUR", payable_amount=Decimal(20)), "books", "5", last_read=(1, 4))
-    sent = {"payable_amount": Pair("24.00", "24.00")}
-    known = record("books|document", BILL, outcome="confirmed", look=(1, 5), base=sent)
-    assert planned(state(giver(), bill, known), world(BOOKS, drift="report")) == Planned()
-
-
-def test_an_order_that_changed_is_no_drift() -> None:
-    facts = Invoice(currency="EUR", payable_amount=Decimal(20))
-    bill = look(facts, "books", "5", last_read=(1, 9))
-    known = record(
-        "books|document", BILL, outcome="confirmed", base={"payable_amount": Pair("20.00", "20.00")}, result=(1, 4)
-    )
-    found = planned(state(giver(), bill, known), world(BOOKS, drift="report"))
-    assert [one.fields for one in found.commands] == [{"payable_amount": "24.00"}]
-    assert found.findings == ()
-
-
-def test_an_edit_of_a_shared_field_is_no_drift_and_is_overwritten_where_another_one_won() -> None:
-    edited = copied(base={"note": Pair("ring", "RING")})
-    assert rung(edited, drift="report") == Planned()
-    both = state(giver(note="ring"), deal(), edited, agreed={"note": Agreed("bell", GIVER, {GIVER: "bell"})})
-    found = planned(both, world(CRM, drift="report"))
-    assert [one.fields for one in found.commands] == [{"note": "ring"}]
-    assert found.findings == ()
-
-
-def test_a_value_that_the_system_made_of_ours_is_no_drift() -> None:
-    made_ = copied(base={"payable_amount": Pair("24.00", "24"), "number": Pair("so-1", "x")})
-    shown = deal("ring")
-    (told,) = rung(made_, shown, drift="report").findings
-    assert told.message == "number in crm is 'SO-1', we wrote 'so-1'."
-
-
 # --------------------------------------------------------------------------------------------------- what was reached
 def test_a_write_whose_effect_is_seen_is_closed() -> None:
     waits = copied(outcome="uncertain", reason="no answer", stale={"note": "x"}, base={"note": Pair("ring", "ring")})
@@ -649,82 +282,3 @@ def test_the_earliest_time_counts() -> None:
     found = planned(parts, world(BOOKS, CRM))
     assert [one.connection for one in found.commands] == ["books"]
     assert found.due_at == EARLIER + WAIT
-
-
-def test_a_document_that_nobody_looked_at_since_we_wrote_it_is_corrected_before_money_is_put_on_it() -> None:
-    there = world(msgspec.structs.replace(BOOKS, payments=True))
-    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
-    old = record("books|document", BILL, outcome="confirmed", base={"payable_amount": Pair("8.00", "8.00")})
-    found = planned(state(giver(), paid, old), there)
-    assert [(command.capability, command.kind) for command in found.commands] == [("upsert_invoice", "set")]
-    assert found.commands[0].base == {"payable_amount": Pair("8.00", "8.00")}
-    answered = {**found.writes["books|document"].base, "payable_amount": Pair("24.00", "24.00")}
-    corrected = msgspec.structs.replace(found.writes["books|document"], outcome="confirmed", base=answered)
-    later = planned(state(giver(), paid, corrected), there)
-    assert [(command.capability, command.kind) for command in later.commands] == [("record_payment", "append")]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "money"), [(None, False), ("stale", False), ("deferred", False), ("rejected", True)]
-)
-def test_money_waits_while_a_total_is_to_be_asked_again(outcome: Any, money: bool) -> None:  # noqa: FBT001 - a parameter
-    there = world(msgspec.structs.replace(BOOKS, payments=True))
-    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
-    shows = msgspec.structs.replace(look(Invoice(currency="EUR", payable_amount=Decimal(8)), "books", "5"), object=BILL)
-    base = {"payable_amount": Pair("8.00", "8.00")}
-    before = record("books|document", BILL, base=base, outcome="confirmed", result=(1, 1))
-    (known,) = planned(state(giver(), shows, before), there).writes.values()
-    stopped = known.digest if outcome == "rejected" else ""
-    known = msgspec.structs.replace(known, outcome=outcome, asked_at=EARLIER, stopped=stopped, outage=9, result=(1, 2))
-    found = planned(state(giver(), paid, shows, known), there)
-    assert ("record_payment" in [command.capability for command in found.commands]) is money
-
-
-@pytest.mark.parametrize(("total", "commands"), [("8.00", []), ("24.00", ["record_payment"])])
-def test_no_money_is_put_on_a_document_that_is_seen_before_its_answer_and_is_not_as_wanted(
-    total: str, commands: list[str]
-) -> None:
-    there = world(msgspec.structs.replace(BOOKS, payments=True))
-    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
-    seen = msgspec.structs.replace(
-        look(Invoice(currency="EUR", payable_amount=Decimal(total)), "books", "5"), object=BILL
-    )
-    unanswered = record("books|document", BILL, asked_at=EARLIER, digest="d", asked=("payable_amount",))
-    found = planned(state(giver(), paid, seen, unanswered), there)
-    assert [command.capability for command in found.commands] == commands
-
-
-@pytest.mark.parametrize(
-    ("document", "payment", "commands"),
-    [
-        (None, None, []),
-        ("uncertain", None, []),
-        ("deferred", "deferred", ["upsert_invoice"]),
-        ("rejected", None, ["issue_credit"]),
-        ("confirmed", None, ["issue_credit"]),
-        (None, "confirmed", ["issue_credit"]),
-    ],
-)
-def test_a_total_that_was_asked_for_before_the_money_is_no_edit_after_payment(
-    document: Any, payment: Any, commands: list[str]
-) -> None:
-    there = world(msgspec.structs.replace(BOOKS, payments=True, credits=True), paid_edit="credit_and_new")
-    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
-    shows = msgspec.structs.replace(look(Invoice(currency="EUR", payable_amount=Decimal(8)), "books", "5"), object=BILL)
-    base = {"payable_amount": Pair("8.00", "8.00")}
-    before = record("books|document", BILL, base=base, outcome="confirmed", result=(1, 1))
-    (asked,) = planned(state(giver(), shows, before), there).writes.values()
-    after = msgspec.structs.replace(shows, facts=Invoice(currency="EUR", payable_amount=Decimal(24)))
-    (hung,) = planned(state(giver(), paid, after, before), there).writes.values()
-    total, money = (
-        msgspec.structs.replace(
-            one, outcome=outcome, result=(1, 1), asked_at=LATER if outcome == "deferred" else EARLIER
-        )
-        for one, outcome in ((asked, document), (hung, payment))
-    )
-    if document == "rejected":
-        total = msgspec.structs.replace(total, stopped=total.digest)
-    if payment == "confirmed":
-        money = msgspec.structs.replace(money, bound=ref("books", "payment", "3"))
-    found = planned(state(giver(), paid, shows, total, money), there)
-    assert [command.capability for command in found.commands] == commands
