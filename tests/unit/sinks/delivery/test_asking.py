@@ -14,7 +14,7 @@ from schemas.commands import BACKFILL, LIVE_PAYMENT, Command
 from schemas.connection import Connection
 from sinks.base import Written
 from sinks.delivery.owner import Owner
-from tests.unit.sinks.delivery.test_writing import Bench, Books, Vendor, _written, command, single
+from tests.unit.sinks.delivery.batching import Bench, Books, Vendor, command, shown, single
 
 
 class Asking(Books):
@@ -31,7 +31,7 @@ class Asking(Books):
         reply = yield from self._ask(Request(method="GET", path="/invoices", params={"note": "n"}))
         for one in commands:
             row = next((row for row in reply.json() if row["mark"] == one.mark), None)
-            written = None if row is None else _written(row)
+            written = None if row is None else shown(row)
             if written is not None and one.mark in self.halves:
                 written = msgspec.structs.replace(written, complete=False)
             found.append(written)
