@@ -11,14 +11,14 @@ import pytest
 from schemas.commands import Command
 from sinks.delivery.journal import Journal
 from sinks.delivery.row import MEMBER, Row, State
-from tests.unit.sinks.delivery.test_owner import Bench, _command
+from tests.unit.sinks.delivery.owning import Bench, command_of
 
 MONTH = 31 * 24 * 3600.0
 
 
 async def _done_long_ago(bench: Bench, **changes: Any) -> Command:
     """Let *bench* write a command, and forget it."""
-    command = _command(**changes)
+    command = command_of(**changes)
     await bench.owner.accept(command, bench.time)
     await bench.work()
     assert await bench.owner.tidy() == 0
@@ -42,16 +42,16 @@ async def test_a_duplicate_that_outlived_its_journal_row_writes_nothing_again(to
 async def test_what_nobody_knows_and_what_waits_is_never_forgotten() -> None:
     bench = Bench(["after"])
     bench.vendor.visible_from = math.inf
-    await bench.owner.accept(_command())
+    await bench.owner.accept(command_of())
     await bench.work(0)
     bench.time += MONTH
     assert await bench.owner.tidy() == 0
     bench = Bench()
-    await bench.owner.accept(_command())
+    await bench.owner.accept(command_of())
     await bench.work()
     bench.owner.pause(paused=True)
     bench.time += MONTH
-    await bench.owner.accept(_command())
+    await bench.owner.accept(command_of())
     assert await bench.owner.tidy() == 0
 
 
@@ -69,7 +69,7 @@ def test_a_batch_is_forgotten_with_all_its_members_and_before_them() -> None:
 
 async def test_a_long_pause_is_not_held_against_a_write_that_was_tried_before() -> None:
     bench = Bench(["limited", "limited"])
-    await bench.owner.accept(_command())
+    await bench.owner.accept(command_of())
     await bench.work(0)
     bench.owner.pause(paused=True)
     bench.time += MONTH
