@@ -25,6 +25,8 @@ BATCH = "application/cloudevents-batch+json"
 _TYPES = {f"o2c.{name}.changed.v1": name for name in type_names}
 _DECODER = msgspec.json.Decoder(ChangeEvent)
 _ENCODER = msgspec.json.Encoder()
+_READ = frozenset(("content-type", "ce_specversion", "ce_type", "ce_id", "ce_traceparent", HEADER))
+"""Headers that count; the others say again what is in the value."""
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -80,7 +82,7 @@ def key_of(event: ChangeEvent) -> str:
 
 def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> ChangeEvent:
     """Return the event of a Kafka record; DecodeError says what is wrong with it."""
-    named = {name.lower(): content.decode("utf-8", "replace") for name, content in headers}
+    named = {known: content.decode("utf-8", "replace") for name, content in headers if (known := name.lower()) in _READ}
     if value is None:
         raise DecodeError("A change event has no value.")
     if named.get("content-type", "").startswith(STRUCTURED):

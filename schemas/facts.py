@@ -202,7 +202,7 @@ class Shipment(_Facts, frozen=True, tag="shipment", kw_only=True, dict=True):
     delivered_at: Instant | None = None
 
 
-class Customer(_Facts, frozen=True, tag="customer", kw_only=True):
+class Customer(_Facts, frozen=True, tag="customer", kw_only=True, dict=True):
     """A buyer as one system keeps it."""
 
     party: Party
@@ -220,7 +220,7 @@ class PayoutItem(_Facts, frozen=True, kw_only=True):
     id: str = ""
 
 
-class Payout(_Facts, frozen=True, tag="payout", kw_only=True):
+class Payout(_Facts, frozen=True, tag="payout", kw_only=True, dict=True):
     """Money that a processor sends to the bank."""
 
     amount: Decimal

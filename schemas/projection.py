@@ -27,13 +27,12 @@ def project(facts: Facts | None) -> Mapping[str, str]:
 
     Facts never change, so they keep their fields once somebody asked for them.
     """
-    translate = _PROJECTIONS.get(type(facts))
-    if translate is None:
+    if facts is None:
         return _NOTHING
-    kept = facts.__dict__
-    if _FIELDS not in kept:
-        kept[_FIELDS] = MappingProxyType(translate(facts))
-    fields: Fields = kept[_FIELDS]
+    fields: Fields | None = facts.__dict__.get(_FIELDS)
+    if fields is None:
+        translate = _PROJECTIONS.get(type(facts))
+        fields = facts.__dict__[_FIELDS] = _NOTHING if translate is None else MappingProxyType(translate(facts))
     return fields
 
 

@@ -74,7 +74,7 @@ class Mark(NamedTuple):
 
 def mark_of(order: str, write: str) -> str:
     """Return the text that the created object carries in the platform's reference field (50 characters)."""
-    return str(Mark(order, write[:WRITE_DIGITS]))
+    return f"{_MARK}{order}:{write[:WRITE_DIGITS]}"
 
 
 def find_mark(text: str | None) -> str | None:
@@ -101,4 +101,4 @@ def read_mark(text: str | None) -> Mark | None:
 
 
 def _hex(text: str) -> bool:
-    return all(digit in "0123456789abcdef" for digit in text)
+    return _VARIANT.keys() >= set(text)

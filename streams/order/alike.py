@@ -31,9 +31,9 @@ def resemblance(before: OrderState, after: OrderState, world: World, now: dateti
     giver = _giver(after, world)
     if giver is None or after.alias_of:
         return None
-    known = _giver(before, world)
-    if known is giver:
+    if before.objects.get(giver.object.key) is giver:
         return None
+    known = _giver(before, world)
     found = _looks(after, giver, now)
     return None if found is None or (known is not None and _looks(before, known, now) == found) else found
 

@@ -26,12 +26,8 @@ NOTHING = Cause()
 def oldest(causes: Iterable[Cause]) -> Cause:
     """Return the cause that has waited longest, so that no measured way is shorter than it was."""
     found = list(causes)
-    told = [cause for cause in found if cause.told_at is not None]
-    return min(told, key=_told, default=next((cause for cause in found if cause.trace), NOTHING))
-
-
-def _told(cause: Cause) -> tuple[float, str]:
-    return (cause.told_at.timestamp() if cause.told_at else 0.0, cause.trace)
+    told = [(cause.told_at, cause.trace, at) for at, cause in enumerate(found) if cause.told_at is not None]
+    return found[min(told)[-1]] if told else next((cause for cause in found if cause.trace), NOTHING)
 
 
 def caused(

@@ -21,7 +21,8 @@ class Echo(NamedTuple):
 
 def typed_in(names: Iterable[str], agreed: Mapping[str, Agreed], otherwise: ObjectRef) -> str:
     """Return the connection where fields of these *names* were typed: where the agreed value of each of them was."""
-    sources = {agreed[name].source.partition("@")[0] if name in agreed else "" for name in names}
+    written = set(names)
+    sources = {agreed[name].source.partition("@")[0] for name in written} if written <= agreed.keys() else set()
     (found,) = sources if len(sources) == 1 else ("",)
     return found or otherwise.connection
 

@@ -105,15 +105,15 @@ def fresh_binds(before: OrderState, after: OrderState, world: World) -> tuple[Bi
         known = set(binds(before, world))
         return tuple(bind for bind in binds(after, world) if bind not in known)
     objects, writes = before.objects, before.writes
-    looks = [look for key, look in after.objects.items() if objects.get(key) is not look]
-    bound = ((record.bound, writes.get(key)) for key, record in after.writes.items() if record.bound is not None)
-    refs = {look.object for look in looks if look.share is None}
-    refs |= {ref for ref, known in bound if known is None or known.bound != ref}
+    looks = [(look, objects.get(key)) for key, look in after.objects.items() if objects.get(key) is not look]
+    asked = [(record, writes.get(key)) for key, record in after.writes.items() if writes.get(key) is not record]
+    refs = {look.object for look, known in looks if look.share is None and (known is None or known.share is not None)}
+    refs |= {new.bound for new, old in asked if new.bound is not None and (old is None or old.bound != new.bound)}
     keys = {ref.key for ref in refs if world.canonical(ref) not in _CHILDLESS}
     if keys:
         keys -= {key for key, look in objects.items() if look.share is None}
         keys -= {record.bound.key for record in writes.values() if record.bound is not None}
-    if any(isinstance(look.facts, Order) for look in looks):
+    if any(isinstance(look.facts, Order) for look, _ in looks):
         told = {_number_key(before.tenant, number) for number in _numbers(before, world)}
         keys |= {_number_key(after.tenant, number) for number in _numbers(after, world)} - told
     return tuple(Bind(key=key, order=after.key, version=1 + len(after.aliases)) for key in sorted(keys))

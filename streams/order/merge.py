@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from schemas.commands import Pair, Result
-from schemas.events import ChangeEvent
+from schemas.events import ChangeEvent, Version
 from schemas.projection import project
 from schemas.refs import WRITE_DIGITS, read_mark
 from schemas.state import NEVER, Observation, OrderState, WriteRecord
@@ -32,7 +32,7 @@ def merge(state: OrderState, event: ChangeEvent, share: str | None = None, share
     known = state.objects.get(key)
     seen = observation(event, share, share_version)
     joined = seen if known is None else join(known, seen)
-    if joined == known:
+    if joined is known or joined == known:
         return None
     return msgspec.structs.replace(state, objects={**state.objects, key: joined})
 
@@ -67,15 +67,17 @@ def content_digest(event: ChangeEvent) -> str:
 
 def join(left: Observation, right: Observation) -> Observation:
     """Return the least upper bound of two looks at one object: commutative, associative, idempotent."""
-    newest = max(left, right, key=lambda look: (bool(look.digest), look.version, look.digest))
-    shared = max(left, right, key=_share)
-    return msgspec.structs.replace(
-        newest,
-        last_read=max(left.last_read, right.last_read),
-        gone=max(left.gone, right.gone),
-        share=shared.share,
-        share_version=shared.share_version,
-    )
+    newest = right if _content(right) > _content(left) else left
+    shared = right if _share(right) > _share(left) else left
+    read, gone = max(left.last_read, right.last_read), max(left.gone, right.gone)
+    share, version = shared.share, shared.share_version
+    if (newest.last_read, newest.gone, newest.share, newest.share_version) == (read, gone, share, version):
+        return newest
+    return msgspec.structs.replace(newest, last_read=read, gone=gone, share=share, share_version=version)
+
+
+def _content(look: Observation) -> tuple[bool, Version, str]:
+    return bool(look.digest), look.version, look.digest
 
 
 def _share(look: Observation) -> tuple[int, bool, str]:
@@ -196,12 +198,14 @@ def advance_bases(state: OrderState) -> OrderState:
     """
     moved: dict[str, WriteRecord] = {}
     for record in state.writes.values():
+        if record.bound is None or not record.base:
+            continue
         behind = [
             (name, agreed.value)
             for name, agreed in state.agreed.items()
             if name in record.base and record.base[name].made != agreed.value
         ]
-        look = state.objects.get(record.bound.key) if behind and record.bound is not None else None
+        look = state.objects.get(record.bound.key) if behind else None
         if look is None or is_gone(look) or look.last_read < record.look:
             continue
         shown = project(look.facts)

@@ -37,7 +37,6 @@ from streams.order.merge import (
     merge_result,
     tied,
     told_again,
-    with_writes,
 )
 from streams.order.plan import plan_all
 from streams.order.stub import expires_at, shrunk, unread
@@ -95,10 +94,14 @@ def step(state: OrderState, inputs: Sequence[Input], world: World, now: datetime
         if merged is not before:
             causes.append(_cause(one))
             sync = sync or (isinstance(one, Decision) and one.kind == SYNC)
-    hints = [
-        Hint(tenant=state.tenant, object=ref, reason=TIE, trace=event.trace, told_at=event.told_at)
-        for ref, event in sorted(again.items(), key=lambda pair: pair[0])
-    ]
+    hints = (
+        []
+        if not again
+        else [
+            Hint(tenant=state.tenant, object=ref, reason=TIE, trace=event.trace, told_at=event.told_at)
+            for ref, event in sorted(again.items(), key=lambda pair: pair[0])
+        ]
+    )
     if merged.alias_of:
         return _alias(state, merged, forwards, hints)
     hints += _everything(merged) if sync else []
@@ -164,9 +167,9 @@ def _planned(
         return Stepped(state=shrunk(merged, derived.giver.object, now), changed=True)
     planned = plan_all(merged, derived, world, now)
     commands, writes = caused(planned.commands, planned.writes, merged.writes, cause)
-    after = with_writes(merged, writes) if writes else merged
     due = expires if planned.due_at is None else planned.due_at
-    after = msgspec.structs.replace(after, due_at=due, disputed=planned.disputed)
+    records = {**merged.writes, **writes} if writes else merged.writes
+    after = msgspec.structs.replace(merged, writes=records, due_at=due, disputed=planned.disputed)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     return Stepped(
         state=after,
@@ -214,7 +217,8 @@ def _merged(state: OrderState, one: Input, forwards: list[Forward], now: datetim
         return _forwarded(state, one, forwards)
     if isinstance(one, Seen):
         after = merge(state, one.event, one.share, one.share_version) or state
-        return _frozen(after, merged_into(after, one.event), forwards)
+        into = merged_into(after, one.event)
+        return _frozen(after, into, forwards) if into else after
     if isinstance(one, Result):
         if state.aliases:
             one = msgspec.structs.replace(one, write=resolved(state.writes, one.write))

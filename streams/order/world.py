@@ -51,6 +51,11 @@ class World(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self._kept[place]
 
     @once
+    def taking_part(self) -> dict[tuple[str, str, bool], tuple[Flow, tuple[str, ...]]]:
+        """Return in which shared fields objects take part: by flow, connection, and whether one gives the key."""
+        return {}
+
+    @once
     def _kept(self) -> dict[tuple[str, tuple[str, ...]], frozenset[str]]:
         return {}
 

@@ -63,7 +63,7 @@ class Orders:
         self._prefix = prefix
         self._worlds = Worlds(configured)
         self._configured = configured
-        self._decoded: dict[tuple[str, int, int], Decoded] = {}
+        self._decoded: tuple[Sequence[Record], list[Decoded]] = ((), [])
         self._hot: Hot[OrderState] = Hot(_HELD)
         inbound = (topics.CRM_CHANGES, topics.ACCOUNTING_CHANGES, topics.ORDER_FACTS, topics.RESULTS, topics.DECISIONS)
         self.topics = tuple(prefix + name for name in inbound)
@@ -71,14 +71,9 @@ class Orders:
 
     def keys(self, records: Sequence[Record]) -> list[bytes]:
         """Return the orders that *records* speak of; what was decoded is kept for the fold."""
-        found: dict[bytes, None] = {}
-        self._decoded = {}
-        for record in records:
-            decoded = self._decode(record)
-            self._decoded[record.topic, record.partition, record.offset] = decoded
-            if isinstance(decoded, tuple):
-                found[decoded[0].encode()] = None
-        return list(found)
+        decoded = [self._decode(record) for record in records]
+        self._decoded = records, decoded
+        return [key.encode() for key in dict.fromkeys(one[0] for one in decoded if isinstance(one, tuple))]
 
     def _decode(self, record: Record) -> Decoded:
         if record.topic == TICK_TOPIC:
@@ -135,8 +130,7 @@ class Orders:
         dead: list[tuple[Record, str, str]] = []
         counts: Counter[str] = Counter()
         origins: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for record in records:
-            decoded = self._known(record)
+        for record, decoded in zip(records, self._known(records), strict=True):
             if isinstance(decoded, Unreadable):
                 dead.append((record, "unreadable", decoded.reason))
             elif isinstance(decoded, tuple):
@@ -150,28 +144,30 @@ class Orders:
         changed: dict[bytes, bytes | None] = {}
         timers: dict[bytes, datetime | None] = {}
         waits: dict[bytes, Sequence[bytes]] = {}
-        for key, found in inputs.items():
-            state = self._state(key, found, states.get(key.encode()))
+        for order, found in inputs.items():
+            key = order.encode()
+            state = self._state(order, found, states.get(key))
             stepped = step(state, found, world, now)
-            counts.update(_counted(state, stepped, found, origins[key]))
+            _count(counts, state, stepped, found, origins[order])
             if not stepped.changed and Tick() in found:
-                timers[key.encode()] = stepped.state.due_at
+                timers[key] = stepped.state.due_at
             public, stepped = _news(stepped)
             if stepped.changed:
-                changed[key.encode()] = encoded = _ENCODE(stepped.state)
-                self._hot.put(key.encode(), encoded, stepped.state)
+                changed[key] = encoded = _ENCODE(stepped.state)
+                self._hot.put(key, encoded, stepped.state)
             if stepped.changed and not stepped.told_again:
-                timers[key.encode()] = stepped.state.due_at
-                waits[key.encode()] = self._waits(stepped.state, stepped, world)
+                timers[key] = stepped.state.due_at
+                waits[key] = self._waits(stepped.state, stepped, world)
             outs += self._outs(state, stepped, world, now)
             outs += self._parked(state, stepped.state, now)
             if public is not None:
-                outs.append(self._shown(key, public, stepped.trace))
+                outs.append(self._shown(order, public, stepped.trace))
         return Folded(states=changed, outs=outs, dead=dead, counts=counts, timers=timers, waits=waits)
 
-    def _known(self, record: Record) -> Decoded:
-        known = self._decoded.get((record.topic, record.partition, record.offset))
-        return self._decode(record) if known is None or record.topic == TICK_TOPIC else known
+    def _known(self, records: Sequence[Record]) -> list[Decoded]:
+        """Return what `keys` decoded, where it was asked about these very records last."""
+        of, decoded = self._decoded
+        return decoded if of is records else [self._decode(record) for record in records]
 
     def _state(self, key: str, inputs: Sequence[Input], stored: bytes | None) -> OrderState:
         if stored is None:
@@ -263,20 +259,21 @@ class Orders:
         return Fact(kind="start", subject=f"{name}@{connection.account}").key
 
 
-def _counted(
-    before: OrderState, stepped: Stepped, inputs: Sequence[Input], origins: Mapping[str, int]
-) -> dict[str, int]:
-    """Return what is to be counted of a step, by label; *origins* tells how many records came of each topic."""
+def _count(
+    counts: Counter[str], before: OrderState, stepped: Stepped, inputs: Sequence[Input], origins: Mapping[str, int]
+) -> None:
+    """Add what is to be counted of a step, by label; *origins* tells how many records came of each topic."""
     outcome = "applied" if stepped.changed else "duplicate"
-    found = {f"{topic}/{outcome}": count for topic, count in origins.items()}
+    for topic, count in origins.items():
+        counts[f"{topic}/{outcome}"] += count
     for label in (*_healed(before, inputs), *_echoed(before, stepped.state, inputs)):
-        found[label] = found.get(label, 0) + 1
-    return found
+        counts[label] += 1
 
 
 def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:
     """Yield a count for each look that a sweep brought and that shows what nobody told before."""
-    if not any(isinstance(one, Seen) and one.event.origin == "sweep" for one in inputs):
+    swept = [one for one in inputs if isinstance(one, Seen) and one.event.origin == "sweep"]
+    if not swept:
         return
     shown = {key: look.digest for key, look in state.objects.items()}
     for one in inputs:

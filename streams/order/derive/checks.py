@@ -13,6 +13,7 @@ from schemas.money import ZERO, rounded
 from schemas.state import Observation, OrderState
 from streams.order import alias, alike
 from streams.order.merge import copies, is_gone
+from streams.order.once import kept
 from streams.order.world import World
 
 
@@ -20,8 +21,7 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
     """Yield what is wrong or noteworthy about the order."""
     yield from _status_words(state, world)
     yield from _copies(state)
-    yield from _payable(order)
-    yield from _totals(order, flow)
+    yield from kept(_amounts, order, flow.rounding_cap)
     yield from _currencies(state, order)
     yield from alias.findings(state)
     yield from _merging(state, giver)
@@ -32,8 +32,8 @@ def check(state: OrderState, world: World, giver: Observation, order: Order, flo
 
 def _status_words(state: OrderState, world: World) -> Iterator[Finding]:
     for look in state.objects.values():
-        stage = getattr(look.facts, "stage", "")
-        if not stage or not isinstance(look.facts, (Order, Invoice)):
+        stage = look.facts.stage if isinstance(look.facts, (Order, Invoice)) else ""
+        if not stage:
             continue
         platform = world.platform(look.object.connection)
         if platform is None:
@@ -56,6 +56,10 @@ def _copies(state: OrderState) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _amounts(order: Order, cap: Decimal) -> tuple[Finding, ...]:
+    return (*_payable(order), *_totals(order, cap))
+
+
 def _payable(order: Order) -> Iterator[Finding]:
     """BR-DEC where there is nothing but a total: nobody pays a third of a cent, nor is it ours to guess."""
     total = order.payable_amount
@@ -64,7 +68,7 @@ def _payable(order: Order) -> Iterator[Finding]:
         yield Finding("totals_differ", "block", message, "", "correct the order")
 
 
-def _totals(order: Order, flow: Flow) -> Iterator[Finding]:
+def _totals(order: Order, cap: Decimal) -> Iterator[Finding]:
     """BR-CO-13 and BR-CO-15 on the order: lines and tax add up to the total, within what a rounding line may take.
 
     A CRM that knows no tax is billed as one line of its total.
@@ -73,7 +77,7 @@ def _totals(order: Order, flow: Flow) -> Iterator[Finding]:
         return
     billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)
     off = rounded(order.payable_amount - billed, order.currency)
-    if abs(off) > flow.rounding_cap:
+    if abs(off) > cap:
         severity: Literal["block", "warn"] = "warn" if order.tax_amount is None else "block"
         yield Finding(
             "totals_differ", severity, f"Lines add up to {billed:f}, the total is {order.payable_amount:f}.", "",
@@ -85,8 +89,8 @@ def _totals(order: Order, flow: Flow) -> Iterator[Finding]:
 
 def _currencies(state: OrderState, order: Order) -> Iterator[Finding]:
     for look in state.objects.values():
-        currency = getattr(look.facts, "currency", order.currency)
-        if isinstance(look.facts, (Invoice, Credit)) and currency != order.currency and not is_gone(look):
+        currency = look.facts.currency if isinstance(look.facts, (Invoice, Credit)) else order.currency
+        if currency != order.currency and not is_gone(look):
             yield Finding(
                 "currency_differs",
                 "warn",

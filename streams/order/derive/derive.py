@@ -8,17 +8,19 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.facts import Credit, Invoice, LifeCycle, Order, Party, Payment, Shipment
+from schemas.facts import Credit, Facts, Invoice, LifeCycle, Order, Party, Payment, Shipment
 from schemas.flow import Flow
 from schemas.money import ZERO
 from schemas.order_state import PublicOrder, Shown, Waiting
 from schemas.projection import project
+from schemas.refs import ObjectRef
 from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.derive import money, status
 from streams.order.derive.checks import check
 from streams.order.derive.money import Counted
-from streams.order.derive.shared import agree, finding
+from streams.order.derive.shared import SHARED, agree, finding
 from streams.order.merge import is_gone
+from streams.order.once import kept, once
 from streams.order.world import World
 
 _LIVES: Mapping[str, LifeCycle] = {
@@ -26,7 +28,7 @@ _LIVES: Mapping[str, LifeCycle] = {
 }  # fmt: skip
 
 
-class Derived(msgspec.Struct, frozen=True, kw_only=True):
+class Derived(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What the state means; everything `plan` needs besides the state itself."""
 
     flow: Flow
@@ -47,7 +49,7 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether a finding stops the planning of this order."""
         return any(finding.severity == "block" for finding in self.public.findings)
 
-    @property
+    @once
     def cancelled(self) -> bool:
         """Tell whether the order ended without being delivered."""
         return self.public.life_cycle == "cancelled"
@@ -103,16 +105,21 @@ def as_order(bill: Invoice) -> Order:
 
 def _with_agreed(order: Order, agreed: dict[str, Agreed]) -> Order:
     """Return the order as everybody should show it; what came from the key-giver stays as it is."""
-    changed: dict[str, str | date | Party | None] = {}
-    for name in ("note", "po_number"):
-        if name in agreed and agreed[name].value != getattr(order, name):
-            changed[name] = agreed[name].value
-    if "email" in agreed and agreed["email"].value != (order.customer.email if order.customer else ""):
-        changed["customer"] = msgspec.structs.replace(order.customer or Party(), email=agreed["email"].value)
-    if "due_date" in agreed:
-        due = agreed["due_date"].value
+    fields = project(order)
+    edits = tuple(
+        (name, agreed[name].value) for name in SHARED if name in agreed and agreed[name].value != fields.get(name, "")
+    )
+    return kept(_edited, order, edits) if edits else order
+
+
+def _edited(order: Order, edits: tuple[tuple[str, str], ...]) -> Order:
+    changed: dict[str, str | date | Party | None] = dict(edits)
+    if "email" in changed:
+        changed["customer"] = msgspec.structs.replace(order.customer or Party(), email=changed.pop("email"))
+    if "due_date" in changed:
+        due = dict(edits)["due_date"]
         changed["due_date"] = date.fromisoformat(due) if due else None
-    return msgspec.structs.replace(order, **changed) if changed else order
+    return msgspec.structs.replace(order, **changed)
 
 
 def _public(
@@ -176,30 +183,36 @@ def _shown(state: OrderState, ours: frozenset[str]) -> tuple[Shown, ...]:
 
 
 def _shown_one(look: Observation, record: WriteRecord | None, *, ours: bool) -> Shown:
+    write, generation = ("", 0) if record is None else (record.key, record.generation)
+    known = (look.object, is_gone(look), ours, write, generation)
+    return _of_facts(None, *known) if look.facts is None else kept(_of_facts, look.facts, *known)
+
+
+def _of_facts(facts: Facts | None, ref: ObjectRef, gone: bool, ours: bool, write: str, generation: int) -> Shown:  # noqa: FBT001  what is kept has no names
     return Shown(
-        connection=look.object.connection,
-        account=look.object.account,
-        type=look.object.type,
-        id=look.object.id,
-        kind="" if look.facts is None else type(look.facts).__name__.lower(),
-        status="deleted" if is_gone(look) else _status(look),
-        amount=_amount(look),
+        connection=ref.connection,
+        account=ref.account,
+        type=ref.type,
+        id=ref.id,
+        kind="" if facts is None else type(facts).__name__.lower(),
+        status="deleted" if gone else _status(facts),
+        amount=_amount(facts),
         ours=ours,
-        write="" if record is None else record.key,
-        generation=0 if record is None else record.generation,
+        write=write,
+        generation=generation,
     )
 
 
-def _status(look: Observation) -> str:
-    if isinstance(look.facts, Order):
-        return project(look.facts).get("status", "")
-    return str(getattr(look.facts, "status", ""))
+def _status(facts: Facts | None) -> str:
+    if isinstance(facts, Order):
+        return project(facts).get("status", "")
+    return str(getattr(facts, "status", ""))
 
 
-def _amount(look: Observation) -> Decimal | None:
-    if isinstance(look.facts, (Payment, Credit)):
-        return look.facts.amount
-    return getattr(look.facts, "payable_amount", None)
+def _amount(facts: Facts | None) -> Decimal | None:
+    if isinstance(facts, (Payment, Credit)):
+        return facts.amount
+    return getattr(facts, "payable_amount", None)
 
 
 def _waiting(state: OrderState) -> tuple[Waiting, ...]:
@@ -212,6 +225,7 @@ def _waiting(state: OrderState) -> tuple[Waiting, ...]:
             write=record.key,
             digest=record.stopped,
         )
-        for record in sorted(state.writes.values(), key=lambda one: one.key)
-        if record.outcome != "confirmed"
+        for record in sorted(
+            [one for one in state.writes.values() if one.outcome != "confirmed"], key=lambda one: one.key
+        )
     )

@@ -13,17 +13,18 @@ from schemas.money import ZERO
 from schemas.refs import read_mark
 from schemas.state import Observation, OrderState
 from streams.order.merge import is_gone
+from streams.order.once import once
 
 _DEAD = frozenset(("void", "cancelled", "draft"))
 
 
-class Counted(msgspec.Struct, frozen=True):
+class Counted(msgspec.Struct, frozen=True, dict=True):
     """One object that counts, with the part of its amount that belongs to this order."""
 
     look: Observation
     amount: Decimal
 
-    @property
+    @once
     def key(self) -> str:
         """Return the object's key, which is the canonical object of what is written elsewhere because of it."""
         return self.look.object.key
@@ -33,7 +34,8 @@ def written_keys(state: OrderState) -> frozenset[str]:
     """Return the objects that we wrote: mirrors, which never count a second time."""
     bound = {record.bound.key for record in state.writes.values() if record.bound is not None}
     names = (state.key, *state.aliases)
-    return frozenset(bound | {key for key, look in state.objects.items() if _marked(look, names)})
+    bound |= {key for key, look in state.objects.items() if look.mirror_of and _marked(look, names)}
+    return frozenset(bound)
 
 
 def _marked(look: Observation, orders: tuple[str, ...]) -> bool:

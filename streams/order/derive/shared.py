@@ -7,14 +7,13 @@ value; of several the ranking picks one and the others are kept as conflicts, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from schemas.findings import Finding
 from schemas.flow import Flow
 from schemas.projection import project
-from schemas.refs import ObjectRef
 from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.merge import hides, is_gone
 from streams.order.world import World
@@ -63,9 +62,11 @@ def _participants(state: OrderState, flow: Flow, giver: Observation, world: Worl
     there: dict[str, list[Participant]] = {name: [] for name in SHARED}
     for key, look, record in _sides(state, giver):
         fields = project(look.facts)
-        for name in _shared(look.object, flow, world, gives=look.object == giver.object):
+        outdated = record is not None and look.last_read < record.look
+        for name in _taking_part(look.object.connection, flow, world, gives=look.object == giver.object):
             if name in fields:
-                there[name].append(Participant(key, look, record, _shown(fields[name], record, look, name)))
+                value = _shown(fields[name], record, look, name) if outdated else fields[name]
+                there[name].append(Participant(key, look, record, value))
     return there
 
 
@@ -82,16 +83,24 @@ def _sides(state: OrderState, giver: Observation) -> Iterator[tuple[str, Observa
             yield key, state.objects[key], records.get(key)
 
 
-def _shared(ref: ObjectRef, flow: Flow, world: World, *, gives: bool) -> Iterable[str]:
+def _taking_part(connection: str, flow: Flow, world: World, *, gives: bool) -> tuple[str, ...]:
+    place = (flow.name, connection, gives)
+    known = world.taking_part.get(place)
+    if known is None or known[0] is not flow:
+        known = world.taking_part[place] = (flow, _shared(connection, flow, world, gives=gives))
+    return known[1]
+
+
+def _shared(connection: str, flow: Flow, world: World, *, gives: bool) -> tuple[str, ...]:
     """Return the fields in which an object takes part; a key-giver that nothing is written to is believed as it is."""
-    platform = world.platform(ref.connection)
+    platform = world.platform(connection)
     if platform is None:
         return ()
     if gives and "upsert_order" not in platform.capabilities:
         return SHARED
-    kept = world.kept(ref.connection, _SHOWING)
-    asked = {name for one in flow.targets if one.connection == ref.connection for name in one.fields}
-    return [name for name in SHARED if name in kept and (gives or name in asked)]
+    kept = world.kept(connection, _SHOWING)
+    asked = {name for one in flow.targets if one.connection == connection for name in one.fields}
+    return tuple(name for name in SHARED if name in kept and (gives or name in asked))
 
 
 def _shown(value: str, record: WriteRecord | None, look: Observation, name: str) -> str:
@@ -141,8 +150,11 @@ def _agree(
 
 def _stands(there: Sequence[Participant], agreed: Agreed) -> bool:
     """Tell whether nobody takes part, or all show what was agreed, as they did then: there is no edit to look for."""
-    same = all(one.value == agreed.value == agreed.seen.get(one.key) for one in there)
-    return same and len(there) in {0, len(agreed.seen)}
+    value, seen = agreed.value, agreed.seen
+    for one in there:
+        if one.value != value or seen.get(one.key) != value:
+            return False
+    return len(there) in {0, len(seen)}
 
 
 def _crossed(one: Participant, agreed: Agreed, name: str) -> bool:

@@ -13,8 +13,9 @@ from streams.order.plan.desk import Desk, book_date
 
 def issue_date(desk: Desk) -> date | None:
     """Return the day of the document; that of the order where the flow says so, or where nothing else is known."""
-    days = {"payment": _paid, "shipment": _sent}.get(desk.target.dated)
-    return (None if days is None else days(desk)) or _ordered(desk)
+    if desk.target.dated == "order":
+        return _ordered(desk)
+    return (_paid(desk) if desk.target.dated == "payment" else _sent(desk)) or _ordered(desk)
 
 
 def paid_on(desk: Desk, facts: Payment) -> date | None:

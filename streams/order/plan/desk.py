@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,6 +23,7 @@ from streams.order.merge import hides, is_gone
 from streams.order.once import once
 from streams.order.plan.want import write_key
 
+_RECORDS = Effect.RECORDS
 _DEAD = frozenset(("void", "cancelled"))
 _MONEY_THERE = frozenset[str | None](("confirmed", "uncertain"))
 _MONEY_STARTED = _MONEY_THERE | {None}
@@ -47,21 +49,21 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.connection.name
 
     @once
-    def looks(self) -> tuple[Observation, ...]:
+    def looks(self) -> Sequence[Observation]:
         """Return what was seen of the order in this system."""
         name = self.name
-        return tuple(look for look in self.state.objects.values() if look.object.connection == name)
+        return [look for look in self.state.objects.values() if look.object.connection == name]
 
     @once
-    def records(self) -> tuple[WriteRecord, ...]:
+    def records(self) -> Sequence[WriteRecord]:
         """Return what was asked for in this system."""
         name = self.name
-        return tuple(record for record in self.state.writes.values() if record.connection == name)
+        return [record for record in self.state.writes.values() if record.connection == name]
 
     def can(self, capability: str) -> bool:
         """Tell whether the platform has the capability and the flow allows what it does in the world."""
         effect = self.platform.capabilities.get(capability)  # type: ignore[call-overload]  # any word may be asked
-        return effect is Effect.RECORDS or (effect is not None and capability in self.target.allow)
+        return effect is _RECORDS or (effect is not None and capability in self.target.allow)
 
     def stage(self, word: str) -> str | None:
         """Return the system's own word for ours, None where it has none."""
@@ -110,6 +112,20 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.own or not self.target.order or self.bound(write_key(self.name, "order")) is not None:
             return ()
         return self._made_by_people(Order, self.looks)
+
+    @once
+    def parent(self) -> tuple[tuple[str, ...], dict[str, str]] | None:
+        """Return what a payment, credit or shipment hangs on here: (write records to wait for, links)."""
+        if self.target.document != "none":
+            if self.ended or self.voiding:
+                return None
+            document = self.document
+            return (() if self.adopted else (self.document_key,)), {"invoice": document.id} if document else {}
+        order = self.order_ref
+        waits = () if self.own or self.adopted_copy else (write_key(self.name, "order"),)
+        if order is None and not self.target.order:
+            return None
+        return waits, {"order": order.id} if order else {}
 
     @once
     def document_key(self) -> str:
@@ -255,7 +271,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def _document_at(connection: str, number: int) -> str:
-    return write_key(connection, "document", str(number) if number else "")
+    return f"{connection}|document|{number}" if number else f"{connection}|document"
 
 
 def replaced(state: OrderState, connection: str) -> int:
@@ -287,6 +303,7 @@ def equal(wanted: str, there: str, base: Pair | None) -> bool:
     return wanted == there or (base is not None and base.sent == wanted and base.made == there)
 
 
+@lru_cache(maxsize=8192)
 def book_date(moment: datetime | None, zone: str) -> date | None:
     """Return the day of *moment* in the ledger company's zone."""
     return None if moment is None else moment.astimezone(ZoneInfo(zone)).date()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from schemas.commands import Capability
 from schemas.facts import Credit, Invoice, Line, Order
@@ -13,11 +14,13 @@ from schemas.money import ZERO, text
 from schemas.state import Observation
 from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
+from streams.order.once import kept
 from streams.order.plan.dating import issue_date
 from streams.order.plan.desk import Desk, book_date, shown
 from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
+DocumentKind = Literal["invoice", "sales_receipt", "payment_request"]
 CAPABILITIES: dict[str, Capability] = {
     "invoice": "upsert_invoice",
     "sales_receipt": "upsert_sales_receipt",
@@ -140,8 +143,9 @@ def findings(desk: Desk) -> Iterator[Finding]:
     if desk.bound(desk.document_key) is not None and not _replaceable(desk) and _outdated(desk):
         message = f"The order changed after payment, {desk.name} bills the old total."
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
-    yield from _adopted(desk)
-    yield from _disputed(desk)
+    if desk.theirs or desk.their_copies or desk.beside:
+        yield from _adopted(desk)
+        yield from _disputed(desk)
     yield from _edited(desk)
 
 
@@ -216,23 +220,28 @@ def _merged_away(desk: Desk, look: Observation) -> bool:
 
 def invoice(desk: Desk) -> Invoice:
     """Return the whole order as a document of this ledger; its total is the source's."""
-    order, public = desk.derived.order, desk.derived.public
-    day = issue_date(desk)
-    lines = _lines(order, desk.derived.flow.rounding_cap)
+    target, cap = desk.target, desk.derived.flow.rounding_cap
+    kind = "invoice" if target.document == "none" else target.document
+    return kept(_invoice, desk.derived.order, kind, issue_date(desk), target.due_days, cap)
+
+
+def _invoice(order: Order, kind: DocumentKind, day: date | None, due_days: int, cap: Decimal) -> Invoice:
+    payable = order.payable_amount or ZERO
+    lines = _lines(order, cap)
     if not lines:
-        lines = (Line(name=f"Order {order.number}", unit_price=desk.derived.payable, net_amount=desk.derived.payable),)
+        lines = (Line(name=f"Order {order.number}", unit_price=payable, net_amount=payable),)
     return Invoice(
-        document="invoice" if desk.target.document == "none" else desk.target.document,
+        document=kind,
         currency=order.currency,
         customer=order.customer,
         lines=lines,
         net_amount=order.net_amount,
         tax_amount=order.tax_amount,
-        payable_amount=desk.derived.payable,
+        payable_amount=payable,
         prices_include_tax=order.prices_include_tax,
         issue_date=day,
-        due_date=order.due_date or (day and day + timedelta(days=desk.target.due_days)),
-        reference=public.number,
+        due_date=order.due_date or (day and day + timedelta(days=due_days)),
+        reference=order.number,
         note=order.note,
         po_number=order.po_number,
     )

@@ -8,6 +8,7 @@ from schemas.facts import Invoice, Order
 from schemas.projection import digest
 from schemas.state import Observation
 from streams.order.merge import is_gone
+from streams.order.once import kept
 from streams.order.plan.desk import Desk
 from streams.order.plan.documents import CAPABILITIES
 from streams.order.plan.want import Want, write_key
@@ -24,8 +25,9 @@ def notes(desk: Desk) -> Iterator[Want]:
 
 def _ended_elsewhere(desk: Desk) -> Iterator[Want]:
     """Tell a system that keeps the order that somebody voided or deleted its document in a ledger, each once."""
-    order, derived = desk.order_ref, desk.derived
-    if order is None or desk.target.document != "none" or derived.cancelled or not desk.can("add_note"):
+    derived = desk.derived
+    order = desk.order_ref if desk.target.document == "none" else None
+    if order is None or derived.cancelled or not desk.can("add_note"):
         return
     for look in _ended(desk):
         what = "deleted" if is_gone(look) else "voided"
@@ -54,17 +56,22 @@ def _ended(desk: Desk) -> list[Observation]:
         and record.undone_at is None
         and record.connection != desk.name
     }
-    looks = [desk.state.objects[key] for key in sorted(bound & desk.state.objects.keys())]
-    return [look for look in looks if is_gone(look) or getattr(look.facts, "status", "") in _DEAD]
+    looks = [look for key in bound if (look := desk.state.objects.get(key)) is not None]
+    ended = [look for look in looks if is_gone(look) or getattr(look.facts, "status", "") in _DEAD]
+    return sorted(ended, key=lambda look: look.object.key)
 
 
 def _agreed(desk: Desk) -> Iterator[Want]:
-    text, document = desk.derived.order.note, desk.document
-    if not text or document is None or desk.ended or desk.voiding or not _apart(desk):
+    text = desk.derived.order.note
+    document = desk.document if text else None
+    if document is None or desk.ended or desk.voiding or not _apart(desk):
         return
-    name = digest({"note": text})
+    name = kept(_name, desk.derived.order)
+    key = write_key(desk.name, "note", name)
+    if desk.done(key):
+        return
     yield Want(
-        write=write_key(desk.name, "note", name),
+        write=key,
         connection=desk.name,
         capability="add_note",
         kind="append",
@@ -74,6 +81,10 @@ def _agreed(desk: Desk) -> Iterator[Want]:
         links={"invoice": document.id},
         text=text,
     )
+
+
+def _name(order: Order) -> str:
+    return digest({"note": order.note})
 
 
 def _apart(desk: Desk) -> bool:

@@ -103,7 +103,7 @@ def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move],
     for desk in at:
         asked: dict[str, WriteRecord] = {}
         for want in wants(desk):
-            if not all(is_confirmed(asked.get(key) or desk.record(key)) for key in want.after):
+            if want.after and not _is_due(desk, want, asked):
                 continue
             move = compared(desk, want, world, now)
             old = too_old(desk, want, world)
@@ -115,6 +115,14 @@ def _moves(at: Iterable[Desk], world: World, now: datetime) -> tuple[list[Move],
             if move.record is not None:
                 asked[want.write] = move.record
     return moves, held
+
+
+def _is_due(desk: Desk, want: Want, asked: Mapping[str, WriteRecord]) -> bool:
+    """Tell whether all is there that *want* hangs on."""
+    for key in want.after:  # noqa: SIM110  `all` over a generator takes three times as long
+        if not is_confirmed(asked.get(key) or desk.record(key)):
+            return False
+    return True
 
 
 def _too_old(derived: Derived, held: int) -> Finding:
@@ -159,16 +167,18 @@ def _satisfied(record: WriteRecord | None) -> Move:
 
 
 def _fields(desk: Desk, want: Want, world: World) -> dict[str, str]:
-    return dict(_wanted(desk, want, project(want.facts), world))
+    return _wanted(desk, want, project(want.facts), world)
 
 
-def _wanted(desk: Desk, want: Want, names: Iterable[str], world: World) -> Iterator[tuple[str, str]]:
-    """Yield those fields of *names* that the system should show, with their values."""
+def _wanted(desk: Desk, want: Want, names: Iterable[str], world: World) -> dict[str, str]:
+    """Return those fields of *names* that the system should show, with their values."""
     fields, shows = project(want.facts), world.shown(desk.name, want.capability)
     agreed = desk.derived.agreed
-    for name in names:
-        if name in fields and (shows is None or name in shows):
-            yield name, agreed[name].value if name in agreed else fields[name]
+    return {
+        name: agreed[name].value if name in agreed else fields[name]
+        for name in names
+        if name in fields and (shows is None or name in shows)
+    }
 
 
 def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -> dict[str, str]:
@@ -177,8 +187,8 @@ def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -
     base = record.base if record else {}
     return {
         name: value
-        for name, value in _wanted(desk, want, want.shared, world)
-        if name in there
+        for name, value in _wanted(desk, want, want.shared, world).items()
+        if value != there.get(name, value)
         and not equal(value, there[name], base.get(name))
         and not _reported(desk, name, value, base.get(name))
     }
@@ -228,7 +238,8 @@ def _create(
     id_ = write_id(name, account, want.capability, canonical, generation)
     asks = record is not None or backfilled(desk.derived, world) or not _surely_absent(desk, now)
     presence: Known = "unknown" if asks else "absent"
-    want = msgspec.structs.replace(want, facts=dated, canonical=canonical)
+    if dated is not want.facts or canonical != want.canonical:
+        want = msgspec.structs.replace(want, facts=dated, canonical=canonical)
     command = _command(desk, want, id_, fields, wish, presence=presence, generation=generation)
     if record is not None and record.order:
         command = msgspec.structs.replace(command, mark=mark_of(record.order, id_))

@@ -16,7 +16,7 @@ from streams.order.plan.want import Want, write_key
 
 def applications(desk: Desk) -> Iterator[Want]:
     """Use what corrections left on the customer's account on the newest document, which made them necessary."""
-    if not desk.can("apply_credit") or desk.voiding or desk.ended:
+    if not desk.replaced or not desk.can("apply_credit") or desk.voiding or desk.ended:
         return
     for number, credit in _credits(desk):
         key = write_key(desk.name, "application", f"{number}|{desk.replaced}")
@@ -40,7 +40,7 @@ def applications(desk: Desk) -> Iterator[Want]:
 def findings(desk: Desk) -> Iterator[Finding]:
     """Yield credits that stay on the customer's account since nobody here can use them, and money that left it."""
     yield from _returned(desk)
-    document = desk.bound(desk.document_key)
+    document = desk.bound(desk.document_key) if desk.replaced else None
     if document is None or desk.can("apply_credit"):
         return
     for _, credit in _credits(desk):

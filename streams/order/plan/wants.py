@@ -16,6 +16,7 @@ from schemas.state import Observation, WriteRecord
 from streams.order.derive.money import Counted
 from streams.order.derive.status import HEADLINES
 from streams.order.merge import is_gone
+from streams.order.once import kept
 from streams.order.plan.dating import paid_on
 from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
@@ -50,11 +51,10 @@ def _canonical(desk: Desk) -> str:
 
 def _order(desk: Desk) -> Iterator[Want]:
     own = desk.own
-    if not (desk.can("upsert_order") and (desk.target.order or own)):
+    if not ((desk.target.order or own) and desk.can("upsert_order")):
         return
     if desk.their_copies or (not own and desk.order_ref is None and (desk.derived.cancelled or not _begun(desk))):
         return
-    facts = msgspec.structs.replace(desk.derived.order, headline=desk.derived.public.headline)
     yield Want(
         write=write_key(desk.name, "order"),
         connection=desk.name,
@@ -62,10 +62,14 @@ def _order(desk: Desk) -> Iterator[Want]:
         kind="create",
         canonical=_canonical(desk),
         entity=f"order:{desk.state.key}",
-        facts=facts,
+        facts=kept(_headed, desk.derived.order, desk.derived.public.headline),
         bound=desk.derived.giver.object if own else None,
         shared=desk.target.fields if own else (*desk.target.fields, "payable_amount", "lines", "currency"),
     )
+
+
+def _headed(order: Order, headline: str) -> Order:
+    return msgspec.structs.replace(order, headline=headline)
 
 
 def _begun(desk: Desk) -> bool:
@@ -81,25 +85,11 @@ def _payments(desk: Desk) -> Iterator[Want]:
         for one in counted.values():
             if not came_and_went(desk) or desk.record(write_key(desk.name, "payment", one.key)) is not None:
                 yield _advance(desk, one)
-    elif (parent := _parent(desk)) is not None and not (desk.target.document != "none" and desk.paid_by_itself):
+    elif (parent := desk.parent) is not None and not (desk.target.document != "none" and desk.paid_by_itself):
         for one in counted.values():
             if not desk.done(write_key(desk.name, "payment", one.key)):
                 yield _payment(desk, one, parent)
     yield from _reversals(desk, counted)
-
-
-def _parent(desk: Desk) -> tuple[tuple[str, ...], dict[str, str]] | None:
-    """Return what a payment, credit or shipment hangs on here: (write records to wait for, links)."""
-    if desk.target.document != "none":
-        if desk.ended or desk.voiding:
-            return None
-        document = desk.document
-        return (() if desk.adopted else (desk.document_key,)), {"invoice": document.id} if document else {}
-    order = desk.order_ref
-    waits = () if desk.own or desk.adopted_copy else (write_key(desk.name, "order"),)
-    if order is None and not desk.target.order:
-        return None
-    return waits, {"order": order.id} if order else {}
 
 
 def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, str]]) -> Want:
@@ -200,6 +190,8 @@ def _credits(desk: Desk) -> Iterator[Want]:
     if desk.target.document == "none":
         yield from _credits_of_order(desk)
         return
+    if not desk.derived.credits and not desk.derived.cancelled:
+        return
     if not (desk.target.credits and desk.can("issue_credit")) or desk.document is None or desk.ended:
         return
     if desk.voiding:
@@ -228,7 +220,7 @@ def _credits(desk: Desk) -> Iterator[Want]:
 
 def _credits_of_order(desk: Desk) -> Iterator[Want]:
     """Tell a system that keeps the order what was credited or paid back; there is no document to correct first."""
-    parent = _parent(desk)
+    parent = desk.parent
     if not desk.target.credits or parent is None:
         return
     waits, links = parent[0], {**parent[1], **_paid_by(desk)}
@@ -302,7 +294,7 @@ def _paid_by(desk: Desk) -> dict[str, str]:
 def _shipments(desk: Desk) -> Iterator[Want]:
     if not (desk.target.shipments and desk.can("record_shipment")):
         return
-    parent = _parent(desk)
+    parent = desk.parent
     if parent is None:
         return
     for one in desk.derived.shipments:
@@ -354,8 +346,10 @@ def _kept(desk: Desk, record: WriteRecord | None, facts: Order) -> bool:
 def status_findings(desk: Desk) -> Iterator[Finding]:
     """Yield that somebody moved the order further here than it is; it is neither followed nor taken back."""
     ref, word = desk.order_ref, desk.derived.public.headline
-    look = None if ref is None or desk.own else desk.state.objects.get(ref.key)
-    if look is None or is_gone(look) or not isinstance(look.facts, Order) or not desk.can("set_status"):
+    if ref is None or desk.own or not desk.can("set_status"):
+        return
+    look = desk.state.objects.get(ref.key)
+    if look is None or is_gone(look) or not isinstance(look.facts, Order):
         return
     record = desk.record(write_key(desk.name, "status"))
     if _kept(desk, record, look.facts) and not _acknowledged(record, look, shown_word(look.facts), word):
