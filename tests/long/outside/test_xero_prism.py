@@ -10,7 +10,8 @@ import pytest
 from app.core.talk import Request
 from tests.long.outside.mock import Judge, judging
 from tests.platforms.xero.company import AUTH, TENANT, Company, opened
-from tests.platforms.xero.test_xero_roundtrip import *  # noqa: F403 - the same tests, with a `company` that is judged
+from tests.platforms.xero.test_xero_money import *  # noqa: F403 - the same tests, with a `company` that is judged
+from tests.platforms.xero.test_xero_roundtrip import *  # noqa: F403 - the same
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 HEADERS = {"xero-tenant-id": TENANT}

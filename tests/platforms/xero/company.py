@@ -26,6 +26,7 @@ from tests.platforms.conversation import send
 
 T = TypeVar("T")
 TENANT = "c2cc9b6e-9458-4c7d-93cc-f02b81b0594f"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 AUTH = {"Authorization": "Bearer sandbox-token"}
 CONNECTION = Connection(
     name="books", tenant="acme", platform="xero", account=TENANT, taxes={"20": "OUTPUT"}, accounts={"shipping": "210"}
