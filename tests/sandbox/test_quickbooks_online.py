@@ -2,97 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-import hmac
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
 
-import aiohttp
 import pytest
-from aiohttp import web
-from intuitlib.client import AuthClient
-from intuitlib.exceptions import AuthClientError
 from quickbooks import QuickBooks
 from quickbooks.batch import batch_create
 from quickbooks.cdc import change_data_capture
-from quickbooks.exceptions import (
-    AuthorizationException,
-    ObjectNotFoundException,
-    QuickbooksException,
-    ValidationException,
-)
-from quickbooks.objects import (
-    CreditMemo,
-    Customer,
-    Invoice,
-    Item,
-    Payment,
-    Preferences,
-    RefundReceipt,
-    SalesReceipt,
-)
+from quickbooks.exceptions import ObjectNotFoundException, QuickbooksException, ValidationException
+from quickbooks.objects import CreditMemo, Customer, Invoice, Item, Payment, Preferences, RefundReceipt, SalesReceipt
 from quickbooks.objects.base import EmailAddress, LinkedTxn, Ref
 from quickbooks.objects.detailline import SalesItemLine, SalesItemLineDetail
 from quickbooks.objects.payment import PaymentLine
 
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox, Settings
+from tests.sandbox.quickbooks import ACCOUNT, LINES, Shop, T, opened
 
 pytestmark = pytest.mark.sandbox
-T = TypeVar("T")
-ACCOUNT = "310687"
-LINES = [{"sku": "A-1", "title": "thing", "quantity": 2, "price": "10.00", "tax_rate": "19"}]
-TOKEN = {"Authorization": "Bearer sandbox-access-token"}
-
-
-class Shop:
-    """A sandbox with clients for it; the library is synchronous and runs in a thread."""
-
-    def __init__(self, sandbox: QuickbooksOnlineSandbox, url: str) -> None:
-        self.sandbox, self.url = sandbox, url
-
-    def auth(self, refresh_token: str | None = "sandbox-refresh-token", access_token: str | None = None) -> AuthClient:
-        discovery = f"{self.url}/.well-known/openid_sandbox_configuration"
-        return AuthClient(
-            "sandbox-client",
-            "sandbox-secret",
-            "http://localhost/callback",
-            discovery,
-            access_token=access_token,
-            refresh_token=refresh_token,
-        )
-
-    def client(self) -> QuickBooks:
-        class Local(QuickBooks):
-            api_url_v3 = f"{self.url}/v3"
-
-        return Local(
-            auth_client=self.auth(), refresh_token="sandbox-refresh-token", company_id=ACCOUNT, minorversion=75
-        )
-
-    async def run(self, work: Callable[[QuickBooks], T]) -> T:
-        return await asyncio.to_thread(lambda: work(self.client()))
-
-    async def act(self, verb: str, **asked: Any) -> dict[str, Any]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/_sandbox/act/{verb}", json=asked) as reply,
-        ):
-            assert reply.status == 200, await reply.text()
-            found: dict[str, Any] = await reply.json()
-            return found
-
-    async def post(self, path: str, body: Any, **params: str) -> tuple[int, dict[str, Any]]:
-        url = f"{self.url}/v3/company/{ACCOUNT}{path}"
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(url, json=body, params=params, headers=TOKEN) as reply,
-        ):
-            return reply.status, await reply.json()
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +30,8 @@ def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    sandbox = QuickbooksOnlineSandbox(ACCOUNT, quota_scale=100)
-    yield Shop(sandbox, await sandbox.start())
-    await sandbox.stop()
+    async with opened() as found:
+        yield found
 
 
 def customer(client: QuickBooks, name: str = "Acme Ltd") -> Customer:
@@ -389,154 +315,6 @@ async def test_deposited_payment_cannot_be_changed(shop: Shop) -> None:
         assert refused.value.error_code == 6540
 
     await shop.run(change)
-
-
-async def test_refresh_token_changes_and_a_wrong_one_is_an_invalid_grant(shop: Shop) -> None:
-    def work() -> None:
-        auth = shop.auth()
-        auth.refresh()
-        first = auth.refresh_token
-        assert first != "sandbox-refresh-token"
-        auth.refresh()
-        assert auth.refresh_token != first
-        with pytest.raises(AuthClientError) as refused:
-            auth.refresh(refresh_token="sandbox-refresh-token")
-        assert b"invalid_grant" in refused.value.content
-        assert auth.get_bearer_token("sandbox-code", ACCOUNT) is None
-
-    await asyncio.to_thread(work)
-
-
-async def test_dead_token_is_401_and_strange_company_403(shop: Shop) -> None:
-    client = await shop.run(lambda client: client)
-    shop.sandbox.oauth.expire()
-    with pytest.raises(AuthorizationException):
-        await asyncio.to_thread(lambda: Customer.all(qb=client))
-    other = await shop.run(lambda client: client)
-    other.company_id = "999"
-    with pytest.raises(QuickbooksException) as strange:
-        await asyncio.to_thread(lambda: Customer.all(qb=other))
-    assert strange.value.error_code == 3100
-
-
-async def test_eleventh_call_in_a_second_is_3001() -> None:
-    moment = datetime(2026, 5, 5, tzinfo=UTC)
-    sandbox = QuickbooksOnlineSandbox(ACCOUNT, clock=lambda: moment)
-    url = await sandbox.start()
-    try:
-        shop, codes = Shop(sandbox, url), []
-        for _ in range(11):
-            status, body = await shop.post("/customer", {})
-            codes.append((status, body["Fault"]["Error"][0]["code"]))
-        assert codes == [(400, "2020")] * 10 + [(429, "3001")]
-    finally:
-        await sandbox.stop()
-
-
-async def received(shop: Shop, work: Callable[[], Any], count: int) -> list[tuple[str, bytes]]:
-    """Return the signatures and bodies of the requests that told *count* changes."""
-    got: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-
-    async def take(request: web.Request) -> web.Response:
-        got.put_nowait((request.headers["intuit-signature"], await request.read()))
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    shop.sandbox.hooks.add(f"http://127.0.0.1:{runner.addresses[0][1]}/", "verifier")
-    try:
-        await work()
-        told: list[tuple[str, bytes]] = []
-        while sum(len(changes(body)) for _, body in told) < count:
-            told.append(await asyncio.wait_for(got.get(), 60))
-        return told
-    finally:
-        await runner.cleanup()
-
-
-def changes(body: bytes) -> list[dict[str, Any]]:
-    """Return what one request tells, in either form."""
-    told = json.loads(body)
-    if isinstance(told, list):
-        return told
-    (notice,) = told["eventNotifications"]
-    assert notice["realmId"] == ACCOUNT
-    return list(notice["dataChangeEvent"]["entities"])
-
-
-def genuine(signature: str, body: bytes) -> bool:
-    return signature == base64.b64encode(hmac.new(b"verifier", body, hashlib.sha256).digest()).decode()
-
-
-async def test_typed_invoice_tells_in_the_legacy_form(shop: Shop) -> None:
-    async def work() -> None:
-        made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES, reference="1001")
-        assert made["total"] == "23.8"
-
-    told = await received(shop, work, 2)
-    assert all(genuine(*each) for each in told)
-    client = await shop.run(lambda client: client)
-    assert all(client.validate_webhook_signature(body.decode(), signature, "verifier") for signature, body in told)
-    entities = [entity for _, body in told for entity in changes(body)]
-    assert [(one["name"], one["operation"]) for one in entities] == [("Customer", "Create"), ("Invoice", "Create")]
-
-
-async def test_cloud_events_come_as_an_array(shop: Shop) -> None:
-    await shop.act("webhooks", form="cloudevents")
-
-    async def work() -> None:
-        made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES)
-        await shop.act("void_invoice", id=made["id"])
-
-    told = await received(shop, work, 3)
-    assert all(genuine(*each) for each in told)
-    types = [event["type"] for _, body in told for event in changes(body)]
-    assert types == ["qbo.customer.created.v1", "qbo.invoice.created.v1", "qbo.invoice.voided.v1"]
-
-
-async def test_merge_moves_documents_and_names_the_deleted_id(shop: Shop) -> None:
-    one = await shop.act("type_invoice", customer="John Smith", currency="USD", lines=LINES)
-    two = await shop.act("type_invoice", customer="Jon Smith", currency="USD", lines=LINES)
-    old, new = (shop.sandbox.company.store.get("Invoice", made["id"])["CustomerRef"]["value"] for made in (one, two))
-    told = await received(shop, lambda: shop.act("merge_customers", id=old, into=new), 2)
-    entity = [one for _, body in told for one in changes(body)][-1]
-    assert (entity["operation"], entity["id"], entity["deletedId"]) == ("Merge", new, old)
-    assert shop.sandbox.company.store.get("Invoice", one["id"])["CustomerRef"]["value"] == new
-
-
-async def test_books_show_what_is_paid_credited_and_due(shop: Shop) -> None:
-    made = await shop.act("type_invoice", customer="Acme", currency="EUR", lines=LINES)
-    await shop.act("type_payment", invoice_id=made["id"], amount="10.00", reference="pi_1")
-    await shop.act("type_credit", invoice_id=made["id"], amount="3.80")
-    books = {row["kind"]: row for row in shop.sandbox.books()}
-    invoice = books["invoice"]
-    assert (invoice["total"], invoice["paid"], invoice["credited"], invoice["due"]) == (
-        "23.80",
-        "10.00",
-        "3.80",
-        "10.00",
-    )
-    assert (books["payment"]["amount"], books["payment"]["order_ref"], invoice["status"]) == (
-        "10.00",
-        "pi_1",
-        "partially_paid",
-    )
-    assert (books["credit"]["total"], books["credit"]["invoice_id"]) == ("3.80", made["id"])
-    assert len([row for row in shop.sandbox.books() if row["kind"] == "payment"]) == 1
-
-
-@pytest.mark.parametrize("how", ["cent", "remove", "double"])
-async def test_tampering_is_silent(shop: Shop, how: str) -> None:
-    made = await shop.act("type_invoice", customer="Acme", currency="USD", lines=LINES)
-    await shop.act("type_payment", invoice_id=made["id"], amount="1")
-    before, emitted = shop.sandbox.books(), shop.sandbox.hooks.counts["emitted"]
-    await shop.act("tamper", how=how)
-    assert shop.sandbox.books() != before
-    assert shop.sandbox.hooks.counts["emitted"] == emitted
 
 
 async def test_lists_lag_and_reads_do_not() -> None:
