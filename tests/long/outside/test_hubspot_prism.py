@@ -13,7 +13,8 @@ from app.core.talk import Request
 from tests.long.outside.mock import Judge, judging
 from tests.platforms.hubspot.desk import AUTH, Desk, desks
 from tests.platforms.hubspot.spec import FILES, UNLISTED, Spec
-from tests.sandbox.test_hubspot_roundtrip import *  # noqa: F403 - the same tests, with an `open_desk` that is judged
+from tests.sandbox.test_hubspot_money import *  # noqa: F403 - the same tests, with an `open_desk` that is judged
+from tests.sandbox.test_hubspot_roundtrip import *  # noqa: F403 - the same
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 DEALS = "/crm/v3/objects/deals"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+import pytest
 
 from app.core.talk import Talk
 from app.sandbox.platforms.hubspot import HubspotSandbox
@@ -25,6 +26,7 @@ from tests.platforms.conversation import send
 from tests.platforms.hubspot.spec import Spec
 
 T = TypeVar("T")
+KINDS = pytest.mark.parametrize("kind", ["deals", "orders"])
 AUTH = {"Authorization": "Bearer pat-made-up"}
 MARKS = tuple(f"o2c1:{'a' * 32}:{n:012x}" for n in range(9))
 ADA = Party(name="Ada Lovelace", email="ada@example.com")
@@ -144,3 +146,7 @@ async def desks(root: Path) -> AsyncIterator[Callable[..., Any]]:
     yield start
     for sandbox in running:
         await sandbox.stop()
+
+
+def fields(facts: Any) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in facts.__struct_fields__}
