@@ -1,22 +1,11 @@
-"""Shopify: signature vector, samples, translations, error layers, and every request against the published schema."""
+"""Shopify: translations, deliveries as hints, reads, and the layers of errors."""
 
-import gzip
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import (
-    GraphQLEnumType,
-    GraphQLInputObjectType,
-    GraphQLSchema,
-    build_client_schema,
-    coerce_input_value,
-    parse,
-    validate,
-)
 
 from app.core.errors import (
     AuthError,
@@ -31,26 +20,13 @@ from app.core.errors import (
 from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
-from schemas.facts import Credit, Customer, Order, Payment, Shipment
-from schemas.platforms.shopify import graph, webhooks, writes
-from schemas.platforms.shopify.webhooks import TOPICS, asked
+from schemas.facts import Credit, Customer, Order, Payment
 from schemas.refs import ObjectRef
-from sinks.platforms.shopify import ShopifySink
-from streams.sources.base import Hook
 from streams.sources.platforms.shopify import ShopifySource
 from tests.platforms.conversation import answer
+from tests.platforms.shopify.plain import DOMAIN, SINK, SOURCE, hook_of
 
-DOMAIN = "example.myshopify.com"
-CONNECTION = Connection(name="shop", tenant="acme", platform="shopify", account=DOMAIN)
-SOURCE, SINK = ShopifySource(CONNECTION), ShopifySink(CONNECTION)
-NOW = datetime(2026, 11, 22, 12, 8, tzinfo=UTC)
 MARK = "o2c1:" + "a" * 32 + ":" + "b" * 12
-_GROUPS = ("ORDER_TRANSACTIONS", "FULFILLMENT_ORDERS", "FULFILLMENT_EVENTS")
-
-
-def _hook(topic: str, body: Any, **headers: str) -> Hook:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Hook(body=raw, headers={"x-shopify-topic": topic, "x-shopify-webhook-id": "w1", **headers})
 
 
 def _order(**changes: Any) -> dict[str, Any]:
@@ -77,111 +53,13 @@ def _order(**changes: Any) -> dict[str, Any]:
 
 
 def _events(body: Any, topic: str = "orders/updated") -> list[ChangeEvent]:
-    return SOURCE.to_events(_hook(topic, body))
+    return SOURCE.to_events(hook_of(topic, body))
 
 
 def _facts(**changes: Any) -> Order:
     found = _events(_order(**changes))[0].facts
     assert isinstance(found, Order)
     return found
-
-
-# ------------------------------------------------------------------------------------------------- signature
-
-
-def test_the_documented_signature_verifies_and_a_flipped_bit_fails() -> None:
-    hook = Hook(body=b'{"id":1}', headers={"x-shopify-hmac-sha256": "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY="})
-    assert SOURCE.verify(hook, ["hush"], NOW)
-    assert not SOURCE.verify(Hook(body=b'{"id":0}', headers=hook.headers), ["hush"], NOW)
-    assert not SOURCE.verify(hook, ["other"], NOW)
-
-
-def test_both_secrets_are_good_during_a_rotation() -> None:
-    hook = Hook(body=b'{"id":1}', headers={"x-shopify-hmac-sha256": "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY="})
-    assert SOURCE.verify(hook, ["new", "hush"], NOW)
-
-
-def test_an_umlaut_in_the_signature_header_is_no_crash() -> None:
-    assert not SOURCE.verify(Hook(body=b"{}", headers={"x-shopify-hmac-sha256": "Ü"}), ["hush"], NOW)
-
-
-# --------------------------------------------------------------------------------------------------- samples
-
-
-def _sample(shared: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((shared / "samples/shopify" / name).read_text(), parse_float=Decimal)
-    return found
-
-
-def _expected(shared: Path, name: str) -> dict[str, Any]:
-    rows = json.loads((shared / "samples/shopify/index.json").read_text())
-    found: dict[str, Any] = next(row["expect"] for row in rows if row["file"] == name)
-    return found
-
-
-def _delivery(sample: dict[str, Any]) -> Hook:
-    headers = {name.lower(): value for name, value in sample["headers"].items()}
-    return Hook(body=sample["body_raw"].encode(), headers=headers)
-
-
-def test_the_fulfilled_order_parses_to_its_expect(shared: Path) -> None:
-    name = "webhook_orders_updated_fulfilled.json"
-    sample, expect = _sample(shared, name), _expected(shared, name)
-    hook = _delivery(sample)
-    assert SOURCE.verify(hook, [sample["client_secret"]], NOW) is expect["signature_valid"]
-    assert SOURCE.accounts(hook) == {DOMAIN}
-    order = next(event for event in SOURCE.to_events(hook) if event.object.type == "order")
-    facts = order.facts
-    assert isinstance(facts, Order)
-    assert (order.object.id, facts.number) == (expect["order_id"], expect["name"])
-    assert (facts.stage, facts.fulfilment) == (expect["financial_status"], expect["fulfillment_status"])
-    assert (str(facts.payable_amount), str(facts.tax_amount)) == (expect["total"], expect["tax"])
-    assert facts.currency == expect["currency"]
-    assert sum(line.net_amount + line.tax_amount for line in facts.lines) == facts.payable_amount
-    # The subscription of the sample asked for no metafields: whose parcels these are is read as well.
-    assert [hint.object.id for hint in SOURCE.hints(hook)] == [expect["order_id"]]
-    parcels = [one for one in SOURCE.to_events(hook) if isinstance(one.facts, Shipment)]
-    assert len(parcels) == expect["fulfillments"]
-    assert expect["tracking_number"] in {
-        number for one in parcels if isinstance(one.facts, Shipment) for number in one.facts.tracking_numbers
-    }
-
-
-def test_the_test_notification_is_dropped(shared: Path) -> None:
-    name = "webhook_test_notification.json"
-    hook = _delivery(_sample(shared, name))
-    assert _expected(shared, name)["test"] is True
-    assert SOURCE.to_events(hook) == []
-    assert SOURCE.hints(hook) == []
-
-
-@pytest.mark.parametrize(
-    ("file", "type_", "id_"),
-    [
-        ("rest_refund.json", "credit", "refund_id"),
-        ("rest_fulfillment.json", "shipment", "fulfillment_id"),
-        ("rest_transactions.json", "payment", ""),
-    ],
-)
-def test_rest_records_parse_to_their_expect(shared: Path, file: str, type_: str, id_: str) -> None:
-    expect = _expected(shared, file)
-    events = SOURCE.parse(type_, _sample(shared, file))
-    assert [anchor.ref.id for anchor in events[0].anchors] == [expect["order_id"]]
-    assert not id_ or events[0].object.id == expect[id_]
-    facts = events[0].facts
-    if isinstance(facts, Shipment):
-        assert (facts.stage, facts.tracking_numbers) == (expect["status"], (expect["tracking_number"],))
-    if isinstance(facts, Payment):
-        assert (facts.status, facts.amount) == ("authorised", Decimal("409.94"))
-
-
-def test_recorded_exchanges_are_classified(shared: Path) -> None:
-    denied = _sample(shared, "graphql_access_denied.json")["response"]["body"]
-    reply = Response(status=200, body=json.dumps(denied).encode())
-    assert isinstance(SINK.classify(reply, mutating=True), UncertainError)  # applied or not: read again
-    for name in ("graphql_order_cancel.json", "graphql_webhook_subscription.json"):
-        body = _sample(shared, name)["response"]["body"]
-        assert SINK.classify(Response(status=200, body=json.dumps(body).encode()), mutating=True) is None
 
 
 # ------------------------------------------------------------------------------------------------ translations
@@ -274,13 +152,13 @@ def test_only_payments_that_cannot_be_ours_are_taken_from_the_webhook() -> None:
     record = {"id": 5, "order_id": 100, "kind": "sale", "status": "success", "amount": "36.00", "currency": "EUR",
               "gateway": "card", "authorization": "pi_1", "processed_at": "2026-11-22T23:30:00-04:00",
               "manual_payment_gateway": False}  # fmt: skip
-    hook = _hook("order_transactions/create", record)
+    hook = hook_of("order_transactions/create", record)
     event = SOURCE.to_events(hook)[0]
     facts = event.facts
     assert isinstance(facts, Payment)
     assert (facts.reference, facts.date, event.version.native) == ("pi_1", date(2026, 11, 23), 2)
     assert SOURCE.hints(hook) == []
-    manual = _hook("order_transactions/create", {**record, "manual_payment_gateway": True})
+    manual = hook_of("order_transactions/create", {**record, "manual_payment_gateway": True})
     assert SOURCE.to_events(manual) == []
     assert [hint.object.id for hint in SOURCE.hints(manual)] == ["100"]
 
@@ -298,28 +176,8 @@ def test_without_metafields_the_order_is_read_as_well() -> None:
     body = _order(fulfillments=[{"id": 9, "status": "success"}])
     del body["metafields"]
     assert [one.object.type for one in _events(body)] == ["order", "fulfillment"]
-    assert [hint.object.id for hint in SOURCE.hints(_hook("orders/updated", body))] == ["100"]
-    assert SOURCE.hints(_hook("orders/updated", {**body, "metafields": []})) == []
-
-
-def test_every_topic_we_subscribe_to_is_published_and_understood(published: GraphQLSchema) -> None:
-    topics = published.type_map["WebhookSubscriptionTopic"]
-    assert isinstance(topics, GraphQLEnumType)
-    assert set(TOPICS) <= set(topics.values)
-    for word in set(TOPICS) - {"APP_UNINSTALLED"}:
-        group = next((head for head in _GROUPS if word.startswith(head)), word.split("_")[0])
-        topic = f"{group.lower()}/{word.removeprefix(group)[1:].lower()}"
-        body = {"id": 100, "order_id": 100, "order_edit": {"order_id": 100}, "fulfillment_order": {"id": 100}}
-        if not topic.startswith("fulfillment_orders/"):
-            del body["fulfillment_order"]
-        hook = _hook(topic, body)
-        assert SOURCE.hints(hook) or SOURCE.to_events(hook), topic
-
-
-def test_every_subscription_asks_for_our_claims_and_fits_the_published_input(published: GraphQLSchema) -> None:
-    shape = published.type_map["WebhookSubscriptionInput"]
-    assert isinstance(shape, GraphQLInputObjectType)
-    assert coerce_input_value(asked("https://hooks.example.com/shopify"), shape)["metafieldNamespaces"] == ["o2c"]
+    assert [hint.object.id for hint in SOURCE.hints(hook_of("orders/updated", body))] == ["100"]
+    assert SOURCE.hints(hook_of("orders/updated", {**body, "metafields": []})) == []
 
 
 @pytest.mark.parametrize(
@@ -346,7 +204,7 @@ def test_every_subscription_asks_for_our_claims_and_fits_the_published_input(pub
     ],
 )
 def test_thin_deliveries_are_hints(topic: str, body: dict[str, Any], wanted: list[tuple[str, str]]) -> None:
-    hook = _hook(topic, body)
+    hook = hook_of(topic, body)
     assert SOURCE.to_events(hook) == []
     assert [(hint.object.type, hint.object.id) for hint in SOURCE.hints(hook)] == wanted
 
@@ -357,7 +215,7 @@ def test_a_merged_customer_says_into_whom() -> None:
         "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",
     }
     event = SOURCE.to_events(
-        _hook("customers/merge", body, **{"x-shopify-triggered-at": "2026-11-22T12:07:59.187561Z"})
+        hook_of("customers/merge", body, **{"x-shopify-triggered-at": "2026-11-22T12:07:59.187561Z"})
     )[0]
     assert isinstance(event.facts, Customer)
     assert (event.object.id, event.facts.status, event.facts.merged_into) == ("2", "merged", "1")
@@ -374,7 +232,7 @@ def test_holds_make_every_order_a_hint() -> None:
     careful = ShopifySource(
         Connection(name="s", tenant="t", platform="shopify", account=DOMAIN, options={"holds": "yes"})
     )
-    hook = _hook("orders/updated", _order())
+    hook = hook_of("orders/updated", _order())
     assert careful.to_events(hook) == []
     assert [hint.object.id for hint in careful.hints(hook)] == ["100"]
 
@@ -382,7 +240,7 @@ def test_holds_make_every_order_a_hint() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"id": 1, "line_items": [{"price": "x"}]}'])
 def test_unreadable_bytes_are_a_decode_error(body: bytes) -> None:
     with pytest.raises(DecodeError):
-        SOURCE.to_events(_hook("orders/create", body))
+        SOURCE.to_events(hook_of("orders/create", body))
 
 
 # ------------------------------------------------------------------------------------------------------- reads
@@ -482,36 +340,3 @@ def test_a_proxys_page_with_200_is_uncertain_for_a_write() -> None:
     page = Response(status=200, body=b"<html>")
     assert isinstance(SINK.classify(page, mutating=True), UncertainError)
     assert isinstance(SINK.classify(page, mutating=False), RetryableError)
-
-
-# ------------------------------------------------------------------------------------------------ the schema
-
-
-@pytest.fixture(scope="module")
-def published(shared: Path) -> GraphQLSchema:
-    with gzip.open(shared / "specs/shopify/admin-graphql-2026-07.introspection.json.gz") as file:
-        data = json.load(file)
-    # The vendor deprecates fields of interfaces, which the library would refuse.
-    return build_client_schema(data.get("data", data), assume_valid=True)
-
-
-QUERIES = {
-    f"{module.__name__.rsplit('.', 1)[-1]}.{name}": text
-    for module in (graph, writes, webhooks)
-    for name, text in vars(module).items()
-    if name.isupper() and isinstance(text, str) and text.startswith(("query", "mutation"))
-}
-
-
-@pytest.mark.parametrize("name", QUERIES)
-def test_every_outgoing_operation_is_valid(name: str, published: GraphQLSchema) -> None:
-    assert [error.message for error in validate(published, parse(QUERIES[name]))] == []
-
-
-def test_nothing_mails_a_customer_unless_that_is_its_purpose() -> None:
-    for name, text in QUERIES.items():
-        assert "notifyCustomer: true" not in text, name
-        assert "sendReceipt: true" not in text, name
-    assert "notifyCustomer: false" in writes.CANCEL
-    assert "originalPaymentMethodsRefund: false" in writes.CANCEL
-    assert "sendReceipt: false" in writes.ORDER_CREATE
