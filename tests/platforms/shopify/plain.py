@@ -1,4 +1,4 @@
-"""A source and a sink of a shop without options, for tests without a network."""
+"""A source and a sink of a shop without options."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Shopify's source and sink in conversation with the sandbox: every capability written, found again, never doubled."""
+"""Shopify's sink in conversation with the sandbox: every capability written, found again, never doubled."""
 
 import gzip
 import json
@@ -14,70 +14,24 @@ from graphql import GraphQLSchema, build_client_schema, parse
 from graphql.execution.values import get_variable_values
 
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
-from app.core.talk import Request, Talk
-from app.sandbox.platforms.shopify import ShopifySandbox
 from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Customer, Facts, Line, Order, Party, Payment, Shipment, ShipmentLine
-from schemas.refs import ObjectRef
 from sinks.base import Written
 from sinks.platforms.shopify import ShopifySink
-from streams.sources.base import Hook
-from streams.sources.platforms.shopify import ShopifySource
-from tests.platforms.conversation import converse, send
+from tests.platforms.conversation import send
+from tests.platforms.shopify.plain import DOMAIN, SINK, SOURCE
+from tests.platforms.shopify.shop import BOUGHT, HEADERS, Shop, by_type, opened
 
 pytestmark = pytest.mark.sandbox
-DOMAIN = "example.myshopify.com"
-CONNECTION = Connection(name="shop", tenant="acme", platform="shopify", account=DOMAIN)
-SOURCE, SINK = ShopifySource(CONNECTION), ShopifySink(CONNECTION)
-HEADERS = {"X-Shopify-Access-Token": ShopifySandbox.token}
 ORDER_KEY = "a" * 32
-LINES = [
-    {"sku": "MUG", "title": "Blue mug", "quantity": 3, "price": "19.99", "tax_rate": "20"},
-    {"sku": "PEN", "title": "Pen", "quantity": 1, "price": "1.35", "tax_rate": "20"},
-]
-BOUGHT = {"lines": LINES, "email": "ada@example.com", "name": "Ada Example", "currency": "EUR", "shipping": "4.90"}
 PAID_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class Shop:
-    """The sandbox, spoken to as its people and as o2c do; remembers what o2c asked."""
-
-    def __init__(self, sandbox: ShopifySandbox, url: str) -> None:
-        self.sandbox, self.url = sandbox, url
-        self.asked: list[Request] = []
-
-    def act(self, verb: str, **asked: Any) -> dict[str, Any]:
-        found: dict[str, Any] = self.sandbox.verbs[verb](asked)  # type: ignore[assignment]  # these acts are no coroutines
-        return found
-
-    async def talk(self, talk: Talk[Any]) -> Any:
-        return await converse(self._heard(talk), self.url, HEADERS)
-
-    def _heard(self, talk: Talk[Any]) -> Talk[Any]:
-        try:
-            request = next(talk)
-            while True:
-                self.asked.append(request)
-                request = talk.send((yield request))
-        except StopIteration as done:
-            return done.value
-
-    async def events(self, id_: str) -> list[ChangeEvent]:
-        hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", id_))
-        found: list[ChangeEvent] = await self.talk(SOURCE.read(hint))
-        return found
-
-    def books(self, kind: str) -> list[dict[str, Any]]:
-        return [row for row in self.sandbox.books() if row["kind"] == kind]
 
 
 @pytest.fixture
 async def shop() -> AsyncIterator[Shop]:
-    sandbox = ShopifySandbox(DOMAIN, quota_scale=100)
-    yield Shop(sandbox, await sandbox.start())
-    await sandbox.stop()
+    async with opened() as found:
+        yield found
 
 
 def command(capability: Any, facts: Facts, write: str = "b" * 12, **more: Any) -> Command:
@@ -92,124 +46,8 @@ def payment(amount: str, **more: Any) -> Payment:
     return Payment(amount=Decimal(amount), currency="EUR", **more)
 
 
-def by_type(events: list[ChangeEvent], type_: str) -> list[ChangeEvent]:
-    return [event for event in events if event.object.type == type_]
-
-
-# ------------------------------------------------------------------------------------------------------ reading
-
-
-async def test_a_read_and_a_webhook_of_the_same_state_say_the_same(shop: Shop) -> None:
-    said: list[tuple[str, bytes]] = []
-    shop.sandbox.hooks.add("http://127.0.0.1:9/nobody", "secret")
-    shop.sandbox.hooks.push = lambda body, *, topic, **_: said.append((topic, body))  # type: ignore[method-assign,misc]
-    made = shop.act("create_order", reference="SO-1", note="ring twice", **BOUGHT)
-    paid = shop.act("pay_order", id=made["id"], gateway="card", reference="pi_1", at="2026-03-01T12:00:00Z")
-    shop.act("fulfil_order", id=made["id"], carrier="UPS", tracking="1Z", lines=[{"sku": "MUG", "quantity": 2}])
-    shop.act("refund_order", id=made["id"], lines=[{"sku": "PEN", "quantity": 1}], amount="1.62", note="broken")
-    shop.act("deliver_order", id=made["id"])
-    read = await shop.events(made["id"])
-    webhooks = {
-        event.object.key: event
-        for topic, body in said
-        for event in SOURCE.to_events(Hook(body=body, headers={"x-shopify-topic": topic}))
-    }
-    assert {event.object.key for event in read} <= set(webhooks)
-    for event in read:
-        other = webhooks[event.object.key]
-        assert other.facts == event.facts, event.object.key
-        assert other.version.native == event.version.native
-        assert other.anchors == event.anchors
-    assert by_type(read, "transaction")[0].object.id == paid["id"]
-
-
-async def test_a_sweep_walks_pages_and_brings_every_part(shop: Shop) -> None:
-    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(23)]
-    shop.act("pay_order", id=made[0]["id"], gateway="card")
-    cursor, seen, pages, now = "", [], 0, datetime.now(UTC)
-    more = True
-    while more:
-        page = await shop.talk(SOURCE.sweep("orders", cursor, now))
-        seen += page.events
-        cursor, more, pages = page.cursor, page.more, pages + 1
-        assert (page.complete_up_to is not None) is not more
-    assert pages == 3
-    assert {event.object.id for event in by_type(seen, "order")} == {one["id"] for one in made}
-    assert len(by_type(seen, "transaction")) == 1
-    again = await shop.talk(SOURCE.sweep("orders", cursor, now))
-    assert len(by_type(list(again.events), "order")) == 10  # the overlap
-    customers = await shop.talk(SOURCE.sweep("customers", "", now))
-    assert [event.object.type for event in customers.events] == ["customer"]
-
-
-async def test_an_order_that_moves_during_a_sweep_is_not_lost(shop: Shop) -> None:
-    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(12)]
-    now = datetime.now(UTC)
-    first = await shop.talk(SOURCE.sweep("orders", "", now))
-    later = datetime.now(UTC).replace(year=2030)
-    shop.sandbox.shop.clock = lambda: later
-    shop.act("edit_order", id=by_type(list(first.events), "order")[-1].object.id, note="moved")
-    second = await shop.talk(SOURCE.sweep("orders", first.cursor, now))
-    both = by_type([*first.events, *second.events], "order")
-    assert {event.object.id for event in both} == {one["id"] for one in made}
-    assert second.complete_up_to is not None
-    assert second.complete_up_to < now
-
-
-async def test_parts_are_read_by_their_order_and_gone_ones_are_deleted(shop: Shop) -> None:
-    made = shop.act("create_order", reference="SO-1", **BOUGHT)
-    paid = shop.act("pay_order", id=made["id"], gateway="card")
-    shop.act("hold_order", id=made["id"])
-    for type_, id_ in (("transaction", paid["id"]), ("fulfillment_order", made["id"])):
-        events = await shop.talk(SOURCE.read(Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, type_, id_))))
-        assert by_type(events, "order")[0].object.id == made["id"]
-    gone = await shop.talk(SOURCE.read(Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "refund", "9"))))
-    assert [(one.presence, one.object.type) for one in gone] == [("deleted", "refund")]
-    shop.act("delete_order", id=made["id"])
-    assert (await shop.events(made["id"]))[0].presence == "deleted"
-
-
-async def test_several_orders_are_read_at_once(shop: Shop) -> None:
-    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(2)]
-    ids = [one["id"] for one in made] + ["1"]
-    hints = [Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", id_)) for id_ in ids]
-    events = await shop.talk(SOURCE.read_many(hints))
-    assert [(event.object.id, event.presence) for event in by_type(events, "order")] == [
-        (ids[0], "present"), (ids[1], "present"), ("1", "deleted")
-    ]  # fmt: skip
-    assert len(shop.asked) == 1
-
-
-async def test_the_account_is_the_shops_domain(shop: Shop) -> None:
-    identity = await shop.talk(SOURCE.identify())
-    assert (identity.account, identity.home_currency, identity.missing) == (DOMAIN, "EUR", ())
-
-
-async def test_the_taxes_of_the_latest_orders_are_told(shop: Shop) -> None:
-    assert (await shop.talk(SOURCE.setup())).rates == ()
-    line = {"sku": "A", "quantity": 1, "price": "10.00"}
-    taxed = [{**line, "tax_rate": "19"}, {**line, "tax_rate": "5.5"}]
-    shop.act("create_order", reference="SO-1", lines=taxed, shipping={"price": "4.00", "tax_rate": "19"})
-    shop.act("create_order", reference="SO-2", lines=[line])
-    assert [str(rate) for rate in (await shop.talk(SOURCE.setup())).rates] == ["19", "5.5", "0"]
-
-
-async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> None:
-    made = shop.act("create_order", reference="SO-1", **BOUGHT)
-    shop.act("hold_order", id=made["id"])
-    careful = ShopifySource(
-        Connection(name="s", tenant="t", platform="shopify", account=DOMAIN, options={"holds": "yes"})
-    )
-    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", made["id"]))
-    facts = (await shop.talk(careful.read(hint)))[0].facts
-    assert isinstance(facts, Order)
-    assert facts.status == "on_hold"
-    plain = (await shop.talk(SOURCE.read(hint)))[0].facts
-    assert isinstance(plain, Order)
-    assert plain.status == "open"
-
-
 # ------------------------------------------------------------------------------------------------------ writing
+
 
 ORDER = Order(
     number="D-5001",

@@ -1,0 +1,133 @@
+"""Shopify's source in conversation with the sandbox: reads, sweeps and holds."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.connection import Connection
+from schemas.events import Hint
+from schemas.facts import Order
+from schemas.refs import ObjectRef
+from streams.sources.base import Hook
+from streams.sources.platforms.shopify import ShopifySource
+from tests.platforms.shopify.plain import DOMAIN, SOURCE
+from tests.platforms.shopify.shop import BOUGHT, Shop, by_type, opened
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    async with opened() as found:
+        yield found
+
+
+async def test_a_read_and_a_webhook_of_the_same_state_say_the_same(shop: Shop) -> None:
+    said: list[tuple[str, bytes]] = []
+    shop.sandbox.hooks.add("http://127.0.0.1:9/nobody", "secret")
+    shop.sandbox.hooks.push = lambda body, *, topic, **_: said.append((topic, body))  # type: ignore[method-assign,misc]
+    made = shop.act("create_order", reference="SO-1", note="ring twice", **BOUGHT)
+    paid = shop.act("pay_order", id=made["id"], gateway="card", reference="pi_1", at="2026-03-01T12:00:00Z")
+    shop.act("fulfil_order", id=made["id"], carrier="UPS", tracking="1Z", lines=[{"sku": "MUG", "quantity": 2}])
+    shop.act("refund_order", id=made["id"], lines=[{"sku": "PEN", "quantity": 1}], amount="1.62", note="broken")
+    shop.act("deliver_order", id=made["id"])
+    read = await shop.events(made["id"])
+    webhooks = {
+        event.object.key: event
+        for topic, body in said
+        for event in SOURCE.to_events(Hook(body=body, headers={"x-shopify-topic": topic}))
+    }
+    assert {event.object.key for event in read} <= set(webhooks)
+    for event in read:
+        other = webhooks[event.object.key]
+        assert other.facts == event.facts, event.object.key
+        assert other.version.native == event.version.native
+        assert other.anchors == event.anchors
+    assert by_type(read, "transaction")[0].object.id == paid["id"]
+
+
+async def test_a_sweep_walks_pages_and_brings_every_part(shop: Shop) -> None:
+    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(23)]
+    shop.act("pay_order", id=made[0]["id"], gateway="card")
+    cursor, seen, pages, now = "", [], 0, datetime.now(UTC)
+    more = True
+    while more:
+        page = await shop.talk(SOURCE.sweep("orders", cursor, now))
+        seen += page.events
+        cursor, more, pages = page.cursor, page.more, pages + 1
+        assert (page.complete_up_to is not None) is not more
+    assert pages == 3
+    assert {event.object.id for event in by_type(seen, "order")} == {one["id"] for one in made}
+    assert len(by_type(seen, "transaction")) == 1
+    again = await shop.talk(SOURCE.sweep("orders", cursor, now))
+    assert len(by_type(list(again.events), "order")) == 10  # the overlap
+    customers = await shop.talk(SOURCE.sweep("customers", "", now))
+    assert [event.object.type for event in customers.events] == ["customer"]
+
+
+async def test_an_order_that_moves_during_a_sweep_is_not_lost(shop: Shop) -> None:
+    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(12)]
+    now = datetime.now(UTC)
+    first = await shop.talk(SOURCE.sweep("orders", "", now))
+    later = datetime.now(UTC).replace(year=2030)
+    shop.sandbox.shop.clock = lambda: later
+    shop.act("edit_order", id=by_type(list(first.events), "order")[-1].object.id, note="moved")
+    second = await shop.talk(SOURCE.sweep("orders", first.cursor, now))
+    both = by_type([*first.events, *second.events], "order")
+    assert {event.object.id for event in both} == {one["id"] for one in made}
+    assert second.complete_up_to is not None
+    assert second.complete_up_to < now
+
+
+async def test_parts_are_read_by_their_order_and_gone_ones_are_deleted(shop: Shop) -> None:
+    made = shop.act("create_order", reference="SO-1", **BOUGHT)
+    paid = shop.act("pay_order", id=made["id"], gateway="card")
+    shop.act("hold_order", id=made["id"])
+    for type_, id_ in (("transaction", paid["id"]), ("fulfillment_order", made["id"])):
+        events = await shop.talk(SOURCE.read(Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, type_, id_))))
+        assert by_type(events, "order")[0].object.id == made["id"]
+    gone = await shop.talk(SOURCE.read(Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "refund", "9"))))
+    assert [(one.presence, one.object.type) for one in gone] == [("deleted", "refund")]
+    shop.act("delete_order", id=made["id"])
+    assert (await shop.events(made["id"]))[0].presence == "deleted"
+
+
+async def test_several_orders_are_read_at_once(shop: Shop) -> None:
+    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT) for number in range(2)]
+    ids = [one["id"] for one in made] + ["1"]
+    hints = [Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", id_)) for id_ in ids]
+    events = await shop.talk(SOURCE.read_many(hints))
+    assert [(event.object.id, event.presence) for event in by_type(events, "order")] == [
+        (ids[0], "present"), (ids[1], "present"), ("1", "deleted")
+    ]  # fmt: skip
+    assert len(shop.asked) == 1
+
+
+async def test_the_account_is_the_shops_domain(shop: Shop) -> None:
+    identity = await shop.talk(SOURCE.identify())
+    assert (identity.account, identity.home_currency, identity.missing) == (DOMAIN, "EUR", ())
+
+
+async def test_the_taxes_of_the_latest_orders_are_told(shop: Shop) -> None:
+    assert (await shop.talk(SOURCE.setup())).rates == ()
+    line = {"sku": "A", "quantity": 1, "price": "10.00"}
+    taxed = [{**line, "tax_rate": "19"}, {**line, "tax_rate": "5.5"}]
+    shop.act("create_order", reference="SO-1", lines=taxed, shipping={"price": "4.00", "tax_rate": "19"})
+    shop.act("create_order", reference="SO-2", lines=[line])
+    assert [str(rate) for rate in (await shop.talk(SOURCE.setup())).rates] == ["19", "5.5", "0"]
+
+
+async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> None:
+    made = shop.act("create_order", reference="SO-1", **BOUGHT)
+    shop.act("hold_order", id=made["id"])
+    careful = ShopifySource(
+        Connection(name="s", tenant="t", platform="shopify", account=DOMAIN, options={"holds": "yes"})
+    )
+    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", made["id"]))
+    facts = (await shop.talk(careful.read(hint)))[0].facts
+    assert isinstance(facts, Order)
+    assert facts.status == "on_hold"
+    plain = (await shop.talk(SOURCE.read(hint)))[0].facts
+    assert isinstance(plain, Order)
+    assert plain.status == "open"
