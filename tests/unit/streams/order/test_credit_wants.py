@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.facts import Allocation, Credit
+from schemas.facts import Allocation, Credit, Line
 from schemas.flow import Target
 from schemas.platform import Effect
 from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want
 from tests.unit.streams.order.sample import SHOP
 from tests.unit.streams.order.states import desk, look, record, ref
-from tests.unit.streams.order.wanted import BOOKS, BROKEN, DAY, MADE, MUG, credit, credited, invoice, of, payment
+from tests.unit.streams.order.wanted import BOOKS, BROKEN, DAY, MADE, credit, credited, invoice, of, payment
 
+MUG = Line(id="l1", sku="MUG", net_amount=Decimal(20), tax_amount=Decimal(4))
 REFUNDS = Target(connection="books", document="invoice", allow=("record_refund",))
 
 

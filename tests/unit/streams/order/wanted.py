@@ -85,7 +85,6 @@ def credited(**changes: Any) -> Want:
     return Want(**{**values, **changes})
 
 
-MUG = Line(id="l1", sku="MUG", net_amount=Decimal(20), tax_amount=Decimal(4))
 SETS = {"capabilities": {**CAN, "set_status": Effect.RECORDS}, "stages": {"open": "s-open", "paid": "s-paid"}}
 
 
