@@ -13,15 +13,14 @@ import msgspec
 from app.core.errors import O2CError, RejectedError, UncertainError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
-from schemas.commands import Command, Result
+from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.events import ChangeEvent
 from schemas.facts import Invoice
 from schemas.platform import Auth, Consistency, Effect, Limits, Platform
 from sinks.base import Sink, Written
 from sinks.delivery.journal import Journal
 from sinks.delivery.owner import Owner
-from sinks.delivery.row import Row, row_key
+from tests.unit.sinks.delivery.keeping import Log
 
 PLATFORM = Platform(
     slug="made_up", title="Made up", side="accounting", base_url="https://example.com", docs="https://example.com",
@@ -141,39 +140,6 @@ class Vendor:
 
 def _reply(body: object) -> Response:
     return Response(status=200, body=json.dumps(body).encode())
-
-
-class Log:
-    def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
-        self.inbox: dict[str, Command] = {}
-        self.results: list[Result] = []
-        self.events: list[ChangeEvent] = []
-        self.dead: list[str] = []
-
-    async def keep_row(self, row: Row) -> int:
-        self.rows[row_key(row.command, row.step)] = row
-        return len(self.rows)
-
-    async def drop_rows(self, keys: list[str]) -> None:
-        for key in keys:
-            del self.rows[key]
-
-    async def keep_command(self, command: Command) -> None:
-        self.inbox[command.id] = command
-
-    async def drop_command(self, command: str) -> None:
-        self.inbox.pop(command, None)
-
-    async def publish_result(self, result: Result) -> None:
-        self.results.append(result)
-        self.events += result.events
-
-    async def dead_letter(self, command: Command, reason: str) -> None:
-        self.dead.append(command.id)
-
-    def outcomes(self) -> dict[str, str]:
-        return {result.command: result.outcome for result in self.results}
 
 
 class Bench:

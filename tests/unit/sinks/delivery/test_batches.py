@@ -12,7 +12,8 @@ from schemas.commands import Result
 from sinks.delivery.ports import Lost
 from sinks.delivery.row import row_key
 from tests.property.virtual_time import run
-from tests.unit.sinks.delivery.batching import Bench, Log, Vendor, command, single
+from tests.unit.sinks.delivery.batching import Bench, Vendor, command, single
+from tests.unit.sinks.delivery.keeping import Log
 
 
 async def test_many_creates_go_in_one_call_and_each_gets_its_result() -> None:
@@ -168,7 +169,7 @@ async def test_one_bad_record_of_a_batch_is_refused_alone() -> None:
     bench.vendor.refused = {"m3"}
     await bench.work(5, *(command(number) for number in range(5)))
     assert bench.log.outcomes() == {f"c{n}": "rejected" if n == 3 else "confirmed" for n in range(5)}
-    assert bench.log.dead == ["c3"]
+    assert [command.id for command in bench.log.dead] == ["c3"]
 
 
 async def test_a_batch_refused_as_a_whole_goes_one_by_one() -> None:

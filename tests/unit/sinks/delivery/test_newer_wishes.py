@@ -8,7 +8,8 @@ import pytest
 
 from schemas.commands import Pair, Result
 from sinks.delivery.ports import Lost
-from tests.unit.sinks.delivery.owning import Bench, Log, command_of
+from tests.unit.sinks.delivery.keeping import Log
+from tests.unit.sinks.delivery.owning import Bench, command_of
 
 
 async def test_the_newest_set_wins_and_the_older_one_is_answered() -> None:
