@@ -8,20 +8,16 @@ quota and in real time: how much of it is used while work waits. Exit: 0 all goa
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from app.core.errors import ConfigError
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.command import arguments, run
+from benchmarks.figures import Figure
 from benchmarks.rates.connecting import Call, Rig, rigged
 from benchmarks.rates.documents import KINDS, Document
 from benchmarks.rates.judging import Judge
@@ -338,6 +334,8 @@ def _share(connection: str, share: float, quota: str) -> Figure:
 async def measured(bootstrap: str, folder: Path, sizes: Sizes, only: str) -> list[Figure]:
     """Return all figures."""
     figures: list[Figure] = []
+    for part in ("wide", "true"):
+        (folder / part).mkdir()
     if only != "quota":
         async with rigged(folder / "wide", bootstrap, WIDE, dict.fromkeys(KINDS, WIDE)) as rig:
             told(f"making {sizes.documents} documents in each of {len(KINDS)} systems")
@@ -359,31 +357,11 @@ async def measured(bootstrap: str, folder: Path, sizes: Sizes, only: str) -> lis
 
 def main() -> int:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.delivery",
-        description=__doc__,
-        epilog="example: python -m benchmarks.delivery --short",
-    )
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser = arguments("delivery", __doc__)
     parser.add_argument("--only", default="", choices=("", "changes", "throttled", "hot", "quota"), help="one part")
-    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     sizes = SHORT if given.short else FULL
-    with tempfile.TemporaryDirectory(prefix="o2c-delivery-") as name:
-        folder = Path(name)
-        for part in ("wide", "true"):
-            (folder / part).mkdir()
-        try:
-            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                figures = asyncio.run(measured(kafka, folder, sizes, given.only))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    if given.json:
-        write(given.json, figures)
-    return exit_code(figures)
+    return run("delivery", given, lambda kafka, folder: measured(kafka, folder, sizes, given.only))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ Exit: 0 all goals met, 1 a goal was missed, 2 it could not measure.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
 import signal
 import statistics
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +26,8 @@ from app.config.load import load
 from app.core import topics
 from app.core.errors import ConfigError
 from app.demo.stack import free_port
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.command import arguments, concluded, on_kafka
+from benchmarks.figures import Figure
 from benchmarks.rates import hooks
 from benchmarks.rates.judging import Judge
 from benchmarks.rates.load import Answers
@@ -259,32 +257,22 @@ async def measured(bootstrap: str, folder: Path, sizes: Sizes, only: str) -> lis
 
 def main() -> int:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gateway", description=__doc__, epilog="example: python -m benchmarks.gateway --short"
-    )
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser = arguments("gateway", __doc__)
     parser.add_argument("--only", default="", choices=("", "throughput", "steady", "burst", "outage"), help="one part")
     parser.add_argument("--steady", type=float, default=0.0, help="seconds at 1,000/s (default: 60, short: 6)")
-    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     sizes = SHORT if given.short else FULL
     sizes = sizes._replace(steady=given.steady or sizes.steady)
-    with tempfile.TemporaryDirectory(prefix="o2c-gateway-") as name:
-        folder, figures = Path(name), list[Figure]()
-        try:
-            if given.only != "outage":
-                with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                    figures += asyncio.run(measured(kafka, folder, sizes, given.only))
-            if given.only in {"", "outage"}:
-                figures += asyncio.run(outage(folder, sizes))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    if given.json:
-        write(given.json, figures)
-    return exit_code(figures)
+
+    def parts(folder: Path) -> list[Figure]:
+        figures: list[Figure] = []
+        if given.only != "outage":
+            figures += on_kafka(given, folder, lambda kafka, within: measured(kafka, within, sizes, given.only))
+        if given.only in {"", "outage"}:  # on a Kafka of its own, when the other is gone
+            figures += asyncio.run(outage(folder, sizes))
+        return figures
+
+    return concluded("gateway", given, parts)
 
 
 if __name__ == "__main__":

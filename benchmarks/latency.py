@@ -9,12 +9,10 @@ sandboxes answer at once. Exit: 0 measured (there is no goal), 2 it could not me
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +29,8 @@ from app.core import topics
 from app.core.errors import ConfigError
 from app.demo.registering import register_webhooks
 from app.demo.stack import Stack, free_port
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, table, write
+from benchmarks.command import arguments, run
+from benchmarks.figures import Figure
 from benchmarks.rates.judging import Judge
 from benchmarks.rates.load import quantiles
 from benchmarks.rates.running import new_prefix, told
@@ -255,25 +253,9 @@ def _at_load(share: float, ways: Sequence[Way], late: float) -> list[Figure]:
 
 def main() -> int:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.latency", description=__doc__, epilog="example: python -m benchmarks.latency --short"
-    )
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="o2c-latency-") as name:
-        folder = Path(name)
-        try:
-            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                figures = asyncio.run(measured(kafka, folder, SHORT if given.short else FULL))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    if given.json:
-        write(given.json, figures)
-    return 0
+    given = arguments("latency", __doc__).parse_args()
+    sizes = SHORT if given.short else FULL
+    return run("latency", given, lambda kafka, folder: measured(kafka, folder, sizes))
 
 
 if __name__ == "__main__":

@@ -10,25 +10,20 @@ met, 1 one was missed, 2 it could not measure.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import os
 import random
 import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from app.core.errors import ConfigError
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.command import arguments, run
+from benchmarks.figures import Figure
 from benchmarks.groups.group import Group, Member, group
 from benchmarks.peer.orders import body, key_of, plan
+from benchmarks.rates.running import told
 
 PARTITIONS = 4
 RATE, COLD, WITHOUT, WITH = 60_000, 120, 60, 10
@@ -67,9 +62,9 @@ async def cold_start(made: Group, keys: int) -> list[Figure]:
     """Start one worker on an empty disk."""
     member = await made.start("cold")
     await made.until_all_run([member], _PATIENCE)
-    told = member.lines()
-    ready = next(line for line in told if len(line.running) == made.partitions)
-    first = next(line for line in told if line.recovered)
+    lines = member.lines()
+    ready = next(line for line in lines if len(line.running) == made.partitions)
+    first = next(line for line in lines if line.recovered)
     rate = (ready.recovered - first.recovered) / (ready.cpu - first.cpu)
     seconds = ready.at - member.started
     memory = psutil.Process(member.process.pid).memory_info().rss
@@ -118,47 +113,26 @@ def _forget(made: Group, survivor: Member) -> None:
 async def measured(bootstrap: str, folder: Path, sizes: Sizes) -> list[Figure]:
     """Return all figures."""
     async with group(bootstrap, folder, PARTITIONS) as made:
-        _say(f"writing {sizes.keys:,} states")
+        told(f"writing {sizes.keys:,} states")
         await made.fill_changelog(states(sizes.keys))
-        _say("cold start")
+        told("cold start")
         figures = [figure("session time-out", sizes.session, "s"), *await cold_start(made, sizes.keys)]
-        _say("fail-over without a standby")
+        told("fail-over without a standby")
         seconds = await fail_over(made, sizes.session, 0)
         what = f"fail-over without standby, {sizes.keys // 2:,} keys, session {sizes.session:g} s"
         figures.append(figure(what, seconds, "s", f"< {WITHOUT}", met=seconds < WITHOUT))
-        _say("fail-over to a standby")
+        told("fail-over to a standby")
         seconds = await fail_over(made, sizes.session, 1) - sizes.session + HEARTBEAT
         what = "fail-over to a standby, beyond the session time-out"
         figures.append(figure(what, seconds, "s", f"< {WITH}", met=seconds < WITH))
         return figures
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what} (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.recovery", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog="example: python -m benchmarks.recovery --short",
-    )  # fmt: skip
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="o2c-recovery-") as name:
-        folder = Path(name)
-        try:
-            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                figures = asyncio.run(measured(kafka, folder, SHORT if given.short else FULL))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    if given.json:
-        write(given.json, figures)
-    return exit_code(figures)
+    given = arguments("recovery", __doc__).parse_args()
+    sizes = SHORT if given.short else FULL
+    return run("recovery", given, lambda kafka, folder: measured(kafka, folder, sizes))
 
 
 if __name__ == "__main__":

@@ -12,20 +12,17 @@ writes that page's tables. Exit: 0 goals met, 1 one was missed, 2 it could not m
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.core.errors import ConfigError
 from benchmarks import outlook
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.command import arguments, run
+from benchmarks.figures import Figure
 from benchmarks.groups.group import Group, Member, group
+from benchmarks.rates.running import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,17 +81,17 @@ def judged(runs: Sequence[Run], cores: int) -> list[Figure]:
     """Return the figures of *runs*, held against that of one worker."""
     alone = runs[0].cpu / runs[0].events
     figures = []
-    for run in runs:
-        each = run.cpu / run.events
-        what = f"CPU per event, {run.workers} worker{'s' if run.workers > 1 else ''}"
+    for one in runs:
+        each = one.cpu / one.events
+        what = f"CPU per event, {one.workers} worker{'s' if one.workers > 1 else ''}"
         ratio = each / alone
         held = {"against": "1 worker", "ratio": ratio, "goal": f"within {WITHIN:.0%}", "met": abs(ratio - 1) <= WITHIN}
-        more = held if run.workers > 1 else {}
+        more = held if one.workers > 1 else {}
         figures.append(Figure(job=_JOB, what=what, value=each * 1e6, unit="us", **more))  # type: ignore[arg-type]
-    for run in runs:
-        if run.workers <= cores:
-            what = f"events per second, {run.workers} worker{'s' if run.workers > 1 else ''} beside the broker"
-            figures.append(Figure(job=_JOB, what=what, value=run.events / run.wall, unit="1/s"))
+    for one in runs:
+        if one.workers <= cores:
+            what = f"events per second, {one.workers} worker{'s' if one.workers > 1 else ''} beside the broker"
+            figures.append(Figure(job=_JOB, what=what, value=one.events / one.wall, unit="1/s"))
     return figures
 
 
@@ -135,51 +132,34 @@ async def measured(bootstrap: str, folder: Path, sizes: Sizes) -> list[Figure]:
     """Return all figures."""
     runs = []
     async with group(bootstrap, folder, PARTITIONS) as sources:
-        _say(f"writing the events of {sizes.orders:,} orders")
+        told(f"writing the events of {sizes.orders:,} orders")
         events = await sources.fill_sources(sizes.orders)
         for workers in WORKERS:
-            _say(f"{workers} workers")
+            told(f"{workers} workers")
             async with group(bootstrap, folder, PARTITIONS, sources=sources.prefix) as made:
                 runs.append(await let_loose(made, workers, events))
-    _say("rebalances")
+    told("rebalances")
     async with group(bootstrap, folder, PARTITIONS) as made:
         return judged(runs, os.cpu_count() or 1) + await pauses(made)
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what} (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Read the arguments, measure, print; or write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scaling", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog="example: python -m benchmarks.scaling --short",
-    )  # fmt: skip
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser = arguments("scaling", __doc__)
     parser.add_argument(
         "--page", action="store_true", help="write the tables of docs/scaling.md from benchmarks/results"
     )
     given = parser.parse_args()
     if given.page:
         return outlook.write_page()
-    with tempfile.TemporaryDirectory(prefix="o2c-scaling-") as name:
-        folder = Path(name)
-        try:
-            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                figures = asyncio.run(measured(kafka, folder, SHORT if given.short else FULL))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    beyond = [str(workers) for workers in WORKERS if workers > (os.cpu_count() or 1)]
-    if beyond:
-        print(f"Wall-clock rates of {', '.join(beyond)} workers: not measured, the machine has {os.cpu_count()} cores.")
-    if given.json:
-        write(given.json, figures)
-    return exit_code(figures)
+    sizes = SHORT if given.short else FULL
+    return run("scaling", given, lambda kafka, folder: measured(kafka, folder, sizes), _beyond)
+
+
+def _beyond(_: Sequence[Figure]) -> str:
+    cores = os.cpu_count() or 1
+    beyond = ", ".join(str(workers) for workers in WORKERS if workers > cores)
+    return beyond and f"Wall-clock rates of {beyond} workers: not measured, the machine has {cores} cores."
 
 
 if __name__ == "__main__":

@@ -9,12 +9,9 @@ stand for; of them it is told what an order adds. Exit: 0 flat, 1 a role grew or
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -23,9 +20,10 @@ from typing import TYPE_CHECKING
 import psutil
 
 from app.core.errors import ConfigError
-from benchmarks.broker import provided
-from benchmarks.figures import Figure, exit_code, table, write
+from benchmarks.command import arguments, run
+from benchmarks.figures import Figure, exit_code
 from benchmarks.latency import Rig, rigged
+from benchmarks.rates.running import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,19 +64,19 @@ async def watched(rig: Rig, seconds: float) -> dict[str, list[Sample]]:
 async def measured(bootstrap: str, folder: Path, minutes: float, orders: int) -> list[Figure]:
     """Return all figures."""
     async with rigged(folder, bootstrap) as rig:
-        _say("warming up")
+        told("warming up")
         await rig.at_once(_WARM_ORDERS)
         await rig.until_written()
         began = time.monotonic()
         await rig.at_once(orders)
         await rig.until_written()
         half = orders / (time.monotonic() - began) / 2
-        _say(f"{half:.1f} orders a second for {minutes:g} minutes")
+        told(f"{half:.1f} orders a second for {minutes:g} minutes")
         made, seconds = rig.made, minutes * 60
         looking = asyncio.create_task(watched(rig, seconds))
         late = await rig.steadily(half, seconds)
         seen = await looking
-        _say("waiting for the rest")
+        told("waiting for the rest")
         await rig.until_written()
         return _figures(seen, rig.made - made, half, late)
 
@@ -107,41 +105,27 @@ def _figures(seen: dict[str, list[Sample]], orders: int, rate: float, late: floa
     return figures
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what} (load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.soak", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog="example: python -m benchmarks.soak --minutes 10",
-    )  # fmt: skip
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
+    short = f"{_SHORT_MINUTES:g} minutes: shows that it runs, not more"
+    parser = arguments("soak", __doc__, example="--minutes 10", short=short)
     parser.add_argument("--minutes", type=float, help=f"how long (default: {_MINUTES:g}; 10 to try it)")
-    parser.add_argument(
-        "--short", action="store_true", help=f"{_SHORT_MINUTES:g} minutes: shows that it runs, not more"
-    )
-    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     minutes = given.minutes or (_SHORT_MINUTES if given.short else _MINUTES)
-    with tempfile.TemporaryDirectory(prefix="o2c-soak-") as name:
-        folder = Path(name)
-        try:
-            with provided(given.kafka, folder / "kafka", os.environ) as kafka:
-                orders = _SHORT_ORDERS if given.short else _ORDERS
-                figures = asyncio.run(measured(kafka, folder, minutes, orders))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
-    print(table(figures))
-    code = exit_code(figures)
+    orders = _SHORT_ORDERS if given.short else _ORDERS
+    return run(
+        "soak",
+        given,
+        lambda kafka, folder: measured(kafka, folder, minutes, orders),
+        lambda found: _line(found, minutes),
+    )
+
+
+def _line(figures: Sequence[Figure], minutes: float) -> str:
     rises = {figure.what: f"{figure.value:.1f} %" for figure in figures if figure.met is not None}
-    told = ", ".join(f"{what.partition(':')[0]} {value}" for what, value in rises.items())
-    print(f"soak: {'failed' if code else 'ok'}: {minutes:g} minutes, {figures[0].value:.1f} orders/s, {told}")
-    if given.json:
-        write(given.json, figures)
-    return code
+    roles = ", ".join(f"{what.partition(':')[0]} {value}" for what, value in rises.items())
+    verdict = "failed" if exit_code(figures) else "ok"
+    return f"soak: {verdict}: {minutes:g} minutes, {figures[0].value:.1f} orders/s, {roles}"
 
 
 if __name__ == "__main__":

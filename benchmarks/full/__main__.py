@@ -10,7 +10,6 @@ Exit: 0 the goal is met, 1 it is not, 2 a result is wrong or the arguments are.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.core import topics
 from app.world import router
 from benchmarks.broker import provided
+from benchmarks.command import arguments
 from benchmarks.figures import Figure, exit_code, table, write
 from benchmarks.full import verdict
 from benchmarks.full.lives import lives, told
@@ -203,15 +203,9 @@ def _bytes(company: Company, names: Sequence[str]) -> int:
 
 def main() -> int:
     """Read the arguments, run, print and keep."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.full", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m benchmarks.full --short",
-    )  # fmt: skip
-    parser.add_argument("--kafka", help="HOST:PORT of a Kafka that runs (default: one is started)")
-    parser.add_argument("--short", action="store_true", help="small sizes: shows that it runs, not how fast")
+    parser = arguments("full", __doc__)
     parser.add_argument("--orders", type=int, help="orders of a backlog, instead of the size that is published")
     parser.add_argument("--only", choices=("mixed", "apart", "trickle", "parts"), help="one of the runs alone")
-    parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="o2c-full-")))
