@@ -33,6 +33,35 @@ key_giver = "crm"
 mode = "live"
 {targets}
 """
+_HEAD = """\
+data_dir = "data"
+key = "made-up-key-for-tests"
+[kafka]
+bootstrap = "{bootstrap}"
+partitions = {partitions}
+[topics]
+prefix = "{prefix}"
+[gateway]
+port = {gateway}
+public_url = "http://127.0.0.1:{gateway}"
+api_keys = ["{key}"]
+[streams]
+port = {streams}
+[connectors]
+port = {connectors}
+"""
+_XERO = """\
+[tenant.connections.{name}]
+platform = "xero"
+account = "{account}"
+base_url = "{url}"
+allow_private = true
+quota_share = {quota}
+sweep_seconds = {sweep}
+secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh" }}
+accounts = {{ sales = "200", payments = "090", rounding = "860" }}
+taxes = {{ "20" = "OUTPUT", "0" = "NONE" }}
+"""
 _TARGETS = {
     "shop": 'order = true\nallow = ["record_refund"]',
     "crm": "order = true",
@@ -40,6 +69,16 @@ _TARGETS = {
     "qbo": 'document = "invoice"',
     "pay": 'document = "invoice"',
 }
+
+
+def head(bootstrap: str, prefix: str, ports: Mapping[str, int], partitions: int = 4) -> str:
+    """Return what comes before the tenants; *ports* are those of gateway, streams and connectors."""
+    return _HEAD.format(bootstrap=bootstrap, prefix=prefix, key=API_KEY, partitions=partitions, **ports)
+
+
+def xero(name: str, account: str, url: str, *, quota: float = 50, sweep: float = 5) -> str:
+    """Return the connection to a ledger in the sandbox at *url*, with *quota* times the vendor's calls."""
+    return _XERO.format(name=name, account=account, url=url, quota=quota, sweep=sweep)
 
 
 def flows() -> str:

@@ -22,26 +22,12 @@ from app.config.load import load
 from app.demo.stack import Stack, free_port
 from app.sandbox.platforms.shopify import ShopifySandbox
 from app.sandbox.platforms.xero import XeroSandbox
+from tests.e2e.configuring import API_KEY, head, xero
 
 SHOP, XERO = "demo.myshopify.com", "00000000-0000-4000-8000-000000000001"
 PATIENCE = 120.0
 ROLES = ("streams", "connectors", "gateway")
-CONFIG = """
-data_dir = "data"
-key = "made-up-key-for-tests"
-[kafka]
-bootstrap = "{bootstrap}"
-partitions = 2
-[topics]
-prefix = "{prefix}"
-[gateway]
-port = {gateway}
-public_url = "http://127.0.0.1:{gateway}"
-api_keys = ["made-up-api-key"]
-[streams]
-port = {streams}
-[connectors]
-port = {connectors}
+TENANT = """\
 [[tenant]]
 name = "acme"
 [tenant.connections.erp]
@@ -55,16 +41,7 @@ allow_private = true
 quota_share = 50
 sweep_seconds = 3600
 secrets = {{ token = "shpat_sandbox", webhook_secret = "made-up" }}
-[tenant.connections.books]
-platform = "xero"
-account = "{xero}"
-base_url = "{books_url}"
-allow_private = true
-quota_share = 50
-sweep_seconds = 5
-secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh" }}
-accounts = {{ sales = "200", payments = "090", rounding = "860" }}
-taxes = {{ "20" = "OUTPUT", "0" = "NONE" }}
+{books}
 [[tenant.flows]]
 name = "shop-orders"
 key_giver = "shop"
@@ -170,7 +147,7 @@ class Seen:
             "source": "/acme/erp/erp-1",
             "id": uuid.uuid4().hex,
         }
-        headers = {"Authorization": "Bearer made-up-api-key", "Content-Type": "application/cloudevents+json"}
+        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/cloudevents+json"}
         url = f"http://127.0.0.1:{self.ports['gateway']}/events"
         async with self.session.post(url, data=json.dumps({**event, "data": data}), headers=headers) as reply:
             return reply.status
@@ -204,12 +181,13 @@ async def observed(bootstrap: str, folder: Path) -> AsyncIterator[Seen]:
     """Start roles and sandboxes, and stop them; every role is ready."""
     async with AsyncExitStack() as after:
         shop, books = ShopifySandbox(SHOP, quota_scale=50), XeroSandbox(XERO, quota_scale=50)
-        urls = {"shop_url": await shop.start(), "books_url": await books.start() + "/api.xro/2.0"}
+        shop_url, books_url = await shop.start(), await books.start() + "/api.xro/2.0"
         after.push_async_callback(shop.stop)
         after.push_async_callback(books.stop)
         prefix, ports = f"seen-{uuid.uuid4().hex[:8]}-", {role: free_port() for role in ROLES}
         path = folder / "o2c.toml"
-        path.write_text(CONFIG.format(bootstrap=bootstrap, prefix=prefix, shop=SHOP, xero=XERO, **urls, **ports))
+        tenant = TENANT.format(shop=SHOP, shop_url=shop_url, books=xero("books", XERO, books_url))
+        path.write_text(head(bootstrap, prefix, ports, partitions=2) + tenant)
         await apply_topics(load(path, os.environ))
         stack = Stack(folder)
         after.push_async_callback(stack.stop)

@@ -20,7 +20,7 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.demo.stack import Stack, free_port
 from tests.e2e.apart import Apart, _ready
-from tests.e2e.configuring import API_KEY
+from tests.e2e.configuring import head, xero
 
 TENANTS = ("alpha", "beta")
 _ACCOUNT = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in TENANTS}
@@ -29,23 +29,6 @@ _ROLES = ("gateway", "streams", "connectors")
 _AT_ONCE = 20
 _LOOK = 3.0
 """Seconds between two looks into the books, which may be large."""
-_HEAD = """\
-data_dir = "data"
-key = "made-up-key-for-tests"
-[kafka]
-bootstrap = "{bootstrap}"
-partitions = 4
-[topics]
-prefix = "{prefix}"
-[gateway]
-port = {gateway}
-public_url = "http://127.0.0.1:{gateway}"
-api_keys = ["{key}"]
-[streams]
-port = {streams}
-[connectors]
-port = {connectors}
-"""
 _TENANT = """\
 [[tenant]]
 name = "{name}"
@@ -53,17 +36,8 @@ name = "{name}"
 platform = "external"
 account = "erp"
 start_at = "{start}"
-[tenant.connections.{name}-books]
-platform = "xero"
-account = "{account}"
-base_url = "{url}"
-allow_private = true
-quota_share = {quota}
-sweep_seconds = 86400
+{books}
 start_at = "{start}"
-secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh" }}
-accounts = {{ sales = "200", payments = "090", rounding = "860" }}
-taxes = {{ "0" = "NONE" }}
 [[tenant.flows]]
 name = "{name}"
 key_giver = "{name}-erp"
@@ -84,10 +58,11 @@ async def company(bootstrap: str, folder: Path, quota: float, start: str = "begi
             for name in TENANTS:
                 await _sandbox(stack, name, quota)
             prefix = f"tenants-{uuid.uuid4().hex[:8]}-"
-            text = _HEAD.format(bootstrap=bootstrap, prefix=prefix, key=API_KEY, **ports)
+            text = head(bootstrap, prefix, ports)
             for name in TENANTS:
                 url = stack.urls[books_of(name)]
-                text += _TENANT.format(name=name, account=_ACCOUNT[name], url=url, quota=quota, start=start)
+                books = xero(books_of(name), _ACCOUNT[name], url, quota=quota, sweep=86_400)
+                text += _TENANT.format(name=name, books=books, start=start)
             path, second = folder / "o2c.toml", folder / "second.toml"
             path.write_text(text, encoding="utf-8")
             for role in _ROLES[1:]:
