@@ -126,11 +126,18 @@ def _hold(engine: Engine, until: Path) -> None:
     engine.hungry = once_it_is_there  # type: ignore[method-assign]
 
 
+def log_aside() -> None:
+    """Have warnings logged on standard error: who measures reads every line of standard output."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(30), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
+
+
 def main() -> int:
     """Read the argument and work."""
     gc.freeze()  # this and the next as app/roles/streams.py does
     gc.set_threshold(20_000, 20, 20)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    log_aside()
     return asyncio.run(work(msgspec.json.decode(sys.argv[1], type=Given)))
 
 
