@@ -21,7 +21,10 @@ class Lease:
         return self._clock()
 
     def renew(self, began: float) -> None:
-        """Extend the lease: the broker confirmed a call that began at *began*."""
+        """Extend the lease: the broker confirmed the membership by a call that began at *began*.
+
+        That a call came back is not enough, nor that partitions were assigned: the process may have been stopped since.
+        """
         self._renewed = max(self._renewed, began)
 
     def held(self) -> bool:

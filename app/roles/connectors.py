@@ -84,8 +84,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         await asyncio.gather(*(desk.stop() for desk in desks.values()))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Start a desk for every connection whose partition is ours now."""
-        self.lease.renew(self.lease.now())
+        """Start a desk for every connection whose partition is ours now; the first commit proves it (see `take`)."""
         wanted = self._bus.prefix + topics.COMMANDS
         mine = {place.partition for place in assigned if place.topic == wanted}
         desks = [
@@ -300,17 +299,29 @@ async def take(consumer: AIOKafkaConsumer, office: Office, prefix: str) -> None:
         return
     for place, found in polled.items():
         offsets.took(place, found[-1].offset)
-    began, let_go = office.lease.now(), offsets.let_go
+    began, let_go, member = office.lease.now(), offsets.let_go, _membership(consumer)
     try:
+        reached = offsets.to_commit() or {place: await consumer.position(place) for place in consumer.assignment()}
+        if member < 0 or not reached:  # aiokafka asks no broker where there is nothing to commit
+            return
         async with around("offsets", "connectors"):
-            await consumer.commit(offsets.to_commit() or None)
+            await consumer.commit(reached)
     except KafkaError as error:  # after a rebalance the next owner takes them again, which is harmless
         log.info("commit.failed", why=type(error).__name__)
     else:
-        office.lease.renew(began)
+        if _membership(consumer) == member:
+            office.lease.renew(began)
         if offsets.let_go > let_go:
             log.warning("hints.let_go", hints=offsets.let_go - let_go, why="They could not be read for too long.")
         await _show_lag(consumer, office)
+
+
+def _membership(consumer: AIOKafkaConsumer) -> int:
+    """Return the group's generation in which the broker knows *consumer*, -1 while it does not.
+
+    A group that lost all its members takes offsets from anybody: then a commit alone proves nothing.
+    """
+    return int(consumer._coordinator.generation)  # noqa: SLF001  nothing public tells it
 
 
 async def _show_lag(consumer: AIOKafkaConsumer, office: Office) -> None:

@@ -19,7 +19,7 @@ import faust
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import GroupCoordinator, OffsetCommitRequest
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record import default_records
@@ -114,6 +114,15 @@ def test_what_a_fetcher_fetched_passes_the_place_where_its_records_are_left_unwr
 def test_the_coordinator_heartbeats_through_the_method_the_host_listens_to() -> None:
     assert "await self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine)
     assert "self.generation = " in inspect.getsource(GroupCoordinator)
+
+
+def test_a_commit_says_the_generation_which_is_below_0_once_the_broker_does_not_know_the_member() -> None:
+    assert "self.generation," in inspect.getsource(GroupCoordinator._do_commit_offsets)
+    assert "if not offsets:\n            return" in inspect.getsource(GroupCoordinator._do_commit_offsets)
+    assert "self.generation = OffsetCommitRequest.DEFAULT_GENERATION_ID" in inspect.getsource(
+        GroupCoordinator.reset_generation
+    )
+    assert OffsetCommitRequest.DEFAULT_GENERATION_ID == -1
 
 
 def test_a_fetch_context_resets_the_idle_time_after_which_a_consumer_would_leave() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from app.config.model import Settings
+from app.connectors.lease import Lease
 from app.core import topics
 from app.core.metrics import new_metrics
 from app.roles.connectors import Office, take
@@ -29,9 +31,15 @@ class Consumer:
         self.records = [SimpleNamespace(offset=10 + n, value=value, timestamp=1_000) for n, value in enumerate(values)]
         self.committed: list[dict[TopicPartition, int] | None] = []
         self.sought: list[tuple[TopicPartition, int]] = []
+        self._coordinator = SimpleNamespace(generation=3)
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while offsets are committed."""
+
+    async def position(self, _: TopicPartition) -> int:
+        return 10
 
     async def getmany(self, **_: int) -> dict[TopicPartition, list[Any]]:
-        return {PLACE: self.records}
+        return {PLACE: self.records} if self.records else {}
 
     def assignment(self) -> set[TopicPartition]:
         return {PLACE}
@@ -41,6 +49,7 @@ class Consumer:
 
     async def commit(self, offsets: dict[TopicPartition, int] | None) -> None:
         self.committed.append(offsets)
+        self.meanwhile()
 
     def highwater(self, _: TopicPartition) -> None:
         return None
@@ -113,6 +122,45 @@ async def test_whoever_is_without_partitions_polls_on_and_hears_why(office: Offi
     async with asyncio.timeout(5):
         await take(consumer, office, "")
     assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
+
+
+@pytest.fixture
+def lapsed(office: Office) -> Office:
+    """Return an office that was stopped for longer than its lease."""
+    now = [0.0]
+    office.lease = Lease(7.0, lambda: now[0])
+    now[0] = 30.0
+    assert not office.lease.held()
+    return office
+
+
+@pytest.mark.parametrize("values", [(), (command("a"),)])
+async def test_a_commit_of_a_member_is_a_lease(lapsed: Office, values: tuple[bytes, ...]) -> None:
+    lapsed.desks = {"books": Desk(lapsed, rebalances=False)}  # type: ignore[dict-item]
+    consumer = Consumer(*values)
+    await take(consumer, lapsed, "")
+    assert (lapsed.lease.held(), consumer.committed) == (True, [{PLACE: 10 + len(values)}])
+
+
+async def test_whoever_the_group_forgot_gets_no_lease_by_a_commit_that_it_takes_from_anybody(lapsed: Office) -> None:
+    """Kafka takes the offsets of a stranger while a group has no members, as after all of them were stopped for long."""
+    consumer = Consumer()
+    consumer._coordinator.generation = -1
+    await take(consumer, lapsed, "")
+    assert (lapsed.lease.held(), consumer.committed) == (False, [])
+    consumer._coordinator.generation = 3
+    consumer.meanwhile = lambda: setattr(consumer._coordinator, "generation", -1)
+    await take(consumer, lapsed, "")
+    assert not lapsed.lease.held()
+
+
+async def test_what_asks_no_broker_is_no_lease(lapsed: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer()
+    monkeypatch.setattr(Consumer, "assignment", lambda _: set())
+    await take(consumer, lapsed, "")
+    assert not lapsed.lease.held()
+    await lapsed.on_partitions_assigned([PLACE])  # it may have been stopped between the broker's answer and this
+    assert not lapsed.lease.held()
 
 
 class Unstarted:
