@@ -41,7 +41,7 @@ class Journal:
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         """Take the rows that earlier owners left; more of them come encoded, by `hold`."""
-        self._db = sqlite3.connect(_PRIVATE, isolation_level=None)
+        self._db = sqlite3.connect(_PRIVATE, isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._db.close)
         self._db.executescript(_SCHEMA)
         for row in rows:

@@ -22,7 +22,6 @@ from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
 from schemas.broadcast import Fact
-from tests.e2e import configuring
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 XERO = "00000000-0000-4000-8000-000000000001"
@@ -45,7 +44,16 @@ name = "acme"
 platform = "external"
 account = "erp-1"
 start_at = "beginning"
-{books}
+[tenant.connections.books]
+platform = "xero"
+account = "{xero}"
+base_url = "{books}/api.xro/2.0"
+allow_private = true
+quota_share = 50
+sweep_seconds = 5
+secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh" }}
+accounts = {{ sales = "200", payments = "090", rounding = "860" }}
+taxes = {{ "20" = "OUTPUT", "0" = "NONE" }}
 [tenant.connections.qbo]
 platform = "quickbooks_online"
 account = "{realm}"
@@ -179,8 +187,7 @@ async def test_an_order_and_its_payment_reach_both_ledgers(kafka: str, root: Pat
     ):
         urls = {"books": await url_of(xero), "qbo": await url_of(qbo)}
         path = tmp_path / "o2c.toml"
-        ledger = configuring.xero("books", XERO, f"{urls['books']}/api.xro/2.0")
-        path.write_text(CONFIG.format(bootstrap=kafka, prefix=prefix, books=ledger, realm=REALM, qbo=urls["qbo"]))
+        path.write_text(CONFIG.format(bootstrap=kafka, prefix=prefix, xero=XERO, realm=REALM, **urls))
         await apply_topics(load(path, os.environ))
         role = ["-m", "app", "run"]
         async with (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,3 +132,18 @@ def test_the_memory_of_a_journal_does_not_follow_its_size() -> None:
         journal.put(row(number))
     assert resident() - before < 10 * _MIB  # of 50
     assert journal.get(f"{7:032x}", "invoice") == row(7)
+
+
+def test_a_journal_may_be_collected_in_any_thread() -> None:
+    """Python collects where it happens to be, in a worker of a thread pool too."""
+    journals = [Journal()]
+    failures: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, failures.append
+    try:
+        thread = threading.Thread(target=journals.clear)
+        thread.start()
+        thread.join()
+        gc.collect()
+    finally:
+        sys.unraisablehook = before
+    assert failures == []
