@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from streams.engine.fold import Record
 
@@ -53,13 +53,13 @@ def _abreast(lines: Sequence[deque[Record]], few: int) -> list[int]:
     return [max(min(len(line), each), bisect_right(line, behind, key=_time)) for line in lines]
 
 
-def _within(reach: Sequence[int], most: int) -> list[int]:
-    """Return *reach*, shortened in proportion where it comes to more than *most*; the shortest first, so none to 0."""
-    given, left, total = list(reach), most, sum(reach)
-    for at in sorted(range(len(reach)), key=reach.__getitem__) if total > most else ():
-        given[at] = -(-reach[at] * left // total)
-        left, total = left - given[at], total - reach[at]
-    return given
+def _within(reach: Sequence[int], most: int) -> Iterator[int]:
+    """Yield *reach*, shortened in proportion where it comes to more than *most*."""
+    total, left = sum(reach), most
+    for count in reach:
+        fair = min(count, left, -(-count * most // total))
+        left -= fair
+        yield fair
 
 
 def _first(line: deque[Record], count: int) -> list[Record]:

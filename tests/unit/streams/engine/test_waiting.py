@@ -60,12 +60,6 @@ def test_no_topic_waits_for_another_for_long() -> None:
     assert (len(offsets(batch, "shop")), len(offsets(batch, "books"))) == (FEW // 2, 40)
 
 
-def test_a_single_record_is_not_rounded_away_beside_a_backlog() -> None:
-    for batch in (backlog(shop=range(200), books=range(199, 200)), backlog(books=range(199, 200), shop=range(200))):
-        taken = batch.take(100, FEW)
-        assert (len(offsets(taken, "shop")), len(offsets(taken, "books"))) == (99, 1)
-
-
 def test_few_records_wait_for_none() -> None:
     assert len(backlog(shop=range(100, 105), books=range(1)).take(100, FEW)) == FEW
 
