@@ -17,7 +17,6 @@ from streams.engine.changelog import Changelog
 from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
 from streams.engine.partitioner import Home, partition_of
-from streams.engine.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +73,7 @@ class PartitionPath:
         self._most = min(settings.max_batch, max(_ALWAYS, int(settings.max_waiting * share)))
         self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
         self._home = Home(partition, partitions)
-        self._pending = Waiting(processor.topics)
+        self._pending: deque[Record] = deque()
         self._ticks: deque[Record] = deque()
         self._seen = 0
         self._reached = b""
@@ -85,10 +84,10 @@ class PartitionPath:
 
     # ------------------------------------------------------------------------------------------- intake
 
-    def hungry(self, topic: str) -> bool:
-        """Tell whether more records of *topic* should be fetched."""
-        limit = self._limit
-        return self.state == "running" and self._pending.room(topic, max(limit, 2 * min(limit, _ALWAYS)))
+    @property
+    def hungry(self) -> bool:
+        """Whether more records should be fetched."""
+        return self.state == "running" and len(self._pending) < max(self._limit, 2 * min(self._limit, _ALWAYS))
 
     def offer(self, records: Sequence[Record]) -> None:
         """Take fetched records of one source topic; those below the read position are dropped."""
@@ -97,7 +96,7 @@ class PartitionPath:
         if records[0].offset < at:
             records = [record for record in records if record.offset >= at]
         if records:
-            self._pending.add(topic, records)
+            self._pending.extend(records)
             self._read[topic] = records[-1].offset + 1
         self._wake.set()
 
@@ -187,7 +186,7 @@ class PartitionPath:
             self._seen = version
             self._reached = json.dumps(self._around.broadcast.reached(), sort_keys=True).encode()
             self._await_labels(labels)
-        batch = self._pending.take(self._limit, _ALWAYS)
+        batch = self._taken()
         ticks = [self._ticks.popleft() for _ in range(min(len(self._ticks), self._settings.tick_batch))]
         if not ticks:
             now = int(self._around.now().timestamp() * 1000)
@@ -198,6 +197,14 @@ class PartitionPath:
     @property
     def _limit(self) -> int:
         return min(self._most, max(_ALWAYS, self._folder.fitting(self._settings.batch_seconds)))
+
+    def _taken(self) -> list[Record]:
+        pending, limit = self._pending, self._limit
+        if len(pending) > limit:
+            return [pending.popleft() for _ in range(limit)]
+        batch = list(pending)
+        pending.clear()
+        return batch
 
     def _await_labels(self, labels: Sequence[bytes]) -> None:
         now = int(self._around.now().timestamp() * 1000)

@@ -84,7 +84,7 @@ class Engine:
 
     def hungry(self) -> set[TP]:
         """Return the source partitions whose path has room."""
-        return {tp for tp, path in self._feeds.items() if path.hungry(tp.topic)}
+        return {tp for tp, path in self._feeds.items() if path.hungry}
 
     def offer(self, records: Mapping[TP, Sequence[Any]]) -> None:
         """Give fetched records to their paths."""
