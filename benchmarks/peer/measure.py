@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from benchmarks.peer.job import PARTITIONS, Job
 
@@ -129,7 +130,10 @@ class _Watch:
         return int(sum((await self._consumer.end_offsets(_partitions(topic))).values()))
 
     async def _committed(self, ends: dict[TopicPartition, int]) -> bool:
-        found = await self._admin.list_consumer_group_offsets(self._job.group)
+        try:
+            found = await self._admin.list_consumer_group_offsets(self._job.group)
+        except GroupCoordinatorNotAvailableError:  # a new broker makes the topic of offsets first
+            return False
         return all(tp in found and found[tp].offset >= end for tp, end in ends.items())
 
 
