@@ -34,6 +34,8 @@ _CALL = 2.0
 """Seconds that a call is reckoned to take at most, with all that is made durable around it."""
 _SUSTAINED = 60.0
 """Seconds of the longest window that says how fast calls follow each other: a day's is used up in bursts."""
+_STEPS = 1000
+"""Steps in which the calls of a window longer than that are remembered."""
 _CATCH_UP = 5
 """Calls of back-fill that may come at once where some came late: timers and the machine lose what is made up for so."""
 _FEW, _MANY = 4, 100
@@ -83,6 +85,49 @@ class Points:
             self._points = min(self._full, float(found[1]) - self._flying)
 
 
+class Calls:
+    """When calls of ours went, for as long as they count; those of a long window in steps, since a day's are many."""
+
+    def __init__(self, seconds: float) -> None:
+        """Remember calls for *seconds*."""
+        self._seconds = seconds
+        self._step = seconds / _STEPS if seconds > _SUSTAINED else 0.0
+        self._began: deque[float] = deque()
+        self._ended: deque[float] = deque()
+        self._many: deque[int] = deque()
+        self._all = 0
+
+    def __len__(self) -> int:
+        return self._all
+
+    def add(self, now: float) -> None:
+        """Remember one at *now*."""
+        self._all += 1
+        if self._began and now - self._began[-1] < self._step:
+            self._ended[-1] = now
+            self._many[-1] += 1
+            return
+        self._began.append(now)
+        self._ended.append(now)
+        self._many.append(1)
+
+    def forget(self, now: float) -> None:
+        """Forget those that do not count any more at *now*; of a step, all once its last one does not."""
+        while self._ended and self._ended[0] + self._seconds <= now:
+            self._all -= self._many.popleft()
+            self._began.popleft()
+            self._ended.popleft()
+
+    def until(self, most: int) -> float:
+        """Return the moment from which on less than *most* count; minus infinity where it is so already."""
+        rest, at = self._all, -math.inf
+        for ended, many in zip(self._ended, self._many, strict=True):
+            if rest < most:
+                break
+            rest, at = rest - many, ended + self._seconds
+        return at
+
+
 class Window:
     """At most so many requests in any stretch of time, counted here, and never more than the platform says are left."""
 
@@ -92,8 +137,8 @@ class Window:
         self._allowed = max(1, int(limit.requests * share * _HEADROOM))
         self._crowd = self._allowed + max(0, quota - self._allowed) // 2
         """What really leaves may come closer than it was let go, by half of the headroom."""
-        self._vendors, self._vendors_limit = limit.per_seconds, limit.requests
-        self._left: deque[float] = deque()
+        self._vendors_limit = limit.requests
+        self._left = Calls(limit.per_seconds)
         short = limit.per_seconds <= _SHORT
         self._apart = max(0.0, limit.per_seconds / self._allowed - _TIMERS) if short else 0.0
         self.pace = limit.per_seconds / self._allowed if _SHORT < limit.per_seconds <= _SUSTAINED else 0.0
@@ -101,7 +146,7 @@ class Window:
         self.seconds, self._header = limit.per_seconds * (1.0 if short else 1.0 + _LATE), header
         self._reserve = limit.requests - int(limit.requests * (1 - _RESERVE))
         self._span = min(limit.per_seconds, _BELIEVED)
-        self._sent: deque[float] = deque()
+        self._sent = Calls(self.seconds)
         self._told: int | None = None
         self._ours, self._left_there, self._alone = 0, limit.requests, True
         """Requests of ours in the platform's window, what it said is left of it, and whether nobody else takes any:
@@ -113,8 +158,7 @@ class Window:
     def wait(self, now: float) -> float:
         """Return the seconds until one more may go."""
         self._forget(now)
-        own = self._sent[-self._allowed] + self.seconds - now if len(self._sent) >= self._allowed else 0.0
-        return max(0.0, own, self._last + self._apart - now, self._slowed(now))
+        return max(0.0, self._sent.until(self._allowed) - now, self._last + self._apart - now, self._slowed(now))
 
     def left(self, now: float) -> int:
         """Return how many may go now."""
@@ -124,7 +168,7 @@ class Window:
 
     def count(self, now: float) -> None:
         """Count a request that leaves now."""
-        self._sent.append(now)
+        self._sent.add(now)
         self._last = now
         self._ours += 1
         if self._told is not None:
@@ -132,13 +176,12 @@ class Window:
 
     def crowded(self, now: float) -> float:
         """Return the seconds until one more may really leave: what was let go evenly may be held up, and bunch."""
-        while self._left and self._left[0] + self._vendors <= now:
-            self._left.popleft()
-        return self._left[0] + self._vendors - now if len(self._left) >= self._crowd else 0.0
+        self._left.forget(now)
+        return max(0.0, self._left.until(self._crowd) - now)
 
     def leaves(self, now: float) -> None:
         """Note that a request leaves now."""
-        self._left.append(now)
+        self._left.add(now)
 
     def heard(self, headers: Mapping[str, str], number: int, later: int, now: float) -> None:
         """Believe what the reply to request *number* says is left; *later* ones may not be counted in it yet."""
@@ -151,8 +194,7 @@ class Window:
             self._told, self._told_at, self._newest, self._left_there = left - later, now, number, left
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - self.seconds:
-            self._sent.popleft()
+        self._sent.forget(now)
         if self._told is not None and now >= self._told_at + self._span:
             self._told = None
 

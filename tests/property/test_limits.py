@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tracemalloc
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.limits import AGE, Limiter, abreast
+from app.core.limits import AGE, Calls, Limiter, abreast
 from schemas.commands import BACKFILL, LIVE_PAYMENT, SWEEP
 from schemas.platform import Limit, Limits
 from tests.property.virtual_time import run
@@ -41,6 +42,44 @@ def test_no_window_ever_holds_more_than_its_limit(limits: list[tuple[int, float]
         for start in sent:
             inside = [moment for moment in sent if start <= moment < start + window.per_seconds - 1e-6]
             assert len(inside) <= window.requests
+
+
+@given(
+    st.lists(st.floats(0.0, 1.0) | st.floats(0.0, 4000.0), min_size=1, max_size=200),
+    st.integers(1, 50),
+    st.sampled_from([10.0, 3600.0]),
+)
+def test_a_call_counts_for_its_window_and_for_a_step_more_at_most(
+    pauses: list[float], most: int, seconds: float
+) -> None:
+    calls, gone, now = Calls(seconds), list[float](), 0.0
+    step = seconds / 1000 if seconds > 60 else 0.0
+    for pause in pauses:
+        now += pause
+        calls.forget(now)
+        within = [at for at in gone if now - at < seconds - 1e-6]
+        late = [at for at in gone if now - at < seconds + step + 1e-6]
+        assert len(within) <= len(calls) <= len(late)
+        free = sorted(gone)[-most] + seconds if len(gone) >= most else now
+        assert free - 1e-6 <= max(now, calls.until(most)) <= max(now, free + step) + 1e-6
+        calls.add(now)
+        gone.append(now)
+    for at in gone:
+        if (end := at + seconds - 1e-3) >= now:
+            calls.forget(end)
+            assert len(calls) >= sum(other >= at for other in gone)
+
+
+def test_a_day_of_calls_takes_no_more_room_than_its_steps() -> None:
+    tracemalloc.start()
+    try:
+        calls = Calls(86_400.0)
+        for number in range(200_000):
+            calls.add(number * 0.4)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()
+    assert len(calls) == 200_000
 
 
 def test_a_pause_is_obeyed() -> None:
