@@ -18,7 +18,7 @@ Fields = Mapping[str, str]
 _NOTHING: Fields = MappingProxyType({})
 _FIELDS = "fields"
 """Where facts keep their fields: in their dictionary, which is no part of their value."""
-_REMEMBERED = 10_000
+_REMEMBERED = 500
 _DIGESTS: dict[int, tuple[tuple[Line, ...], str, str]] = {}
 
 

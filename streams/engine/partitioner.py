@@ -35,7 +35,7 @@ class Home:
         return partition_of(key, partitions)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of *key* in a topic of *partitions*; kept, since hashing is slow in Python."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
