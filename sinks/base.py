@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
@@ -72,6 +73,11 @@ class Sink:
     def probe(self, command: Command) -> Talk[Written | None]:
         """Ask by natural key (the mark) whether an earlier try of *command* got through; consistent reads only."""
         raise NotImplementedError
+
+    def probe_since(self, command: Command, since: datetime) -> Talk[Written | None]:
+        """Ask as `probe` does about tries that all left after *since*, which may narrow what must be looked through."""
+        del since
+        return self.probe(command)
 
     def probe_many(self, commands: Sequence[Command]) -> Talk[list[Written | None]]:
         """Ask as `probe` does about several commands of one capability; answers in the order of *commands*."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -15,6 +17,8 @@ from sinks.delivery.row import Row
 from sinks.delivery.writing import Conversation, Writing
 
 _PROBES = 2
+_CLOCKS_DIFFER = 3600.0
+"""Seconds that a platform's clock may be behind ours, and that an earlier try may have left before the last one."""
 
 
 def asking(command: Command) -> Conversation:
@@ -38,9 +42,14 @@ class Doubts:
         creates = command.kind != "set" and not command.bound_id and command.presence == "unknown"
         return creates and not waiting.alone and not self._writing.journal.rows(command.id)
 
-    async def found(self, command: Command) -> bool:
-        """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered."""
-        found = await self._writing.talk(asking(command), lambda: self._sink.probe(command))
+    async def found(self, command: Command, rows: Sequence[Row] = ()) -> bool:
+        """Tell whether the platform shows an earlier try of *command*, whole; then the command is answered.
+
+        *rows* are those of all its tries, where they are known.
+        """
+        since = datetime.fromtimestamp(min(row.at for row in rows) - _CLOCKS_DIFFER, UTC) if rows else None
+        probe = partial(self._sink.probe, command) if since is None else partial(self._sink.probe_since, command, since)
+        found = await self._writing.talk(asking(command), probe)
         if found is None or not found.complete:
             return False
         await self._writing.settle(command.id)
@@ -71,7 +80,7 @@ class Doubts:
         *rows* are the journal's of which nobody knows; a command that must be asked again waits for its time.
         """
         command, now = waiting.command, self._now()
-        asked = self.already(command, sent=True) if command.kind == "set" else self.found(command)
+        asked = self.already(command, sent=True) if command.kind == "set" else self.found(command, rows)
         if await asked:
             return False
         ready = max(row.at for row in rows) + self._settle

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from schemas.platforms.quickbooks_online.faults import Fault, fault_of, read_fau
 from schemas.platforms.quickbooks_online.query import select
 from sinks.base import Sink, Written
 
+T = TypeVar("T")
 Row = dict[str, Any]
 WORTHWHILE = 13
 """Fewer creates of what a form refers to go one by one: a minute has 40 batches and 500 other calls."""
@@ -118,14 +119,30 @@ class Asking(Sink):
         return row
 
     def query(self, entity: str, clause: str) -> Talk[list[Row]]:
-        """Return every record that *clause* finds, page by page."""
+        """Return every record that *clause* finds, page by page; for what is few."""
         rows: list[Row] = []
         while True:
-            body = yield from self.ask(self._selecting(select(entity, clause, len(rows) + 1)))
-            page = body["QueryResponse"].get(entity, [])
+            page = yield from self._page(entity, clause, len(rows) + 1)
             rows += page
             if len(page) < PAGE:
                 return rows
+
+    def first(self, entity: str, clause: str, suits: Callable[[Row], T | None]) -> Talk[T | None]:
+        """Return what *suits* makes of the first record that it takes; no more than one page is held at a time."""
+        start = 1
+        while True:
+            page = yield from self._page(entity, clause, start)
+            for row in page:
+                if (found := suits(row)) is not None:
+                    return found
+            if len(page) < PAGE:
+                return None
+            start += len(page)
+
+    def _page(self, entity: str, clause: str, start: int) -> Talk[list[Row]]:
+        body = yield from self.ask(self._selecting(select(entity, clause, start)))
+        page: list[Row] = body["QueryResponse"].get(entity, [])
+        return page
 
     def _selecting(self, text: str) -> Request:
         """Return a query: in the URL while that is short, else as the body of a POST that changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TypeVar
@@ -50,7 +51,14 @@ class Probing(Finding):
                 return entity, row
         raise RejectedError(f"QuickBooks: document {id_} does not exist any more.")
 
-    def probe(self, command: Command) -> Talk[Written | None]:
+    def probe_since(self, command: Command, since: datetime) -> Talk[Written | None]:
+        """Look for our mark as `probe` does, but only among what changed since: a day may have thousands of documents.
+
+        The customer's are enough where there is one: nobody moves a document away within the minutes since it was sent.
+        """
+        return self.probe(command, since)
+
+    def probe(self, command: Command, since: datetime | None = None) -> Talk[Written | None]:
         """Look for our mark: among the documents of the day, then among those of the customer on any day.
 
         PrivateNote cannot be searched. What changes an existing record is probed by reading that record.
@@ -67,13 +75,19 @@ class Probing(Finding):
         if command.capability == "upsert_customer":
             return (yield from self._probe_customer(facts_of(command, Customer).party))
         entity = ENTITIES.get(command.capability, "Invoice")
-        for clause in (yield from self._places(command)):
-            for row in (yield from self.query(entity, clause)):
-                if (written := self.written(entity, row)).mark == command.mark:
-                    return (yield from self._judged(command, entity, written))
+
+        def ours(row: Row) -> Written | None:
+            if command.mark not in (row.get("PrivateNote") or ""):  # of thousands, all but one are none of ours
+                return None
+            written = self.written(entity, row)
+            return written if written.mark == command.mark else None
+
+        for clause in (yield from self._places(command, since)):
+            if (found := (yield from self.first(entity, clause, ours))) is not None:
+                return (yield from self._judged(command, entity, found))
         return None
 
-    def _places(self, command: Command) -> Talk[list[str]]:
+    def _places(self, command: Command, since: datetime | None) -> Talk[list[str]]:
         facts = command.facts
         day = facts.issue_date if isinstance(facts, Invoice) else getattr(facts, "date", None)
         clauses = [f"TxnDate = '{day.isoformat()}'"] if day is not None else []
@@ -84,7 +98,11 @@ class Probing(Finding):
         else:
             _, document = yield from self.document(command)
             ids = [str(document["CustomerRef"]["value"])]
-        return [*clauses, f"CustomerRef in ({quoted(ids)})"] if ids else clauses
+        of_customer = [f"CustomerRef in ({quoted(ids)})"] if ids else []
+        if since is None:
+            return [*clauses, *of_customer]
+        lately = f"MetaData.LastUpdatedTime >= '{since.isoformat(timespec='seconds')}'"
+        return [f"{clause} and {lately}" for clause in of_customer or clauses]
 
     def _judged(self, command: Command, entity: str, written: Written) -> Talk[Written]:
         """Tell a credit memo that was never set off from one that is complete."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 import pytest
 
 from app.core.errors import RejectedError
-from schemas.facts import Credit, Line, Payment
+from schemas.facts import Credit, Line, Party, Payment
+from schemas.platforms.quickbooks_online import query
 from schemas.projection import project
+from sinks.platforms.quickbooks_online import asking
 from tests.platforms.quickbooks_online.rig import Rig, billed, command, credit, invoice, payment, stopped
 
 pytestmark = pytest.mark.sandbox
@@ -39,6 +42,56 @@ async def test_a_payment_is_probed_by_its_mark(rig: Rig) -> None:
     assert found.id == written.id
     other = command("record_payment", payment(), links={"invoice": first.id}, what="p2")
     assert await rig.run(rig.sink.probe(other)) is None
+
+
+@pytest.fixture
+def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "PAGE", 2)
+    monkeypatch.setattr(query, "PAGE", 2)
+
+
+def queries(rig: Rig) -> list[str]:
+    return [request.params["query"] for request in rig.requests if request.path.endswith("/query")]
+
+
+@pytest.mark.usefixtures("pages_of_two")
+async def test_a_probe_reads_page_by_page_and_ends_where_it_found_what_it_looks_for(rig: Rig) -> None:
+    commands = [command("upsert_invoice", invoice(), order=str(number)) for number in range(5)]
+    made = [await rig.write(one) for one in commands]
+    for place, calls in ((0, 1), (4, 3)):
+        rig.requests.clear()
+        found = await rig.run(rig.sink.probe(commands[place]))
+        assert found is not None
+        assert found.id == made[place].id
+        assert [text.count("TxnDate") for text in queries(rig)] == [0] + [1] * calls
+    rig.requests.clear()
+    assert await rig.run(rig.sink.probe(command("upsert_invoice", invoice(), order="never"))) is None
+    assert len(queries(rig)) == 1 + 3 + 3, "the customer, the day, and all that the customer has"
+
+
+async def test_a_try_of_which_the_time_is_known_is_looked_for_among_what_its_customer_has_since(rig: Rig) -> None:
+    asked = command("upsert_invoice", invoice())
+    before = datetime.now(UTC) - timedelta(hours=1)
+    assert await rig.run(rig.sink.probe_since(asked, before)) is None
+    made = await rig.write(asked)
+    rig.requests.clear()
+    found = await rig.run(rig.sink.probe_since(asked, before))
+    assert found is not None
+    assert found.id == made.id
+    assert ["CustomerRef in" in text and "LastUpdatedTime" in text for text in queries(rig)] == [False, True]
+    assert await rig.run(rig.sink.probe_since(asked, datetime.now(UTC) + timedelta(hours=1))) is None
+
+
+async def test_where_nobody_knows_the_customer_a_try_is_looked_for_among_what_the_day_has_since(rig: Rig) -> None:
+    asked = command("upsert_invoice", invoice())
+    made = await rig.write(asked)
+    renamed = msgspec.structs.replace(asked, facts=invoice(customer=Party(name="Nobody Yet")))
+    rig.requests.clear()
+    found = await rig.run(rig.sink.probe_since(renamed, datetime.now(UTC) - timedelta(hours=1)))
+    assert found is not None
+    assert found.id == made.id
+    assert "TxnDate" in queries(rig)[1]
+    assert "LastUpdatedTime" in queries(rig)[1]
 
 
 async def test_a_reversal_opens_the_invoice_again(rig: Rig) -> None:

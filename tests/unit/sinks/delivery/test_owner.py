@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from schemas.commands import BACKFILL, LIVE_PAYMENT, Result
+from app.core.talk import Talk
+from schemas.commands import BACKFILL, LIVE_PAYMENT, Command, Result
+from sinks.base import Written
 from sinks.delivery.row import Row, row_key
-from tests.unit.sinks.delivery.owning import Bench, command_of
+from tests.unit.sinks.delivery.owning import Bench, Ledgerish, command_of
 
 
 async def test_a_write_is_one_call_one_document_one_result() -> None:
@@ -140,6 +143,34 @@ async def test_a_lease_that_lapses_between_the_result_and_its_journal_leaves_not
     assert [result.outcome for result in bench.log.results] == ["confirmed", "confirmed"]
     assert bench.log.rows[row_key("c1", "batch")].state == "settled"
     assert (bench.log.inbox, len(bench.vendor.rows)) == ({}, 1)
+
+
+async def test_what_was_sent_is_asked_about_since_an_hour_before_and_what_nobody_remembers_at_any_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[datetime | None]()
+    anytime = Ledgerish.probe
+
+    def probe(self: Ledgerish, command: Command) -> Talk[Written | None]:
+        asked.append(None)
+        return anytime(self, command)
+
+    def probe_since(self: Ledgerish, command: Command, since: datetime) -> Talk[Written | None]:
+        asked.append(since)
+        return anytime(self, command)
+
+    monkeypatch.setattr(Ledgerish, "probe", probe)
+    monkeypatch.setattr(Ledgerish, "probe_since", probe_since)
+    bench = Bench(["after"])
+    sent = bench.time
+    await bench.owner.accept(command_of())
+    await bench.work(5)
+    assert asked == [datetime.fromtimestamp(sent - 3600, UTC)]
+    assert len(bench.vendor.rows) == 1
+
+    await bench.owner.accept(command_of(id="c2", mark="o2c1:other", presence="unknown"))
+    await bench.work()
+    assert asked[1:] == [None]
 
 
 async def test_unknown_presence_asks_before_it_creates() -> None:
