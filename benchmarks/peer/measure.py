@@ -47,9 +47,10 @@ class Sample(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a worker needed for all events, and where its states are."""
+    """What a worker needed, and where its states are."""
 
     events: int
+    """Those that were done while the clock ran."""
     cpu: float
     wall: float
     startup_cpu: float
@@ -67,8 +68,9 @@ class Measured(NamedTuple):
 async def measure(worker: Worker, job: Job) -> Measured:
     """Start *worker*, let it read its sources to their ends, stop it, and return what that took.
 
-    The clock runs from the last moment without any command to the last acknowledged write; CPU is that of the process
-    with all its threads and children.
+    The clock runs from the first look that shows a command to the last acknowledged write, and what had been done by
+    then is left out, as its share of the commands says: some do a lot before they write, some nothing. CPU is that of
+    the process with all its threads and children.
     """
     words = await asyncio.to_thread(worker.command, job)
     async with _eyes(job.bootstrap) as (consumer, admin):
@@ -138,10 +140,10 @@ class _Watch:
 
 
 def _measured(samples: Sequence[Sample], events: int, changelog: str) -> Measured:
-    begin = max((sample for sample in samples if not sample.commands), key=lambda sample: sample.at)
+    begin = next(sample for sample in samples if sample.commands)
     end = next(sample for sample in samples if sample.written == samples[-1].written)
     return Measured(
-        events=events,
+        events=round(events * (1 - begin.commands / end.commands)),
         cpu=end.cpu - begin.cpu,
         wall=end.at - begin.at,
         startup_cpu=begin.cpu,

@@ -35,14 +35,14 @@ class WorkerSettings:
     request_timeout: float = 50.0
     heartbeat_interval: float = 3.0
     max_poll_interval: float = 300.0
-    max_poll_records: int = 2_000
+    max_poll_records: int = 8_000
     max_batch: int = 16_000
     """Records of one partition that are done together at most, if so many wait: a state is written once a batch."""
     batch_seconds: float = 2.0
     """How long a batch may be folded where so much waits; a thousand records are taken however long they take."""
     max_waiting: int = 64_000
     """Records that all partitions of a worker may take together, and as many again that wait for them."""
-    max_fetch_size: int = 1 * MIB
+    max_fetch_size: int = 2 * MIB
     catch_up_fetch_size: int = 4 * MIB
     fetch_max_wait: float = 0.1
     """How long an empty fetch waits; a partition that was just drained is not asked for again before."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from benchmarks.peer.measure import Sample, _measured
 from benchmarks.peer.orders import TOPIC_OF, Outcome, delivered, outcomes, plan, records
 from benchmarks.peer.states import differences
 from benchmarks.peer.work import read_state, step
@@ -73,3 +74,13 @@ def test_every_order_has_five_events_of_distinct_versions() -> None:
     for order in range(ORDERS):
         events = plan(order, SEED)
         assert len({(event.object, event.version) for event in events}) == 5
+
+
+def test_what_was_done_before_the_clock_ran_is_not_counted_whatever_a_batch_holds() -> None:
+    """Two workers that need the same CPU per event, and the same for starting up; the second writes nothing for long."""
+    small = [Sample(at, 1.0 + done / 100, 1, done, 2 * done) for at, done in enumerate((0, 10, 100, 500, 1000, 1000))]
+    large = [Sample(at, 1.0 + done / 100, 1, done, 2 * done) for at, done in enumerate((0, 0, 500, 500, 1000, 1000))]
+    for samples, left in ((small, 990), (large, 500)):
+        found = _measured(samples, 1000, "log")
+        assert (found.events, found.commands, found.states) == (left, 1000, 1000)
+        assert round(found.rate, 6) == 100.0
