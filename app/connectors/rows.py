@@ -66,29 +66,28 @@ class Rows:
     async def _sort(self, topic: str, place: Callable[[str], Place]) -> None:
         """Put the newest row of each name into its place.
 
-        What an owner wrote after its successor does not count, and what it hides is written again: a process that was
-        stopped has its last batch sent when it goes on, and only its lease keeps it from more. Who names no epoch,
-        as people's commands, is always heard.
+        What an owner wrote after its successor does not count, also where the successor wrote nothing of that name, and
+        what it hides is written again: a process that was stopped has its last batch sent when it goes on, and only its
+        lease keeps it from more. Who names no epoch, as people's commands, is always heard.
         """
-        writers = dict[str, int]()
+        newest = 0
         hidden = set[str]()
         async for record in self._bus.entries(topic, [self._partition]):
             if not record.key.startswith(self._prefix):
                 continue
             name = record.key.removeprefix(self._prefix).decode()
-            known = writers.get(name, 0)
-            epoch = _writer(record, known)
-            if epoch < known:
+            epoch = _writer(record, newest)
+            if epoch < newest:
                 hidden.add(name)
                 continue
             hidden.discard(name)
-            writers[name] = epoch
+            newest = epoch
             if record.value is None:
                 place(name).drop(name)
             else:
                 place(name).hold(name, record.value)
         for name in sorted(hidden):
-            await self._send(topic, name, place(name).held(name), writers[name])
+            await self._send(topic, name, place(name).held(name), newest)
 
     async def _send(self, topic: str, name: str, value: bytes | None, epoch: int) -> int:
         headers = ((_WRITER, str(epoch).encode()),)

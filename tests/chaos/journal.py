@@ -24,6 +24,8 @@ class Connection:
     """The journal of one connection, as far as it tells what was not known."""
 
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    epoch: int = 0
+    """Of the newest owner."""
     unresolved: set[str] = field(default_factory=set)
     """Commands whose last owner died, or lost an answer, between the request and its outcome."""
 
@@ -70,6 +72,7 @@ class Asked:
         name, _, rest = key.partition("|")
         connection = self.connections[name]
         if rest == "@epoch":
+            connection.epoch = int(value or b"0")
             self._new_owner(connection)
             return
         command, _, step = rest.partition("/")
@@ -78,6 +81,8 @@ class Asked:
             self._resolve(connection, [command], "found")
             return
         row = json.loads(value)
+        if row["epoch"] < connection.epoch:  # a stopped owner's last batch: what it says was not sent, or is asked about
+            return
         row.setdefault("state", "intent")
         known = connection.rows.get((command, step))
         connection.rows[command, step] = row

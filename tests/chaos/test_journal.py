@@ -63,6 +63,13 @@ def test_every_member_of_a_batch_counts_until_it_has_a_row_of_its_own(asked: Ask
     assert dict(asked.counts) == {"unknown": 2, "found": 1, "repeated": 1}
 
 
+def test_what_an_owner_writes_behind_its_successors_back_is_no_open_outcome(asked: Asked) -> None:
+    owner_dies(asked)
+    row(asked, "late", "invoice", "intent", 1)
+    asked.take(BOOKS + "@epoch", b"3")
+    assert (asked.counts["unknown"], asked.open) == (0, [])
+
+
 def test_a_set_whose_rows_go_was_found_done(asked: Asked) -> None:
     row(asked, "s", "update", "intent")
     owner_dies(asked)
