@@ -40,7 +40,7 @@ class WorkerSettings:
     """Records of one partition that are done together at most, if so many wait: a state is written once a batch."""
     batch_seconds: float = 2.0
     """How long a batch may be folded where so much waits; a thousand records are taken however long they take."""
-    max_waiting: int = 64_000
+    max_waiting: int = 128_000
     """Records that all partitions of a worker may take together, and as many again that wait for them."""
     max_fetch_size: int = 2 * MIB
     catch_up_fetch_size: int = 4 * MIB
