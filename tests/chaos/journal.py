@@ -81,7 +81,7 @@ class Asked:
             self._resolve(connection, [command], "found")
             return
         row = json.loads(value)
-        if row["epoch"] < connection.epoch:  # a stopped owner's last batch: what it says was not sent, or is asked about
+        if row["epoch"] < connection.epoch:  # a stopped owner's last batch: it did not send that
             return
         row.setdefault("state", "intent")
         known = connection.rows.get((command, step))
