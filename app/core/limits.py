@@ -88,10 +88,10 @@ class Points:
 class Calls:
     """When calls of ours went, for as long as they count; those of a long window in steps, since a day's are many."""
 
-    def __init__(self, seconds: float) -> None:
-        """Remember calls for *seconds*."""
-        self._seconds = seconds
-        self._step = seconds / _STEPS if seconds > _SUSTAINED else 0.0
+    def __init__(self, seconds: float, steps: int = _STEPS) -> None:
+        """Remember calls for *seconds*: the first so many each, later ones in so many *steps* where that is long."""
+        self._seconds, self._steps = seconds, steps
+        self._step = seconds / steps if seconds > _SUSTAINED else 0.0
         self._began: deque[float] = deque()
         self._ended: deque[float] = deque()
         self._many: deque[int] = deque()
@@ -103,7 +103,7 @@ class Calls:
     def add(self, now: float) -> None:
         """Remember one at *now*."""
         self._all += 1
-        if self._began and now - self._began[-1] < self._step:
+        if len(self._began) >= self._steps and now - self._began[-1] < self._step:
             self._ended[-1] = now
             self._many[-1] += 1
             return
