@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import CommitFailedError
 
 from app.config.model import Settings
 from app.connectors.lease import Lease
@@ -80,7 +81,7 @@ async def taken(kafka: str, group: str, offsets: dict[TopicPartition, int]) -> b
     try:
         stranger.assign(list(offsets))
         await stranger.commit(offsets)
-    except Exception:  # noqa: BLE001  aiokafka raises several for one refusal
+    except CommitFailedError:
         return False
     finally:
         await stranger.stop()
