@@ -92,7 +92,8 @@ class Calls:
         """Remember calls for *seconds*: the first so many each, later ones in so many *steps* where that is long."""
         self._seconds, self._steps = seconds, steps
         self._step = seconds / steps if seconds > _SUSTAINED else 0.0
-        self._began: deque[float] = deque()
+        self._began = -math.inf
+        """When the newest step began."""
         self._ended: deque[float] = deque()
         self._many: deque[int] = deque()
         self._all = 0
@@ -103,11 +104,11 @@ class Calls:
     def add(self, now: float) -> None:
         """Remember one at *now*."""
         self._all += 1
-        if len(self._began) >= self._steps and now - self._began[-1] < self._step:
+        if len(self._ended) >= self._steps and now - self._began < self._step:
             self._ended[-1] = now
             self._many[-1] += 1
             return
-        self._began.append(now)
+        self._began = now
         self._ended.append(now)
         self._many.append(1)
 
@@ -115,7 +116,6 @@ class Calls:
         """Forget those that do not count any more at *now*; of a step, all once its last one does not."""
         while self._ended and self._ended[0] + self._seconds <= now:
             self._all -= self._many.popleft()
-            self._began.popleft()
             self._ended.popleft()
 
     def until(self, most: int) -> float:

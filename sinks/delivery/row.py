@@ -18,7 +18,8 @@ _NAMESPACE = UUID("1d0c0b8e-52a4-5c9d-8c64-6a2f6d0f9b42")
 _OPEN = frozenset(("intent", "uncertain"))
 KEPT_SECONDS = 30 * 24 * 3600.0
 """How long a write that has its result is remembered: over four times as long as the topic of commands keeps any."""
-_CLOCKS_DIFFER = 24 * 3600.0
+_MARGIN = 24 * 3600.0
+"""Seconds before its write may be forgotten from which on a command asks first: clocks differ."""
 MEMBER = "batch"
 """The step of the row that says what a batch did for one of its members."""
 State = Literal["intent", "uncertain", "confirmed", "not_done", "settled"]
@@ -83,7 +84,7 @@ def batch_id(commands: Iterable[str]) -> str:
 def doubted(command: Command, sent_at: float, now: float) -> Command:
     """Return *command* so that it asks first, where it may be older than what the journal remembers."""
     told = math.inf if command.told_at is None else command.told_at.timestamp()
-    late = min(sent_at, told) < now - KEPT_SECONDS + _CLOCKS_DIFFER
+    late = min(sent_at, told) < now - KEPT_SECONDS + _MARGIN
     return msgspec.structs.replace(command, presence="unknown") if late and command.presence == "absent" else command
 
 
