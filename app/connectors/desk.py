@@ -79,7 +79,7 @@ class Desk:
         self._connection = resolved.connection
         self._loaded = platforms.load(self._connection.platform)
         self._partition = partition_of(self._connection.name, bus.partitions)
-        self._rows = Rows(bus, self._connection.name)
+        self._rows = Rows(bus, self._connection.name, time.time)
         self._tokens = StoredTokens(self._rows, vault, self._connection.name)
         self._account = Account(self._connection, self._loaded, bus)
         self._session: aiohttp.ClientSession | None = None

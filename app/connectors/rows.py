@@ -14,6 +14,15 @@ _WRITER = "owner-epoch"
 _EPOCH = "@epoch"
 
 
+def least_epoch(now: float) -> int:
+    """Return the least epoch of an owner that begins at *now*, in seconds since 1970: the minute.
+
+    Were epochs counted in the journal alone and the journal lost, the next owner would come below those in the inbox,
+    in events and in order-states, and nothing that it says would count.
+    """
+    return int(now / 60)
+
+
 class Place(Protocol):
     """Where the newest row of each name is put."""
 
@@ -40,8 +49,9 @@ class _Memory(dict[str, bytes]):
 class Rows:
     """Rows by topic and name, in the connection's own partition."""
 
-    def __init__(self, bus: Bus, connection: str) -> None:
-        """Nothing is written before `begin`."""
+    def __init__(self, bus: Bus, connection: str, clock: Callable[[], float]) -> None:
+        """Nothing is written before `begin`; *clock* tells the seconds since 1970."""
+        self._clock = clock
         self._bus, self._prefix = bus, f"{connection}|".encode()
         self._partition = partition_of(connection, bus.partitions)
         self.epoch = 0
@@ -50,7 +60,7 @@ class Rows:
         """Take the next epoch, and put into *journal* what earlier owners left in theirs."""
         own = _Memory()
         await self._sort(topics.JOURNAL, lambda name: own if name == _EPOCH else journal)
-        self.epoch = 1 + int(own.get(_EPOCH, b"0"))
+        self.epoch = max(1 + int(own.get(_EPOCH, b"0")), least_epoch(self._clock()))
         await self.put(topics.JOURNAL, _EPOCH, str(self.epoch).encode())
 
     async def put(self, topic: str, name: str, value: bytes | None) -> int:

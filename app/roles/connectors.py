@@ -21,6 +21,7 @@ from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.desk import Desk
 from app.connectors.gauges import Lag
 from app.connectors.lease import Lease
+from app.connectors.rows import least_epoch
 from app.connectors.unread import Offsets
 from app.core import topics
 from app.core.auth import Vault
@@ -155,7 +156,7 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             connection=command.connection, account=command.account, capability=command.capability,
             outcome="rejected", canonical=command.canonical, digest=command.digest, generation=command.generation,
             reason=reason,
-            epoch=int(time.time()), trace=command.trace, told_at=command.told_at,
+            epoch=least_epoch(time.time()), trace=command.trace, told_at=command.told_at,
         )  # fmt: skip
         await self._bus.send(topics.RESULTS, result.order.encode(), msgspec.json.encode(result))
 

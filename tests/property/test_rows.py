@@ -23,27 +23,29 @@ class Entry(NamedTuple):
 
 
 class Log:
-    """One partition of one topic, as a bus gives and takes it."""
+    """One partition of each topic, as a bus gives and takes it."""
 
     partitions = 1
 
     def __init__(self) -> None:
-        self.entries_: list[Entry] = []
+        self.topics: dict[str, list[Entry]] = {}
 
     async def entries(self, topic: str, partitions: Iterable[int]) -> AsyncIterator[Entry]:
-        del topic, partitions
-        for entry in list(self.entries_):
+        del partitions
+        for entry in list(self.topics.get(topic, ())):
             yield entry
 
     async def send(self, topic: str, key: bytes, value: bytes | None, *, partition: int, headers: Headers = ()) -> int:
-        del topic, partition
-        self.entries_.append(Entry(key, value, tuple(headers)))
-        return len(self.entries_) - 1
+        del partition
+        entries = self.topics.setdefault(topic, [])
+        entries.append(Entry(key, value, tuple(headers)))
+        return len(entries) - 1
 
     def compact(self) -> None:
         """Keep the newest of each key, in its place."""
-        newest = {entry.key: place for place, entry in enumerate(self.entries_)}
-        self.entries_ = [entry for place, entry in enumerate(self.entries_) if newest[entry.key] == place]
+        for entries in self.topics.values():
+            newest = {entry.key: place for place, entry in enumerate(entries)}
+            entries[:] = [entry for place, entry in enumerate(entries) if newest[entry.key] == place]
 
 
 class Held(dict[str, bytes]):
@@ -54,8 +56,8 @@ class Held(dict[str, bytes]):
         self.pop(key, None)
 
 
-async def began(log: Log) -> tuple[Rows, Held]:
-    rows, held = Rows(log, "books"), Held()  # type: ignore[arg-type]
+async def began(log: Log, now: float = 0.0) -> tuple[Rows, Held]:
+    rows, held = Rows(log, "books", lambda: now), Held()  # type: ignore[arg-type]
     await rows.begin(held)
     return rows, held
 
@@ -71,7 +73,21 @@ async def test_what_a_stopped_owner_sends_behind_its_successors_back_does_not_co
     await first.put(topics.JOURNAL, "b/invoice", b"never sent")
     third, held = await began(log)
     assert held == {"a/invoice": b"1"}
-    assert (first.epoch, second.epoch, third.epoch) == (1, 2, 3)
+    assert (second.epoch, third.epoch) == (first.epoch + 1, first.epoch + 2)
+
+
+async def test_an_owner_after_whom_the_journal_was_lost_is_newer_than_all_before_it() -> None:
+    """What they left elsewhere stays, in the inbox, in events, in order-states: below it, the new owner were a late one."""
+    log = Log()
+    for minute in (0, 1, 1, 2):
+        last, _ = await began(log, minute * 60.0)
+    await last.put(topics.INBOX, "a/invoice", b"1")
+    del log.topics[topics.JOURNAL]
+    owner, held = await began(log, 5 * 60.0)
+    assert held == {}
+    assert owner.epoch > last.epoch
+    await owner.put(topics.INBOX, "a/invoice", b"2")
+    assert await owner.left(topics.INBOX) == {"a/invoice": b"2"}
 
 
 @given(

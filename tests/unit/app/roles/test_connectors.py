@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ from aiokafka.errors import KafkaConnectionError
 
 from app.config.model import Settings
 from app.connectors.lease import Lease
+from app.connectors.rows import least_epoch
 from app.core import topics
 from app.core.metrics import new_metrics
 from app.roles.connectors import Office, take
-from schemas.commands import Command
+from schemas.commands import Command, Result
 from schemas.facts import Payment
 
 PLACE = TopicPartition(topics.COMMANDS, 0)
@@ -78,9 +80,11 @@ class Bus:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.values: list[bytes] = []
 
-    async def send(self, topic: str, *_: bytes) -> None:
+    async def send(self, topic: str, _key: bytes, value: bytes) -> None:
         self.sent.append(topic)
+        self.values.append(value)
 
 
 def command(name: str) -> bytes:
@@ -113,6 +117,14 @@ async def test_what_was_handed_over_during_a_rebalance_is_neither_committed_nor_
     await take(consumer, office, "")
     assert (consumer.committed, consumer.sought) == ([], [(PLACE, 10)])
     assert office._bus.sent == [], "no command of a configured connection may be rejected"  # type: ignore[attr-defined]
+
+
+async def test_what_an_owner_says_counts_more_than_that_there_was_none_before(office: Office) -> None:
+    """The connection may be configured again, and its owner answers later wishes of the same write."""
+    await take(Consumer(command("a")), office, "")
+    answer = msgspec.json.decode(office._bus.values[0], type=Result)  # type: ignore[attr-defined]
+    assert (answer.command, answer.outcome) == ("a", "rejected")
+    assert (answer.epoch, answer.offset) < (least_epoch(time.time()), 1)
 
 
 async def test_whoever_is_without_partitions_polls_on_and_hears_why(office: Office) -> None:
