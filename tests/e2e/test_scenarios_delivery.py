@@ -102,7 +102,7 @@ async def test_21_one_bad_record_holds_up_nobody_but_itself(company: Running, st
     company.sandboxes["shop"].hooks.push(json.dumps(crashes).encode(), topic="orders/create", headers=headers)
     unmapped = [{**LINES[0], "tax_rate": "13"}]
     (bad, bad_id), (odd, _), *good = await together(
-        stage.placed(currency="DKK"), stage.placed(lines=unmapped), *(stage.placed() for _ in range(8))
+        stage.placed(currency="DKK"), stage.placed(lines=unmapped), *(stage.placed() for _ in range(98))
     )
     for key, _ in good:
         await stage.everywhere(key)
