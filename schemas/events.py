@@ -16,6 +16,8 @@ SYNC = "sync"
 """The reason of a hint that a person asked for."""
 SWEPT = "swept"
 """The reason of a hint that a sweep gave after its first pass, where nobody had told of the object."""
+UNTOLD = "untold"
+"""The reason of a hint that asks for no read: a sweep found a change of the object, and nobody had told of it."""
 ASKED_FOR = frozenset((TIE, "parent", "expired", SYNC))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 

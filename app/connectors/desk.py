@@ -256,7 +256,9 @@ class Desk:
             self._watch(sending, owner),
         ]
         if self._kept is not None:
-            works.append(self._keeper(self._kept, sending).run())
+            keeper = self._keeper(self._kept, sending)
+            reader.silent = keeper.renew
+            works.append(keeper.run())
         self._tasks += [asyncio.create_task(work) for work in works]
 
     async def _watch(self, sending: Sending, owner: Owner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -11,12 +12,13 @@ import msgspec
 import structlog
 
 from app.connectors.known import Known
+from app.connectors.silence import Silence
 from app.core.errors import AuthError, DecodeError, O2CError, RetryableError
 from app.core.limits import AGE
 from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
-from schemas.events import ASKED_FOR, SWEPT, TIE, ChangeEvent, Hint, Version
+from schemas.events import ASKED_FOR, SWEPT, TIE, UNTOLD, ChangeEvent, Hint, Version
 from schemas.refs import ObjectRef
 from schemas.soundness import check_event
 from schemas.trace import new_trace, trace_id
@@ -83,7 +85,7 @@ def _uncounted(_source: str) -> None:
 
 
 def _unasked() -> None:
-    """Nobody wants to know that a hint was read."""
+    """Nobody wants to know."""
 
 
 class Reader:
@@ -126,12 +128,22 @@ class Reader:
         self._known = Known() if known is None else known
         self._began = datetime.now(UTC)
         self.read_by_hint = 0
+        self._silence = Silence(time.time)
+        self.silent = _unasked
+        """Called when webhooks seem to tell nothing any more."""
 
     def want(self, hint: Hint, read: Callable[[], None] = _unasked) -> None:
         """Read the hinted object soon, then call *read*.
 
-        A second hint for it costs no second read, and the first was told first.
+        A second hint for it costs no second read, and the first was told first. One that says that nobody had told of
+        what a sweep found costs none at all.
         """
+        if hint.reason == UNTOLD:
+            self._silence.untold(hint.object)
+            read()
+            return
+        if hint.reason not in ASKED_FOR:
+            self._silence.told()
         self._waiting.setdefault(hint.object.key, []).append(read)
         told = _hinted(hint, datetime.now(UTC))
         self._wanted[hint.object.key] = _since(told, self._wanted.get(hint.object.key))
@@ -255,6 +267,8 @@ class Reader:
         await asyncio.gather(*(self._publish(event) for event in numbered))
         for event in numbered:
             self._known.note(event)
+            if event.origin == "sweep":
+                self._silence.found(event)
 
     async def _is_sound(self, event: ChangeEvent) -> bool:
         """Tell whether *event* names and counts what can be named and counted; else it is put aside."""
@@ -289,6 +303,8 @@ class Reader:
     async def sweep_forever(self, seconds: float) -> None:
         """Walk every sweep of the source each *seconds*; a failed one is tried again, its cursor stays."""
         while True:
+            if self._silence.judged():
+                self.silent()
             for name in self._source.sweeps():
                 await self._well.wait()
                 await self._guarded_sweep(name)

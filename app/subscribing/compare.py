@@ -12,7 +12,7 @@ from streams.sources.subscribing import Subscription, same_place
 
 EARLY = timedelta(days=2)
 """How long before its end a subscription is renewed."""
-Why = Literal["missing", "moved", "topics", "switched off", "altered", "expiring", "doubled"]
+Why = Literal["missing", "moved", "topics", "switched off", "altered", "expiring", "doubled", "silent"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +36,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Topics that come to our address and that nobody wants: left alone."""
 
 
-def standing(wanted: Sequence[Subscription], found: Iterable[Subscription], now: datetime) -> Standing:
+def standing(
+    wanted: Sequence[Subscription], found: Iterable[Subscription], now: datetime, *, silent: bool = False
+) -> Standing:
     """Return how *found* differs from *wanted*; an address is ours when it ends in the same hook, on any host.
 
-    So a gateway that moved takes its subscriptions along.
+    So a gateway that moved takes its subscriptions along. Where they are *silent*, each is ended and made anew, however
+    well it looks.
     """
     rows = list(found)
     addresses = {one.address for one in wanted}
@@ -50,6 +53,10 @@ def standing(wanted: Sequence[Subscription], found: Iterable[Subscription], now:
         same = sorted((row for row in ours if row.key == one.key), key=lambda row: row.address != one.address)
         if not same:
             steps.append(Step(wanted=one, why=("missing",)))
+            continue
+        if silent:
+            steps += [Step(found=_part(row, one), why=("silent",)) for row in same]
+            steps.append(Step(wanted=one, why=("silent",)))
             continue
         kept.append(same[0])
         if why := _differs(one, same[0], now):
@@ -66,6 +73,11 @@ def standing(wanted: Sequence[Subscription], found: Iterable[Subscription], now:
         missing=tuple(topic for topic in topics if not any(row.tells(topic) for row in told)),
         extra=tuple(topic for topic in listed if topic not in topics),
     )
+
+
+def _part(found: Subscription, wanted: Subscription) -> Subscription:
+    """Return what of *found* is *wanted*: others may have topics behind the same address."""
+    return msgspec.structs.replace(found, topics=tuple(topic for topic in found.topics if topic in wanted.topics))
 
 
 def _differs(wanted: Subscription, found: Subscription, now: datetime) -> tuple[Why, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -74,6 +75,12 @@ class Keeper:
         self._seconds, self._well, self._shown = seconds, well, shown
         self._next: float | None = None
         """When to look again, None while nothing is looked after."""
+        self._silent = False
+        self._renewed_at = -math.inf
+
+    def renew(self) -> None:
+        """Register anew what tells nothing, however well it looks; once in the time between two looks."""
+        self._silent = True
 
     async def run(self) -> None:
         """Look until cancelled: as soon as there is something to look after, and then on schedule."""
@@ -82,6 +89,10 @@ class Keeper:
         while True:
             if self._address() != self._registrar.address:  # nobody registered, or the gateway moved since
                 self._forget()
+            elif self._silent:
+                self._silent = False
+                await self._well.wait()
+                await self._renew()
             elif self._next is None or time.monotonic() >= self._next:
                 await self._well.wait()
                 self._next = time.monotonic() + await self._look()
@@ -92,9 +103,20 @@ class Keeper:
             self._next = None
             self._shown(None)
 
+    async def _renew(self) -> None:
+        """Register anew and tell; where that did not help, a person must look, and it is not tried all the time."""
+        name = self._registrar.connection.name
+        tried = time.monotonic() - self._renewed_at < self._seconds
+        log.warning("webhooks.silent", connection=name, renewed="lately" if tried else "now")
+        if not tried:
+            self._renewed_at = time.monotonic()
+            self._next = time.monotonic() + self._tell(await self._registrar.renew())
+
     async def _look(self) -> float:
         """Look, mend and tell; return the seconds until the next look."""
-        report = await self._registrar.mend()
+        return self._tell(await self._registrar.mend())
+
+    def _tell(self, report: Report) -> float:
         self._shown(report)
         name = self._registrar.connection.name
         for line in report.changes:

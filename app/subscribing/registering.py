@@ -89,6 +89,10 @@ class Registrar:
         """Bring the platform in step as far as that needs nobody: a secret that is shown once needs a person."""
         return await self._told(self._mended)
 
+    async def renew(self) -> Report:
+        """End what is ours and register it anew: it looks well, and delivers nothing."""
+        return await self._told(self._renewed)
+
     async def show(self) -> Report:
         """Tell how it stands; nothing is changed."""
         return await self._told(self._shown)
@@ -116,9 +120,18 @@ class Registrar:
     async def _mended(self, subscriber: Subscriber, send: Send) -> Report:
         return await self._registered(subscriber, send, alone=True)
 
-    async def _registered(self, subscriber: Subscriber, send: Send, *, alone: bool = False) -> Report:
+    async def _renewed(self, subscriber: Subscriber, send: Send) -> Report:
+        if not self.source.webhooks.secret_once:
+            return await self._registered(subscriber, send, alone=True, silent=True)
+        shown = await self._shown(subscriber, send)
+        remove = f"`o2c webhooks remove {self.connection.name}`, then "
+        return msgspec.structs.replace(shown, errors=(self._secret_needed(remove),))
+
+    async def _registered(
+        self, subscriber: Subscriber, send: Send, *, alone: bool = False, silent: bool = False
+    ) -> Report:
         wanted, now = subscriber.wanted(self.address, self.source.topics()), datetime.now(UTC)
-        before = standing(wanted, await conversed(subscriber.found(), send), now)
+        before = standing(wanted, await conversed(subscriber.found(), send), now, silent=silent)
         lines: list[Line] = []
         errors: list[str] = []
         secret = ""
@@ -233,11 +246,11 @@ class Registrar:
             return (f"{whose}; copy it from the vendor's console, or remove and register again.",)
         return ()
 
-    def _secret_needed(self) -> str:
+    def _secret_needed(self, before: str = "") -> str:
         name = self.connection.name
         return (
             f"{self._platform.title} tells {name} nothing any more, and shows a new signing secret only once; "
-            f"run `o2c webhooks register {name}`."
+            f"run {before}`o2c webhooks register {name}`."
         )
 
     def _sentence(self, error: Exception) -> str:

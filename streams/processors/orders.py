@@ -15,7 +15,7 @@ from schemas.cloudevents import decode
 from schemas.commands import Command, Result
 from schemas.decisions import Decision
 from schemas.errors import DecodeError, misfit
-from schemas.events import ChangeEvent
+from schemas.events import UNTOLD, ChangeEvent, Hint
 from schemas.links import ALIKE, Alike, LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
@@ -148,7 +148,8 @@ class Orders:
             key = order.encode()
             state = self._state(order, found, states.get(key))
             stepped = step(state, found, world, now)
-            _count(counts, state, stepped, found, origins[order])
+            healed = _healed(state, found)
+            _count(counts, state, stepped, (found, healed), origins[order])
             if not stepped.changed and Tick() in found:
                 timers[key] = stepped.state.due_at
             public, stepped = _news(stepped)
@@ -159,6 +160,7 @@ class Orders:
                 timers[key] = stepped.state.due_at
                 waits[key] = self._waits(stepped.state, stepped, world)
             outs += self._outs(state, stepped, world, now)
+            outs += [self._untold(event) for event in healed]
             outs += self._parked(state, stepped.state, now)
             if public is not None:
                 outs.append(self._shown(order, public, stepped.trace))
@@ -200,6 +202,11 @@ class Orders:
         told = resemblance(before, stepped.state, world, now)
         outs += [] if told is None else [self._link(told)]
         return outs + [self._link(bind) for bind in fresh_binds(before, stepped.state, world)]
+
+    def _untold(self, event: ChangeEvent) -> Out:
+        """Say that a sweep found what nobody had told: the owner looks whether webhooks tell anything at all."""
+        hint = Hint(tenant=event.tenant, object=event.object, reason=UNTOLD, trace=event.trace, told_at=event.told_at)
+        return Out(self._prefix + topics.HINTS, hint.object.connection.encode(), _ENCODE(hint))
 
     def _parked(self, before: OrderState, after: OrderState, now: datetime) -> list[Out]:
         """List the documents that a person must look at, and strike out those of which that is over."""
@@ -260,28 +267,39 @@ class Orders:
 
 
 def _count(
-    counts: Counter[str], before: OrderState, stepped: Stepped, inputs: Sequence[Input], origins: Mapping[str, int]
+    counts: Counter[str],
+    before: OrderState,
+    stepped: Stepped,
+    taken: tuple[Sequence[Input], Sequence[ChangeEvent]],
+    origins: Mapping[str, int],
 ) -> None:
-    """Add what is to be counted of a step, by label; *origins* tells how many records came of each topic."""
+    """Add what is to be counted of a step, by label: of its inputs and of what sweeps healed.
+
+    *origins* tells how many records came of each topic.
+    """
+    inputs, healed = taken
     outcome = "applied" if stepped.changed else "duplicate"
     for topic, count in origins.items():
         counts[f"{topic}/{outcome}"] += count
-    for label in (*_healed(before, inputs), *_echoed(before, stepped.state, inputs)):
+    for event in healed:
+        counts[f"{event.object.connection}/{HEALED}"] += 1
+    for label in _echoed(before, stepped.state, inputs):
         counts[label] += 1
 
 
-def _healed(state: OrderState, inputs: Sequence[Input]) -> Iterator[str]:
-    """Yield a count for each look that a sweep brought and that shows what nobody told before."""
-    swept = [one for one in inputs if isinstance(one, Seen) and one.event.origin == "sweep"]
-    if not swept:
-        return
+def _healed(state: OrderState, inputs: Sequence[Input]) -> list[ChangeEvent]:
+    """Return the looks that a sweep brought and that show what nobody told before."""
+    healed: list[ChangeEvent] = []
+    if not any(isinstance(one, Seen) and one.event.origin == "sweep" for one in inputs):
+        return healed
     shown = {key: look.digest for key, look in state.objects.items()}
     for one in inputs:
         if isinstance(one, Seen):
             key, digest = one.event.object.key, content_digest(one.event)
             if one.event.origin == "sweep" and shown.get(key) != digest:
-                yield f"{one.event.object.connection}/{HEALED}"
+                healed.append(one.event)
             shown[key] = digest
+    return healed
 
 
 def _echoed(before: OrderState, after: OrderState, inputs: Sequence[Input]) -> Iterator[str]:

@@ -157,6 +157,11 @@ class Apart:
         pairs = [line.rpartition(" ") for line in lines if line.startswith(name)]
         return {series.removeprefix(name): float(value) for series, _, value in pairs}
 
+    def log_of(self, role: str) -> list[Row]:
+        """Return the lines that a role has logged so far."""
+        lines = (self.stack.folder / f"{role}-1.log").read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     async def lag(self) -> int:
         """Return how many webhooks and records nobody has finished with."""
         waiting = 0

@@ -1,6 +1,7 @@
 """SCENARIOS 3 and 38 with their numbers: every process apart, and a shop that does not tell everything.
 
-A sweep comes when the connectors start, and else never: so a test says when "the sweep interval has passed".
+A sweep comes when the connectors start, and else never: so a test says when "the sweep interval has passed". It comes
+every minute and a half where it is to find what no webhook tells: younger changes may still be told.
 """
 
 from __future__ import annotations
@@ -69,6 +70,43 @@ async def test_03_ten_thousand_changes_of_which_a_hundred_were_never_told(there:
     assert max(await there.marks("shop")) > max(began), "the mark goes on with everything seen"
     published = Counter(key.decode() for key, _ in await there.records(topics.ORDER_STATES))
     assert set(published.values()) == {1}, "none is applied twice"
+
+
+async def test_03_a_subscription_that_is_shown_as_active_and_tells_nothing_is_made_anew(
+    kafka: str, tmp_path: Path
+) -> None:
+    async with apart(kafka, tmp_path, FLOW, sweep=90.0) as there:
+        await there.until(lambda: there.marks("shop"), "the first sweep is over")
+        ids = await asyncio.gather(*(place(there) for _ in range(20)))
+        await there.quiet()
+        mark = (await there.marks("shop"))[-1]
+        assert (await there.act("shop", "fall_silent", topic="ORDERS_UPDATED"))["silent"] == 1
+
+        async def swept() -> bool:
+            return (await there.marks("shop"))[-1] > mark
+
+        await there.until(swept, "a sweep is over, the next one comes in a minute and a half")
+        before = await healed(there)
+        for id_ in ids:
+            await there.act("shop", "edit_order", id=id_, note="told by nobody")
+
+        async def renewed() -> bool:
+            return bool((await there.metric("connectors", "o2c_webhooks_mended_total")).get(SHOP))
+
+        await there.until(renewed, "it is noticed by the sweep after the one that found the edits")
+        assert await healed(there) == before + len(ids)
+        lines = [line for line in there.log_of("connectors") if line.get("connection") == "shop"]
+        assert [line["renewed"] for line in lines if line["event"] == "webhooks.silent"] == ["now"]
+        assert {tuple(line["why"]) for line in lines if line["event"] == "webhooks.mended"} == {("silent",)}
+
+        mark = (await there.marks("shop"))[-1]
+        await there.act("shop", "edit_order", id=ids[0], note="told at once")
+
+        async def told() -> bool:
+            return any(b"told at once" in (value or b"") for _, value in await there.records(topics.CRM_CHANGES))
+
+        await there.until(told, "webhooks tell again")
+        assert (await there.marks("shop"))[-1] == mark, "before any sweep"
 
 
 async def test_38_a_page_that_slides_while_it_is_read_hides_nothing(there: Apart) -> None:

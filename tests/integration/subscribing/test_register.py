@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from app.config.load import load
 from app.sandbox.base import Faults, Sandbox
 from app.sandbox.platforms.hubspot import HubspotSandbox
 from app.sandbox.platforms.hubspot.server import CLIENT, DEVELOPER_KEY
 from app.sandbox.platforms.shopify import ShopifySandbox
 from app.sandbox.platforms.shopify.shop import Refused
 from app.sandbox.platforms.stripe import StripeSandbox
+from app.subscribing.registering import Registrar
 
 pytestmark = pytest.mark.sandbox
 SHOP = "demo.myshopify.com"
@@ -154,6 +156,33 @@ async def test_what_moved_was_switched_off_or_lost_comes_back_and_strangers_stay
     assert (code, len(removed["shop"]["changes"]), removed["crm"]["standing"]["ours"]) == (0, 19, [])
     assert [one["url"] for one in company.pay.ledger.of("webhook_endpoint")] == [foreign["url"]]
     assert (await run("remove"))[1]["shop"]["changes"] == []
+
+
+async def test_what_is_silent_is_ended_and_made_anew(company: Company, run: Run) -> None:
+    path = company.write()
+    await run("register")
+    shop, crm = company.shop.subscriptions, company.crm.subscriptions
+    theirs = {"eventType": "company.creation", "active": True}
+    crm._subscribe(theirs)
+    before = {row["id"] for row in shop.rows()} | {
+        id_ for id_, row in crm._rows.items() if row["eventType"] != theirs["eventType"]
+    }
+    shop.fall_silent({"topic": "ORDERS_UPDATED"})
+    assert not company.shop.hooks.wanted("orders/updated")
+    settings = load(path, {})
+    made = {one.connection.name: Registrar(settings, one) for one in settings.connections}
+    for name in ("shop", "crm"):
+        report = await made[name].renew()
+        assert (report.errors, report.standing and report.standing.missing) == ((), ())
+        assert {line.why for line in report.changes} == {("silent",)}
+    assert not before & ({row["id"] for row in shop.rows()} | set(crm._rows))
+    assert len(shop.rows()) == 19
+    assert [row["active"] for row in crm._rows.values() if row["eventType"] == theirs["eventType"]] == [True]
+    assert company.shop.hooks.wanted("orders/updated")
+    secret = company.pay.hooks.targets[0].secret
+    (why,) = (await made["pay"].renew()).errors
+    assert why.endswith("run `o2c webhooks remove pay`, then `o2c webhooks register pay`.")
+    assert company.pay.hooks.targets[0].secret == secret
 
 
 async def test_another_account_is_not_touched(company: Company, run: Run) -> None:

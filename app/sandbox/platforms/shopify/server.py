@@ -58,9 +58,9 @@ class ShopifySandbox(Sandbox):
         self.shop.changed = lambda order: self.remember(head(order))
         self.points = Bucket(20 * RESTORE * self.quota_scale, RESTORE * self.quota_scale, self.clock)
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
-        self.verbs = Acts(self.shop).verbs()
         self._tokens: dict[str, datetime] = {}
         self.subscriptions = Subscriptions(self.shop.new_id, self.clock, self._serve)
+        self.verbs = {**Acts(self.shop).verbs(), "fall_silent": self.subscriptions.fall_silent}
         own: dict[str, Any] = {**self.subscriptions.mutations(), "bulkOperationRunQuery": self._bulk}
         self.engine = Engine(self.shop, self._queries(), own)
         self.engine.idempotency_off = lambda: self.injector.happens("idempotency_off")

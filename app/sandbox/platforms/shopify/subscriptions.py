@@ -24,6 +24,7 @@ class Subscriptions:
     def __init__(self, new_id: Callable[[], int], clock: Callable[[], datetime], serve: Serve) -> None:
         self._new_id, self._clock, self._serve = new_id, clock, serve
         self._held: dict[int, Row] = {}
+        self._silent: set[int] = set()
 
     def rows(self) -> list[Row]:
         """Return what is subscribed to."""
@@ -36,6 +37,13 @@ class Subscriptions:
             "webhookSubscriptionUpdate": self._update,
             "webhookSubscriptionDelete": self._delete,
         }
+
+    def fall_silent(self, asked: Mapping[str, Any]) -> Row:
+        """Deliver nothing any more for the subscriptions to asked["topic"], which are shown as ever."""
+        silent = {id_: row["uri"] for id_, row in self._held.items() if row["topic"] == asked["topic"]}
+        self._silent |= silent.keys()
+        self._tell(*silent.values())
+        return {"silent": len(silent)}
 
     def _create(self, topic: str, webhookSubscription: Mapping[str, Any]) -> Row:  # noqa: N803 - the vendor's name
         id_, now = self._new_id(), at(self._clock())
@@ -82,7 +90,7 @@ class Subscriptions:
 
     def _tell(self, *addresses: str) -> None:
         topics: defaultdict[str, set[str]] = defaultdict(set)
-        for row in self._held.values():
+        for row in (row for id_, row in self._held.items() if id_ not in self._silent):
             topics[row["uri"]].add(header_form(row["topic"]))
         for address in dict.fromkeys(addresses):
             self._serve(address, frozenset(topics[address]))

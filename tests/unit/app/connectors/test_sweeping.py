@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import msgspec
@@ -13,8 +13,8 @@ from app.connectors.reading import Cursor, Reader
 from app.core.errors import DecodeError, RejectedError, RetryableError
 from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
-from schemas.events import ChangeEvent, Hint
-from schemas.facts import Customer, Party
+from schemas.events import UNTOLD, ChangeEvent, Hint
+from schemas.facts import Customer, Order, Party
 from schemas.platform import Platform
 from schemas.platforms.xero import PLATFORM
 from schemas.refs import ObjectRef
@@ -113,6 +113,46 @@ async def test_who_dies_amid_a_page_reads_it_again() -> None:
     book = Book()
     await Process(book, left).reader.sweep("pages")
     assert book.asked == ["1", "2", "3", "4"]
+
+
+class Orders(Source):
+    """A walk that finds ten orders anew each time, changed long ago."""
+
+    platform: ClassVar[Platform] = PLATFORM
+
+    def sweeps(self) -> tuple[str, ...]:
+        return ("orders",)
+
+    def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
+        del name
+        yield Request(method="GET", path="/orders")
+        number = f"{cursor}+"
+        facts = Order(number=number, currency="EUR")
+        refs = [ObjectRef("books", "1", "order", str(n)) for n in range(10)]
+        found = [
+            ChangeEvent(tenant="acme", object=ref, facts=facts, changed_at=now - timedelta(hours=1)) for ref in refs
+        ]
+        return Page(events=tuple(found), cursor=number, complete_up_to=now - timedelta(hours=2))
+
+
+async def test_what_sweeps_find_and_nobody_told_makes_webhooks_silent_and_is_not_read_for_that() -> None:
+    process = Process(Orders(CONNECTION), {"orders": msgspec.json.encode(Cursor("", LAST))})  # type: ignore[arg-type]
+    reader, silent, read = process.reader, list[int](), list[int]()
+
+    async def published(event: ChangeEvent) -> None:
+        """Say as the streams do that nobody had told of it."""
+        process.told.append(event.object.id)
+        reader.want(Hint(tenant="acme", object=event.object, reason=UNTOLD), lambda: read.append(1))
+
+    reader._publish = published
+    reader.silent = lambda: silent.append(len(process.told))
+    walking = asyncio.create_task(reader.sweep_forever(0))
+    async with asyncio.timeout(30):
+        while not silent:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+    walking.cancel()
+    await asyncio.gather(walking, return_exceptions=True)
+    assert (silent[0], len(read) >= silent[0], reader.read_by_hint) == (10, True, 0)
 
 
 @pytest.mark.parametrize("error", [RejectedError("no such page"), DecodeError("no list"), KeyError("at")])

@@ -53,6 +53,15 @@ def test_what_lasts_long_enough_is_not_renewed() -> None:
     assert standing(WANTED[:1], [_one("A", "1", expires_at=NOW + timedelta(days=3))], NOW).steps == ()
 
 
+def test_what_is_silent_is_ended_and_made_anew_however_well_it_looks_and_others_keep_their_topics() -> None:
+    shared = Subscription(id="1", topics=("A", "B", "theirs"), address=ADDRESS)
+    wanted = Subscription(topics=("A", "B"), address=ADDRESS)
+    found = standing((wanted,), [shared, STRANGER], NOW, silent=True)
+    ended, made = found.steps
+    assert (ended.wanted, ended.found and ended.found.topics, ended.why) == (None, ("A", "B"), ("silent",))
+    assert (made.wanted, made.found) == (wanted, None)
+
+
 def test_what_is_doubled_is_dropped_first_and_the_right_address_stays() -> None:
     doubled = _one("A", "1", MOVED)
     found = standing(WANTED, [doubled, _one("A", "2")], NOW)

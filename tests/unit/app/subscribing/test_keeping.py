@@ -43,8 +43,10 @@ class Watched:
     @contextlib.asynccontextmanager
     async def kept(self, seconds: float) -> AsyncIterator[None]:
         """Let the keeper live during the block."""
-        keeper = Keeper(self.registrar, lambda: self.address, seconds=seconds, well=self.well, shown=self.told.append)
-        running = asyncio.create_task(keeper.run())
+        self.keeper = Keeper(
+            self.registrar, lambda: self.address, seconds=seconds, well=self.well, shown=self.told.append
+        )
+        running = asyncio.create_task(self.keeper.run())
         yield
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -77,6 +79,28 @@ async def test_a_lost_endpoint_is_told_and_not_made_again_without_a_person() -> 
     assert report.standing is not None
     assert report.standing.missing == report.wanted
     assert report.errors[0].endswith("run `o2c webhooks register pay`.")
+
+
+async def test_what_is_silent_is_registered_anew_once_between_two_looks_or_a_person_is_told_how() -> None:
+    watched = Watched()
+    async with watched.kept(3_600):
+        await watched.until(lambda: len(watched.told) == 1)
+        for _ in range(2):
+            watched.keeper.renew()
+            await turns()
+    assert watched.asked == ["GET /v1/webhook_endpoints"] * 2, "Stripe shows a new secret once: nothing is changed"
+    report = watched.told[-1]
+    assert report is not None
+    assert report.errors[0].endswith("run `o2c webhooks remove pay`, then `o2c webhooks register pay`.")
+
+
+async def test_what_nobody_registered_is_not_registered_because_it_is_silent() -> None:
+    watched = Watched()
+    watched.address = ""
+    async with watched.kept(3_600):
+        watched.keeper.renew()
+        await turns()
+    assert watched.asked == []
 
 
 @pytest.mark.parametrize("address", ["", "https://old.example.com/hooks/acme/pay"])

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
+from app.core import topics
 from schemas.cloudevents import encode
 from schemas.connection import Connection
-from schemas.events import ChangeEvent, Version
+from schemas.events import UNTOLD, ChangeEvent, Hint, Version
 from schemas.facts import Order
 from schemas.flow import Facts, Flow
 from schemas.platforms.external import PLATFORM
@@ -43,7 +45,10 @@ def healed(*batches: list[Record]) -> int:
         known: Mapping[bytes, bytes | None] = {key: states.get(key) for key in table.keys(records)}
         folded = table.fold(0, records, known, NOW, {})
         states |= folded.states
-        count += folded.counts.get("erp/healed", 0)
+        found = folded.counts.get("erp/healed", 0)
+        hints = [msgspec.json.decode(out.value or b"", type=Hint) for out in folded.outs if out.topic == topics.HINTS]
+        assert [(hint.object, hint.reason) for hint in hints] == [(ORDER, UNTOLD)] * found, "its owner hears of each"
+        count += found
     return count
 
 
