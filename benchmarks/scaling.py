@@ -2,9 +2,10 @@
 
 The peer job's events lie on eight partitions of two topics; one, two and four workers, each a process, are let loose
 on them at the same moment and run until all is done. CPU is that of all workers from then on, per event: it must not
-grow with the group. Wall-clock rates are told for as many workers as the machine has cores; beyond them they are not
-measured, since workers then wait for each other. Then a worker joins two others that work, and leaves again: the pause
-is from the moment when some partition stands still until every partition is worked on again.
+grow with the group. They take turns, and of each number the run in the middle counts. Wall-clock rates are told for as
+many workers as the machine has cores; beyond them they are not measured, since workers then wait for each other. Then a
+worker joins two others that work, and leaves again: the pause is from the moment when some partition stands still until
+every partition is worked on again.
 
 `--page` measures nothing: it carries the newest figures of benchmarks/results on to the load of docs/scaling.md and
 writes that page's tables. Exit: 0 goals met, 1 one was missed, 2 it could not measure.
@@ -37,13 +38,14 @@ _START_PATIENCE = 180.0
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """How much is measured, and how often."""
 
     orders: int
+    turns: int
 
 
-FULL = Sizes(orders=60_000)
-SHORT = Sizes(orders=4_000)
+FULL = Sizes(orders=60_000, turns=3)
+SHORT = Sizes(orders=4_000, turns=1)
 
 
 class Run(NamedTuple):
@@ -130,17 +132,19 @@ def _pause(members: Sequence[Member], since: float) -> float:
 
 async def measured(bootstrap: str, folder: Path, sizes: Sizes) -> list[Figure]:
     """Return all figures."""
-    runs = []
+    runs: dict[int, list[Run]] = {workers: [] for workers in WORKERS}
     async with group(bootstrap, folder, PARTITIONS) as sources:
         told(f"writing the events of {sizes.orders:,} orders")
         events = await sources.fill_sources(sizes.orders)
-        for workers in WORKERS:
+        for workers in WORKERS * sizes.turns:
             told(f"{workers} workers")
             async with group(bootstrap, folder, PARTITIONS, sources=sources.prefix) as made:
-                runs.append(await let_loose(made, workers, events))
+                runs[workers].append(run := await let_loose(made, workers, events))
+            told(f"{run.cpu / run.events * 1e6:.1f} us of CPU per event")
     told("rebalances")
     async with group(bootstrap, folder, PARTITIONS) as made:
-        return judged(runs, os.cpu_count() or 1) + await pauses(made)
+        middle = [sorted(of, key=lambda one: one.cpu)[len(of) // 2] for of in runs.values()]
+        return judged(middle, os.cpu_count() or 1) + await pauses(made)
 
 
 def main() -> int:
