@@ -8,7 +8,7 @@ from schemas.events import ChangeEvent
 from schemas.facts import Customer
 from schemas.refs import ObjectRef
 
-_PROMPT = 60.0
+_PROMPT = 120.0
 """Seconds within which a webhook comes, when all is well."""
 _ENOUGH = 10
 """Changes, beyond as many as were told, that nobody told of: a lost delivery now and then is what sweeps are for."""
@@ -25,7 +25,7 @@ class Silence:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Begin with nothing found; *clock* tells the seconds since 1970."""
-        self._clock = clock
+        self._clock, self._began = clock, clock()
         self._found: set[str] = set()
         self._untold: set[str] = set()
         self._hinted = 0
@@ -38,12 +38,13 @@ class Silence:
     def found(self, event: ChangeEvent) -> None:
         """Take note of a change that a sweep published, if a webhook should have told it by now.
 
-        Of customers no order-state says whether one did.
+        What changed before this owner began may wait for it on the topic of deliveries. Of customers no order-state
+        says whether a webhook told.
         """
-        at = event.changed_at
-        if at is None or isinstance(event.facts, Customer) or self._clock() - at.timestamp() < _PROMPT:
+        if event.changed_at is None or isinstance(event.facts, Customer):
             return
-        if len(self._found) < _MOST:
+        due = self._began <= event.changed_at.timestamp() <= self._clock() - _PROMPT
+        if due and len(self._found) < _MOST:
             self._found.add(event.object.key)
 
     def untold(self, ref: ObjectRef) -> None:

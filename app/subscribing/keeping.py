@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from app.config.model import Settings
 from app.connecting.storing import bus_of
 from app.core import topics
 from app.core.errors import ConfigError
+from app.subscribing.reaching import takes_deliveries
 from app.subscribing.registering import Registrar, Report, Send
 from schemas.broadcast import Fact
 
@@ -69,10 +70,14 @@ class Keeper:
         seconds: float,
         well: asyncio.Event,
         shown: Callable[[Report | None], None],
+        reached: Callable[[str], Awaitable[bool]] = takes_deliveries,
     ) -> None:
-        """*shown* hears of every look, and of None once there is nothing to look after any more."""
+        """*shown* hears of every look, and of None once there is nothing to look after any more.
+
+        *reached* tells whether deliveries to an address find somebody.
+        """
         self._registrar, self._address = registrar, address
-        self._seconds, self._well, self._shown = seconds, well, shown
+        self._seconds, self._well, self._shown, self._reached = seconds, well, shown, reached
         self._next: float | None = None
         """When to look again, None while nothing is looked after."""
         self._silent = False
@@ -105,12 +110,15 @@ class Keeper:
 
     async def _renew(self) -> None:
         """Register anew and tell; where that did not help, a person must look, and it is not tried all the time."""
-        name = self._registrar.connection.name
-        tried = time.monotonic() - self._renewed_at < self._seconds
-        log.warning("webhooks.silent", connection=name, renewed="lately" if tried else "now")
-        if not tried:
-            self._renewed_at = time.monotonic()
-            self._next = time.monotonic() + self._tell(await self._registrar.renew())
+        name, address, now = self._registrar.connection.name, self._registrar.address, time.monotonic()
+        if not await self._reached(address):
+            log.warning("webhooks.silent", connection=name, why=f"No gateway answers for it at {address} from here.")
+        elif now - self._renewed_at < self._seconds:
+            log.warning("webhooks.silent", connection=name, why="They were registered anew lately, which did not help.")
+        else:
+            log.warning("webhooks.silent", connection=name, why="Sweeps find more than is told: they are made anew.")
+            self._renewed_at = now
+            self._next = now + self._tell(await self._registrar.renew())
 
     async def _look(self) -> float:
         """Look, mend and tell; return the seconds until the next look."""

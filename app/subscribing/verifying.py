@@ -22,6 +22,7 @@ from app.deliveries.translating import meaning
 from app.gateway.addresses import APP_OPTION, Addresses
 from app.roles.gateway import security
 from app.roles.gateway import served as addresses_of
+from app.subscribing.reaching import served
 from schemas.trace import trace_id
 
 _POLL_MS = 200
@@ -119,15 +120,6 @@ async def _page(url: str) -> str | None:
             return await reply.text() if reply.status == 200 else None  # noqa: PLR2004 - HTTP
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
-
-
-async def served(address: str) -> int:
-    """Return what the gateway answers at its public address, 0 when nobody does."""
-    try:
-        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.head(address) as reply:
-            return reply.status
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return 0
 
 
 async def why_none(settings: Settings, resolved: ResolvedConnection, address: str, before: Counts | None) -> str:

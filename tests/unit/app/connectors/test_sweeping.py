@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from app.connectors.reading import Cursor, Reader
+from app.connectors.silence import Silence
 from app.core.errors import DecodeError, RejectedError, RetryableError
 from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
@@ -116,7 +118,7 @@ async def test_who_dies_amid_a_page_reads_it_again() -> None:
 
 
 class Orders(Source):
-    """A walk that finds ten orders anew each time, changed long ago."""
+    """A walk that finds ten orders anew each time, changed an hour ago."""
 
     platform: ClassVar[Platform] = PLATFORM
 
@@ -138,6 +140,9 @@ class Orders(Source):
 async def test_what_sweeps_find_and_nobody_told_makes_webhooks_silent_and_is_not_read_for_that() -> None:
     process = Process(Orders(CONNECTION), {"orders": msgspec.json.encode(Cursor("", LAST))})  # type: ignore[arg-type]
     reader, silent, read = process.reader, list[int](), list[int]()
+    clock = [time.time() - 7_200.0]
+    reader._silence = Silence(lambda: clock[0])  # an owner since two hours
+    clock[0] += 7_200.0
 
     async def published(event: ChangeEvent) -> None:
         """Say as the streams do that nobody had told of it."""

@@ -27,6 +27,7 @@ class Watched:
         self.asked: list[str] = []
         self.told: list[Report | None] = []
         self.address = ADDRESS
+        self.answers = True
         self.well = asyncio.Event()
         self.well.set()
         settings = Settings(data_dir=Path("data"), gateway=GatewayConfig(public_url=HERE))
@@ -36,6 +37,9 @@ class Watched:
         )  # fmt: skip
         self.registrar = Registrar(settings, resolved, self.send)
 
+    async def reached(self, address: str) -> bool:
+        return self.answers and address == ADDRESS
+
     async def send(self, request: Request) -> Response:
         self.asked.append(f"{request.method} {request.path}")
         return Response(status=200, body=b'{"object": "list", "data": [], "has_more": false}')
@@ -44,8 +48,9 @@ class Watched:
     async def kept(self, seconds: float) -> AsyncIterator[None]:
         """Let the keeper live during the block."""
         self.keeper = Keeper(
-            self.registrar, lambda: self.address, seconds=seconds, well=self.well, shown=self.told.append
-        )
+            self.registrar, lambda: self.address, seconds=seconds, well=self.well, shown=self.told.append,
+            reached=self.reached,
+        )  # fmt: skip
         running = asyncio.create_task(self.keeper.run())
         yield
         running.cancel()
@@ -92,6 +97,16 @@ async def test_what_is_silent_is_registered_anew_once_between_two_looks_or_a_per
     report = watched.told[-1]
     assert report is not None
     assert report.errors[0].endswith("run `o2c webhooks remove pay`, then `o2c webhooks register pay`.")
+
+
+async def test_a_platform_is_not_to_blame_where_no_gateway_answers() -> None:
+    watched = Watched()
+    watched.answers = False
+    async with watched.kept(3_600):
+        await watched.until(lambda: len(watched.told) == 1)
+        watched.keeper.renew()
+        await turns()
+    assert len(watched.told) == 1
 
 
 async def test_what_nobody_registered_is_not_registered_because_it_is_silent() -> None:
