@@ -18,7 +18,7 @@ from app.connecting.storing import bus_of
 from app.core import topics
 from app.core.errors import ConfigError
 from app.subscribing.reaching import takes_deliveries
-from app.subscribing.registering import Registrar, Report, Send
+from app.subscribing.registering import Registrar, Report, Send, untold
 from schemas.broadcast import Fact
 
 log = structlog.get_logger(__name__)
@@ -115,6 +115,7 @@ class Keeper:
             log.warning("webhooks.silent", connection=name, why=f"No gateway answers for it at {address} from here.")
         elif now - self._renewed_at < self._seconds:
             log.warning("webhooks.silent", connection=name, why="They were registered anew lately, which did not help.")
+            self._shown(untold(await self._registrar.show()))
         else:
             log.warning("webhooks.silent", connection=name, why="Sweeps find more than is told: they are made anew.")
             self._renewed_at = now

@@ -56,6 +56,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
 
 
+def untold(report: Report) -> Report:
+    """Return *report* of subscriptions that look well and tell nothing: every topic is missing."""
+    if report.standing is None:
+        return report
+    return msgspec.structs.replace(report, standing=msgspec.structs.replace(report.standing, missing=report.wanted))
+
+
 class Registrar:
     """Speaks for one connection."""
 
@@ -125,7 +132,7 @@ class Registrar:
             return await self._registered(subscriber, send, alone=True, silent=True)
         shown = await self._shown(subscriber, send)
         remove = f"`o2c webhooks remove {self.connection.name}`, then "
-        return msgspec.structs.replace(shown, errors=(self._secret_needed(remove),))
+        return untold(msgspec.structs.replace(shown, errors=(self._secret_needed(remove),)))
 
     async def _registered(
         self, subscriber: Subscriber, send: Send, *, alone: bool = False, silent: bool = False

@@ -93,10 +93,16 @@ async def test_what_is_silent_is_registered_anew_once_between_two_looks_or_a_per
         for _ in range(2):
             watched.keeper.renew()
             await turns()
-    assert watched.asked == ["GET /v1/webhook_endpoints"] * 2, "Stripe shows a new secret once: nothing is changed"
-    report = watched.told[-1]
-    assert report is not None
-    assert report.errors[0].endswith("run `o2c webhooks remove pay`, then `o2c webhooks register pay`.")
+    assert watched.asked == ["GET /v1/webhook_endpoints"] * 3, "Stripe shows a new secret once: nothing is changed"
+    _, renewed, again = watched.told
+    assert renewed is not None
+    assert renewed.errors[0].endswith("run `o2c webhooks remove pay`, then `o2c webhooks register pay`.")
+    for report in (renewed, again):
+        assert report is not None
+        assert report.standing is not None
+        assert report.standing.missing == report.wanted, "the alarm rings"
+    assert again is not None
+    assert again.errors == (), "it is not tried again"
 
 
 async def test_a_platform_is_not_to_blame_where_no_gateway_answers() -> None:
