@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -26,6 +27,8 @@ _LOST = 4.0
 """Seconds that held work is left with one broker less before it goes on, and as long until the broker is back."""
 _HELD = 25.0
 """Seconds to wait for the rest of a step once one is held: who is held may keep the others from coming by."""
+_AGAIN = 20.0
+"""Seconds after which a token is refused once more: an owner that is no owner any more may have met the first refusal."""
 _MOST_PASSAGES = 3
 _LOOK = 0.05
 _ACTIONS = {"kill": "kill", "stop": "stop", "broker restart": "hold", "broker lost": "hold"}
@@ -57,6 +60,8 @@ class Striker:
         self._read = 0
         self._hits: dict[str, dict[str, Any]] = {}
         self._turn = 0
+        self._refused: dict[str, float] = {}
+        """When a token was refused last, by the name of the cell that waits for a new one."""
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Inject every step; what was never hit is in `missed`."""
@@ -90,8 +95,20 @@ class Striker:
             new = self.points / f"{cell.name}.new"
             new.write_text(json.dumps(fault), encoding="utf-8")
             new.rename(self.points / f"{cell.name}.armed")
-            if cell.point.startswith("tokens"):  # a new token is asked for when the old one is refused
-                await self._post(cell.label, "strikes", {"expired_token": 1})
+            if cell.point.startswith("tokens"):
+                await self._refuse(cell)
+
+    async def _refuse(self, cell: Cell) -> None:
+        """Have a new token asked for: the old one is refused."""
+        self._refused[cell.name] = time.monotonic()
+        await self._post(cell.label, "strikes", {"expired_token": 1})
+
+    async def _wait(self, cells: Sequence[Cell]) -> None:
+        """Let a moment pass in which somebody may come by one of *cells*."""
+        await asyncio.sleep(_LOOK)
+        for cell in cells:
+            if time.monotonic() - self._refused.get(cell.name, math.inf) > _AGAIN and cell.name not in self._hits:
+                await self._refuse(cell)
 
     def _disarm(self, cells: Sequence[Cell]) -> None:
         for cell in cells:
@@ -114,7 +131,7 @@ class Striker:
             found = self._hit(cells)
             if len(found) == len(cells) or time.monotonic() > until:
                 return found
-            await asyncio.sleep(_LOOK)
+            await self._wait(cells)
 
     def _count(self, cells: Sequence[Cell]) -> None:
         for cell in cells:
@@ -141,7 +158,7 @@ class Striker:
                     del stopped[cell]
                     await self._after()
             if not waiting or time.monotonic() < until:
-                await asyncio.sleep(_LOOK)
+                await self._wait(waiting)
         self._disarm(step.cells)
 
     def _go_on(self, cell: Cell) -> None:
@@ -178,7 +195,7 @@ class Striker:
         while not self._hit(cells):
             if time.monotonic() > until:
                 return False
-            await asyncio.sleep(_LOOK)
+            await self._wait(cells)
         return True
 
     async def _hurt(self, fault: str, brokers: Brokers, held: Sequence[Cell]) -> None:
