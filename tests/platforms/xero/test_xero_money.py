@@ -100,6 +100,19 @@ async def test_half_an_overpayment_is_completed_not_repeated(company: Company, p
     assert [row["amount"] for row in company.books("payment")] == ["15.53", "4.47"]
 
 
+async def test_a_payment_that_shows_only_once_it_is_refused_for_being_too_much_has_nothing_beside_it(
+    company: Company,
+) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    whole = Payment(amount=Decimal("15.53"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
+    made = [
+        await company.write("record_payment", whole, n=2, links={"invoice": invoice.id}, presence="absent")
+        for _ in range(2)
+    ]
+    assert (made[0].id, made[1].also) == (made[1].id, ())
+    assert [row["amount"] for row in company.books("payment")] == ["15.53"]
+
+
 async def test_a_credit_is_used_on_the_invoice_and_the_rest_paid_back(company: Company) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     await company.write(
