@@ -151,12 +151,20 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     if want.kind == "set":
         return _set(desk, want, record, {"status": want.status}, world, now)
     bound = want.bound or (record.bound if record else None)
-    if bound is None:
+    if bound is None or (record is not None and _half_made(record)):
         return _create(desk, want, record, _fields(desk, want, world), world, now)
     missing = {} if want.kind == "append" else _missing(desk, want, record, world)
     if not missing:
         return _satisfied(record)
     return _set(desk, want, record, missing, world, now)
+
+
+def _half_made(record: WriteRecord) -> bool:
+    """Tell whether the object was seen and the create that makes it was put off: it may lack what later steps do.
+
+    Asked for again under its id, it goes on where it stopped, or is found whole.
+    """
+    return record.outcome == "deferred" and bool(record.id) and not record.base
 
 
 def _satisfied(record: WriteRecord | None) -> Move:

@@ -95,6 +95,19 @@ def test_what_was_put_off_is_asked_for_when_that_outage_is_over(
     assert rung(late, facts={"up": up}).commands
 
 
+@pytest.mark.parametrize("shown", ["ring", "knock"])
+def test_a_create_that_was_put_off_goes_on_although_what_it_half_made_was_seen(shown: str) -> None:
+    """A draft that carries our mark is no document yet, whether or not it already shows what is wanted."""
+    put_off = copied(outcome="deferred", base={}, id="c" * 32, result=(1, 4), outage=3)
+    waits = rung(put_off, deal(shown))
+    assert (waits.commands, waits.writes) == ((), {})
+    found = rung(put_off, deal(shown), facts={"up": {"crm": (1, 3)}})
+    (again,) = found.commands
+    assert (again.kind, again.presence, again.bound_id) == ("create", "unknown", "")
+    after = found.writes["crm|order"]
+    assert (after.id, after.bound, after.outcome) == (again.id, put_off.bound, None)
+
+
 @pytest.mark.parametrize(("shows", "asked"), [("knock", True), ("older", False)])
 def test_a_look_from_before_our_last_write_does_not_say_that_a_stale_write_may_go_now(
     shows: str, *, asked: bool
