@@ -32,6 +32,7 @@ _REVERTS = 3
 _FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
 _ASKED_AGAIN = frozenset((None, "stale", "deferred"))
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
+_PUT_OFF = frozenset((None, "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
 
@@ -160,11 +161,13 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
 
 
 def _half_made(record: WriteRecord) -> bool:
-    """Tell whether the object was seen and the create that makes it was put off: it may lack what later steps do.
+    """Tell whether the create that makes the object was put off and not ended since: it may lack what later steps do.
 
-    Asked for again under its id, it goes on where it stopped, or is found whole.
+    Asked for again under its id, it goes on where it stopped, or is found whole. Until then nothing else is asked for:
+    were the create put off once more, the answer to a set would settle what is half made.
     """
-    return record.outcome == "deferred" and bool(record.id) and not record.base
+    put_off = record.outcome in _PUT_OFF and record.result != NEVER
+    return put_off and bool(record.id) and not record.base
 
 
 def _satisfied(record: WriteRecord | None) -> Move:

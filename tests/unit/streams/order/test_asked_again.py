@@ -108,6 +108,18 @@ def test_a_create_that_was_put_off_goes_on_although_what_it_half_made_was_seen(s
     assert (after.id, after.bound, after.outcome) == (again.id, put_off.bound, None)
 
 
+@pytest.mark.parametrize("shown", ["ring", "knock"])
+def test_nothing_else_is_asked_for_while_a_create_that_was_put_off_is_under_way_again(shown: str) -> None:
+    """A set that overtook it would settle the record with its own answer, whatever became of the create."""
+    put_off = copied(outcome="deferred", base={}, id="c" * 32, result=(1, 4), outage=3)
+    under_way = rung(put_off, deal(shown), facts={"up": {"crm": (1, 3)}}).writes["crm|order"]
+    waits = rung(under_way, deal(shown))
+    assert (waits.commands, waits.writes, waits.due_at) == ((), {}, NOW + WAIT)
+    late = msgspec.structs.replace(under_way, asked_at=NOW - WAIT)
+    (again,) = rung(late, deal(shown)).commands
+    assert (again.kind, again.id) == ("create", under_way.id)
+
+
 @pytest.mark.parametrize(("shows", "asked"), [("knock", True), ("older", False)])
 def test_a_look_from_before_our_last_write_does_not_say_that_a_stale_write_may_go_now(
     shows: str, *, asked: bool
