@@ -67,9 +67,10 @@ async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKa
 def apply(store: Store, records: Iterable[Any], position: int) -> None:
     """Write changelog *records* into *store*, whose changelog position becomes *position*.
 
-    Per key the record of the higher (epoch, source position) stays: a worker that lost its partition and woke up
-    late may have appended an older state behind a newer one. Such keys are kept in `store.outlived`: compaction
-    would drop the newer record, so the next owner writes it again.
+    A worker that lost its partition and woke up late may have appended states behind a newer owner's claim: a record
+    of a lower epoch than one before it counts for nothing, as to the owner himself, and per key the one of the higher
+    (epoch, source position) stays. Such keys are kept in `store.outlived`: compaction would drop the newer record, so
+    the next owner writes it again, or that there is none.
     """
     highest, seen = _EPOCH.pack(store.epoch), None
     records = list(records)
@@ -86,7 +87,7 @@ def apply(store: Store, records: Iterable[Any], position: int) -> None:
             seen = record.value if key == SEEN_KEY and epoch == highest else seen
             continue
         known = newest[key][0] if key in newest else held.get(key)
-        if known is None or packed[RANK] >= known[RANK]:
+        if epoch == highest and (known is None or packed[RANK] >= known[RANK]):
             newest[key] = packed, record.value
             outlived.discard(key)
         else:

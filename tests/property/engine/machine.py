@@ -278,7 +278,7 @@ class EngineMachine(RuleBasedStateMachine):
     # ----------------------------------------------------------------------------------------------------- truth
 
     def legitimate(self, partition: int) -> dict[bytes, Entry]:
-        """Return the last record of each key, without what former owners wrote behind the claim of a newer one."""
+        """Return the last state of each key, without what former owners wrote behind the claim of a newer one."""
         found: dict[bytes, Entry] = {}
         claimed = 0
         for entry in self.logs.history[self.fold.changelog, partition]:
@@ -287,7 +287,7 @@ class EngineMachine(RuleBasedStateMachine):
                 claimed = max(claimed, epoch)
             elif entry.key != SEEN_KEY and epoch >= claimed:
                 found[entry.key] = entry
-        return found
+        return {key: entry for key, entry in found.items() if entry.value is not None}
 
     def check_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """No committed offset lies beyond an unfinished event: it is in the changelog, forwarded, or a dead letter."""

@@ -76,6 +76,27 @@ def test_a_worker_that_wrote_behind_a_newer_owner_misses_nothing_when_it_owns_ag
         machine.teardown()
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_what_a_late_worker_wrote_behind_a_claim_is_undone_although_nobody_looked_before_the_next(
+    *, known: bool
+) -> None:
+    """The owner finds it at its next look at the changelog's end; here it gives the partition back before that."""
+    machine = EngineMachine()
+    machine.start()
+    try:
+        machine.rebalance((1, 1), None, 0)
+        if known:
+            machine.produce(0, b"a", "y", "plain")
+            machine.poll(1, None, commit=False)
+        machine.produce(0, b"a", "x", "plain")
+        machine.poll(1, Plan("changelog:before", 0, "sleep"), commit=False)
+        machine.wake(1)
+        machine.rebalance((0, 1), None, 0)
+        machine.a_store_holds_what_the_changelog_holds()
+    finally:
+        machine.teardown()
+
+
 def test_a_worker_is_not_ready_while_its_group_rebalances() -> None:
     """Between two assignments it works on nothing, which must not pass for having nothing left to recover."""
     machine = EngineMachine()

@@ -69,6 +69,20 @@ def test_an_older_epoch_behind_a_newer_one_is_ignored_within_and_across_batches(
     assert held(store, b"k") == b"new"
 
 
+@pytest.mark.parametrize("before", [None, b"first"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_is_written_behind_a_claim_by_somebody_older_counts_for_nothing(
+    stores: Any, before: bytes | None, *, apart: bool
+) -> None:
+    """The owner who claimed does not know it: to him the key has the state from before, or none."""
+    store = stores()
+    known = [] if before is None else [logged(b"k", before, 1, 1)]
+    claim, late = logged(EPOCH_KEY, b"w2", 2), logged(b"k", b"late", 1, 9)
+    for records in [[*known, claim], [late]] if apart else [[*known, claim, late]]:
+        apply(store, records, store.position + len(records))
+    assert (held(store, b"k"), store.outlived) == (before, {b"k"})
+
+
 def test_an_older_position_of_the_same_epoch_is_ignored(stores: Any) -> None:
     store = stores()
     apply(store, [logged(b"k", b"new", 1, 9), logged(b"k", b"late retry", 1, 5)], 2)
