@@ -71,6 +71,8 @@ class PartitionPath:
         settings = around.settings
         self._settings = settings
         self._most = min(settings.max_batch, max(_ALWAYS, int(settings.max_waiting * share)))
+        self._room = settings.max_waiting_bytes * share
+        self._waiting = 0
         self._folder = Folder(processor, around.broadcast, around.instruments, around.now, settings.cpu_slice)
         self._home = Home(partition, partitions)
         self._pending: deque[Record] = deque()
@@ -87,7 +89,9 @@ class PartitionPath:
     @property
     def hungry(self) -> bool:
         """Whether more records should be fetched."""
-        return self.state == "running" and len(self._pending) < max(self._limit, 2 * min(self._limit, _ALWAYS))
+        if self.state != "running" or self._waiting >= self._room:
+            return False
+        return len(self._pending) < max(self._limit, 2 * min(self._limit, _ALWAYS))
 
     def offer(self, records: Sequence[Record]) -> None:
         """Take fetched records of one source topic; those below the read position are dropped."""
@@ -97,6 +101,7 @@ class PartitionPath:
             records = [record for record in records if record.offset >= at]
         if records:
             self._pending.extend(records)
+            self._waiting += _bytes(records)
             self._read[topic] = records[-1].offset + 1
         self._wake.set()
 
@@ -201,9 +206,11 @@ class PartitionPath:
     def _taken(self) -> list[Record]:
         pending, limit = self._pending, self._limit
         if len(pending) > limit:
-            return [pending.popleft() for _ in range(limit)]
-        batch = list(pending)
-        pending.clear()
+            batch = [pending.popleft() for _ in range(limit)]
+        else:
+            batch = list(pending)
+            pending.clear()
+        self._waiting -= _bytes(batch)
         return batch
 
     def _await_labels(self, labels: Sequence[bytes]) -> None:
@@ -342,6 +349,10 @@ class PartitionPath:
         for record, reason, _ in gathered.dead:
             shared.events.labels(record.topic, reason).inc()
             shared.dead_letters.labels(reason).inc()
+
+
+def _bytes(records: Sequence[Record]) -> int:
+    return sum([len(record.value) for record in records])
 
 
 def _origin(record: Record, reason: str, detail: str) -> tuple[tuple[str, bytes], ...]:

@@ -35,13 +35,16 @@ class WorkerSettings:
     request_timeout: float = 50.0
     heartbeat_interval: float = 3.0
     max_poll_interval: float = 300.0
-    max_poll_records: int = 8_000
-    max_batch: int = 16_000
+    max_poll_records: int = 128_000
+    """All that was fetched: of less, one topic's records came first, and states were written again for the other's."""
+    max_batch: int = 32_000
     """Records of one partition that are done together at most, if so many wait: a state is written once a batch."""
     batch_seconds: float = 2.0
     """How long a batch may be folded where so much waits; a thousand records are taken however long they take."""
-    max_waiting: int = 128_000
+    max_waiting: int = 256_000
     """Records that all partitions of a worker may take together, and as many again that wait for them."""
+    max_waiting_bytes: int = 256 * MIB
+    """Their values alike: where records are large, fewer wait, and a batch has what waits."""
     max_fetch_size: int = 2 * MIB
     catch_up_fetch_size: int = 4 * MIB
     fetch_max_wait: float = 0.1
