@@ -129,7 +129,7 @@ class EngineMachine(RuleBasedStateMachine):
             )
 
     async def append(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
-        await self.logs.ship({(topic, partition): [(key, value, ())]})
+        await self.logs.ship({(topic, partition): [(key, value, [])]})
         await self.logs.refresh()
 
     def events(self) -> Iterator[Entry]:
