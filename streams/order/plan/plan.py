@@ -32,7 +32,6 @@ _REVERTS = 3
 _FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
 _ASKED_AGAIN = frozenset((None, "stale", "deferred"))
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
-_PUT_OFF = frozenset((None, "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
 
@@ -161,12 +160,11 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
 
 
 def _half_made(record: WriteRecord) -> bool:
-    """Tell whether the create that makes the object was put off and not ended since: it may lack what later steps do.
+    """Tell whether the create was put off and not ended since: what was seen may lack what its later steps do.
 
-    Asked for again under its id, it goes on where it stopped, or is found whole. Until then nothing else is asked for:
-    were the create put off once more, the answer to a set would settle what is half made.
+    Asked for again under its id, it goes on where it stopped. Until then nothing else is asked for.
     """
-    put_off = record.outcome in _PUT_OFF and record.result != NEVER
+    put_off = record.outcome in {None, "deferred"} and record.result != NEVER
     return put_off and bool(record.id) and not record.base
 
 
@@ -244,9 +242,8 @@ def _create(
     if dated is None:
         return Move(finding=held(desk, want.facts), due_at=now + _HELD)
     generation = record.generation if record else 0
-    name, account = desk.name, desk.connection.account
     canonical = record.canonical if record is not None and record.id else want.canonical
-    id_ = write_id(name, account, want.capability, canonical, generation)
+    id_ = write_id(desk.name, desk.connection.account, want.capability, canonical, generation)
     asks = record is not None or backfilled(desk.derived, world) or not _surely_absent(desk, now)
     presence: Known = "unknown" if asks else "absent"
     if dated is not want.facts or canonical != want.canonical:
