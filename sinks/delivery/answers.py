@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from schemas.commands import Command, Outcome, Pair, Result
 from schemas.events import Anchor, ChangeEvent, Version, allocated
-from schemas.facts import Credit, Facts, Payment
+from schemas.facts import Credit, Facts, Payment, Shipment
 from schemas.projection import project
 from schemas.refs import ObjectRef
 from sinks.base import Sink, Written
@@ -61,7 +61,7 @@ class Answers:
         *told* is when the write ended, where it may have been told before: then this is the same result again.
         """
         events = self._events(command, written, told)
-        made = _made(command, written, sent=faithful and not asked and not written.adopted)
+        made = made_of(command, written, sent=faithful and not asked and not written.adopted)
         number = told or Told(self._epoch, events[-1].version.seq if events else self.next_look(), 0)
         look = (number.epoch, number.look)
         await self.give(command, "confirmed", "", written=written, made=made, look=look, events=events, told=told)
@@ -162,11 +162,14 @@ def took_effect(command: Command, fields: Mapping[str, str]) -> bool:
     return not stayed and any(fields[name] == value for name, value in wanted.items())
 
 
-def _made(command: Command, written: Written, *, sent: bool) -> dict[str, Pair]:
-    """Return base pairs, only for fields that the system shows; what was not sent now counts as sent as it shows."""
-    if written.facts is None:
-        return {}
+def made_of(command: Command, written: Written, *, sent: bool) -> dict[str, Pair]:
+    """Return base pairs, only for fields that the system shows; what was not sent now counts as sent as it shows.
+
+    Of a parcel that became a note, or a part of its document, what was sent is all that is known.
+    """
     made = project(written.facts)
+    if sent and isinstance(command.facts, Shipment):
+        made = {**command.fields, **(made if isinstance(written.facts, Shipment) else {})}
     return {
         name: Pair(value if sent else made[name], made[name]) for name, value in command.fields.items() if name in made
     }

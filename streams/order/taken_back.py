@@ -38,6 +38,12 @@ def is_over(look: Observation) -> bool:
     return is_gone(look) or getattr(look.facts, "status", "") in _OVER
 
 
+def counts_no_more(state: OrderState, record: WriteRecord) -> bool:
+    """Tell whether what *record* made ended in its system, or a person had it undone."""
+    look = None if record.bound is None else state.objects.get(record.bound.key)
+    return record.undone_at is not None or (look is not None and is_over(look))
+
+
 def all_ended(state: OrderState) -> bool:
     """Tell whether all that was undone has come to its end, so that it may be made anew beside it."""
     undone = [record for record in state.writes.values() if record.undone_at is not None]

@@ -20,6 +20,7 @@ _KINDS = {
     "upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit",
     "record_shipment": "shipment", "upsert_sales_receipt": "invoice", "record_refund": "credit",
 }  # fmt: skip
+_NAMES = {"tracking": "tracking_numbers"}
 
 
 @dataclass
@@ -149,7 +150,8 @@ class FakePlatform:
 
     def _changes(self, command: Command) -> dict[str, Any]:
         apart = {"note", "email"}
-        wanted = {name: getattr(command.facts, name) for name in command.changes if name not in apart}
+        named = {name: _NAMES.get(name, name) for name in command.changes if name not in apart}
+        wanted = {name: getattr(command.facts, name) for name in named.values()}
         if "email" in command.changes:
             wanted["customer"] = command.facts.customer  # type: ignore[union-attr]
         return {**wanted, **({"note": command.fields["note"]} if "note" in command.changes else {})}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from schemas.decisions import Decision
-from schemas.facts import Credit, Invoice
+from schemas.facts import Credit, Facts, Invoice, Shipment
 from schemas.refs import ObjectRef, order_key
 from streams.order.step import Tick
+from streams.order.world import World
 from tests.simulator import company
 from tests.simulator.simulation import Simulation
 
@@ -148,3 +150,65 @@ def test_an_invoice_typed_without_an_order_reaches_the_others_where_the_flow_say
     assert play.sum("second", "payment") == Decimal(70)
     assert [one.facts.headline for one in play.live("crm", "order")] == ["paid"]  # type: ignore[union-attr]
     assert play.systems["books"].writes == []
+
+
+@SEEDS
+def test_the_number_of_a_parcel_is_told_when_it_is_known_and_when_it_is_put_right(seed: int) -> None:
+    keeps = company.platform("crmm", ("upsert_order", "set_status", "record_shipment"))
+    known = company.world()
+    play = Simulation(seed, World(facts=known.facts, platforms={**company.PLATFORMS, "crmm": keeps}))
+    _, order = play.order()
+    parcel = play.systems["shop"].add("shipment", Shipment(carrier="UPS"), play.now, order=order.id)
+    play.look("shop", parcel)
+    play.settle()
+    for number in ("1Z1", "1Z2"):
+        play.edit("shop", parcel, tracking_numbers=(number,))
+        play.settle()
+        assert [there.facts.tracking_numbers for there in play.live("crm", "shipment")] == [(number,)]  # type: ignore[union-attr]
+    play.edit("shop", parcel, status="delivered")
+    play.settle()
+    told = [capability for capability, _ in play.systems["crm"].writes].count("record_shipment")
+    assert told == 3, "where it is, is told nobody again"
+
+
+@SEEDS
+def test_a_ledger_that_counts_another_total_is_told_until_it_is_put_right(seed: int) -> None:
+    play = Simulation(seed)
+    play.systems["books"].normalise = _taxed
+    key, order = play.order()
+    play.pay("shop", "100.00", order=order.id)
+    play.settle()
+    assert play.sum("books", "invoice") == Decimal(101)
+    assert play.finding(key, "made_otherwise")
+    writes = play.writes()
+    play.settle()
+    assert play.writes() == writes, "it is not written again and again"
+    play.systems["books"].normalise = lambda facts: facts
+    play.edit("books", play.live("books", "invoice")[0], payable_amount=Decimal(100))
+    play.settle()
+    assert not play.finding(key, "made_otherwise"), "a person put it right"
+
+
+def _taxed(facts: Facts) -> Facts:
+    if isinstance(facts, Invoice):
+        return msgspec.structs.replace(facts, payable_amount=facts.payable_amount + 1)
+    return facts
+
+
+@SEEDS
+def test_a_payment_whose_amount_changed_since_is_told_and_not_written_over(seed: int) -> None:
+    play = Simulation(seed)
+    key, order = play.order()
+    paid = play.pay("shop", "100.00", order=order.id)
+    play.settle()
+    assert not play.finding(key, "payment_differs")
+    writes = len(play.systems["books"].writes)
+    play.edit("shop", paid, amount=Decimal(70))
+    play.settle()
+    assert play.public[key].paid_amount == Decimal(70)
+    assert (play.sum("books", "payment"), len(play.systems["books"].writes)) == (Decimal(100), writes)
+    assert play.finding(key, "payment_differs")
+    for ledger in ("books", "second"):
+        play.edit(ledger, play.live(ledger, "payment")[0], amount=Decimal(70))
+    play.settle()
+    assert not play.finding(key, "payment_differs")

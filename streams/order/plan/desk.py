@@ -128,6 +128,12 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return waits, {"order": order.id} if order else {}
 
     @once
+    def money_entity(self) -> str:
+        """Return what money, credits and parcels change here, one at a time: the document, else the order."""
+        kind = "document" if self.target.document != "none" else "order"
+        return f"{kind}:{self.state.key}"
+
+    @once
     def document_key(self) -> str:
         """Return the write record of the newest document that bills the order here."""
         return self.document_at(self.replaced)

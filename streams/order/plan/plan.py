@@ -20,12 +20,13 @@ from schemas.state import NEVER, OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.echo import typed_in
-from streams.order.plan import documents, unapplied
+from streams.order.plan import documents, telling, unapplied
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
+from streams.order.plan.reversing import payment_findings
 from streams.order.plan.want import Want
-from streams.order.plan.wants import payment_findings, status_findings, wants
+from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
 
 _REVERTS = 3
@@ -153,7 +154,7 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     bound = want.bound or (record.bound if record else None)
     if bound is None or (record is not None and _half_made(record)):
         return _create(desk, want, record, _fields(desk, want, world), world, now)
-    missing = {} if want.kind == "append" else _missing(desk, want, record, world)
+    missing = _missing(desk, want, record, world) if want.shared else {}
     if not missing:
         return _satisfied(record)
     return _set(desk, want, record, missing, world, now)
@@ -192,15 +193,17 @@ def _wanted(desk: Desk, want: Want, names: Iterable[str], world: World) -> dict[
 
 def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -> dict[str, str]:
     """Return the shared fields that the system neither shows nor acknowledged."""
-    there = shown(desk.state, want.bound or (record.bound if record else None), record) or {}
+    there = shown(desk.state, want.bound or (record.bound if record else None), record)
+    if there is None:
+        return {}
     base = record.base if record else {}
-    return {
-        name: value
-        for name, value in _wanted(desk, want, want.shared, world).items()
-        if value != there.get(name, value)
-        and not equal(value, there[name], base.get(name))
-        and not _reported(desk, name, value, base.get(name))
-    }
+    missing = dict[str, str]()
+    for name, value in _wanted(desk, want, want.shared, world).items():
+        pair = base.get(name)
+        found = there.get(name, value if pair is None else pair.made)  # what it does not show is as it was made
+        if value != found and not equal(value, found, pair) and not _reported(desk, name, value, pair):
+            missing[name] = value
+    return missing
 
 
 def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
@@ -208,26 +211,7 @@ def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
     return desk.derived.flow.drift == "report" and name not in SHARED and base is not None and base.sent == wanted
 
 
-def _drifted(desk: Desk) -> Iterator[Finding]:
-    if desk.derived.flow.drift != "report":
-        return
-    for record in desk.records:
-        there = shown(desk.state, record.bound, record) or {}
-        for name, pair in sorted(record.base.items()):
-            if name not in SHARED and name in there and there[name] not in (pair.made, pair.sent):
-                message = f"{name} in {desk.name} is {there[name]!r}, we wrote {pair.sent!r}."
-                yield Finding("drift", "warn", message, record.key, "repair it by hand or set drift to repair")
-
-
-def _stopped(desk: Desk) -> Iterator[Finding]:
-    """Name the writes that are refused for good."""
-    for record in desk.records:
-        if record.stopped:
-            message = f"{desk.name} refused {record.capability}: {record.reason}"
-            yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")
-
-
-_TOLD = (documents.findings, unapplied.findings, payment_findings, status_findings, _drifted, _stopped)
+_TOLD = (documents.findings, unapplied.findings, payment_findings, status_findings, telling.findings)
 
 
 def _create(

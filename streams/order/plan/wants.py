@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from decimal import Decimal
+from collections.abc import Iterator
 
 import msgspec
 
@@ -22,14 +21,16 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
+from streams.order.plan.reversing import reversals
 from streams.order.plan.taxing import taxed
 from streams.order.plan.unapplied import applications, came_and_went
 from streams.order.plan.want import Want, write_key
-from streams.order.taken_back import reversal_key
 
 _ENDS = frozenset(("cancelled", "void"))
 _FULL = frozenset(("paid", "overpaid", "refunded"))
 _PART = frozenset(("partially_paid", "partially_refunded", "paid"))
+_TRACKED = ("carrier", "tracking")
+"""What of a parcel is known or put right later. Where it is, is not told again: some systems mail the customer."""
 _TAKEN_BACK = frozenset(("failed", "cancelled", "reversed", "void", "returned"))
 
 
@@ -89,7 +90,7 @@ def _payments(desk: Desk) -> Iterator[Want]:
         for one in counted.values():
             if not desk.done(write_key(desk.name, "payment", one.key)):
                 yield _payment(desk, one, parent)
-    yield from _reversals(desk, counted)
+    yield from reversals(desk, counted)
 
 
 def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, str]]) -> Want:
@@ -102,7 +103,7 @@ def _payment(desk: Desk, one: Counted, parent: tuple[tuple[str, ...], dict[str, 
         capability="record_payment",
         kind="append",
         canonical=f"{one.key}+{_canonical(desk)}",
-        entity=_money_entity(desk),
+        entity=desk.money_entity,
         facts=msgspec.structs.replace(
             facts, amount=one.amount, date=paid_on(desk, facts), fee=None, allocations=(), customer=None
         ),
@@ -127,63 +128,6 @@ def _advance(desk: Desk, one: Counted) -> Want:
     return msgspec.structs.replace(
         want, facts=msgspec.structs.replace(want.facts, customer=desk.derived.order.customer)
     )
-
-
-def _money_entity(desk: Desk) -> str:
-    kind = "document" if desk.target.document != "none" else "order"
-    return f"{kind}:{desk.state.key}"
-
-
-def _reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
-    """Take back a payment that we recorded and that no longer counts where it came from.
-
-    What a person moved to another order or deleted here is not ours to take back.
-    """
-    if not desk.can("reverse_payment"):
-        return
-    for record, bound, facts in _left(desk, counted):
-        yield Want(
-            write=reversal_key(record),
-            connection=desk.name,
-            capability="reverse_payment",
-            kind="append",
-            canonical=record.id,
-            entity=_money_entity(desk),
-            facts=facts,
-            links={"payment": bound.id},
-        )
-
-
-def payment_findings(desk: Desk) -> Iterator[Finding]:
-    """Yield which payments of ours stay here although they no longer count: this system takes none back."""
-    if desk.can("reverse_payment") or not desk.target.payments:
-        return
-    for _, bound, facts in _left(desk, {one.key: one for one in desk.derived.payments}):
-        message = f"{desk.name} still shows a payment of {facts.amount:f} that no longer counts for this order."
-        yield Finding("payment_left", "warn", message, bound.key, f"correct it by hand in {desk.name}")
-
-
-def _left(desk: Desk, counted: Container[str]) -> Iterator[tuple[WriteRecord, ObjectRef, Payment]]:
-    """Yield the payments that we recorded here and that no longer count where they came from."""
-    prefix = write_key(desk.name, "payment") + "|"
-    for record in desk.records:
-        if not record.key.startswith(prefix) or record.bound is None:
-            continue
-        source = record.key.removeprefix(prefix)
-        look = desk.state.objects.get(source)
-        if look is None or source in counted:
-            continue
-        mirror = desk.state.objects.get(record.bound.key)
-        if mirror is not None and not _stays(mirror):
-            continue
-        if isinstance(look.facts, Payment):
-            yield record, record.bound, look.facts
-
-
-def _stays(mirror: Observation) -> bool:
-    """Tell whether nobody deleted a payment of ours, nor moved it or a part of it to another order."""
-    facts, share = mirror.facts, mirror.share
-    return not is_gone(mirror) and (share is None or (isinstance(facts, Payment) and Decimal(share) == facts.amount))
 
 
 def _credits(desk: Desk) -> Iterator[Want]:
@@ -257,7 +201,7 @@ def _credit(desk: Desk, one: Counted, before: tuple[str, ...], links: dict[str, 
             capability="issue_credit",
             kind="append",
             canonical=f"{one.key}+{_canonical(desk)}",
-            entity=_money_entity(desk),
+            entity=desk.money_entity,
             facts=_note(desk, one, one.look.facts),
             after=before,
             links=links,
@@ -277,7 +221,7 @@ def _refund(
             capability="record_refund",
             kind="append",
             canonical=f"{one.key}+{_canonical(desk)}",
-            entity=_money_entity(desk),
+            entity=desk.money_entity,
             facts=msgspec.structs.replace(_note(desk, one, facts), document="refund"),
             after=before,
             links={**links, **({"credit": note.id} if note else {})},
@@ -286,9 +230,13 @@ def _refund(
 
 
 def _paid_by(desk: Desk) -> dict[str, str]:
+    """Link the payment here that is paid back: one that we recorded, else the only one that the system took itself."""
     prefix = write_key(desk.name, "payment") + "|"
     bound = [record.bound for record in desk.records if record.key.startswith(prefix) and record.bound]
-    return {"payment": min(bound).id} if bound else {}
+    own = [one.look.object for one in desk.derived.payments if one.look.object.connection == desk.name]
+    if bound or len(own) == 1:
+        return {"payment": min(bound or own).id}
+    return {}
 
 
 def _shipments(desk: Desk) -> Iterator[Want]:
@@ -298,18 +246,19 @@ def _shipments(desk: Desk) -> Iterator[Want]:
     if parent is None:
         return
     for one in desk.derived.shipments:
-        key = write_key(desk.name, "shipment", one.key)
-        if one.look.object.connection != desk.name and isinstance(one.look.facts, Shipment) and not desk.done(key):
+        key, facts = write_key(desk.name, "shipment", one.key), one.look.facts
+        if one.look.object.connection != desk.name and isinstance(facts, Shipment):
             yield Want(
                 write=key,
                 connection=desk.name,
                 capability="record_shipment",
                 kind="append",
                 canonical=f"{one.key}+{_canonical(desk)}",
-                entity=_money_entity(desk),
-                facts=one.look.facts,
+                entity=desk.money_entity,
+                facts=facts,
                 after=parent[0],
                 links=parent[1],
+                shared=_TRACKED if facts.tracking_numbers else (),
                 source=one.look,
             )
 

@@ -15,7 +15,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.want import Want
 from tests.unit.streams.order.sample import SHOP
 from tests.unit.streams.order.states import desk, look, record, ref
-from tests.unit.streams.order.wanted import BOOKS, BROKEN, DAY, MADE, credit, credited, invoice, of, payment
+from tests.unit.streams.order.wanted import BOOKS, BROKEN, DAY, MADE, credit, credited, invoice, of, paid, payment
 
 MUG = Line(id="l1", sku="MUG", net_amount=Decimal(20), tax_amount=Decimal(4))
 REFUNDS = Target(connection="books", document="invoice", allow=("record_refund",))
@@ -128,3 +128,17 @@ def test_a_refund_after_the_cancellation_is_paid_out_of_it() -> None:
 @pytest.mark.parametrize("known", [desk(MADE, invoice(paid_amount=Decimal(1))), desk(invoice(), facts=ENDED)])
 def test_only_our_own_invoice_of_a_cancelled_order_is_credited(known: Desk) -> None:
     assert of(known, "issue_credit") == []
+
+
+def test_money_goes_back_out_of_the_payment_that_the_system_took_itself() -> None:
+    back = credit("refund", system="shop")
+    target = msgspec.structs.replace(BOOKS, allow=("record_refund",))
+    own = payment("books", "p1")
+    for parts, link in (
+        ((own,), {"payment": "p1"}),
+        ((own, payment("books", "p2", facts=paid("4.00"))), {}),
+        ((own, record("books|payment|b", ref("books", "payment", "k"), capability="record_payment")), {"payment": "k"}),
+        ((payment("books", "p1", facts=paid(status="failed")),), {}),
+    ):
+        for want in of(desk(MADE, back, *parts, target=target), "issue_credit", "record_refund"):
+            assert want.links == {"invoice": "1", **link}

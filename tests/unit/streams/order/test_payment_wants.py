@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.commands import Pair
 from schemas.facts import Allocation, Party, Payment
 from schemas.flow import Target
 from schemas.state import Observation
+from streams.order.plan.reversing import payment_findings
 from streams.order.plan.want import Want
-from streams.order.plan.wants import payment_findings
-from tests.unit.streams.order.sample import KEY, PLATFORMS, SHOP
+from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS, SHOP
 from tests.unit.streams.order.states import desk, record, ref
 from tests.unit.streams.order.wanted import BOOKS, CRM, DAY, DEALT, FAILED, MADE, OWN, invoice, of, paid, payment
 
@@ -187,3 +188,35 @@ def test_money_waits_for_the_document_where_one_was_asked_for_or_the_ledger_keep
     ):
         (want,) = of(known, "record_payment")
         assert want.after == ("books|document",)
+
+
+@pytest.mark.parametrize(
+    ("amount", "there", "base", "told"),
+    [
+        ("24.00", "24.00", Pair("24.00", "24.00"), ""),
+        ("24.00", None, Pair("24.00", "24.00"), ""),
+        ("20.00", "24.00", Pair("24.00", "24.00"), "books shows a payment of 24.00, pay@p/payment/1 says 20.00."),
+        ("20.00", None, Pair("24.00", "24.00"), "books shows a payment of 24.00, pay@p/payment/1 says 20.00."),
+        ("24.00", "20.00", Pair("24.00", "24.00"), "books shows a payment of 20.00, pay@p/payment/1 says 24.00."),
+        ("20.00", "20.00", Pair("24.00", "24.00"), ""),
+        ("24.00", "25.00", Pair("24.00", "25.00"), ""),
+        ("20.00", "24.00", None, ""),
+    ],
+)
+def test_a_payment_that_is_not_what_it_tells_is_told(
+    amount: str, there: str | None, base: Pair | None, told: str
+) -> None:
+    known = msgspec.structs.replace(WROTE, base={} if base is None else {"amount": base})
+    mirror = [] if there is None else [payment("books", "m", facts=paid(there))]
+    found = list(payment_findings(desk(MADE, payment(facts=paid(amount)), *mirror, known)))
+    assert [one.message for one in found] == ([told] if told else [])
+    assert all((one.code, one.severity, one.subject) == ("payment_differs", "warn", WROTE.bound.key) for one in found)  # type: ignore[union-attr]
+
+
+def test_a_payment_that_ended_here_or_that_was_undone_differs_from_nothing() -> None:
+    wrote = msgspec.structs.replace(WROTE, base={"amount": Pair("24.00", "24.00")})
+    told, less = payment(facts=paid("20.00")), paid("24.00", status="reversed")
+    assert len(list(payment_findings(desk(MADE, told, wrote)))) == 1
+    assert list(payment_findings(desk(MADE, told, payment("books", "m", facts=less), wrote))) == []
+    assert list(payment_findings(desk(MADE, told, msgspec.structs.replace(wrote, undone_at=NOW)))) == []
+    assert list(payment_findings(desk(MADE, told, msgspec.structs.replace(wrote, bound=None)))) == []

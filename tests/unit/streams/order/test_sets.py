@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.commands import LIVE, Pair
-from schemas.facts import Order
+from schemas.commands import LIVE, Command, Pair
+from schemas.facts import Order, Shipment
 from schemas.findings import Finding
 from schemas.flow import Target
 from schemas.platform import Effect
@@ -16,7 +16,19 @@ from schemas.projection import digest
 from schemas.refs import mark_of, set_id
 from schemas.state import Agreed, WriteRecord
 from streams.order.plan.plan import Planned
-from tests.unit.streams.order.planning import CRM, DEAL, GIVER, WAIT, WISH, copied, deal, planned, rung, world
+from tests.unit.streams.order.planning import (
+    CRM,
+    DEAL,
+    EARLIER,
+    GIVER,
+    WAIT,
+    WISH,
+    copied,
+    deal,
+    planned,
+    rung,
+    world,
+)
 from tests.unit.streams.order.sample import KEY, NOW, PLATFORMS
 from tests.unit.streams.order.states import OTHER_ORDER, giver, look, record, ref, state
 
@@ -154,3 +166,31 @@ def test_the_third_time_a_person_is_told_and_nothing_is_written() -> None:
     message = "crm took back the same value 3 times; it is not written again."
     told = Finding("reverted", "warn", message, "crm|order", "find out what changes it there")
     assert found == Planned(findings=(told,))
+
+
+def parcelled(number: str, base: dict[str, Pair], **changes: Any) -> list[Command]:
+    """Return what is asked of a CRM that keeps a parcel of UPS as a note, which it does not show again."""
+    parcel = look(Shipment(carrier="UPS", tracking_numbers=(number,) if number else (), **changes), "shop", "p")
+    wrote = record(
+        "crm|shipment|shop@s/shipment/p", ref("crm", "note", "n1"), capability="record_shipment", canonical="c",
+        id="d" * 32, outcome="confirmed", base=base, result=(1, 4), look=(1, 5), digest="before", asked_at=EARLIER,
+    )  # fmt: skip
+    found = planned(state(giver(), deal(), copied(base={}), parcel, wrote), world(CRM))
+    return [command for command in found.commands if command.capability == "record_shipment"]
+
+
+def test_a_tracking_number_that_was_not_told_or_was_put_right_is_told() -> None:
+    told = {"carrier": Pair("UPS", "UPS"), "tracking": Pair("", ""), "status": Pair("shipped", "shipped")}
+    (command,) = parcelled("1Z1", told)
+    assert (command.kind, command.capability, command.changes) == ("set", "record_shipment", ("tracking",))
+    assert (command.bound_id, command.fields, command.links) == ("n1", {"tracking": "1Z1"}, {"order": "7"})
+    before = {**told, "tracking": Pair("1Z1", "1Z1")}
+    assert [one.fields for one in parcelled("1Z2", before)] == [{"tracking": "1Z2"}]
+    assert parcelled("1Z1", before) == []
+
+
+def test_otherwise_a_parcel_is_not_told_again() -> None:
+    told = {"carrier": Pair("UPS", "UPS"), "tracking": Pair("1Z1", "1Z1"), "status": Pair("shipped", "shipped")}
+    assert parcelled("1Z1", told, status="delivered") == []
+    assert parcelled("", told) == [], "a number is never taken back"
+    assert parcelled("1Z2", {}) == [], "nobody knows what was told"
