@@ -94,6 +94,20 @@ def _outdated(desk: Desk) -> bool:
     return sent is not None and text(sent, currency) != text(desk.derived.payable, currency)
 
 
+def _unexplained(desk: Desk) -> bool:
+    """Tell whether a document with credits bills another total than the order's, and not by what was credited.
+
+    Some systems lower an order's total by what they credit, others do not.
+    """
+    if not desk.frozen or desk.derived.cancelled or not desk.derived.credits or _begun(desk):
+        return False
+    sent = _sent_total(desk)
+    lowered = {ZERO}
+    for one in desk.derived.credits:
+        lowered |= {amount + one.amount for amount in lowered}
+    return sent is not None and sent - desk.derived.payable not in lowered
+
+
 def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
     old, number, order = desk.record(desk.document_key), desk.replaced + 1, desk.derived.order
     pair = None if old is None else old.base.get("payable_amount")
@@ -143,6 +157,9 @@ def findings(desk: Desk) -> Iterator[Finding]:
     if desk.bound(desk.document_key) is not None and not _replaceable(desk) and _outdated(desk):
         message = f"The order changed after payment, {desk.name} bills the old total."
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
+    if _unexplained(desk):
+        message = f"The order changed after it was credited, {desk.name} bills the old total."
+        yield _finding(desk, "paid_edit", message, "credit the difference by hand, or write a document over it")
     if desk.theirs or desk.their_copies or desk.beside:
         yield from _adopted(desk)
         yield from _disputed(desk)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.facts import Invoice, Payment
+from schemas.facts import Credit, Invoice, Payment
 from schemas.findings import Finding
 from schemas.platform import Effect
 from streams.order.plan.desk import Desk
@@ -67,6 +67,31 @@ def test_a_paid_edit_that_is_not_corrected_by_itself_is_told() -> None:
     lacks = {name: effect for name, effect in PLATFORMS["ledgerr"].capabilities.items() if name != "issue_credit"}
     assert list(findings(changed_order(platform={"capabilities": lacks}))) == told
     assert list(findings(changed_order())) == []
+
+
+def _credited(total: str, *amounts: str, **changes: Any) -> list[Finding]:
+    """Return what is told of an order over *total* whose document of 24.00 has credits of these amounts."""
+    given = [
+        look(Credit(amount=Decimal(amount), currency="EUR"), "shop", f"c{place}")
+        for place, amount in enumerate(amounts)
+    ]
+    known = desk(made(), shown(), MONEY, *given, facts={"payable_amount": Decimal(total), "lines": (), **changes})
+    return list(findings(known))
+
+
+@pytest.mark.parametrize(
+    ("total", "amounts"), [("24", ("5",)), ("19", ("5",)), ("19", ("5", "3")), ("16.00", ("5", "3"))]
+)
+def test_a_total_that_credits_lowered_or_left_is_no_edit(total: str, amounts: tuple[str, ...]) -> None:
+    assert _credited(total, *amounts) == []
+
+
+@pytest.mark.parametrize(("total", "amounts"), [("20", ("5",)), ("29", ("5",)), ("17", ("5", "3"))])
+def test_an_edit_after_a_credit_is_told(total: str, amounts: tuple[str, ...]) -> None:
+    message = "The order changed after it was credited, books bills the old total."
+    told = [warn("paid_edit", message, "credit the difference by hand, or write a document over it")]
+    assert _credited(total, *amounts) == told
+    assert _credited(total, *amounts, status="cancelled") == []
 
 
 def test_an_adopted_document_of_another_total_is_told() -> None:
