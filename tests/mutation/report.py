@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from mutmut.stats import status_by_exit_code
 MUTANTS = Path("mutants")
 _COLUMNS = ("killed", "timeout", "survived", "no tests", "suspicious", "segfault", "not checked")
 _FOUND = ("killed", "timeout", "segfault")
+_GOAL = 0.9
 _TOLD = ("survived", "no tests", "timeout", "suspicious", "segfault")
 
 
@@ -55,13 +57,32 @@ def _shown(results: dict[str, dict[str, str]]) -> Iterator[str]:
                 yield "\n".join((f"\n{mutant}: {status}", *lines))
 
 
-def main() -> None:
-    """Print the table and the diff of every mutant that no test noticed, or that ended otherwise than by a failing test."""
+def _shortfall(results: dict[str, dict[str, str]]) -> str:
+    """Return what is missing for the core to count as held by its tests; "" when nothing is."""
+    sums = Counter(status for mutants in results.values() for status in mutants.values())
+    found = sum(sums[column] for column in _FOUND)
+    if sums["not checked"] or not sums.total():
+        return (
+            f"{sums['not checked']} of {sums.total()} mutants were not tried: run it again, it goes on where it stopped"
+        )
+    if found < _GOAL * sums.total():
+        return f"{found} of {sums.total()} mutants were noticed, fewer than {_GOAL:.0%}: test what the list above shows"
+    return ""
+
+
+def main() -> int:
+    """Print the table and the diff of every mutant that no test noticed, or that ended otherwise than by a failing test.
+
+    Return 1 when mutants were not tried, or fewer than nine in ten were noticed.
+    """
     results = _results()
     text = "\n".join((*_table(results), *_shown(results)))
     (MUTANTS / "report.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
+    shortfall = _shortfall(results)
+    print(f"mutation: failed: {shortfall}" if shortfall else "mutation: ok")
+    return 1 if shortfall else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
