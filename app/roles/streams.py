@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
 
 from app.config.model import Settings
 from app.core import topics
+from app.core.metrics import Metrics, new_metrics
 from app.roles.gateway import security
 from app.world import unseen, world
+from schemas.connection import Connection
 from streams.engine.settings import WorkerSettings
 from streams.engine.worker import create_worker
 from streams.processors.links import Links
@@ -39,5 +44,27 @@ async def run(settings: Settings) -> int:
     prefix = settings.topics.prefix
     gc.freeze()  # what is imported stays
     gc.set_threshold(*_COLLECTED)
-    worker = create_worker(worker_settings(settings), [Orders(unseen(world(settings)), prefix), Links(prefix)])
+    known = unseen(world(settings))
+    worker = create_worker(
+        worker_settings(settings),
+        [Orders(known, prefix), Links(prefix)],
+        begun(new_metrics(), known.facts.connections.values()),
+    )
     return await worker.run()
+
+
+def begun(metrics: Metrics, connections: Iterable[Connection]) -> Metrics:
+    """Begin what is counted per connection at 0: a panel shows nothing, and an alert no increase, of a first count."""
+    for tenant in _by_tenant(connections).values():
+        for name in tenant:
+            metrics.healed_by_sweep.labels(name)
+        for typed_in, told_by in itertools.permutations(tenant, 2):
+            metrics.echoes.labels(typed_in, told_by)
+    return metrics
+
+
+def _by_tenant(connections: Iterable[Connection]) -> dict[str, list[str]]:
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for one in connections:
+        names[one.tenant].append(one.name)
+    return names

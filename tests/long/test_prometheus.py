@@ -87,7 +87,9 @@ async def test_after_a_demo_every_panel_and_every_alert_has_its_series(kafka: st
         player = Player(session, stack.urls)
         await player.play(generated(8, 2))
         pages = [f"http://127.0.0.1:{port}" for port in ports.values()]
-        assert await Watch(session, stack.urls, pages).silence(5.0, 240.0)
+        watch = Watch(session, stack.urls, pages)
+        assert await watch.silence(5.0, 240.0)
+        assert (await watch.figures()).writes, "something was written"
         await asyncio.sleep(2 * _SCRAPED)
         for title, expression in _panels(root).items():
             values = [float(row["value"][1]) for row in await query(expression)]
