@@ -108,6 +108,7 @@ PLATFORM = Platform(
             "home_currency": "currency of documents that name none (default USD)",
             "numbers": "'order' puts the order's number into DocNumber; the default lets QuickBooks count",
             "reference_field": "DefinitionId of the custom field that shows the customer's own reference",
+            "since": "first day to read when a connection is new (ISO 8601; default: everything)",
         }
     ),
     advance_payments=True,
@@ -116,5 +117,6 @@ PLATFORM = Platform(
         "The tax of a US company is computed by QuickBooks; o2c sends the total that the order shows.",
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
+        "What was deleted while o2c was away for more than 29 days shows nowhere; what is there then is read whole.",
     ),
 )

@@ -264,7 +264,7 @@ def captured(**rows: Any) -> Response:
 def test_a_sweep_overlaps_and_moves_to_the_time_of_the_reply() -> None:
     gone = {"status": "Deleted", "Id": "31"}
     (request,), page = answer(
-        SOURCE_OF.sweep("changes", "2026-05-05T10:00:00+00:00", NOW),
+        SOURCE_OF.sweep("books", "2026-05-05T10:00:00+00:00", NOW),
         captured(Invoice=[invoice(), gone], Customer=[{"Id": "7", "DisplayName": "Ada"}]),
     )
     assert request.params["changedSince"] == "2026-05-05T09:58:00+00:00"
@@ -278,9 +278,7 @@ def test_a_sweep_overlaps_and_moves_to_the_time_of_the_reply() -> None:
 
 
 def test_an_applied_credit_in_a_sweep_is_a_hint() -> None:
-    _, page = answer(
-        SOURCE_OF.sweep("changes", NOW.isoformat(), NOW), captured(CreditMemo=[invoice(Id="5", Balance=19)])
-    )
+    _, page = answer(SOURCE_OF.sweep("books", NOW.isoformat(), NOW), captured(CreditMemo=[invoice(Id="5", Balance=19)]))
     assert page.events == ()
     assert [found.object for found in page.hints] == [ref("CreditMemo", "5")]
 
@@ -289,20 +287,20 @@ def test_a_full_capture_is_walked_entity_by_entity_in_windows_that_are_halved() 
     many = [invoice(Id=str(number)) for number in range(1000)]
     gone = {"status": "Deleted", "Id": "31"}
     start = "2026-05-05T10:00:00+00:00"
-    _, first = answer(SOURCE_OF.sweep("changes", start, NOW), captured(Invoice=many))
+    _, first = answer(SOURCE_OF.sweep("books", start, NOW), captured(Invoice=many))
     assert (len(first.events), first.more, first.complete_up_to) == (1000, True, None)
     full, half = reply({"QueryResponse": {"Invoice": many}}), reply({"QueryResponse": {"Invoice": [invoice(Id="92")]}})
     requests, second = answer(
-        SOURCE_OF.sweep("changes", first.cursor, NOW), captured(Invoice=[*many[1:], gone]), full, half
+        SOURCE_OF.sweep("books", first.cursor, NOW), captured(Invoice=[*many[1:], gone]), full, half
     )
     assert requests[0].params["entities"] == "Invoice"
     assert "LastUpdatedTime >= '2026-05-05T09:58:00+00:00'" in requests[1].params["query"]
     assert [(event.object.id, event.presence) for event in second.events] == [("31", "deleted"), ("92", "present")]
-    requests, third = answer(SOURCE_OF.sweep("changes", second.cursor, NOW), reply({"QueryResponse": {"Invoice": []}}))
+    requests, third = answer(SOURCE_OF.sweep("books", second.cursor, NOW), reply({"QueryResponse": {"Invoice": []}}))
     assert "LastUpdatedTime >= '2026-05-05T10:29:00+00:00'" in requests[0].params["query"]
     cursor = third.cursor
     for left in range(5, 0, -1):
-        (request,), page = answer(SOURCE_OF.sweep("changes", cursor, NOW), captured())
+        (request,), page = answer(SOURCE_OF.sweep("books", cursor, NOW), captured())
         assert request.path.endswith("/cdc")
         assert page.more == (left > 1)
         cursor = page.cursor
@@ -318,16 +316,16 @@ def test_a_second_with_more_than_a_page_is_paged() -> None:
         reply({"QueryResponse": {"Invoice": many}}),
         reply({"QueryResponse": {"Invoice": [invoice(Id="1000")]}}),
     ]
-    requests, page = answer(SOURCE_OF.sweep("changes", cursor, NOW), *pages)
+    requests, page = answer(SOURCE_OF.sweep("books", cursor, NOW), *pages)
     assert "startposition 1001 maxresults 1000" in requests[2].params["query"]
     assert len(page.events) == 1001
 
 
 def test_a_cursor_older_than_the_look_back_is_queried() -> None:
     old = NOW - timedelta(days=90)
-    (request,), page = answer(SOURCE_OF.sweep("changes", old.isoformat(), NOW), captured())
+    (request,), page = answer(SOURCE_OF.sweep("books", old.isoformat(), NOW), captured())
     assert (request.params["changedSince"], page.more) == ((NOW - timedelta(days=29)).isoformat(), True)
-    requests, page = answer(SOURCE_OF.sweep("changes", page.cursor, NOW), captured(), reply({"QueryResponse": {}}))
+    requests, page = answer(SOURCE_OF.sweep("books", page.cursor, NOW), captured(), reply({"QueryResponse": {}}))
     assert "MetaData.LastUpdatedTime >= '2026-02-04T23:58:00+00:00'" in requests[1].params["query"]
     assert page.more
 

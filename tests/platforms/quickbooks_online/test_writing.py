@@ -337,7 +337,7 @@ async def test_a_sweep_shows_what_was_written_and_deleted(rig: Rig) -> None:
     )
     rig.sandbox.verbs["delete_invoice"](gone)
     now = rig.sandbox.clock()
-    page = await rig.run(rig.source.sweep("changes", now.isoformat(), now))
+    page = await rig.run(rig.source.sweep("books", now.isoformat(), now))
     seen = {(event.object.type, event.object.id): event.presence for event in page.events}
     assert seen["Invoice", first.id] == "present"
     assert seen["Invoice", gone["id"]] == "deleted"
