@@ -104,6 +104,7 @@ class Invoice(_Document, frozen=True, kw_only=True):
     amount_due: Decimal | None = None
     amount_paid: Decimal | None = None
     amount_credited: Decimal | None = None
+    sent_to_contact: bool = False
     payments: tuple[Payment, ...] = ()
 
 

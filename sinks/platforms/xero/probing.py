@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from app.core.errors import ConflictError
 from app.core.talk import Talk, segment
 from schemas.commands import Command
@@ -58,6 +60,8 @@ class Probing(Asking):
         if capability == "upsert_customer":
             found = yield from self.contacts_by_key([facts_of(command, Customer).party])
             return contact_written(next(iter(found.values()))) if found else None
+        if capability == "request_payment":
+            return (yield from self._requested(command))
         if capability == "void_invoice":
             shown = yield from self.shown(command.bound_id or link(command, "invoice"))
             return invoice_written(shown) if shown.status in ENDED else None
@@ -71,6 +75,18 @@ class Probing(Asking):
             reply = yield from self.get("/Invoices", {**_FOUR, "where": where, "page": "1"})
             rows += reply.invoices
         return [_marked(rows, command.mark) for command in commands]
+
+    def _requested(self, command: Command) -> Talk[Written | None]:
+        """Return the invoice that an earlier try asked payment for: complete once Xero shows it as sent."""
+        id_ = command.bound_id or command.links.get("invoice", "")
+        if not id_:
+            reply = yield from self.get("/Invoices", {**_FOUR, "where": _carries(command.mark), "page": "1"})
+            row = _carrying(reply.invoices, command.mark)
+        else:
+            row = yield from self.shown(id_)
+        if row is None:
+            return None
+        return msgspec.structs.replace(invoice_written(row), complete=row.sent_to_contact)
 
     def payment_with(self, mark: str) -> Talk[Written | None]:
         """Return the payment that carries *mark*, a removed one included."""
@@ -157,8 +173,12 @@ def _carries(*marks: str) -> str:
     return f"Reference!=null AND {f'({tests})' if len(marks) > 1 else tests}"
 
 
-def _marked(rows: Sequence[wire.Invoice], mark: str) -> Written | None:
+def _carrying(rows: Sequence[wire.Invoice], mark: str) -> wire.Invoice | None:
     """Return the invoice that carries *mark*, one that is not ended if there is one."""
     found = [row for row in rows if find_mark(row.reference) == mark]
-    best = min(found, key=lambda row: (row.status in ENDED, row.invoice_id), default=None)
+    return min(found, key=lambda row: (row.status in ENDED, row.invoice_id), default=None)
+
+
+def _marked(rows: Sequence[wire.Invoice], mark: str) -> Written | None:
+    best = _carrying(rows, mark)
     return None if best is None else invoice_written(best)

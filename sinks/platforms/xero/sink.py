@@ -101,7 +101,12 @@ class XeroSink(Probing):
         return invoice_written(reply.invoices[0])
 
     def request_payment(self, command: Command) -> Talk[Written]:
-        """Make the invoice if it is not there and let Xero e-mail it (contacts the customer)."""
+        """Make the invoice if it is not there and let Xero e-mail it (contacts the customer).
+
+        A change is made on the invoice alone: the customer is mailed once, a second mail is for a person to send.
+        """
+        if command.kind == "set":
+            return (yield from self._change(command))
         if command.bound_id or command.links.get("invoice"):
             written = invoice_written((yield from self.shown(command.bound_id or command.links["invoice"])))
         else:

@@ -200,6 +200,20 @@ async def test_the_customer_hears_only_what_is_asked_for(company: Company) -> No
     assert company.sandbox.books_of.invoices[other.id]["SentToContact"]
 
 
+async def test_a_request_that_died_before_the_mail_is_not_done_yet(company: Company) -> None:
+    asked = command("request_payment", INVOICE)
+    assert await company.talk(company.sink.probe(asked)) is None
+    made = await company.write("upsert_invoice", INVOICE)
+    begun = await company.talk(company.sink.probe(asked))
+    assert begun is not None
+    assert (begun.id, begun.complete) == (made.id, False)
+    again = await company.write("request_payment", INVOICE, presence="unknown")
+    assert [again.id, len(company.books("invoice"))] == [made.id, 1]
+    done = await company.talk(company.sink.probe(command("request_payment", INVOICE, links={"invoice": made.id})))
+    assert done is not None
+    assert done.complete
+
+
 async def test_a_reread_shows_what_is_there_or_that_nothing_is(company: Company) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     links = {"invoice": invoice.id}
