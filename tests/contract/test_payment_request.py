@@ -24,7 +24,7 @@ from streams.order.step import Input, Seen, step
 from streams.order.world import World
 
 pytestmark = pytest.mark.sandbox
-MENDED = ("xero",)
+MENDED = ("xero", "quickbooks_online")
 """Platforms whose sink takes the planner's command; each that has `request_payment` belongs here."""
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORDER = ObjectRef("erp", "1", "order", "7")

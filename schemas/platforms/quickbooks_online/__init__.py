@@ -15,6 +15,7 @@ PAGE = 1000
 BATCH = 30
 FORMS = ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt")
 SWEPT = (*FORMS, "Payment", "Customer")
+_OF_INVOICE = frozenset(("currency", "payable_amount", "issue_date", "due_date", "note", "email", "lines"))
 
 PLATFORM = Platform(
     slug="quickbooks_online",
@@ -82,9 +83,8 @@ PLATFORM = Platform(
     ),
     shows=MappingProxyType(
         {
-            "upsert_invoice": frozenset(
-                ("currency", "payable_amount", "issue_date", "due_date", "note", "email", "lines")
-            ),
+            "upsert_invoice": _OF_INVOICE,
+            "request_payment": _OF_INVOICE,
             "upsert_sales_receipt": frozenset(("currency", "payable_amount", "issue_date", "note", "email", "lines")),
             "record_payment": frozenset(("amount", "currency", "date", "reference")),
             "issue_credit": frozenset(("amount", "currency", "date")),
@@ -96,7 +96,7 @@ PLATFORM = Platform(
     shows_by_option=MappingProxyType(
         {
             "reference_field": MappingProxyType(
-                dict.fromkeys(("upsert_invoice", "upsert_sales_receipt"), frozenset(("po_number",)))
+                dict.fromkeys(("upsert_invoice", "upsert_sales_receipt", "request_payment"), frozenset(("po_number",)))
             )
         }
     ),

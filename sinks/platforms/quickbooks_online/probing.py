@@ -63,7 +63,7 @@ class Probing(Finding):
 
         PrivateNote cannot be searched. What changes an existing record is probed by reading that record.
         """
-        if command.capability not in ENTITIES and command.capability != "upsert_invoice":
+        if command.capability not in ENTITIES and not _makes_invoice(command):
             return (yield from self._probe_change(command))
         if command.capability == "reverse_payment":
             written = yield from self.reread(command)
@@ -79,7 +79,8 @@ class Probing(Finding):
         def ours(row: Row) -> Written | None:
             if command.mark not in (row.get("PrivateNote") or ""):  # of thousands, all but one are none of ours
                 return None
-            written = self.written(entity, row)
+            mailed = command.capability != "request_payment" or row.get("EmailStatus") == "EmailSent"
+            written = self.written(entity, row, complete=mailed)
             return written if written.mark == command.mark else None
 
         for clause in (yield from self._places(command, since)):
@@ -143,6 +144,13 @@ class Probing(Finding):
         if row is None:
             return None
         return self.written(entity, row)
+
+
+def _makes_invoice(command: Command) -> bool:
+    """Tell whether an invoice of the command's own is meant, not one that is named."""
+    if command.capability == "request_payment":
+        return not (command.bound_id or command.links.get("invoice"))
+    return command.capability == "upsert_invoice"
 
 
 def facts_of(command: Command, kind: type[F]) -> F:

@@ -7,30 +7,29 @@ from types import MappingProxyType
 
 import msgspec
 
-from app.core.errors import RejectedError, UnsupportedError
+from app.core.errors import UnsupportedError
 from app.core.talk import Talk
 from schemas.commands import Command
-from schemas.facts import Credit, Customer, Invoice, Line, Party, Payment, Shipment
+from schemas.facts import Credit, Customer, Line, Party, Payment, Shipment
 from sinks.base import Written
 from sinks.platforms.quickbooks_online import bodies
 from sinks.platforms.quickbooks_online.asking import Row
-from sinks.platforms.quickbooks_online.batching import Batching
-from sinks.platforms.quickbooks_online.changes import customer_changes, form_changes, payment_changes
+from sinks.platforms.quickbooks_online.changes import customer_changes, payment_changes
+from sinks.platforms.quickbooks_online.documents import Documents
 from sinks.platforms.quickbooks_online.finding import customer_body
 from sinks.platforms.quickbooks_online.probing import facts_of
 
-_VOID_INVOICE = MappingProxyType({"operation": "void"})
 _DELETE = MappingProxyType({"operation": "delete"})
-_VOID_OTHER = MappingProxyType({"operation": "update", "include": "void"})
 
 
-class QuickBooksSink(Batching):
+class QuickBooksSink(Documents):
     """Creates carry a request id; what is changed is read first, so that its SyncToken is the newest."""
 
     mappings = MappingProxyType(
         {
             "upsert_invoice": ("accounts.sales", "accounts.rounding"),
             "upsert_sales_receipt": ("accounts.sales", "accounts.rounding", "accounts.payments"),
+            "request_payment": ("accounts.sales", "accounts.rounding"),
             "issue_credit": ("accounts.sales",),
             "record_payment": ("accounts.payments",),
             "record_refund": ("accounts.payments",),
@@ -48,74 +47,29 @@ class QuickBooksSink(Batching):
         else:
             row = yield from self.customer(party, self.home())
             body = {}
-        row = yield from self._changed("Customer", row, body)
+        row = yield from self.changed("Customer", row, body)
         return self.written("Customer", row)
 
     # -------------------------------------------------------------------------------------------- documents
 
     def upsert_invoice(self, command: Command) -> Talk[Written]:
         """Create an invoice, or change the named fields of the bound one."""
-        return (yield from self._upsert("Invoice", command))
+        return (yield from self.upserted("Invoice", command))
 
     def upsert_sales_receipt(self, command: Command) -> Talk[Written]:
         """Create a sales receipt: a sale that is paid at once."""
-        return (yield from self._upsert("SalesReceipt", command))
-
-    def _upsert(self, entity: str, command: Command) -> Talk[Written]:
-        invoice = facts_of(command, Invoice)
-        if command.bound_id:
-            return (yield from self._update(entity, command, invoice))
-        if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
-            return earlier
-        customer = yield from self.customer(invoice.customer or Party(), invoice.currency)
-        items = yield from self.items(invoice.lines)
-        body = self.form(entity, command, str(customer["Id"]), items)
-        row = yield from self.save(entity, body, entity.lower())
-        return self.written(entity, row)
-
-    def _update(self, entity: str, command: Command, invoice: Invoice) -> Talk[Written]:
-        row = yield from self.existing(entity, command.bound_id)
-        if "currency" in command.changes and invoice.currency != (row.get("CurrencyRef") or {}).get("value"):
-            raise RejectedError(f"QuickBooks cannot change the currency of {entity} {command.bound_id}.")
-        body = form_changes(self.connection, invoice, command.changes)
-        if {"lines", "payable_amount"} & set(command.changes):
-            items = yield from self.items(invoice.lines)
-            body.update(bodies.lines_and_tax(self.connection, invoice, items))
-            _keep_ids(body["Line"], row)
-        row = yield from self._changed(entity, row, body)
-        return self.written(entity, row)
-
-    def _changed(self, entity: str, row: Row, body: Row, step: str = "update") -> Talk[Row]:
-        """Send a sparse update of *row*; nothing to send is no request."""
-        if not body:
-            return row
-        head = {"Id": row["Id"], "SyncToken": row["SyncToken"], "sparse": True}
-        needed = {"CustomerRef": row["CustomerRef"]} if "CustomerRef" in row else {}
-        return (yield from self.save(entity, {**needed, **body, **head}, step))
+        return (yield from self.upserted("SalesReceipt", command))
 
     def void_invoice(self, command: Command) -> Talk[Written]:
         """Void a document: it stays with zeros; one that is void already is left alone."""
         entity, row = yield from self.document(command)
-        return (yield from self._void(entity, row))
-
-    def _void(self, entity: str, row: Row) -> Talk[Written]:
-        written = self.written(entity, row)
-        if getattr(written.facts, "status", "") in {"void", "reversed"}:
-            return written
-        body = {"Id": row["Id"], "SyncToken": row["SyncToken"], **({} if entity == "Invoice" else {"sparse": True})}
-        params = _VOID_INVOICE if entity == "Invoice" else _VOID_OTHER
-        return self.written(entity, (yield from self.save(entity, body, "void", params)))
+        return (yield from self.voided(entity, row))
 
     def request_payment(self, command: Command) -> Talk[Written]:
-        """Mail the document to the customer (contacts the customer)."""
-        entity, row = yield from self.document(command)
-        mail = (row.get("BillEmail") or {}).get("Address") or ""
-        if not mail:
-            raise RejectedError(f"QuickBooks: {entity} {row['Id']} has no e-mail address to be sent to.")
-        request = self.posting(f"{entity.lower()}/{row['Id']}/send", {}, "send", {"sendTo": mail})
-        headers = {"Content-Type": "application/octet-stream"}
-        reply = yield from self.ask(msgspec.structs.replace(request, json=None, body=b"", headers=headers))
-        return self.written(entity, reply[entity])
+        """Make the invoice if it is not there and mail it (contacts the customer); a change is written, not mailed."""
+        if command.kind == "set":
+            return (yield from self.upserted("Invoice", command))
+        return (yield from self.requested(command))
 
     # ---------------------------------------------------------------------------------------------- money
 
@@ -125,7 +79,7 @@ class QuickBooksSink(Batching):
         if command.bound_id:
             row = yield from self.existing("Payment", command.bound_id)
             body = payment_changes(row, payment, command.changes)
-            return self.written("Payment", (yield from self._changed("Payment", row, body)))
+            return self.written("Payment", (yield from self.changed("Payment", row, body)))
         if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
             return earlier
         invoice, customer = yield from self._payer(command, payment)
@@ -145,7 +99,7 @@ class QuickBooksSink(Batching):
     def reverse_payment(self, command: Command) -> Talk[Written]:
         """Void a payment, which opens its invoices again; the record stays with zeros."""
         row = yield from self.existing("Payment", command.links.get("payment") or command.bound_id)
-        return (yield from self._void("Payment", row))
+        return (yield from self.voided("Payment", row))
 
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Write a credit memo and set it off against what its invoice still owes."""
@@ -230,19 +184,12 @@ class QuickBooksSink(Batching):
         """Write ship date, carrier and tracking number on the document; several parcels share the field."""
         shipment = facts_of(command, Shipment)
         entity, row = yield from self.document(command)
-        row = yield from self._changed(entity, row, bodies.parcel(row, shipment), "shipment")
+        row = yield from self.changed(entity, row, bodies.parcel(row, shipment), "shipment")
         return self.written(entity, row)
 
     def add_note(self, command: Command) -> Talk[Written]:
         """Add a line to the private note; one that is there already is not added again."""
         entity, row = yield from self.document(command)
         note = bodies.noted(row, command.text)
-        row = yield from self._changed(entity, row, {} if note is None else {"PrivateNote": note}, "note")
+        row = yield from self.changed(entity, row, {} if note is None else {"PrivateNote": note}, "note")
         return self.written(entity, row)
-
-
-def _keep_ids(lines: list[Row], row: Row) -> None:
-    """Give new lines the ids of the old ones in their place: an update replaces the whole list."""
-    old = [line for line in row.get("Line", ()) if line.get("DetailType") == "SalesItemLineDetail"]
-    for line, before in zip(lines, old, strict=False):
-        line["Id"] = before["Id"]
