@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -193,3 +195,15 @@ KINDS: dict[str, type[Form | Payment | Customer]] = {
     "Payment": Payment,
     "Customer": Customer,
 }
+
+
+def record_of(entity: str, row: Mapping[str, Any]) -> Record:
+    """Return a row as the record that it is; msgspec.ValidationError when it does not fit."""
+    return msgspec.convert(without_nulls(row), KINDS[entity], strict=False)
+
+
+def without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return *value* without fields that are null: they say no more than fields that are missing."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

@@ -86,7 +86,7 @@ class Asking(Sink):
     ) -> Talk[Row]:
         """Create or change a record and return it."""
         reply = yield from self.ask(self.posting(entity.lower(), body, step, params, lock))
-        row: Row = reply[entity]
+        row: Row = wire.without_nulls(reply[entity])
         return row
 
     def create_many(self, entity: str, made: Mapping[str, Row]) -> Talk[dict[str, Row]]:
@@ -108,7 +108,7 @@ class Asking(Sink):
             return None
         if (error := self.classify(reply, mutating=False)) is not None:
             raise error
-        row: Row = reply.json()[entity]
+        row: Row = wire.without_nulls(reply.json()[entity])
         return row
 
     def existing(self, entity: str, id_: str) -> Talk[Row]:
@@ -123,7 +123,7 @@ class Asking(Sink):
         rows: list[Row] = []
         while True:
             page = yield from self._page(entity, clause, len(rows) + 1)
-            rows += page
+            rows += wire.without_nulls(page)
             if len(page) < PAGE:
                 return rows
 
@@ -153,7 +153,7 @@ class Asking(Sink):
 
     def written(self, entity: str, row: Row, *, complete: bool = True) -> Written:
         """Return what QuickBooks made of a write, by the same rules as a read."""
-        record = msgspec.convert(row, wire.KINDS[entity], strict=False)
+        record = wire.record_of(entity, row)
         options = self.connection.options
         home, field = options.get("home_currency", "USD"), options.get("reference_field", "")
         facts = translate.to_facts(entity, record, home, field=field)

@@ -45,15 +45,9 @@ def moment(text: Any) -> datetime | None:  # noqa: ANN401 - any JSON value
 def convert(entity: str, row: Mapping[str, Any]) -> wire.Record:
     """Return a record as wire model; DecodeError when it does not fit."""
     try:
-        return msgspec.convert(_without_nulls(row), wire.KINDS[entity], strict=False)
+        return wire.record_of(entity, row)
     except msgspec.ValidationError as error:
         raise DecodeError(f"QuickBooks: a {entity} does not have the documented shape.") from error
-
-
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def records(body: Any, entity: str) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - any JSON value
