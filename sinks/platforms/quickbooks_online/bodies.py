@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -196,10 +196,13 @@ def payment_day(connection: Connection, payment: Payment) -> str:
     return payment.paid_at.astimezone(ZoneInfo(connection.time_zone)).date().isoformat()
 
 
-def parcel(row: Row, shipment: Shipment) -> Row:
-    """Return the fields of *row* that a parcel changes: numbers are added, what does not fit goes to the note."""
+def parcel(row: Row, shipment: Shipment, before: Collection[str] = ()) -> Row:
+    """Return the fields of *row* that a parcel changes: numbers are added, what does not fit goes to the note.
+
+    *before* are the numbers that this parcel had when it was last written; those of other parcels stay.
+    """
     numbers = [part.strip() for part in str(row.get("TrackingNum") or "").split(",") if part.strip()]
-    wanted = list(dict.fromkeys([*numbers, *shipment.tracking_numbers]))
+    wanted = list(dict.fromkeys([*(one for one in numbers if one not in before), *shipment.tracking_numbers]))
     shown = [number for place, number in enumerate(wanted) if len(", ".join(wanted[: place + 1])) <= TRACKING_LENGTH]
     body: Row = {}
     if shown != numbers:

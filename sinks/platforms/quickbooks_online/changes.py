@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from schemas.connection import Connection
 from schemas.facts import Invoice, Party, Payment
+from schemas.money import ZERO
 from schemas.platforms.quickbooks_online.translate import REFERENCE_LINE
 from sinks.platforms.quickbooks_online.asking import Row
 from sinks.platforms.quickbooks_online.bodies import MEMO_LENGTH, NUMBER_LENGTH, dates, noted, own_reference
@@ -28,8 +29,8 @@ def form_changes(connection: Connection, invoice: Invoice, changes: Collection[s
     return body
 
 
-def payment_changes(row: Row, payment: Payment, changes: Collection[str]) -> Row:
-    """Return the changed fields of a payment; its applied lines shrink with its amount."""
+def payment_changes(row: Row, payment: Payment, changes: Collection[str], invoice: Row | None = None) -> Row:
+    """Return the changed fields of a payment; its applied lines shrink with its amount, or grow on *invoice*."""
     body: Row = {}
     if "date" in changes and payment.date is not None:
         body["TxnDate"] = payment.date.isoformat()
@@ -38,16 +39,35 @@ def payment_changes(row: Row, payment: Payment, changes: Collection[str]) -> Row
         note = noted(row, f"{REFERENCE_LINE}{payment.reference}")
         body.update({"PrivateNote": note} if note is not None else {})
     if "amount" in changes:
-        left = payment.amount
-        body["TotalAmt"], body["Line"] = payment.amount, []
-        for line in row.get("Line", ()):
-            part = min(left, Decimal(line["Amount"]))
-            if part > 0:
-                body["Line"].append({"Amount": part, "LinkedTxn": line["LinkedTxn"]})
-            left -= part
+        body["TotalAmt"], body["Line"] = payment.amount, _applied(row, payment.amount, invoice)
     if body and "TotalAmt" not in body:
         body["TotalAmt"] = row["TotalAmt"]
     return body
+
+
+def _applied(row: Row, amount: Decimal, invoice: Row | None) -> list[Row]:
+    """Return where *amount* goes: to the invoices that it closes already, the rest to *invoice* while that is open.
+
+    A credit that a person set off in the same payment stays as it is: it pays a part of the invoices, too.
+    """
+    lines = [(_link(line), line) for line in row.get("Line", ())]
+    others = [line for link, line in lines if link.get("TxnType") != "Invoice"]
+    left = amount + sum(Decimal(line["Amount"]) for link, line in lines if link.get("TxnType") == "CreditMemo")
+    parts: dict[str, Decimal] = {}
+    for link, line in lines:
+        if link.get("TxnType") == "Invoice":
+            part = min(left, Decimal(line["Amount"]))
+            parts[str(link["TxnId"])], left = part, left - part
+    if invoice is not None:
+        id_ = str(invoice["Id"])
+        parts[id_] = parts.get(id_, ZERO) + min(left, Decimal(invoice["Balance"]))
+    shares = [{"Amount": part, "LinkedTxn": [{"TxnId": id_, "TxnType": "Invoice"}]} for id_, part in parts.items()]
+    return [*(share for share in shares if share["Amount"]), *others]
+
+
+def _link(line: Row) -> Row:
+    links: list[Row] = line.get("LinkedTxn") or [{}]
+    return links[0]
 
 
 def customer_changes(row: Row, wanted: Row, changes: Collection[str]) -> Row:

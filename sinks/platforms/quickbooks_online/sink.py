@@ -78,13 +78,19 @@ class QuickBooksSink(Documents):
         payment = facts_of(command, Payment)
         if command.bound_id:
             row = yield from self.existing("Payment", command.bound_id)
-            body = payment_changes(row, payment, command.changes)
+            open_ = yield from self._still_open(command)
+            body = payment_changes(row, payment, command.changes, open_)
             return self.written("Payment", (yield from self.changed("Payment", row, body)))
         if command.presence != "absent" and (earlier := (yield from self.probe(command))) is not None:
             return earlier
         invoice, customer = yield from self._payer(command, payment)
         body = bodies.payment_form(self.connection, command, payment, invoice, customer)
         return self.written("Payment", (yield from self.save("Payment", body, "payment")))
+
+    def _still_open(self, command: Command) -> Talk[Row | None]:
+        """Return the invoice that a changed amount may still close."""
+        id_ = command.links.get("invoice") if "amount" in command.changes else None
+        return (yield from self.found("Invoice", id_)) if id_ else None
 
     def _payer(self, command: Command, payment: Payment) -> Talk[tuple[Row | None, str]]:
         """Return the invoice and its customer, who need not be the buyer any more; without invoice the buyer's."""
@@ -183,8 +189,9 @@ class QuickBooksSink(Documents):
     def record_shipment(self, command: Command) -> Talk[Written]:
         """Write ship date, carrier and tracking number on the document; several parcels share the field."""
         shipment = facts_of(command, Shipment)
+        before = command.base["tracking"].sent.split(",") if "tracking" in command.base else ()
         entity, row = yield from self.document(command)
-        row = yield from self.changed(entity, row, bodies.parcel(row, shipment), "shipment")
+        row = yield from self.changed(entity, row, bodies.parcel(row, shipment, before), "shipment")
         return self.written(entity, row)
 
     def add_note(self, command: Command) -> Talk[Written]:

@@ -13,7 +13,7 @@ from schemas.facts import Credit, Line, Party, Payment
 from schemas.platforms.quickbooks_online import query
 from schemas.projection import project
 from sinks.platforms.quickbooks_online import asking
-from tests.platforms.quickbooks_online.rig import Rig, billed, command, credit, invoice, payment, stopped
+from tests.platforms.quickbooks_online.rig import ADA, Rig, billed, command, credit, invoice, payment, stopped
 
 pytestmark = pytest.mark.sandbox
 
@@ -131,6 +131,33 @@ async def test_a_changed_amount_keeps_the_payment_applied(rig: Rig) -> None:
     paid = await rig.write(command("record_payment", payment("10"), links={"invoice": first.id}))
     changed = command("record_payment", payment("7"), kind="set", bound_id=paid.id, changes=("amount",))
     await rig.run(rig.sink.write(changed), "set-1")
+    assert rig.books("invoice")[0]["due"] == "8.41"
+
+
+async def test_a_raised_amount_goes_to_the_invoice_and_a_credit_beside_it_stays_used(rig: Rig) -> None:
+    first = await billed(rig)
+    paid = await rig.write(command("record_payment", payment("7"), links={"invoice": first.id}))
+    memo = rig.sandbox.verbs["type_credit"]({"customer": ADA.name, "currency": "EUR", "amount": "3"})
+    links = [("Invoice", first.id, "10"), ("CreditMemo", memo["id"], "3")]
+    lines = [{"Amount": Decimal(part), "LinkedTxn": [{"TxnId": id_, "TxnType": kind}]} for kind, id_, part in links]
+    row = rig.row("Payment", paid.id)
+    kept = {name: row[name] for name in ("Id", "SyncToken", "TotalAmt", "CustomerRef")}
+    rig.sandbox.company.write("Payment", {**kept, "sparse": True, "Line": lines})
+    assert rig.books("invoice")[0]["due"] == "5.41"
+
+    for amount, due, left in (("9", "3.41", "0.00"), ("20", "0.00", "7.59"), ("1", "11.41", "0.00")):
+        more = {"kind": "set", "bound_id": paid.id, "changes": ("amount",), "links": {"invoice": first.id}}
+        await rig.run(rig.sink.write(command("record_payment", payment(amount), **more)), f"set-{amount}")
+        assert (rig.books("invoice")[0]["due"], rig.books("payment")[0]["due"]) == (due, left)
+        assert rig.row("CreditMemo", memo["id"])["Balance"] == 0
+
+
+async def test_a_reversed_payment_is_recorded_anew_with_another_amount(rig: Rig) -> None:
+    first = await billed(rig)
+    paid = await rig.write(command("record_payment", payment("10"), links={"invoice": first.id}))
+    await rig.write(command("reverse_payment", payment("10"), links={"payment": paid.id}))
+    again = await rig.write(command("record_payment", payment("7"), generation=1, links={"invoice": first.id}))
+    assert again.id != paid.id
     assert rig.books("invoice")[0]["due"] == "8.41"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import DuplicateError, RejectedError, UnsupportedError
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox, Settings
-from schemas.commands import Command
+from schemas.commands import Command, Pair
 from schemas.facts import Customer, Invoice, Line, Payment
 from schemas.platform import Effect
 from schemas.platforms.quickbooks_online import PLATFORM
@@ -254,6 +254,26 @@ async def test_parcels_share_the_tracking_field_and_none_is_lost(rig: Rig) -> No
     token = row["SyncToken"]
     await rig.write(msgspec.structs.replace(two, generation=1))
     assert rig.row("Invoice", first.id)["SyncToken"] == token
+
+
+async def test_a_number_that_comes_later_or_is_put_right_is_written(rig: Rig) -> None:
+    first = await billed(rig)
+    links = {"invoice": first.id}
+    await rig.write(command("record_shipment", shipment("1Z0"), links=links, what="0"))
+    await rig.write(command("record_shipment", shipment(carrier=""), links=links, what="1"))
+
+    async def told(*numbers: str, was: str = "") -> str:
+        base = {"tracking": Pair(was, was)} if was else {}
+        more = {"kind": "set", "bound_id": first.id, "changes": ("carrier", "tracking"), "base": base}
+        asked = command("record_shipment", shipment(*numbers), links=links, what="1", **more)
+        await rig.run(rig.sink.write(asked), "-".join(numbers))
+        row = rig.row("Invoice", first.id)
+        assert (row["ShipMethodRef"]["value"], row["ShipDate"]) == ("DHL", "2026-05-06")
+        return str(row["TrackingNum"])
+
+    assert await told("1Z1") == "1Z0, 1Z1"
+    assert await told("1Z2", "1Z3", was="1Z1") == "1Z0, 1Z2, 1Z3"
+    assert await told("1Z4") == "1Z0, 1Z2, 1Z3, 1Z4", "what it was is not known: none is lost"
 
 
 async def test_a_note_is_added_once(rig: Rig) -> None:
