@@ -41,6 +41,7 @@ def sandbox(request: pytest.FixtureRequest) -> QuickbooksOnlineSandbox:
         {"invoice_id": invoice["id"], "amount": "3"} | ({"lines": LINES} if request.param == "GB" else {})
     )
     act["type_sales_receipt"]({"customer": "Acme", "currency": "USD", "lines": LINES})
+    act["type_estimate"]({"customer": "Acme", "currency": "USD", "lines": LINES, "status": "Accepted"})
     act["type_refund"]({"customer": "Acme", "currency": "USD", "lines": LINES})
     return made
 
@@ -51,7 +52,18 @@ def complaints(schema: Schema, name: str, record: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     "entity",
-    ["Invoice", "Payment", "CreditMemo", "SalesReceipt", "RefundReceipt", "Customer", "Item", "Account", "TaxCode"],
+    [
+        "Invoice",
+        "Payment",
+        "CreditMemo",
+        "SalesReceipt",
+        "RefundReceipt",
+        "Estimate",
+        "Customer",
+        "Item",
+        "Account",
+        "TaxCode",
+    ],
 )
 def test_records_are_those_of_the_xsd(schema: Schema, sandbox: QuickbooksOnlineSandbox, entity: str) -> None:
     rows = list(sandbox.company.store.listed(entity))

@@ -14,7 +14,7 @@ MINOR_VERSION = "75"
 PAGE = 1000
 BATCH = 30
 FORMS = ("Invoice", "SalesReceipt", "CreditMemo", "RefundReceipt")
-SWEPT = (*FORMS, "Payment", "Customer")
+SWEPT = (*FORMS, "Payment", "Customer", "Estimate")
 _OF_INVOICE = frozenset(("currency", "payable_amount", "issue_date", "due_date", "note", "email", "lines"))
 
 PLATFORM = Platform(

@@ -14,6 +14,7 @@ from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
 from schemas.facts import Credit, Invoice, Order, Payment
+from schemas.platforms.quickbooks_online import SWEPT
 from streams.sources.platforms.quickbooks_online import SOURCE
 from tests.platforms.conversation import answer
 from tests.platforms.quickbooks_online.plain import NOW, SOURCE_OF, fault, ref, reply
@@ -299,7 +300,7 @@ def test_a_full_capture_is_walked_entity_by_entity_in_windows_that_are_halved() 
     requests, third = answer(SOURCE_OF.sweep("books", second.cursor, NOW), reply({"QueryResponse": {"Invoice": []}}))
     assert "LastUpdatedTime >= '2026-05-05T10:29:00+00:00'" in requests[0].params["query"]
     cursor = third.cursor
-    for left in range(5, 0, -1):
+    for left in range(len(SWEPT) - 1, 0, -1):
         (request,), page = answer(SOURCE_OF.sweep("books", cursor, NOW), captured())
         assert request.path.endswith("/cdc")
         assert page.more == (left > 1)

@@ -86,6 +86,11 @@ class Acts:
         """Type a sale that is paid at once."""
         return _answer(self.company.write("SalesReceipt", self._form(asked)))
 
+    def type_estimate(self, asked: Asked) -> Record:
+        """Type an estimate; `status` is Pending, Accepted, Closed or Rejected."""
+        stage = str(asked.get("status") or "Pending")
+        return _answer(self.company.write("Estimate", {**self._form(asked), "TxnStatus": stage}))
+
     def type_refund(self, asked: Asked) -> Record:
         """Type a refund receipt."""
         account = {"value": self.company.forms.account("Checking")}
@@ -155,6 +160,11 @@ class Acts:
             body["Line"] = [self._line(line) for line in asked["lines"]]
             body["TxnTaxDetail"] = {"TotalTax": rounded(sum((_tax(line) for line in asked["lines"]), Decimal(0)))}
         return _answer(self.company.write("Invoice", body))
+
+    def edit_estimate(self, asked: Asked) -> Record:
+        """Move an estimate to another `status`, as when the customer accepts it."""
+        body = {**self._named("Estimate", asked), "sparse": True, "TxnStatus": str(asked["status"])}
+        return _answer(self.company.write("Estimate", body))
 
     def void(self, entity: str, asked: Asked) -> Record:
         """Void a document."""

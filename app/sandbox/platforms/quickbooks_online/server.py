@@ -286,10 +286,12 @@ class QuickbooksOnlineSandbox(Sandbox):
             acts.type_invoice,
             acts.type_sales_receipt,
             acts.type_refund,
+            acts.type_estimate,
             acts.type_payment,
             acts.type_credit,
             acts.apply_credit,
             acts.edit_invoice,
+            acts.edit_estimate,
             acts.move_payment,
             acts.deposit_payment,
             acts.set_lock_date,
@@ -303,9 +305,10 @@ class QuickbooksOnlineSandbox(Sandbox):
             ("Payment", "payment"),
             ("SalesReceipt", "sales_receipt"),
             ("CreditMemo", "credit"),
+            ("Estimate", "estimate"),
         ):
             verbs[f"delete_{word}"] = partial(acts.delete, entity)
-            if word != "credit":
+            if word not in {"credit", "estimate"}:
                 verbs[f"void_{word}"] = partial(acts.void, entity)
         told: dict[str, Verb] = {name: partial(self._act, verb) for name, verb in verbs.items()}
         told["tamper"] = lambda asked: tamper(self.company, str(asked["how"]))

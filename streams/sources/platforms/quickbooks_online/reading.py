@@ -38,7 +38,7 @@ class Reading(Source):
     """Reads by id are always current; a list may be late, so what it shows is compared with the hint."""
 
     platform = PLATFORM
-    read_batch = MappingProxyType(dict.fromkeys((*SWEPT, "Estimate"), BATCH))
+    read_batch = MappingProxyType(dict.fromkeys(SWEPT, BATCH))
 
     def ref(self, entity: str, id_: str) -> ObjectRef:
         """Return the name of a record of this realm."""
