@@ -117,6 +117,7 @@ PLATFORM = Platform(
         "The tax of a US company is computed by QuickBooks; o2c sends the total that the order shows.",
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
+        "A tracking number that a person types in QuickBooks is not told to other systems.",
         "What was deleted while o2c was away for more than 29 days shows nowhere; what is there then is read whole.",
     ),
 )

@@ -289,12 +289,6 @@ def _credit(entity: str, record: Form, home: str, applied: Sequence[facts.Alloca
     )
 
 
-def shipment(record: Form) -> facts.Shipment:
-    """Return what the form says about its shipment."""
-    numbers = tuple(part.strip() for part in record.tracking_num.split(",") if part.strip())
-    return facts.Shipment(carrier=record.ship_method_ref.name or record.ship_method_ref.value, tracking_numbers=numbers)
-
-
 def _customer(record: Customer) -> facts.Customer:
     party = facts.Party(
         id=record.id,

@@ -140,12 +140,8 @@ class Form(_Entity, frozen=True, kw_only=True):
     remaining_credit: Decimal | None = None
     bill_email: Email = Email()
     bill_addr: PhysicalAddress | None = None
-    ship_date: str = ""
-    tracking_num: str = ""
-    ship_method_ref: Ref = Ref()
     custom_field: tuple[CustomField, ...] = ()
     global_tax_calculation: str = ""
-    email_status: str = ""
     payment_ref_num: str = ""
     txn_status: str = ""
 
