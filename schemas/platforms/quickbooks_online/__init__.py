@@ -114,7 +114,7 @@ PLATFORM = Platform(
     advance_payments=True,
     gaps=(
         "QuickBooks Online has no sales order and no fulfilment states; an invoice carries one tracking number.",
-        "The tax of a US company is computed by QuickBooks; o2c sends the total that the order shows.",
+        "A US company's tax engine honours the tax that is sent with a document; another total made of it is told.",
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
         "A tracking number that a person types in QuickBooks is not told to other systems.",

@@ -92,6 +92,8 @@ def lines_and_tax(connection: Connection, invoice: Invoice, items: Mapping[str, 
 
 
 def _sales(connection: Connection, lines: Sequence[Line], currency: str, tax: Decimal, items: Mapping[str, str]) -> Row:
+    # A US company's tax engine honours a tax that is sent and spreads it over the rates that it finds itself:
+    # https://blogs.intuit.com/2017/12/11/using-quickbooks-online-api-automated-sales-tax/
     untold = bool(tax) and not any(line.tax_amount for line in lines)
     body: Row = {
         "Line": [_line(connection, line, currency, items, taxed=untold or bool(line.tax_amount)) for line in lines],

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from app.core.errors import O2CError, RetryableError, UncertainError
-from app.core.talk import Request, Response
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
-from schemas.commands import Command, Result
 from schemas.facts import Party
 from sinks.delivery.owner import Owner
-from sinks.delivery.row import Row
-from tests.platforms.conversation import send
-from tests.platforms.quickbooks_online.rig import HEADERS, Rig, command, credit, invoice, payment
+from tests.platforms.quickbooks_online.delivering import Line, MemoryLedger, deliver
+from tests.platforms.quickbooks_online.rig import Rig, command, credit, invoice, payment
 
 pytestmark = pytest.mark.sandbox
 ORDERS = 10
@@ -31,62 +26,11 @@ def quick() -> float:
     return time.monotonic() * PACE
 
 
-class MemoryLedger:
-    """Keeps nothing but results: the owner has the journal in memory."""
-
-    def __init__(self) -> None:
-        self.results: dict[str, asyncio.Future[Result]] = {}
-        self._offsets = itertools.count()
-
-    async def keep_row(self, row: Row) -> int:
-        return next(self._offsets)
-
-    async def drop_rows(self, keys: list[str]) -> None: ...
-
-    async def keep_command(self, command: Command) -> None:
-        self.results.setdefault(command.id, asyncio.get_running_loop().create_future())
-
-    async def drop_command(self, command: str) -> None: ...
-
-    async def publish_result(self, result: Result) -> None:
-        future = self.results[result.command]
-        if not future.done():
-            future.set_result(result)
-
-    async def dead_letter(self, command: Command, reason: str) -> None: ...
-
-
-class Line:
-    """The way to the sandbox; a break while writing is uncertain."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session, self._url = session, url
-
-    async def __call__(
-        self, request: Request, key: str = "", before: Callable[[], Awaitable[None]] | None = None
-    ) -> Response:
-        if before is not None:
-            await before()
-        if key:
-            request = Request(**{name: getattr(request, name) for name in Request.__struct_fields__} | {"key": key})
-        try:
-            return await send(self._session, self._url, request, HEADERS)
-        except (aiohttp.ClientError, OSError) as error:
-            kind: type[O2CError] = UncertainError if request.mutates else RetryableError
-            raise kind("The connection broke.") from error
-
-
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     sandbox = QuickbooksOnlineSandbox("310687", quota_scale=1000, seed=7)
     yield Rig(sandbox, await sandbox.start())
     await sandbox.stop()
-
-
-async def deliver(rig: Rig, ledger: MemoryLedger, owner: Owner, commands: list[Command]) -> list[Result]:
-    for asked in commands:
-        await owner.accept(asked)
-    return await asyncio.wait_for(asyncio.gather(*(ledger.results[asked.id] for asked in commands)), 120)
 
 
 FAULTS = [
@@ -110,7 +54,7 @@ async def test_each_write_leaves_one_document_without_idempotency_keys(rig: Rig,
         try:
             buyers = [Party(name=f"Buyer {n % 4}", email=f"buyer{n % 4}@example.com") for n in range(ORDERS)]
             billing = [command("upsert_invoice", invoice(customer=buyers[n]), order=str(n)) for n in range(ORDERS)]
-            billed = await deliver(rig, ledger, owner, billing)
+            billed = await deliver(ledger, owner, billing)
             links = [{"invoice": result.bound.id} for result in billed if result.bound]
             assert len(links) == ORDERS
             paying = [
@@ -121,8 +65,8 @@ async def test_each_write_leaves_one_document_without_idempotency_keys(rig: Rig,
                 command("issue_credit", credit("5.41"), order=str(n), links=links[n], kind="append")
                 for n in range(ORDERS)
             ]
-            paid = await deliver(rig, ledger, owner, paying)
-            credited = await deliver(rig, ledger, owner, crediting)
+            paid = await deliver(ledger, owner, paying)
+            credited = await deliver(ledger, owner, crediting)
         finally:
             while not running.done():  # wait_for of Python 3.11 may swallow one cancellation
                 running.cancel()

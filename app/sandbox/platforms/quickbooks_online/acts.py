@@ -199,6 +199,11 @@ class Acts:
         self.company.settings.closed_until = date.fromisoformat(asked["date"]) if asked.get("date") else None
         return {"date": asked.get("date")}
 
+    def count_tax(self, asked: Asked) -> Record:
+        """Let the company's tax engine overrule the tax that is sent, or (`on` false) honour it again."""
+        self.company.settings.own_tax = bool(asked.get("on", True))
+        return {"on": self.company.settings.own_tax}
+
     def rename_customer(self, asked: Asked) -> Record:
         """Give a customer another name."""
         return _answer(

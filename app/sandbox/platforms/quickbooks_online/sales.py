@@ -50,6 +50,8 @@ class Settings:
     custom_numbers: bool = False
     closed_until: date | None = None
     tax_percent: Decimal = Decimal(8)
+    own_tax: bool = False
+    """US: what the tax engine computes holds, whatever tax was sent."""
 
 
 def rounded(amount: Decimal) -> Decimal:
@@ -255,7 +257,8 @@ class Forms:
         computed = sum((Decimal(row["Amount"]) for row in rows), Decimal(0))
         sent = (form.get("TxnTaxDetail") or {}).get("TotalTax")
         unchanged = old is not None and (old.get("TxnTaxDetail") or {}).get("TotalTax") == sent
-        if sent is None or (unchanged and old is not None and _bases(old) != taxed):
+        counts = self.settings.own_tax and self.settings.country == "US"
+        if sent is None or counts or (unchanged and old is not None and _bases(old) != taxed):
             return computed, rows
         wanted = number(sent, "TotalTax")
         if self.settings.country != "US" and abs(wanted - computed) > Decimal("0.05") * max(1, len(form["Line"])):

@@ -295,6 +295,7 @@ class QuickbooksOnlineSandbox(Sandbox):
             acts.move_payment,
             acts.deposit_payment,
             acts.set_lock_date,
+            acts.count_tax,
             acts.rename_customer,
             acts.archive_customer,
             acts.merge_customers,
