@@ -90,6 +90,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute, or a path on the connection's base URL."""
     basic_client: bool = False
     """Send client id and secret by HTTP Basic instead of in the form."""
+    token_headers: Mapping[str, str] = _EMPTY
+    """Sent with every request for tokens."""
     rotates: bool = False
     refresh_seconds: float = 0.0
     """How long a new refresh token lives while nobody uses it, where replies do not tell; 0 = for ever, or unknown."""

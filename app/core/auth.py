@@ -203,7 +203,7 @@ async def ask_for_tokens(
 
     A client without a secret is a public one and only names itself.
     """
-    headers: dict[str, str] = {}
+    headers = dict(auth.token_headers)
     client, secret = secrets.get("client_id", ""), secrets.get("client_secret", "")
     form = dict(grant)
     if auth.basic_client and secret:
@@ -222,7 +222,7 @@ async def ask_for_tokens(
 def tokens_of(auth: Auth, reply: Response, before: Tokens, now: float) -> Tokens:
     """Return what the token endpoint gave; what it does not say stays as it was."""
     answer = reply.into(_Answer)
-    left = answer.x_refresh_token_expires_in or (auth.refresh_seconds if answer.refresh_token else 0.0)
+    left = answer.left or (auth.refresh_seconds if answer.refresh_token else 0.0)
     return Tokens(
         access=answer.access_token,
         refresh=answer.refresh_token or before.refresh,
@@ -238,7 +238,15 @@ class _Answer(msgspec.Struct):
     refresh_token: str = ""
     expires_in: float = 1800.0
     x_refresh_token_expires_in: float = 0.0
-    """QuickBooks says when the refresh token ends."""
+    """QuickBooks says when the refresh token ends, which every refresh moves."""
+    x_refresh_token_hard_expires_in: float = 0.0
+    """And, where it is asked, when the consent ends, which none moves."""
+
+    @property
+    def left(self) -> float:
+        """Return the seconds until the first end that is named, 0 where none is."""
+        ends = (self.x_refresh_token_expires_in, self.x_refresh_token_hard_expires_in)
+        return min((end for end in ends if end), default=0.0)
 
 
 class _Refusal(msgspec.Struct):

@@ -27,6 +27,7 @@ PLATFORM = Platform(
         kind="oauth2",
         token_url="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",  # noqa: S106 - an address
         basic_client=True,
+        token_headers=MappingProxyType({"x-include-refresh-token-hard-expires-in": "true"}),
         rotates=True,
         authorize_url="https://appcenter.intuit.com/connect/oauth2",
         scopes=("com.intuit.quickbooks.accounting",),

@@ -145,6 +145,19 @@ async def test_the_end_of_the_refresh_token_is_told_where_the_platform_names_it(
     assert desk.credential.expires_in == 8_639_000
 
 
+async def test_the_end_that_no_refresh_moves_is_asked_for_and_told_once_it_comes_first() -> None:
+    replies = [
+        b'{"access_token": "%b", "x_refresh_token_expires_in": 8640000, "x_refresh_token_hard_expires_in": %d}' % each
+        for each in ((b"a", 157_680_000), (b"b", 3_600))
+    ]
+    asking = msgspec.structs.replace(OAUTH, token_headers={"x-say-the-end": "true"})
+    desk = Desk(*(Response(status=200, body=body) for body in replies), auth=asking)
+    await desk.credential.headers()
+    assert (desk.endpoint.forms[0]["x-say-the-end"], desk.credential.expires_in) == ("true", 8_640_000)
+    await desk.credential.refresh("a")
+    assert desk.credential.expires_in == 3_600
+
+
 async def test_where_replies_name_no_end_the_platforms_own_counts_from_the_newest_refresh_token() -> None:
     body = b'{"access_token": "a", "expires_in": 100, "refresh_token": "r1"}'
     desk = Desk(Response(status=200, body=body), auth=msgspec.structs.replace(OAUTH, refresh_seconds=5_000.0))
