@@ -152,6 +152,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Object types of payments and refunds that the sink cannot take back."""
     headers: Mapping[str, str] = _EMPTY
     """Sent with every request."""
+    support_header: str = ""
+    """Header of a reply by which the platform's support finds the call; it is logged with what was refused."""
 
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 
 from app.config.model import ResolvedConnection
 from app.core.auth import Credential
@@ -20,12 +21,16 @@ from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
 from schemas.platform import Platform
 
+log = structlog.get_logger(__name__)
+_REFUSED = 400
 _UNAUTHORISED = 401
 _TOO_MANY = 429
 _SERVER = 500
 T = TypeVar("T")
 Before = Callable[[], Awaitable[None]]
 _DEFAULT_PAUSE = 30.0
+_NAME = 100
+"""Characters of a platform's name for a call that are kept."""
 
 
 def http_of(resolved: ResolvedConnection, platform: Platform, session: aiohttp.ClientSession) -> HttpClient:
@@ -83,11 +88,19 @@ class Sending:
             raise
         self._heard(f"{self._platform.title} answers {response.status}." if response.status >= _SERVER else "")
         self._limiter.heard(response.body, response.headers, number)
+        self._note(request, response)
         if response.status == _TOO_MANY:
             pause = retry_after(response)
             self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)
             raise RateLimited(f"{self._platform.title} asks to wait.", pause)
         return response
+
+    def _note(self, request: Request, response: Response) -> None:
+        """Log how the platform's support finds a call that was refused; not its path or body, which may name people."""
+        name = response.headers.get(self._platform.support_header.lower(), "")[:_NAME]
+        if name and response.status >= _REFUSED:
+            told = {"method": request.method, "status": response.status, "support_id": name}
+            log.info("call.refused", connection=self.connection.name, **told)
 
     async def _once(self, request: Request, key: str, before: Before | None) -> Response:
         used = self._credential.access

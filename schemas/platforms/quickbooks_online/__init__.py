@@ -34,6 +34,7 @@ PLATFORM = Platform(
         account_param="realmId",
     ),
     headers=MappingProxyType({"Accept": "application/json"}),
+    support_header="intuit_tid",
     # Points count batch calls alone, of which 40 a minute are allowed: a full bucket of 20 and 20 a minute on top.
     limits=Limits(
         windows=(Limit(10, 1.0), Limit(500, 60.0)), points=Limit(20, 60.0), concurrent=10, timeout_seconds=120.0
