@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from app.core.errors import DuplicateError, RateLimited
 from app.core.talk import Response
 from schemas.connection import Connection
 from schemas.events import ChangeEvent
-from schemas.facts import Credit, Invoice, Payment
+from schemas.facts import Credit, Invoice, Line, Payment
 from schemas.platforms.quickbooks_online.faults import batch_outcomes
-from sinks.platforms.quickbooks_online import SINK
+from sinks.platforms.quickbooks_online import SINK, bodies
 from streams.sources.base import Hook
 from streams.sources.platforms.quickbooks_online import SOURCE
+from streams.sources.platforms.quickbooks_online.notices import notices
+from tests.platforms.conversation import answer
+from tests.platforms.quickbooks_online.rig import Rig, command
 
 
 def connection(account: str = "310687") -> Connection:
@@ -106,6 +110,8 @@ def test_webhook_samples(samples: Path, name: str) -> None:
     assert hint.reason == f"{want['entity']}.{want['operation']}"
     assert hint.hinted_at is not None
     assert hint.hinted_at.isoformat().replace("+00:00", "Z") == want["at"]
+    (notice,) = notices(hook.body)
+    assert notice.event_id == want.get("event_id", "")
 
 
 def test_error_samples_in_xml_are_classified(samples: Path) -> None:
@@ -118,6 +124,54 @@ def test_error_samples_in_xml_are_classified(samples: Path) -> None:
         Response(status=400, body=(samples / "customer_duplicate_error.xml").read_bytes()), mutating=True
     )
     assert isinstance(taken, DuplicateError)
+
+
+def test_the_smallest_invoice_that_we_send_holds_all_of_the_sample(samples: Path) -> None:
+    sample = json.loads((samples / "invoice_create_request.json").read_bytes(), parse_float=Decimal)
+    want = expected(samples, "invoice_create_request.json")
+    amount = Decimal(want["line_total"])
+    line = Line(sku="thing", unit_price=amount, net_amount=amount)
+    bill = Invoice(currency="USD", payable_amount=amount, lines=(line,), issue_date=date(2024, 1, 15))
+    body = bodies.form(connection(), command("upsert_invoice", bill), bill, want["customer_id"], {"thing": "1"})
+    assert holds(body, sample)
+
+
+@pytest.mark.sandbox
+async def test_the_sandbox_takes_the_sample_requests(rig: Rig, samples: Path) -> None:
+    rig.sandbox.company.write("Customer", {"DisplayName": "Ada"})
+    create = json.loads((samples / "invoice_create_request.json").read_bytes(), parse_float=Decimal)
+    made = rig.sandbox.company.write("Invoice", create)
+    want = expected(samples, "invoice_create_request.json")
+    assert (made["CustomerRef"]["value"], f"{made['TotalAmt']:.2f}") == (want["customer_id"], want["line_total"])
+    update = json.loads((samples / "invoice_sparse_update_request.json").read_bytes())
+    known = {"Id": made["Id"], "SyncToken": made["SyncToken"]}
+    changed = rig.sandbox.company.write("Invoice", {**update, **known})
+    assert (changed["PrivateNote"], changed["TotalAmt"]) == (update["PrivateNote"], 100)
+
+
+def test_a_change_that_we_send_has_the_form_of_the_sample(samples: Path) -> None:
+    want = expected(samples, "invoice_sparse_update_request.json")
+    update = json.loads((samples / "invoice_sparse_update_request.json").read_bytes())
+    there = {"Id": want["invoice_id"], "SyncToken": want["sync_token"], "CustomerRef": {"value": "1"}}
+    asked = command("add_note", Invoice(currency="USD"), links={"invoice": want["invoice_id"]}, text="a note")
+    replies = [Response(status=200, body=json.dumps({"Invoice": row}).encode()) for row in (there, there)]
+    requests, _ = answer(SINK(connection()).write(asked), *replies)
+    assert requests[-1].json == {**update, "PrivateNote": "a note", "CustomerRef": {"value": "1"}}
+
+
+def holds(there: Any, wanted: Any) -> bool:
+    """Tell whether *there* says all that *wanted* says."""
+    if isinstance(wanted, dict):
+        return all(name in there and holds(there[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(there) == len(wanted) and all(map(holds, there, wanted))
+    return bool(there == wanted)
+
+
+def test_every_sample_is_held_to_what_its_index_expects(samples: Path) -> None:
+    index = json.loads((samples / "index.json").read_bytes())
+    named = Path(__file__).read_text(encoding="utf-8")
+    assert [row["file"] for row in index if f'"{row["file"]}"' not in named] == []
 
 
 def test_batch_sample_in_xml_tells_items_apart(samples: Path) -> None:

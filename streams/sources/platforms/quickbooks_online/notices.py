@@ -27,6 +27,8 @@ class Notice(NamedTuple):
     id: str
     reason: str
     at: datetime | None
+    event_id: str = ""
+    """What Intuit calls the event; the legacy form names none."""
 
 
 def notices(body: bytes) -> list[Notice]:
@@ -43,7 +45,8 @@ def _cloud_events(events: list[Any]) -> Iterator[Notice]:
     for event in events:
         _, entity, verb, *_ = event["type"].split(".")
         name, reason = _NAMES.get(entity, entity.title()), f"{entity}.{_VERBS.get(verb, verb)}"
-        yield Notice(str(event["intuitaccountid"]), name, str(event["intuitentityid"]), reason, _utc(event.get("time")))
+        realm, id_, at = str(event["intuitaccountid"]), str(event["intuitentityid"]), _utc(event.get("time"))
+        yield Notice(realm, name, id_, reason, at, str(event.get("id") or ""))
 
 
 def _legacy(told: Any) -> Iterator[Notice]:  # noqa: ANN401 - any JSON
