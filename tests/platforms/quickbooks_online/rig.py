@@ -73,13 +73,14 @@ def command(capability: Any, facts: Facts, *, order: str = "1001", generation: i
 
 
 class Rig:
-    """Sends talks, remembers requests; a fault can be set per step."""
+    """Sends talks, remembers requests and what was answered."""
 
     def __init__(self, sandbox: QuickbooksOnlineSandbox, url: str, **settings: Any) -> None:
         self.sandbox, self.url = sandbox, url
         self.connection = connection(**settings)
         self.sink, self.source = SINK(self.connection), SOURCE(self.connection)
         self.requests: list[Request] = []
+        self.replies: list[Response] = []
 
     async def run(self, talk: Talk[T], name: str = "") -> T:
         return await converse(self._keyed(talk, name), self.url, HEADERS)
@@ -91,6 +92,7 @@ class Rig:
                 self.requests.append(request)
                 key = str(uuid5(NAMESPACE, f"{name}|{request.step}")) if request.key_in else ""
                 reply = yield msgspec.structs.replace(request, key=key)
+                self.replies.append(reply)
                 request = talk.send(reply)
         except StopIteration as done:
             found: T = done.value

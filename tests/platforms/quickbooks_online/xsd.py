@@ -1,4 +1,4 @@
-"""The v3 XSDs as a check of JSON: names, nesting, lists and enumerations."""
+"""The v3 XSDs as a check of JSON: names, nesting, lists and enumerations; attributes are fields as well."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ class Schema:
         self._complex: dict[str, ET.Element] = {}
         self._simple: dict[str, ET.Element] = {}
         self._top: dict[str, str] = {}
+        self._members: dict[str, list[str]] = {}
         for path in sorted(folder.glob("*.xsd")):
             root = ET.parse(path).getroot()  # noqa: S314 - files of the vendor's SDK, read from disk
             self._complex |= {node.get("name", ""): node for node in root.findall(f"{_XS}complexType")}
             self._simple |= {node.get("name", ""): node for node in root.findall(f"{_XS}simpleType")}
-            self._top |= {node.get("name", ""): _local(node.get("type")) for node in root.findall(f"{_XS}element")}
+            for node in root.findall(f"{_XS}element"):
+                self._top[node.get("name", "")] = _local(node.get("type"))
+                self._members.setdefault(_local(node.get("substitutionGroup")), []).append(node.get("name", ""))
 
     def fields(self, name: str) -> dict[str, tuple[str, bool]]:
-        """Return element name -> (type, repeated) of a complex type, inherited ones included."""
+        """Return field name -> (type, repeated) of a complex type: inherited ones, and all that may stand for another."""
         node = self._complex[name]
         found: dict[str, tuple[str, bool]] = {}
         for extension in node.iter(f"{_XS}extension"):
@@ -39,7 +42,11 @@ class Schema:
         for element in node.iter(f"{_XS}element"):
             ref = _local(element.get("ref"))
             type_ = self._top.get(ref, "") if ref else _local(element.get("type"))
-            found[ref or element.get("name", "")] = (type_, element.get("maxOccurs", "1") != "1")
+            repeated = element.get("maxOccurs", "1") != "1"
+            found[ref or element.get("name", "")] = (type_, repeated)
+            found |= {member: (self._top[member], repeated) for member in self._members.get(ref, ()) if ref}
+        for attribute in node.iter(f"{_XS}attribute"):
+            found.setdefault(attribute.get("name", ""), (_local(attribute.get("type")), False))
         return found
 
     def complaints(self, name: str, value: Any, path: str = "") -> Iterator[str]:
