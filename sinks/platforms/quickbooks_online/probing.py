@@ -138,12 +138,18 @@ class Probing(Finding):
 
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the record that a change is about; None when it is gone."""
-        entity = ENTITIES.get(command.capability, "Invoice")
         id_ = command.bound_id or command.links.get(_LINK.get(command.capability, "invoice"), "")
-        row = yield from self.found(entity, id_)
-        if row is None:
-            return None
-        return self.written(entity, row)
+        for entity in _kinds(command):
+            row = yield from self.found(entity, id_)
+            if row is not None:
+                return self.written(entity, row)
+        return None
+
+
+def _kinds(command: Command) -> tuple[str, ...]:
+    """Return what the record of a command may be: parcels and notes hang on an invoice or on a sales receipt."""
+    hangs = command.capability in {"record_shipment", "add_note"}
+    return ("Invoice", "SalesReceipt") if hangs else (ENTITIES.get(command.capability, "Invoice"),)
 
 
 def _makes_invoice(command: Command) -> bool:

@@ -276,6 +276,19 @@ async def test_a_number_that_comes_later_or_is_put_right_is_written(rig: Rig) ->
     assert await told("1Z4") == "1Z0, 1Z2, 1Z3, 1Z4", "what it was is not known: none is lost"
 
 
+async def test_a_parcel_of_a_sales_receipt_is_found_again_there(rig: Rig) -> None:
+    sold = await rig.write(command("upsert_sales_receipt", invoice(document="sales_receipt")))
+    links = {"invoice": sold.id}
+    first = await rig.write(command("record_shipment", shipment("1Z1"), links=links))
+    more = {"kind": "set", "bound_id": first.id, "changes": ("tracking",), "links": links}
+    asked = command("record_shipment", shipment("1Z2"), **more)
+    there = await rig.run(rig.sink.reread(asked))
+    assert there is not None
+    assert (there.type, there.id) == ("SalesReceipt", sold.id)
+    await rig.run(rig.sink.write(asked), "set")
+    assert rig.row("SalesReceipt", sold.id)["TrackingNum"] == "1Z1, 1Z2"
+
+
 async def test_a_note_is_added_once(rig: Rig) -> None:
     first = await billed(rig)
     asked = command("add_note", invoice(), links={"invoice": first.id}, text="call back")
