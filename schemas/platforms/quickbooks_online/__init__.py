@@ -120,6 +120,6 @@ PLATFORM = Platform(
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
         "A tracking number that a person types in QuickBooks is not told to other systems.",
-        "Of what was deleted while o2c was away for 29 days or more, only the open documents that it wrote are missed.",
+        "Of what was deleted while o2c was away for 29 days or more, only open documents that it wrote are noticed.",
     ),
 )
