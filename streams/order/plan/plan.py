@@ -285,7 +285,10 @@ def _base(desk: Desk, bound: ObjectRef, record: WriteRecord | None, missing: Map
     """Return what the set rests on: what the system showed last. Delivery answers `stale` when that changed."""
     there = shown(desk.state, bound, record) or {}
     known = _acknowledged(record)
-    return {name: Pair(known[name].sent if name in known else "", there[name]) for name in missing if name in there}
+    told = {name: known[name] for name in missing if name in known}  # also what it does not show
+    return told | {
+        name: Pair(told[name].sent if name in told else "", there[name]) for name in missing if name in there
+    }
 
 
 def _again(record: WriteRecord, wish: str, desk: Desk, world: World, now: datetime) -> bool:

@@ -184,6 +184,7 @@ def test_a_tracking_number_that_was_not_told_or_was_put_right_is_told() -> None:
     (command,) = parcelled("1Z1", told)
     assert (command.kind, command.capability, command.changes) == ("set", "record_shipment", ("tracking",))
     assert (command.bound_id, command.fields, command.links) == ("n1", {"tracking": "1Z1"}, {"order": "7"})
+    assert command.base == {"tracking": Pair("", "")}, "which is not shown there"
     before = {**told, "tracking": Pair("1Z1", "1Z1")}
     assert [one.fields for one in parcelled("1Z2", before)] == [{"tracking": "1Z2"}]
     assert parcelled("1Z1", before) == []
