@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
@@ -15,6 +16,8 @@ from schemas.platform import Platform
 from streams.sources.base import Identity, Setup
 
 Found = Iterator[Problem]
+_WEEKS = tuple(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(weeks=n) for n in range(13 * 52))
+"""The years to 2037: as far as the rules of zones are told in advance."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -112,9 +115,16 @@ class _Held:
 
     def _zone(self) -> Found:
         told, zone = self._account.identity.time_zone, self._config.time_zone
-        if told != zone and told in available_timezones():
+        if told in available_timezones() and not same_days(told, zone):
             text = f"{self._name} keeps its days in {told}, not {zone}; set time_zone to {told}."
             yield self._problem("time_zone", text, "time_zone", severity="warning")
+
+
+def same_days(one: str, other: str) -> bool:
+    """Tell whether two time zones begin their days at the same moments: Vienna is kept as Berlin in some ledgers."""
+    return one == other or all(
+        week.astimezone(ZoneInfo(one)).utcoffset() == week.astimezone(ZoneInfo(other)).utcoffset() for week in _WEEKS
+    )
 
 
 def _currencies(

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 import msgspec
 
 from app import platforms
-from app.check.accounts import Account, shows_words, unmapped_rates, unmapped_words
+from app.check.accounts import Account, same_days, shows_words, unmapped_rates, unmapped_words
 from app.check.configuration import unmet
 from app.config.model import NO_ACCOUNT, ConnectionConfig, Settings, TenantConfig
 from schemas.platform import Words
@@ -81,8 +81,9 @@ class _Section:
         found = self._identity
         if self._config.account == NO_ACCOUNT:
             yield self._line("account", Offer((Choice(found.account, found.name),), found.account))
-        if found.time_zone != self._config.time_zone and found.time_zone in available_timezones():
-            yield self._line("time_zone", Offer((Choice(found.time_zone),), found.time_zone))
+        zone = found.time_zone
+        if zone in available_timezones() and not same_days(zone, self._config.time_zone):
+            yield self._line("time_zone", Offer((Choice(zone),), zone))
         for key, offer in found.offers.items():
             yield self._line(key, offer)
 

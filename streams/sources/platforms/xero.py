@@ -20,6 +20,7 @@ from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
 from schemas.platforms.xero.setup import ACCOUNTS, fitting_accounts, is_rounding, missing_accounts, missing_taxes
 from schemas.platforms.xero.webhooks import WEBHOOKS
+from schemas.platforms.xero.zones import ZONES
 from schemas.refs import ObjectRef, find_mark
 from streams.sources.base import Choice, Hook, Identity, Offer, Page, Reply, Setup, Source, only
 
@@ -50,16 +51,6 @@ _LISTS = {
     "OverpaymentID": "Overpayments",
     "PrepaymentID": "Prepayments",
     "ContactID": "Contacts",
-}
-_ZONES = {
-    "UTC": "UTC",
-    "GMTSTANDARDTIME": "Europe/London",
-    "EASTERNSTANDARDTIME": "America/New_York",
-    "CENTRALSTANDARDTIME": "America/Chicago",
-    "PACIFICSTANDARDTIME": "America/Los_Angeles",
-    "AUSEASTERNSTANDARDTIME": "Australia/Sydney",
-    "NEWZEALANDSTANDARDTIME": "Pacific/Auckland",
-    "WEUROPESTANDARDTIME": "Europe/Berlin",
 }
 _PAGE = 500
 _LIST = 100
@@ -297,7 +288,7 @@ class XeroSource(Source):
             currencies=tuple(currency.code for currency in currencies),
             home_currency=organisation.base_currency,
             lock_date=max((lock.isoformat() for lock in locks if lock), default=""),
-            time_zone=_ZONES.get(organisation.timezone.upper(), ""),
+            time_zone=ZONES.get(organisation.timezone.upper(), ""),
         )
 
     def setup(self) -> Talk[Setup]:

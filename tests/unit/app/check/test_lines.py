@@ -105,6 +105,14 @@ def test_what_the_account_says_of_itself_comes_first(tmp_path: Path) -> None:
     assert next(sections(lines, {"acme"})) == "[connections.crm]", "in a file of the tenant's own"
 
 
+@pytest.mark.parametrize(
+    ("told", "line"), [("Europe/Berlin", []), ("Europe/Kyiv", ["crm.time_zone"]), ("Mars/Olympus", []), ("", [])]
+)
+def test_a_time_zone_with_the_same_days_needs_no_line(tmp_path: Path, told: str, line: list[str]) -> None:
+    settings = _settings(tmp_path, CONFIG.replace('account = "1"', 'account = "1"\ntime_zone = "Europe/Vienna"'))
+    assert list(_lines(settings, _account(settings, "crm", Setup(), time_zone=told))) == line
+
+
 def test_the_account_of_somebody_else_offers_nothing(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     found = _account(settings, "books", Setup(offers={"taxes": TAXES}))
