@@ -300,6 +300,12 @@ def read_history_id(id_: str) -> tuple[str, str]:
     return invoice, mark
 
 
+def note_of(records: Iterable[wire.HistoryRecord], mark: str) -> str:
+    """Return the newest note with *mark*, "" without one: what was written stays, a change is a further note."""
+    ours = [record for record in records if find_mark(record.details) == mark]
+    return max(ours, key=lambda record: instant(record.date_utc) or _EPOCH).details if ours else ""
+
+
 def shipment_text(parcel: Shipment, mark: str) -> str:
     """Return the history note of a parcel, in words that `read_shipment` reads back."""
     carrier = f": {parcel.carrier}" if parcel.carrier else ""

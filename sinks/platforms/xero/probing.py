@@ -141,11 +141,10 @@ class Probing(Asking):
         return Written(type=written.type, id=written.id, facts=written.facts, mark=written.mark, complete=done)
 
     def marked_note(self, command: Command) -> Talk[Written | None]:
-        """Return the history record that carries the command's mark."""
+        """Return the newest history record that carries the command's mark."""
         invoice = command.links.get("invoice") or facts.read_history_id(command.bound_id)[0]
         reply = yield from self.get(f"/Invoices/{segment(invoice)}/History")
-        text = next((row.details for row in reply.history_records if find_mark(row.details) == command.mark), None)
-        if text is None:
+        if not (text := facts.note_of(reply.history_records, command.mark)):
             return None
         id_ = facts.history_id(invoice, command.mark)
         return Written(type="history", id=id_, facts=facts.read_shipment(text), mark=command.mark)

@@ -250,7 +250,7 @@ class XeroSink(Probing):
     # ------------------------------------------------------------------------------------------------- history
 
     def record_shipment(self, command: Command) -> Talk[Written]:
-        """Write the parcel into the invoice's history: Xero has no shipments."""
+        """Write the parcel into the invoice's history, where a change is a further note: Xero has no shipments."""
         parcel = facts_of(command, Shipment)
         return (yield from self._note(command, facts.shipment_text(parcel, command.mark), parcel))
 
@@ -265,7 +265,7 @@ class XeroSink(Probing):
             raise RejectedError("Xero: there is no invoice to write the note on.")
         written = Written(type="history", id=facts.history_id(invoice, command.mark), facts=shown, mark=command.mark)
         reply = yield from self.get(f"/Invoices/{segment(invoice)}/History")
-        if not any(record.details == text for record in reply.history_records):
+        if facts.note_of(reply.history_records, command.mark) != text:
             body = {"HistoryRecords": [{"Details": text}]}
             yield from self.put(f"/Invoices/{segment(invoice)}/History", body, "note")
         return written

@@ -227,8 +227,8 @@ class XeroSource(Source):
         """Read the parcel that we wrote into an invoice's history; a plain note is no event."""
         invoice, mark = facts.read_history_id(hint.object.id)
         records = _decoded((yield self._get(f"/Invoices/{segment(invoice)}/History", {}))).history_records
-        text = next((record.details for record in records if find_mark(record.details) == mark), "")
-        event = self._event("history", hint.object.id, facts.read_shipment(text), "", mark)
+        shown = facts.read_shipment(facts.note_of(records, mark))
+        event = self._event("history", hint.object.id, shown, "", mark)
         parents = (Anchor("object", self._ref("invoice", invoice)),)
         return [msgspec.structs.replace(event, anchors=parents)] if event is not None else []
 

@@ -189,6 +189,23 @@ async def test_a_parcel_and_a_note_go_into_the_history_once(company: Company) ->
     assert await company.read("history", f"{invoice.id}:nothing") == []
 
 
+async def test_a_changed_tracking_number_is_a_further_note_and_the_newest_holds(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    parcel, links = Shipment(carrier="UPS", tracking_numbers=("1Z1",)), {"invoice": invoice.id}
+    first = await company.write("record_shipment", parcel, n=2, links=links)
+    other = msgspec.structs.replace(parcel, tracking_numbers=("1Z2",))
+    for facts in (other, other, parcel):
+        changed = msgspec.structs.replace(
+            command("record_shipment", facts, n=2, bound_id=first.id, changes=("tracking",)), kind="set"
+        )
+        written = await company.talk(company.sink.write(changed))
+        assert (written.id, written.facts) == (first.id, facts)
+        assert await company.talk(company.sink.reread(changed)) == written
+        assert [event.facts for event in await company.read("history", first.id)] == [facts]
+        assert [row["tracking"] for row in company.books("shipment")] == list(facts.tracking_numbers)
+    assert sum(note["Changes"] == "Note" for note in company.sandbox.books_of.history[invoice.id]) == 3
+
+
 async def test_the_customer_hears_only_what_is_asked_for(company: Company) -> None:
     written = await company.write("upsert_invoice", INVOICE)
     assert company.requests[-1].json["Invoices"][0]["SentToContact"] is False

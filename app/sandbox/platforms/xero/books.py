@@ -109,7 +109,9 @@ def _advance(held: Books, row: Row) -> Row:
 
 
 def _parcels(invoice: str, notes: list[Row]) -> list[Row]:
-    written = [note["Details"] for note in notes if "o2c1:" in note["Details"]]
+    """Return the parcels that notes tell of: of several with one mark the newest holds."""
+    marked = [note["Details"] for note in notes if "o2c1:" in note["Details"]]
+    written = {text.rpartition("o2c1:")[2]: text for text in marked}.values()
     return [
         {
             "kind": "shipment",
