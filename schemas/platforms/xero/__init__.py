@@ -121,7 +121,6 @@ PLATFORM = Platform(
             "record_refund": frozenset(("amount", "currency", "date", "reference")),
         }
     ),
-    irreversible=frozenset(("overpayment",)),
     signature_headers=("x-xero-signature",),
     secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(

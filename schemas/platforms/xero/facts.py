@@ -255,7 +255,8 @@ def advance_facts(record: wire.Advance) -> Payment | None:
     """Return the facts of money beyond or before an invoice; money that we paid in advance gives None."""
     if record.type not in _ADVANCES_IN:
         return None
-    status: PaymentStatus = "reversed" if record.status == "VOIDED" else "succeeded"
+    over = record.status == "VOIDED" or _is_taken_back(record)
+    status: PaymentStatus = "reversed" if over else "succeeded"
     return Payment(
         amount=plain(record.total),
         currency=record.currency_code,
@@ -266,6 +267,12 @@ def advance_facts(record: wire.Advance) -> Payment | None:
         allocations=_allocations(record.allocations),
         customer=_party(record.contact),
     )
+
+
+def _is_taken_back(record: wire.Advance) -> bool:
+    """Tell whether we paid all of it out again to take it back; what a person paid out is a refund of theirs."""
+    ours = [one.amount for one in record.payments if one.status != "DELETED" and find_mark(one.reference)]
+    return bool(ours) and sum(ours, ZERO) >= (record.total or ZERO)
 
 
 def advance_mark(record: wire.Advance | wire.BankTransaction) -> str | None:

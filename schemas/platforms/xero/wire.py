@@ -125,6 +125,8 @@ class Advance(_Document, frozen=True, kw_only=True):
     prepayment_id: str = ""
     remaining_credit: Decimal | None = None
     allocations: tuple[Allocation, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    """Paid out of it again."""
 
 
 class Payment(_Element, frozen=True, kw_only=True):

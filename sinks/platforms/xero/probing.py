@@ -53,10 +53,6 @@ class Probing(Asking):
             return credit_written(note) if is_used_on(note, link(command, "invoice")) else None
         if capability in {"record_shipment", "add_note"}:
             return (yield from self.marked_note(command))
-        if capability in {"reverse_payment", "reverse_refund"}:
-            reply = yield from self.find(f"/Payments/{segment(command.bound_id or link(command, 'payment'))}")
-            gone = reply is not None and bool(reply.payments) and reply.payments[0].status == "DELETED"
-            return payment_written(reply.payments[0]) if reply is not None and gone else None
         if capability == "upsert_customer":
             found = yield from self.contacts_by_key([facts_of(command, Customer).party])
             return contact_written(next(iter(found.values()))) if found else None

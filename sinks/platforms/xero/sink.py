@@ -15,8 +15,8 @@ from schemas.platforms.xero import facts, wire
 from sinks.base import Written
 from sinks.platforms.xero import bodies
 from sinks.platforms.xero.asking import beside, customer_key
-from sinks.platforms.xero.probing import Probing
 from sinks.platforms.xero.refusals import is_too_much
+from sinks.platforms.xero.reversing import Reversing
 from sinks.platforms.xero.written import (
     ENDED,
     contact_written,
@@ -40,7 +40,7 @@ _REFUSED = (ConflictError, DuplicateError, RejectedError)
 _DETAILS = 2_500
 
 
-class XeroSink(Probing):
+class XeroSink(Reversing):
     """PUT creates, POST changes by id only: a POST with a number would overwrite a stranger's invoice."""
 
     batch = MappingProxyType({"upsert_invoice": 50, "record_payment": 50})
@@ -170,18 +170,12 @@ class XeroSink(Probing):
         return overpayment_written(reply.bank_transactions[0])
 
     def reverse_payment(self, command: Command) -> Talk[Written]:
-        """Remove a payment that no longer counts; its record stays, with Status DELETED."""
-        id_ = command.bound_id or link(command, "payment")
-        reply = yield from self.find(f"/Payments/{segment(id_)}")
-        if reply is None or not reply.payments:
-            raise RejectedError("Xero: it is no payment on an invoice; a person has to take the overpayment back.")
-        if reply.payments[0].status != "DELETED":
-            reply = yield from self.put(f"/Payments/{segment(id_)}", {"Status": "DELETED"}, "reversal", method="POST")
-        return payment_written(reply.payments[0])
+        """Take back money that no longer counts; an overpayment is paid out again, since Xero removes none."""
+        return (yield from self.taken_back(command))
 
     def reverse_refund(self, command: Command) -> Talk[Written]:
         """Remove a refund that we recorded on a credit note, which is open again; to Xero it is a payment as well."""
-        return (yield from self.reverse_payment(command))
+        return (yield from self.taken_back(command))
 
     # ------------------------------------------------------------------------------------------------- credits
 

@@ -81,8 +81,74 @@ async def test_more_than_is_due_becomes_an_overpayment_once(company: Company) ->
     event = (await company.read("overpayment", extra.id))[0]
     assert event.mirror_of == extra.mark == command("record_payment", money, n=3).mark
     assert event.facts == extra.facts
-    with pytest.raises(RejectedError, match="take the overpayment back"):
-        await company.write("reverse_payment", money, n=4, links={"payment": extra.id})
+    with pytest.raises(RejectedError, match="neither a payment nor an overpayment"):
+        await company.write("reverse_payment", money, n=4, links={"payment": NOBODY})
+
+
+async def test_an_overpayment_is_paid_out_again_on_its_day_since_nothing_removes_one(company: Company) -> None:
+    money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2), customer=INVOICE.customer)
+    advance = await company.write("record_payment", money, n=2)
+    asked = command("reverse_payment", money, n=3, links={"payment": advance.id})
+    assert await company.talk(company.sink.probe(asked)) is None
+    first, again = [await company.talk(company.sink.write(asked)) for _ in range(2)]
+    assert (first.id, first.type, first.mark) == (again.id, "refund", asked.mark)
+    assert [(row["amount"], row["date"]) for row in company.books("refund")] == [("20.00", "2026-05-02")]
+    assert [row["due"] for row in company.books("payment")] == ["0.00"]
+    (seen,) = await company.read("overpayment", advance.id)
+    assert (seen.facts, seen.mirror_of) == (first.also[0].facts, advance.mark)
+    assert isinstance(seen.facts, Payment)
+    assert seen.facts.status == "reversed"
+    (refund,) = await company.read("refund", first.id)
+    assert (refund.facts, refund.mirror_of) == (first.facts, asked.mark)
+    probed = await company.talk(company.sink.probe(asked))
+    assert probed is not None
+    assert (probed.id, probed.complete) == (first.id, True)
+
+
+async def test_of_money_taken_back_nothing_stays_beside_the_payment(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2))
+    paid = await company.write("record_payment", money, n=2, links={"invoice": invoice.id})
+    asked = command("reverse_payment", money, n=3, links={"payment": paid.id})
+    talk = company.sink.write(asked)
+    request = next(talk)
+    while request.step != "reversal":  # the process dies with the overpayment paid out and the payment still there
+        request = talk.send(await company.send(request))
+    talk.close()
+    assert await company.talk(company.sink.probe(asked)) is None
+    for _ in range(2):
+        back = await company.talk(company.sink.write(asked))
+    assert (back.id, [one.type for one in back.also]) == (paid.id, ["refund"])
+    more = await company.write("record_payment", money, n=5, links={"invoice": invoice.id})
+    whole = await company.write("reverse_payment", money, n=6, links={"payment": more.id})
+    assert [one.type for one in whole.also] == ["refund", "overpayment"]
+    assert [row["status"] for row in company.books("payment")] == ["void", "void", "paid", "paid"]
+    assert [row["amount"] for row in company.books("refund")] == ["4.47", "4.47"]
+    assert [row["due"] for row in company.books("invoice")] == ["15.53"]
+    probed = await company.talk(company.sink.probe(asked))
+    assert probed is not None
+    assert probed.complete
+
+
+async def test_an_overpayment_that_somebody_used_refuses_the_whole(company: Company) -> None:
+    first, other = [await company.write("upsert_invoice", INVOICE, n=n) for n in (1, 2)]
+    money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2))
+    paid = await company.write("record_payment", money, n=3, links={"invoice": first.id})
+    body = {"Allocations": [{"Invoice": {"InvoiceID": other.id}, "Amount": 4}]}
+    await company.talk(company.sink.put(f"/Overpayments/{paid.also[0].id}/Allocations", body, "typed"))
+    with pytest.raises(RejectedError, match="was used"):
+        await company.write("reverse_payment", money, n=4, links={"payment": paid.id})
+    assert [row["status"] for row in company.books("payment")] == ["paid", "paid"]
+
+
+async def test_what_a_person_pays_out_of_an_overpayment_is_a_refund_and_no_reversal(company: Company) -> None:
+    money = Payment(amount=Decimal(20), currency="EUR", date=date(2026, 5, 2), customer=INVOICE.customer)
+    advance = await company.write("record_payment", money)
+    body = {"Overpayment": {"OverpaymentID": advance.id}, "Account": {"Code": "090"}, "Amount": 20}
+    await company.talk(company.sink.put("/Payments", {"Payments": [body]}, "typed"))
+    (seen,) = await company.read("overpayment", advance.id)
+    assert isinstance(seen.facts, Payment)
+    assert (seen.facts.status, seen.facts.unapplied_amount) == ("succeeded", 0)
 
 
 @pytest.mark.parametrize("presence", ["absent", "unknown"])

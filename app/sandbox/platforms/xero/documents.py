@@ -168,8 +168,11 @@ class Documents(Ledger):
 
     def paid(self, row: Row) -> Decimal:
         """Return what live payments settled."""
-        live = (payment for payment in row.get("payments", ()) if payment["Status"] == "AUTHORISED")
-        return sum((payment["Amount"] for payment in live), ZERO)
+        return sum((payment["Amount"] for payment in self.live(row)), ZERO)
+
+    def live(self, row: Row) -> list[Row]:
+        """Return the payments on a document that nobody removed."""
+        return [payment for payment in row.get("payments", ()) if payment["Status"] == "AUTHORISED"]
 
     def credited(self, row: Row) -> Decimal:
         """Return what credit notes and money in advance settled (an invoice), or what went out (a credit note)."""
@@ -206,14 +209,13 @@ class Documents(Ledger):
         """Return an invoice as Xero does; without *full* the lines are left out."""
         paid, credited = self.paid(row), self.credited(row)
         keep = ("Type", "InvoiceID", "InvoiceNumber", "Reference", "Url", "SentToContact", "Date", "DueDate")
-        live = [payment for payment in row.get("payments", ()) if payment["Status"] == "AUTHORISED"]
         return {
             **{name: row[name] for name in keep},
             **self._shown_document(row, full=full, places=places),
             "AmountDue": row["Total"] - paid - credited if row["Status"] not in ENDED else ZERO,
             "AmountPaid": paid,
             "AmountCredited": credited,
-            "Payments": [self.shown_inside(payment) for payment in live],
+            "Payments": [self.shown_inside(payment) for payment in self.live(row)],
             "CreditNotes": [item["shown"] for item in row.get("received", ()) if "CreditNoteID" in item["shown"]],
             "Overpayments": [item["shown"] for item in row.get("received", ()) if "OverpaymentID" in item["shown"]],
             "Prepayments": [],
@@ -241,14 +243,13 @@ class Documents(Ledger):
     def shown_credit(self, row: Row, *, full: bool = True, places: int = 4) -> Row:
         """Return a credit note as Xero does."""
         keep = ("Type", "CreditNoteID", "CreditNoteNumber", "Reference", "Date", "DueDate")
-        live = [payment for payment in row.get("payments", ()) if payment["Status"] == "AUTHORISED"]
         return {
             **{name: row[name] for name in keep},
             "ID": row["CreditNoteID"],
             **self._shown_document(row, full=full, places=places),
             "RemainingCredit": self.due(row),
             "Allocations": [self.shown_allocation(item) for item in row["Allocations"]],
-            "Payments": [self.shown_inside(payment) for payment in live],
+            "Payments": [self.shown_inside(payment) for payment in self.live(row)],
         }
 
     def shown_allocation(self, item: Row) -> Row:

@@ -200,7 +200,7 @@ class Books(Documents):
             **self._shown_document(row, full=True, places=4),
             "RemainingCredit": self.due(row),
             "Allocations": [self.shown_allocation(item) for item in row["Allocations"]],
-            "Payments": [],
+            "Payments": [self.shown_inside(payment) for payment in self.live(row)],
         }
 
     def shown_transaction(self, row: Row) -> Row:
