@@ -119,6 +119,7 @@ PLATFORM = Platform(
             "issue_credit": frozenset(("amount", "currency", "date", "lines")),
             "apply_credit": frozenset(("amount", "currency")),
             "record_refund": frozenset(("amount", "currency", "date", "reference")),
+            "record_shipment": frozenset(("carrier", "tracking", "status")),
         }
     ),
     signature_headers=("x-xero-signature",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -18,12 +17,11 @@ from app.core.http import HttpClient, new_session
 from app.core.talk import Request, Response
 from app.sandbox.faults import Faults
 from app.sandbox.platforms.xero import XeroSandbox
-from schemas.commands import Command, Result
 from schemas.facts import Credit, Facts, Party, Payment, Shipment
 from sinks.delivery.owner import Owner
-from sinks.delivery.row import Row
 from sinks.platforms.xero import XeroSink
 from tests.platforms.xero.company import AUTH, CONNECTION, INVOICE, TENANT, command
+from tests.platforms.xero.delivering import Memory
 
 pytestmark = pytest.mark.sandbox
 ORDERS = 6
@@ -40,34 +38,6 @@ FAULTS = Faults(
     idempotency_off=1.0,
     visibility_lag_s=0.03,
 )
-
-
-@dataclass
-class Memory:
-    """What the owner writes, kept in memory; tells each order's waiting step when its result is there."""
-
-    results: dict[str, Result] = field(default_factory=dict)
-    waiting: dict[str, asyncio.Event] = field(default_factory=dict)
-    dead: list[str] = field(default_factory=list)
-
-    async def keep_row(self, row: Row) -> int:
-        return 0
-
-    async def drop_rows(self, keys: list[str]) -> None:
-        return None
-
-    async def keep_command(self, command: Command) -> None:
-        return None
-
-    async def drop_command(self, command: str) -> None:
-        return None
-
-    async def publish_result(self, result: Result) -> None:
-        self.results[result.command] = result
-        self.waiting.setdefault(result.command, asyncio.Event()).set()
-
-    async def dead_letter(self, command: Command, reason: str) -> None:
-        self.dead.append(reason)
 
 
 async def _order(owner: Owner, memory: Memory, n: int) -> None:

@@ -38,6 +38,7 @@ def verbs(sandbox: XeroSandbox) -> dict[str, Verb]:
         "void_invoice": desk.void_invoice,
         "delete_payment": desk.delete_payment,
         "set_lock_date": desk.set_lock_date,
+        "compute_tax": desk.compute_tax,
         "archive_contact": desk.archive_contact,
         "merge_contact": desk.merge_contact,
         "rename_contact": desk.rename_contact,
@@ -144,6 +145,11 @@ class Desk:
         """Close the books up to a day; without a day open them."""
         self._books.lock_date = day_of(asked["date"], "date") if asked.get("date") else None
         return {"lock_date": str(self._books.lock_date or "")}
+
+    def compute_tax(self, asked: Row) -> Row:
+        """Have the organisation compute all taxes itself, whatever clients send; `on` false ends it."""
+        self._books.own_tax = bool(asked.get("on", True))
+        return {"on": self._books.own_tax}
 
     def archive_contact(self, asked: Row) -> Row:
         """Archive a contact."""

@@ -61,6 +61,8 @@ class Ledger:
         self.accounts = {row[0]: self._account(*row) for row in ACCOUNTS}
         self.currencies = list(CURRENCIES)
         self.lock_date: date | None = None
+        self.own_tax = False
+        """Take no TaxAmount from anybody: the rate of the line's tax type holds, to the cent of each line."""
         self.changed: Callable[[str, str, Row], None] = lambda *_: None
         self.contact_index: dict[str, defaultdict[str, set[str]]] = {
             field: defaultdict(set) for field in ("EmailAddress", "Name", "ContactNumber")
@@ -238,7 +240,7 @@ class Ledger:
         tax_type = str(body.get("TaxType") or (account or {}).get("TaxType") or "NONE")
         if tax_type not in RATES:
             raise InvalidError(f"The TaxType code '{tax_type}' does not exist or cannot be used here.")
-        tax = body.get("TaxAmount")
+        tax = None if self.own_tax else body.get("TaxAmount")
         computed = ZERO if kind == "NoTax" else _tax(amount, RATES[tax_type][1], inclusive=kind == "Inclusive")
         return {
             "LineItemID": str(body.get("LineItemID") or self.new_id()),
