@@ -18,6 +18,8 @@ SWEPT = "swept"
 """The reason of a hint that a sweep gave after its first pass, where nobody had told of the object."""
 UNTOLD = "untold"
 """The reason of a hint that asks for no read: a sweep found a change of the object, and nobody had told of it."""
+GAP = "gap"
+"""The reason of a hint that asks for no read: deliveries were lost, so what they told has to be found by a sweep."""
 ASKED_FOR = frozenset((TIE, "parent", "expired", SYNC))
 """Reasons of hints that the stream gives because it needs the look itself, also one that shows nothing new."""
 

@@ -15,16 +15,19 @@ from schemas.connection import Connection
 from streams.sources.platforms.hubspot import HubspotSource
 from streams.sources.platforms.shopify.source import ShopifySource
 from streams.sources.platforms.stripe import StripeSource
+from streams.sources.platforms.xero import XeroSource
 
 SECRET = "whsec_made_up"
 SHOP = "acme.myshopify.com"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-_SOURCES = {"shopify": ShopifySource, "stripe": StripeSource, "hubspot": HubspotSource}
+_SOURCES = {"shopify": ShopifySource, "stripe": StripeSource, "hubspot": HubspotSource, "xero": XeroSource}
 
 
 def served(secrets: Mapping[str, str] | None = None) -> dict[tuple[str, str], Address]:
-    """Return the addresses of a shop, a CRM and a payment provider of acme."""
-    accounts = {"shop": ("shopify", SHOP), "pay": ("stripe", "acct_1"), "crm": ("hubspot", "4711")}
+    """Return the addresses of a shop, a CRM, a payment provider and a ledger of acme."""
+    accounts = {
+        "shop": ("shopify", SHOP), "pay": ("stripe", "acct_1"), "crm": ("hubspot", "4711"), "books": ("xero", "org"),
+    }  # fmt: skip
     resolved = [
         ResolvedConnection(
             connection=Connection(name=name, tenant="acme", platform=platform, account=account),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from app.core.limits import AGE
 from app.core.mistakes import OVER_DATA, fault
 from app.core.talk import Request, Response, Talk
 from schemas.commands import SWEEP
-from schemas.events import ASKED_FOR, SWEPT, TIE, UNTOLD, ChangeEvent, Hint, Version
+from schemas.events import ASKED_FOR, GAP, SWEPT, TIE, UNTOLD, ChangeEvent, Hint, Version
 from schemas.refs import ObjectRef
 from schemas.soundness import check_event
 from schemas.trace import new_trace, trace_id
@@ -29,6 +30,8 @@ _BATCH_PAUSE = 0.02
 _AT_ONCE = 100
 """Hints per pass: the next pass begins with what became urgent meanwhile."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+_LATE, _SOONEST = 0.25, 30.0
+"""Part of the pause between sweeps, and seconds of it, that no gap in what was told shortens: calls are counted."""
 FAULTS = OVER_DATA
 """What a mistake in a source raises: one bad record must not stop the connection."""
 T = TypeVar("T")
@@ -124,7 +127,7 @@ class Reader:
             self._well.set()
         self._wanted: dict[str, Hint] = {}
         self._waiting: dict[str, list[Callable[[], None]]] = {}
-        self._wake = asyncio.Event()
+        self._wake, self._lost = asyncio.Event(), asyncio.Event()
         self._known = Known() if known is None else known
         self._began = datetime.now(UTC)
         self.read_by_hint = 0
@@ -136,8 +139,12 @@ class Reader:
         """Read the hinted object soon, then call *read*.
 
         A second hint for it costs no second read, and the first was told first. One that says that nobody had told of
-        what a sweep found costs none at all.
+        what a sweep found costs none at all, and one that says that deliveries were lost brings the next sweep forward.
         """
+        if hint.reason == GAP:
+            self._lost.set()
+            read()
+            return
         if hint.reason == UNTOLD:
             self._silence.untold(hint.object)
             read()
@@ -301,14 +308,22 @@ class Reader:
     # -- sweeps -------------------------------------------------------------------------------------------------------
 
     async def sweep_forever(self, seconds: float) -> None:
-        """Walk every sweep of the source each *seconds*; a failed one is tried again, its cursor stays."""
+        """Walk every sweep of the source each *seconds*; a failed one is tried again, its cursor stays.
+
+        Where deliveries were lost the next one begins after a quarter of that, when late ones have had their time.
+        """
+        soonest = max(seconds * _LATE, min(seconds, _SOONEST))
         while True:
+            self._lost.clear()
             if self._silence.judged():
                 self.silent()
             for name in self._source.sweeps():
                 await self._well.wait()
                 await self._guarded_sweep(name)
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(soonest)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds - soonest):
+                    await self._lost.wait()
 
     async def _guarded_sweep(self, name: str) -> None:
         try:

@@ -23,6 +23,7 @@ from app.core import topics
 from app.core.errors import DecodeError
 from app.core.faultpoints import around
 from app.core.metrics import Metrics
+from app.deliveries.gaps import counted
 from app.deliveries.record import decoded, letter_headers
 from app.deliveries.translating import Meaning, meaning
 from app.gateway.addresses import Addresses
@@ -66,6 +67,8 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._consumer: AIOKafkaConsumer | None = None
         self._lag = Lag(metrics)
         self._done: dict[TopicPartition, int] = {}
+        self._last: dict[bytes, int] = {}
+        """Highest number of an event by address, where the vendor counts."""
         self._busy = asyncio.Lock()
         self._failed = ""
         slugs = {address.platform.slug for address in addresses.values()}
@@ -101,6 +104,7 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
                 pass
         self._lag.close()
         self._done.clear()
+        self._last.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Go on where the group is."""
@@ -152,12 +156,13 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             self._lag.show(place.topic, place.partition, partial(self._waiting, place))
 
     async def _translated(self, records: Sequence[ConsumerRecord]) -> None:
-        taken = []
+        taken, last = [], dict(self._last)
         for number, record in enumerate(records, 1):
-            taken.append(self._taken(record))
+            taken.append(self._taken(record, last))
             if not number % _IN_A_ROW:
                 await asyncio.sleep(0)  # connections have their turn
         await self._publish([one for one in taken if not one.meaning.unreadable])
+        self._last = last
         for one in taken:
             if one.meaning.unreadable:
                 await self._put_aside(one, one.meaning.unreadable)
@@ -167,7 +172,7 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             counts = {"events": len(said.events), "hints": len(said.hints)}
             log.info("delivery", platform=one.platform, outcome=said.outcome, trace_id=trace_id(one.trace), **counts)
 
-    def _taken(self, record: ConsumerRecord) -> Taken:
+    def _taken(self, record: ConsumerRecord, last: dict[bytes, int]) -> Taken:
         try:
             delivery = decoded(record)
         except DecodeError as error:
@@ -176,7 +181,13 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         if address is None:
             why = f"There is no connection behind /hooks/{delivery.owner}/{delivery.name} any more."
             return Taken(record, Meaning(outcome="unreadable", unreadable=why), trace=delivery.trace)
-        return Taken(record, meaning(address, delivery), address.platform.slug, delivery.trace)
+        said, count = meaning(address, delivery), counted(address, delivery, last.get(address.key))
+        if count.last is not None:
+            last[address.key] = count.last
+        if count.hints:
+            log.warning("deliveries.gap", platform=address.platform.slug, trace_id=trace_id(delivery.trace))
+            said = msgspec.structs.replace(said, hints=(*said.hints, *count.hints))
+        return Taken(record, said, address.platform.slug, delivery.trace)
 
     async def _publish(self, taken: Sequence[Taken]) -> None:
         """Publish what all mean at once; where an event is larger than its topic allows, one after the other."""

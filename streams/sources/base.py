@@ -152,6 +152,12 @@ class Source:
         del hook
         return frozenset()
 
+    @classmethod
+    def numbers(cls, hook: Hook) -> tuple[int, int] | None:
+        """Return the numbers of the first and last event of a delivery, where the vendor counts them one by one."""
+        del hook
+        return None
+
     def to_events(self, hook: Hook) -> list[ChangeEvent]:
         """Return the complete records in a delivery that count as observations; DecodeError for unreadable bytes."""
         del hook

@@ -99,6 +99,12 @@ class XeroSource(Source):
         """Return the organisations that a delivery to the app's one address speaks of."""
         return frozenset(event.tenant_id for event in _hooks(hook.body).events if event.tenant_id)
 
+    @classmethod
+    def numbers(cls, hook: Hook) -> tuple[int, int] | None:
+        """Return the delivery's place in the app's count of events; a delivery without events has none."""
+        said = _hooks(hook.body)
+        return (said.first_event_sequence, said.last_event_sequence) if said.last_event_sequence > 0 else None
+
     def hints(self, hook: Hook) -> list[Hint]:
         """Return the sales documents and contacts of this organisation that changed; a bill's credit is left out."""
         return [

@@ -10,12 +10,13 @@ from typing import ClassVar
 import msgspec
 import pytest
 
+from app.connectors import reading
 from app.connectors.reading import Cursor, Reader
 from app.connectors.silence import Silence
 from app.core.errors import DecodeError, RejectedError, RetryableError
 from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
-from schemas.events import UNTOLD, ChangeEvent, Hint
+from schemas.events import GAP, UNTOLD, ChangeEvent, Hint
 from schemas.facts import Customer, Order, Party
 from schemas.platform import Platform
 from schemas.platforms.xero import PLATFORM
@@ -158,6 +159,24 @@ async def test_what_sweeps_find_and_nobody_told_makes_webhooks_silent_and_is_not
     walking.cancel()
     await asyncio.gather(walking, return_exceptions=True)
     assert (silent[0], len(read) >= silent[0], reader.read_by_hint) == (10, True, 0)
+
+
+@pytest.mark.parametrize(("reason", "passes"), [(GAP, 2), (UNTOLD, 1)])
+async def test_lost_deliveries_bring_the_next_sweep_forward_and_cost_no_read(
+    monkeypatch: pytest.MonkeyPatch, reason: str, passes: int
+) -> None:
+    monkeypatch.setattr(reading, "_SOONEST", 0.01)
+    monkeypatch.setattr(reading, "_LATE", 0.0)
+    book, read = Book(), list[int]()
+    reader = Process(book, {}).reader
+    walking = asyncio.create_task(reader.sweep_forever(600))
+    while len(book.asked) < PAGES:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    reader.want(Hint(tenant="acme", object=_ref(7), reason=reason), lambda: read.append(1))
+    await asyncio.sleep(0.2)
+    walking.cancel()
+    await asyncio.gather(walking, return_exceptions=True)
+    assert (len(book.asked), read, reader.read_by_hint) == (passes * PAGES, [1], passes * PAGES)
 
 
 @pytest.mark.parametrize("error", [RejectedError("no such page"), DecodeError("no list"), KeyError("at")])
