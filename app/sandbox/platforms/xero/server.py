@@ -222,14 +222,19 @@ class XeroSandbox(Sandbox):
         status, body = self.tokens.grant(form, request.headers.get("Authorization", ""))
         return _json(body, status)
 
+    @property
+    def _reached(self) -> list[dict[str, str]]:
+        return [{"id": self.account, "name": "Sandbox Ltd"}, *self.tokens.consent.tenants]
+
     async def _connections(self, _: web.Request) -> web.Response:
         stamp = "2026-01-01T00:00:00.0000000"
         dates = {"createdDateUtc": stamp, "updatedDateUtc": stamp}
-        reached = [{"id": self.account, "name": "Sandbox Ltd"}, *self.tokens.consent.tenants]
-        rows = [{"id": one["id"], "tenantId": one["id"], "tenantName": one["name"]} for one in reached]
+        rows = [{"id": one["id"], "tenantId": one["id"], "tenantName": one["name"]} for one in self._reached]
         return _json([{**row, "authEventId": row["id"], "tenantType": "ORGANISATION", **dates} for row in rows])
 
-    async def _disconnect(self, _: web.Request) -> web.Response:
+    async def _disconnect(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] not in {one["id"] for one in self._reached}:
+            return _missing()
         self.tokens.disconnect()
         return web.Response(status=204)
 
