@@ -93,6 +93,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     token_headers: Mapping[str, str] = _EMPTY
     """Sent with every request for tokens."""
     rotates: bool = False
+    machine: bool = False
+    """The app may prove who it is by itself as well, where the connection's option `grant` says client_credentials."""
     refresh_seconds: float = 0.0
     """How long a new refresh token lives while nobody uses it, where replies do not tell; 0 = for ever, or unknown."""
     authorize_url: str = ""
@@ -154,6 +156,11 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Sent with every request."""
     support_header: str = ""
     """Header of a reply by which the platform's support finds the call; it is logged with what was refused."""
+
+    def proof(self, options: Mapping[str, str]) -> Auth:
+        """Return how a connection with *options* proves who it is."""
+        alone = self.auth.machine and options.get("grant") == "client_credentials"
+        return msgspec.structs.replace(self.auth, kind="client_credentials") if alone else self.auth
 
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""

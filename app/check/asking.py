@@ -86,10 +86,11 @@ async def opened(settings: Settings, resolved: ResolvedConnection) -> AsyncItera
     """Yield a way to the account of a connection that leaves its owner's tokens alone."""
     platform = platforms.load(resolved.connection.platform).platform
     async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
-        tokens, store = await _tokens(settings, resolved, platform.auth)
+        auth = platform.proof(resolved.connection.options)
+        tokens, store = await _tokens(settings, resolved, auth)
         resolved = _belonging(resolved, tokens)
         http = http_of(resolved, platform, session)
-        credential = Credential(platform.auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
+        credential = Credential(auth, resolved.secrets, http, clock=time.time, store=store, tokens=tokens)
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
         yield Sending(resolved.connection, platform, http, credential, limiter)
 

@@ -10,7 +10,7 @@ from app.check.problems import Places, Problem, Severity
 from app.config.model import NO_ACCOUNT, ConnectionConfig, FlowConfig, Settings, TargetConfig, TenantConfig
 from app.core.errors import ConfigError
 from app.platforms import Loaded
-from schemas.platform import Effect, Platform, Words
+from schemas.platform import Auth, Effect, Platform, Words
 
 _WORDS = frozenset(get_args(Words))
 _FIELDS = frozenset(TargetConfig.model_fields["fields"].default)
@@ -95,7 +95,8 @@ class _Tenant:
         if not platform.capabilities:
             return  # nothing is asked of it
         given = {secret for secret, value in connection.secrets.items() if value.get_secret_value()}
-        needed = () if "token" in given else [secret for secret in platform.secrets if secret not in _spared(platform)]
+        spared = _spared(platform, platform.proof(connection.options))
+        needed = () if "token" in given else [secret for secret in platform.secrets if secret not in spared]
         for secret in needed:
             if secret not in given:
                 text = f"{name} has no secret {secret}, which {platform.title} asks for; add it to its secrets."
@@ -198,10 +199,10 @@ class _Tenant:
             yield self._problem("default_mapping", text, *keys, severity="warning")
 
 
-def _spared(platform: Platform) -> set[str]:
+def _spared(platform: Platform, auth: Auth) -> set[str]:
     """Return secrets that need not be configured: `o2c connect` may have stored them, a public client has none."""
-    public = {"client_secret"} if platform.auth.pkce else set()
-    return {platform.hook_secret, platform.auth.secret} | public
+    public = {"client_secret"} if auth.pkce and auth.kind == "oauth2" else set()
+    return {platform.hook_secret, auth.secret} | public
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -94,7 +94,7 @@ async def connect(settings: Settings, resolved: ResolvedConnection, person: Pers
     platform = platforms.load(connection.platform).platform
     account = wanted(connection.name, connection.account, way.account)
     given = {name for name, value in resolved.secrets.items() if value}
-    by = how(platform.auth, platform, given, connection.name)
+    by = how(platform.proof(connection.options), platform, given, connection.name)
     shelf = TokenShelf(settings, connection.name) if by in {"consent", "key"} else None
     if shelf is not None:
         await shelf.ready()
@@ -130,7 +130,7 @@ class _Attempt:
         """*account* is the one that it has to be, "" for any."""
         self._resolved, self._platform, self._session = resolved, platform, session
         self._person, self._way, self._account = person, way, account
-        self._name, self._auth = resolved.connection.name, platform.auth
+        self._name, self._auth = resolved.connection.name, platform.proof(resolved.connection.options)
 
     async def run(self, by: By) -> tuple[Identity, Tokens]:
         """Return whose account it is, and what proves it."""

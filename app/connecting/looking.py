@@ -50,7 +50,8 @@ async def standings(settings: Settings, resolved: Sequence[ResolvedConnection]) 
 def _one(resolved: ResolvedConnection, partition: int, held: Held, page: Page | None, address: str) -> Standing:
     loaded = platforms.load(resolved.connection.platform)
     sweeps = loaded.source(resolved.connection).sweeps()
-    return standing(resolved, loaded.platform.auth, sweeps, partition, held, page=page, address=address)
+    auth = loaded.platform.proof(resolved.connection.options)
+    return standing(resolved, auth, sweeps, partition, held, page=page, address=address)
 
 
 # ------------------------------------------------------------------------------------------------------------- Kafka

@@ -151,7 +151,7 @@ class Desk:
         self._session = new_session(allow_private=resolved.allow_private, timeout=timeout)
         http = http_of(resolved, platform, self._session)
         credential = Credential(
-            platform.auth,
+            platform.proof(self._connection.options),
             resolved.secrets,
             http,
             clock=time.time,

@@ -118,7 +118,12 @@ async def test_a_user_who_takes_the_permission_back_stops_everything_until_it_is
         given = await running.act("reconnect")
         status, pair = await token({**refused, **given})
         assert (status, pair["expires_in"]) == (200, 1800)
-        assert (await token({"grant_type": "client_credentials"}))[0] == 200
+        status, alone = await token({"grant_type": "client_credentials"})
+        assert (status, "refresh_token" in alone) == (200, False)
+        custom = {"Authorization": f"Bearer {alone['access_token']}"}
+        for tenant, status in (("", 200), (TENANT, 200), ("another", 403)):
+            assert (await running.call("GET", "/Organisation", **custom, **{"xero-tenant-id": tenant}))[0] == status
+        assert (await running.call("GET", "/Organisation", **{"xero-tenant-id": ""}))[0] == 403
         assert (await token({"grant_type": "authorization_code", "code": "sandbox-code"}))[0] == 200
         assert (await token({"grant_type": "password"}))[1] == {"error": "unsupported_grant_type"}
     async with aiohttp.ClientSession() as session:

@@ -20,6 +20,7 @@ PLATFORM = Platform(
         token_url="https://identity.xero.com/connect/token",  # noqa: S106 - an address
         basic_client=True,
         rotates=True,
+        machine=True,
         refresh_seconds=60 * 86_400.0,
         authorize_url="https://login.xero.com/identity/connect/authorize",
         scopes=(
@@ -127,6 +128,7 @@ PLATFORM = Platform(
     options=MappingProxyType(
         {
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
+            "grant": "client_credentials for a Custom Connection (one organisation, nobody consents); default: consent",
             "fallback_contact": "ContactID for orders without a customer's name or e-mail",
         }
     ),

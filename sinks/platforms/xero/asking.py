@@ -12,6 +12,7 @@ from app.core.talk import Request, Response, Talk
 from schemas.errors import misfit
 from schemas.facts import Party
 from schemas.platforms.xero import PLATFORM, wire
+from schemas.platforms.xero.headers import headers
 from schemas.refs import Mark, read_mark
 from sinks.base import Sink
 from sinks.platforms.xero import bodies, refusals
@@ -32,7 +33,7 @@ class Asking(Sink):
 
     @property
     def _headers(self) -> dict[str, str]:
-        return {"Accept": "application/json", "xero-tenant-id": self.connection.account}
+        return headers(self.connection)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Talk[wire.Reply]:
         """Read; raise what the reply means."""

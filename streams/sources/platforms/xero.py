@@ -18,6 +18,7 @@ from schemas.errors import misfit
 from schemas.events import Anchor, ChangeEvent, Hint, allocated
 from schemas.facts import Allocation, Facts
 from schemas.platforms.xero import PLATFORM, facts, wire
+from schemas.platforms.xero.headers import headers
 from schemas.platforms.xero.setup import ACCOUNTS, fitting_accounts, is_rounding, missing_accounts, missing_taxes
 from schemas.platforms.xero.webhooks import WEBHOOKS
 from schemas.platforms.xero.zones import ZONES
@@ -214,10 +215,8 @@ class XeroSource(Source):
     # ---------------------------------------------------------------------------------------------- reading
 
     def _get(self, path: str, params: Mapping[str, str], since: str = "") -> Request:
-        headers = {"Accept": "application/json", "xero-tenant-id": self.connection.account}
-        if since:
-            headers["If-Modified-Since"] = f"{since}Z"
-        return Request(method="GET", path=path, params=params, headers=headers)
+        only = {"If-Modified-Since": f"{since}Z"} if since else {}
+        return Request(method="GET", path=path, params=params, headers={**headers(self.connection), **only})
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; 404 says that it is gone (voided and deleted documents are still shown)."""

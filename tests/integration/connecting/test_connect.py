@@ -250,6 +250,12 @@ async def test_client_credentials_and_a_configured_key_are_only_looked_at(
     secret = cast("Any", office.sandboxes["shop"]).client_secret
     code, told, err = await office.connect(capsys, "shop", shop={"secrets": {**APP, "client_secret": secret}})
     assert (code, told["by"], told["stored"]) == (0, "client_credentials", False), err
+    alone: dict[str, Any] = {"secrets": APP, "options": {"grant": "client_credentials"}}
+    code, told, err = await office.connect(capsys, "books", books=alone)
+    assert (code, told["by"], told["stored"]) == (0, "client_credentials", False), err
+    assert told["account"] == "00000000-0000-4000-8000-000000000001"
+    _, checked = await office.check(capsys, **{**BARE, "books": {**alone, "account": told["account"]}})
+    assert "books" in [row["connection"] for row in checked["accounts"]]
     code, _, err = await office.connect(capsys, "shop", shop={"secrets": {**APP, "client_secret": "typo"}})
     assert code == 2
     assert "refuses the app of shop (invalid_client)" in err

@@ -142,9 +142,10 @@ class XeroSandbox(Sandbox):
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guard(request: web.Request) -> web.Response:
-            if not self.tokens.good(request.headers.get("Authorization", "")):
+            proof, tenant = request.headers.get("Authorization", ""), request.headers.get("xero-tenant-id")
+            if not self.tokens.good(proof):
                 return self.unauthorized(request)
-            if request.headers.get("xero-tenant-id") != self.account:
+            if tenant != self.account and (tenant or self.tokens.needs_tenant(proof)):
                 return _json(render.problem("Forbidden", 403, "AuthenticationUnsuccessful", request.path), 403)
             self._in_flight += 1
             try:

@@ -26,6 +26,8 @@ class Tokens:
         self._access: dict[str, datetime] = {}
         self._refresh: dict[str, datetime] = {FIRST_REFRESH: clock() + UNUSED}
         self._used: set[str] = set()
+        self._alone: set[str] = set()
+        """Access tokens of a Custom Connection, which reaches this organisation and names none."""
         self.connected = True
         self.refreshes = 0
         self.consent = Consent(clock, CLIENT_ID, challenges=True)
@@ -36,6 +38,10 @@ class Tokens:
         if scheme.lower() != "bearer" or not self.connected:
             return False
         return token == ALWAYS_GOOD or self._access.get(token, self._clock()) > self._clock()
+
+    def needs_tenant(self, header: str) -> bool:
+        """Tell whether a call with that Authorization header must name its organisation."""
+        return header.partition(" ")[2] not in self._alone
 
     def expire(self) -> None:
         """End every access token at once."""
@@ -60,7 +66,9 @@ class Tokens:
         if (CLIENT_ID, CLIENT_SECRET) not in given and not public:
             return 400, {"error": "invalid_client"}
         if grant_type == "client_credentials":
-            return 200, self._pair(refresh="")
+            pair = self._pair(refresh="")
+            self._alone.add(str(pair["access_token"]))
+            return 200, pair
         if grant_type == "authorization_code":
             if not self.consent.good(form):
                 return 400, {"error": "invalid_grant"}

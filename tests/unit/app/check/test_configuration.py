@@ -103,6 +103,14 @@ def test_what_connect_may_have_stored_is_not_asked_of_the_configuration(tmp_path
     assert _problems(tmp_path, GOOD.replace(', refresh_token = "r"', "")) == []
 
 
+def test_an_app_that_stands_for_itself_needs_its_secret(tmp_path: Path) -> None:
+    books = '[tenant.connections.more]\nplatform = "xero"\naccount = "org-2"\n{}secrets = {{ client_id = "i", webhook_secret = "w" }}\n'
+    alone = books.format('options = { grant = "client_credentials" }\n')
+    assert _problems(tmp_path, GOOD.replace("[[tenant.flows]]", books.format("") + "[[tenant.flows]]")) == []
+    (problem,) = _problems(tmp_path, GOOD.replace("[[tenant.flows]]", alone + "[[tenant.flows]]"))
+    assert (problem.code, "client_secret" in problem.message) == ("no_secret", True)
+
+
 def test_an_account_may_not_have_connections_of_two_tenants(tmp_path: Path) -> None:
     other = '[[tenant]]\nname = "beta"\n[tenant.connections.other]\nplatform = "xero"\naccount = "org-1"\n'
     secrets = 'secrets = { token = "t", webhook_secret = "w" }\n'
