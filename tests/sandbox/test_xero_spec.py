@@ -130,9 +130,21 @@ async def _work(company: Company) -> None:
     )
     for capability in ("upsert_invoice", "record_payment", "issue_credit", "record_shipment"):
         await company.talk(company.sink.probe(command(capability, part, n=1, links=links)))
+    company.sandbox.verbs["set_lock_date"]({})
+    await company.write("reverse_refund", back, n=30, links={"payment": refund.id})
+    later = await company.write("upsert_invoice", bo, n=31)
+    await company.write("apply_credit", back, n=32, links={"credit": note.id, "invoice": later.id})
+    settled = await company.write("record_payment", much, n=33, links={"invoice": later.id})
+    await company.write("reverse_payment", much, n=34, links={"payment": settled.id})
+    used = await company.write("issue_credit", back, n=35, links=links)
+    await company.write("record_refund", back, n=36, links={"credit": used.id})  # taken off the invoice first
+    await _in_batches(company)
+    await company.talk(company.source.setup())
+    early: Any = company.sandbox.verbs["type_prepayment"]({"customer": "Dee", "amount": "7", "tax_rate": 20})
     for type_, id_ in (
         ("invoice", invoice.id), ("payment", paid.id), ("overpayment", extra.also[0].id), ("credit_note", note.id),
         ("refund", refund.id), ("history", parcel.id), ("contact", contact.id), ("prepayment", "gone"),
+        ("prepayment", early["id"]), ("overpayment", settled.also[0].id),
     ):  # fmt: skip
         await company.read(type_, id_)
     hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "invoice", one.id)) for one in (invoice, other)]
@@ -143,10 +155,37 @@ async def _work(company: Company) -> None:
     await company.talk(company.source.identify())
 
 
+async def _in_batches(company: Company) -> None:
+    """Make buyers together, and book money that no invoice waits for."""
+    buyers = [Party(name=f"B{n}", email=f"b{n}@example.com") for n in range(3)]
+    bills = [msgspec.structs.replace(INVOICE, customer=buyer) for buyer in buyers]
+    made = [command("upsert_invoice", bill, n=40 + n) for n, bill in enumerate(bills)]
+    await company.talk(company.sink.write_many(made))
+    kept = [Payment(amount=Decimal(2), currency="EUR", customer=buyer) for buyer in buyers]
+    await company.talk(
+        company.sink.write_many([command("record_payment", one, n=50 + n) for n, one in enumerate(kept)])
+    )
+    await company.write("record_payment", kept[0], n=60)
+    found = [row["id"] for row in company.books("customer")[:2]]
+    hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "contact", id_)) for id_ in found]
+    await company.talk(company.source.read_many(hints))
+
+
+def _calls(company: Company) -> set[tuple[str, str]]:
+    """Return method and address, ids left out, of all that was asked."""
+    one = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]{27}")
+    return {(request.method, one.sub("/*", request.path)) for request, _ in company.exchanges}
+
+
 async def test_every_request_and_every_reply_fits_the_published_interface(spec: Spec) -> None:
     async with opened() as company:
         await _work(company)
         assert len(company.exchanges) > 60
+        assert _calls(company) >= {
+            ("GET", "/Accounts"), ("GET", "/TaxRates"), ("GET", "/Prepayments/*"), ("PUT", "/BankTransactions"),
+            ("PUT", "/CreditNotes/*/Allocations"), ("DELETE", "/CreditNotes/*/Allocations/*"),
+        }  # fmt: skip
+        assert any(len(request.json.get("Contacts", ())) > 1 for request, _ in company.exchanges if request.json)
         for request, reply in company.exchanges:
             spec.check_request(request)
             spec.check_reply(request, reply)

@@ -137,6 +137,8 @@ PLATFORM = Platform(
         "Xero has no sales order and no fulfilment states: a shipment is written into the invoice's history.",
         "A history note cannot be changed or removed; a change is a further note.",
         "Xero has no sales receipt: use an invoice and a payment.",
+        "Money in advance is booked as an overpayment: a prepayment needs an account and a tax, and takes no currency.",
+        "An overpayment cannot be removed by the API: to take it back it is paid out on its own day.",
         "A reconciled payment cannot be removed by the API: a person does it.",
     ),
 )

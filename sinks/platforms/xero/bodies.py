@@ -140,7 +140,12 @@ def payment(facts: Payment | Credit, on: Mapping[str, Row], amount: Decimal, mar
 
 
 def overpayment(facts: Payment, contact: str, amount: Decimal, mark: str, connection: Connection) -> Row:
-    """Return money beyond what is open; Xero keeps no reference on it, so the mark is in its line."""
+    """Return money beyond what is open, or before there is an invoice, as an overpayment.
+
+    A prepayment would name an account and a tax for a sale that nobody billed yet, and takes no currency: "Setting
+    currency is only supported on overpayments" (BankTransaction.CurrencyRate in xero_accounting.yaml). Xero keeps no
+    reference on either, so the mark is in the line.
+    """
     day = paid_on(facts, connection)
     return {
         "Type": "RECEIVE-OVERPAYMENT",

@@ -33,6 +33,7 @@ def verbs(sandbox: XeroSandbox) -> dict[str, Verb]:
         "type_invoice": desk.type_invoice,
         "type_bill": desk.type_bill,
         "type_payment": desk.type_payment,
+        "type_prepayment": desk.type_prepayment,
         "type_credit": desk.type_credit,
         "edit_invoice": desk.edit_invoice,
         "void_invoice": desk.void_invoice,
@@ -106,6 +107,12 @@ class Desk:
         )
         return {"id": row["PaymentID"]}
 
+    def type_prepayment(self, asked: Row) -> Row:
+        """Type money received before there is an invoice, on the account and with the tax of what it is for."""
+        bank = {"Code": asked.get("account", "090")}
+        row = self._books.receive({**self._document(asked), "Type": "RECEIVE-PREPAYMENT", "BankAccount": bank})
+        return {"id": row["PrepaymentID"], "total": row["Total"]}
+
     def type_credit(self, asked: Row) -> Row:
         """Type a credit note and use it on an invoice, as far as something is open there."""
         invoice = self._books.invoices[asked["invoice_id"]] if asked.get("invoice_id") else None
@@ -157,7 +164,8 @@ class Desk:
 
     def merge_contact(self, asked: Row) -> Row:
         """Merge a contact into another: its documents move, it stays archived."""
-        for rows in (self._books.invoices, self._books.credits, self._books.advances):
+        held = self._books
+        for rows in (held.invoices, held.credits, held.advances, held.prepayments):
             for row in rows.values():
                 if row["ContactID"] == asked["id"]:
                     row["ContactID"] = asked["into"]

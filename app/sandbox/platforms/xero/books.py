@@ -17,7 +17,7 @@ def books(held: Books) -> list[dict[str, Any]]:
         *[_invoice(held, row) for row in held.invoices.values() if row["Type"] == "ACCREC"],
         *[_payment(held, row) for row in held.payments.values()],
         *[_credit(held, row) for row in held.credits.values() if row["Type"] == "ACCRECCREDIT"],
-        *[_advance(held, row) for row in held.advances.values()],
+        *[_advance(held, row) for row in (*held.advances.values(), *held.prepayments.values())],
         *[row for id_, notes in held.history.items() for row in _parcels(id_, notes)],
         *[_customer(row) for row in held.contacts.values()],
     ]
@@ -31,7 +31,7 @@ def shown(held: Books, row: Row) -> Row | None:
         return _invoice(held, row) if row["Type"] == "ACCREC" else None
     if "CreditNoteID" in row:
         return _credit(held, row) if row["Type"] == "ACCRECCREDIT" else None
-    return _advance(held, row) if "OverpaymentID" in row else _customer(row)
+    return _advance(held, row) if {"OverpaymentID", "PrepaymentID"} & set(row) else _customer(row)
 
 
 def _invoice(held: Books, row: Row) -> Row:
@@ -95,7 +95,7 @@ def _credit(held: Books, row: Row) -> Row:
 def _advance(held: Books, row: Row) -> Row:
     return {
         "kind": "payment",
-        "id": row["OverpaymentID"],
+        "id": held.id_of(row),
         "mark": row["LineItems"][0]["Description"],
         "invoice_id": next((item["InvoiceID"] for item in row["Allocations"]), ""),
         "currency": row["CurrencyCode"],
@@ -103,7 +103,7 @@ def _advance(held: Books, row: Row) -> Row:
         "due": f"{held.due(row):.2f}",
         "status": "paid",
         "vendor_status": held.status(row),
-        "note": "overpayment",
+        "note": "overpayment" if "OverpaymentID" in row else "prepayment",
         "date": row["Date"].isoformat(),
     }
 

@@ -163,7 +163,7 @@ class Documents(Ledger):
 
     def id_of(self, row: Row) -> str:
         """Return the id of any document."""
-        names = ("InvoiceID", "CreditNoteID", "OverpaymentID")
+        names = ("InvoiceID", "CreditNoteID", "OverpaymentID", "PrepaymentID")
         return str(next(row[name] for name in names if name in row))
 
     def paid(self, row: Row) -> Decimal:
@@ -218,7 +218,7 @@ class Documents(Ledger):
             "Payments": [self.shown_inside(payment) for payment in self.live(row)],
             "CreditNotes": [item["shown"] for item in row.get("received", ()) if "CreditNoteID" in item["shown"]],
             "Overpayments": [item["shown"] for item in row.get("received", ()) if "OverpaymentID" in item["shown"]],
-            "Prepayments": [],
+            "Prepayments": [item["shown"] for item in row.get("received", ()) if "PrepaymentID" in item["shown"]],
             "IsDiscounted": False,
             "InvoiceAddresses": [],
             "InvoicePaymentServices": [],

@@ -57,6 +57,7 @@ class Ledger:
         self.credits: dict[str, Row] = {}
         self.payments: dict[str, Row] = {}
         self.advances: dict[str, Row] = {}
+        self.prepayments: dict[str, Row] = {}
         self.history: defaultdict[str, list[Row]] = defaultdict(list)
         self.accounts = {row[0]: self._account(*row) for row in ACCOUNTS}
         self.currencies = list(CURRENCIES)
@@ -71,6 +72,7 @@ class Ledger:
             ("InvoiceID", self.invoices),
             ("CreditNoteID", self.credits),
             ("OverpaymentID", self.advances),
+            ("PrepaymentID", self.prepayments),
             ("PaymentID", self.payments),
             ("ContactID", self.contacts),
         )

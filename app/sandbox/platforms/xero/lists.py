@@ -143,7 +143,7 @@ def tables(books: Books) -> list[Table]:
     def with_document(row: Row) -> tuple[Row, ...]:
         return row, *with_contact(books.document_of(row))
 
-    payment = {kind: _paid(books, kind) for kind in ("Invoice", "CreditNote", "Overpayment")}
+    payment = {kind: _paid(books, kind) for kind in ("Invoice", "CreditNote", "Overpayment", "Prepayment")}
     return [
         Table(
             "Invoices",
@@ -185,10 +185,13 @@ def tables(books: Books) -> list[Table]:
             index=books.contact_index,
             shows=lambda row: (row,),
         ),
-        Table(
-            "Overpayments", "OverpaymentID", books.advances, lambda row, *_: books.shown_advance(row), computed=document
-        ),
-        Table("Prepayments", "PrepaymentID", {}, lambda row, *_: row),
+        *[
+            Table(name, id_field, rows, lambda row, *_: books.shown_advance(row), computed=document)
+            for name, id_field, rows in (
+                ("Overpayments", "OverpaymentID", books.advances),
+                ("Prepayments", "PrepaymentID", books.prepayments),
+            )
+        ],
     ]
 
 

@@ -17,8 +17,9 @@ _TYPES = {
     "ACCRECCREDIT": "ARCREDITPAYMENT",
     "ACCPAYCREDIT": "APCREDITPAYMENT",
     "RECEIVE-OVERPAYMENT": "AROVERPAYMENTPAYMENT",
+    "RECEIVE-PREPAYMENT": "ARPREPAYMENTPAYMENT",
 }
-_CATEGORY = {"Invoice": "INVOICE", "CreditNote": "CREDITNOTE", "Overpayment": ""}
+_CATEGORY = {"Invoice": "INVOICE", "CreditNote": "CREDITNOTE", "Overpayment": "", "Prepayment": ""}
 _EXCEEDS = "Payment amount exceeds the amount outstanding on this document"
 
 
@@ -65,6 +66,8 @@ class Books(Documents):
             kind = "CreditNote"
         elif (named := body.get("Overpayment")) and named.get("OverpaymentID"):
             found, kind = self.advances.get(str(named["OverpaymentID"])), "Overpayment"
+        elif (named := body.get("Prepayment")) and named.get("PrepaymentID"):
+            found, kind = self.prepayments.get(str(named["PrepaymentID"])), "Prepayment"
         else:
             found, kind = self.known_invoice(body.get("Invoice") or {}), "Invoice"
         if found is None:
@@ -73,7 +76,8 @@ class Books(Documents):
 
     def document_of(self, payment: Row) -> Row:
         """Return what a payment settles."""
-        tables = {"Invoice": self.invoices, "CreditNote": self.credits, "Overpayment": self.advances}
+        advances = {"Overpayment": self.advances, "Prepayment": self.prepayments}
+        tables = {"Invoice": self.invoices, "CreditNote": self.credits, **advances}
         return tables[payment["kind"]][payment["document"]]
 
     def forget(self, row: Row) -> None:
@@ -81,7 +85,7 @@ class Books(Documents):
         gone = row.get("PaymentID") or row["InvoiceID"]
         for id_ in [id_ for id_, paid in self.payments.items() if gone in {id_, paid["document"]}]:
             del self.payments[id_]
-        for source in (*self.credits.values(), *self.advances.values()):
+        for source in (*self.credits.values(), *self.advances.values(), *self.prepayments.values()):
             source["Allocations"] = [item for item in source["Allocations"] if item["InvoiceID"] != gone]
         if self.invoices.pop(gone, None) is not None:
             self._numbered.pop(row["InvoiceNumber"], None)
@@ -139,7 +143,7 @@ class Books(Documents):
         return item
 
     def _applied(self, source: Row, item: Row) -> Row:
-        names = ("CreditNoteID", "CreditNoteNumber", "OverpaymentID")
+        names = ("CreditNoteID", "CreditNoteNumber", "OverpaymentID", "PrepaymentID")
         head = {name: source[name] for name in names if name in source}
         return {
             **head,
@@ -150,9 +154,11 @@ class Books(Documents):
         }
 
     def receive(self, body: Mapping[str, Any]) -> Row:
-        """Take a bank transaction of type RECEIVE-OVERPAYMENT: it makes an Overpayment."""
+        """Take a bank transaction: RECEIVE-OVERPAYMENT makes an Overpayment, RECEIVE-PREPAYMENT a Prepayment."""
+        if body.get("Type") == "RECEIVE-PREPAYMENT":
+            return self._prepay(body)
         if body.get("Type") != "RECEIVE-OVERPAYMENT":
-            raise InvalidError("Only RECEIVE-OVERPAYMENT is simulated.")
+            raise InvalidError("Only RECEIVE-OVERPAYMENT and RECEIVE-PREPAYMENT are simulated.")
         account = self.bank(body.get("BankAccount") or {})
         lines = body.get("LineItems") or ()
         if len(lines) != 1:
@@ -161,6 +167,16 @@ class Books(Documents):
         row.update(Type="RECEIVE-OVERPAYMENT", Status="AUTHORISED", Allocations=[])
         row.update(OverpaymentID=self.new_id(), BankTransactionID=self.new_id(), AccountCode=account["Code"])
         self.advances[row["OverpaymentID"]] = row
+        self.touch(row, "")
+        return row
+
+    def _prepay(self, body: Mapping[str, Any]) -> Row:
+        """Book money before there is an invoice: on an account and with tax, as a sale is."""
+        account = self.bank(body.get("BankAccount") or {})
+        row = self._document({**body, "Status": "AUTHORISED", "Reference": ""}, 4)
+        row.update(Type="RECEIVE-PREPAYMENT", Allocations=[], number=self.number("INV", self._numbered))
+        row.update(PrepaymentID=self.new_id(), BankTransactionID=self.new_id(), AccountCode=account["Code"])
+        self.prepayments[row["PrepaymentID"]] = row
         self.touch(row, "")
         return row
 
@@ -184,7 +200,7 @@ class Books(Documents):
         document = self.document_of(row)
         if row["kind"] == "CreditNote":
             return self.shown_credit(document, full=full)
-        if row["kind"] == "Overpayment":
+        if row["kind"] in {"Overpayment", "Prepayment"}:
             return self.shown_advance(document)
         if full:
             return self.shown_invoice(document)
@@ -192,9 +208,12 @@ class Books(Documents):
         return {**render.head(document), "Contact": contact, "LineItems": [], "HasErrors": False}
 
     def shown_advance(self, row: Row) -> Row:
-        """Return an overpayment as Xero does."""
+        """Return an overpayment or a prepayment as Xero does; the number of a prepayment is its reference, too."""
+        number = {"InvoiceNumber": row["number"], "Reference": row["number"]} if "number" in row else {}
         return {
-            "OverpaymentID": row["OverpaymentID"],
+            "OverpaymentID": row.get("OverpaymentID"),
+            "PrepaymentID": row.get("PrepaymentID"),
+            **number,
             "Type": row["Type"],
             "Date": row["Date"],
             **self._shown_document(row, full=True, places=4),
@@ -204,9 +223,9 @@ class Books(Documents):
         }
 
     def shown_transaction(self, row: Row) -> Row:
-        """Return the bank transaction behind an overpayment."""
-        keep = ("BankTransactionID", "OverpaymentID", "Type", "Date")
-        shown = {**{name: row[name] for name in keep}, **self._shown_document(row, full=True, places=4)}
+        """Return the bank transaction behind an overpayment or a prepayment."""
+        keep = ("BankTransactionID", "OverpaymentID", "PrepaymentID", "Type", "Date")
+        shown = {**{name: row[name] for name in keep if name in row}, **self._shown_document(row, full=True, places=4)}
         account = self.accounts[row["AccountCode"]]
         bank = {name: account[name] for name in ("AccountID", "Code", "Name")}
         return {**shown, "Status": "AUTHORISED", "BankAccount": bank}

@@ -109,6 +109,7 @@ class XeroSandbox(Sandbox):
             ("PUT", "/CreditNotes/{id}/Allocations", self._allocate(ledger.credits)),
             ("DELETE", "/CreditNotes/{id}/Allocations/{allocation}", self._release),
             ("PUT", "/Overpayments/{id}/Allocations", self._allocate(ledger.advances)),
+            ("PUT", "/Prepayments/{id}/Allocations", self._allocate(ledger.prepayments)),
             ("PUT", "/BankTransactions", self._batch("BankTransactions", self._receive)),
             ("GET", "/Invoices/{id}/History", self._get_history),
             ("PUT", "/Invoices/{id}/History", self._put_history),
