@@ -34,11 +34,11 @@ class Reversing(Probing):
         id_ = command.bound_id or link(command, "payment")
         reply = yield from self.find(f"/Payments/{segment(id_)}")
         if reply is None or not reply.payments:
-            refund, *more = yield from self._paid_out(command, id_)
+            refund, *more = yield from self._paid_out(id_, command.mark)
             return msgspec.structs.replace(refund, also=tuple(more))
         payment = reply.payments[0]
         extra = yield from self._beside(payment)
-        also = () if extra is None else (yield from self._paid_out(command, extra.id))
+        also = () if extra is None else (yield from self._paid_out(extra.id, beside(command.mark)))
         if payment.status != "DELETED":
             path = f"/Payments/{segment(id_)}"
             reply = yield from self.put(path, {"Status": "DELETED"}, "reversal", method="POST")
@@ -55,7 +55,7 @@ class Reversing(Probing):
         if reply.payments[0].status != "DELETED":
             return None
         written, extra = payment_written(reply.payments[0]), (yield from self._beside(reply.payments[0]))
-        paid_out = None if extra is None else (yield from self.payment_with(command.mark))
+        paid_out = None if extra is None else (yield from self.payment_with(beside(command.mark)))
         return msgspec.structs.replace(written, complete=extra is None or paid_out is not None)
 
     def _beside(self, payment: wire.Payment) -> Talk[Written | None]:
@@ -65,19 +65,19 @@ class Reversing(Probing):
             return None
         return (yield from self.marked_advance(beside(mark)))
 
-    def _paid_out(self, command: Command, id_: str) -> Talk[tuple[Written, ...]]:
+    def _paid_out(self, id_: str, mark: str) -> Talk[tuple[Written, ...]]:
         """Pay an overpayment out, once; return the refund first, then the overpayment as it is now."""
         advance = yield from self._advance(id_)
-        if (done := (yield from self.payment_with(command.mark))) is not None:
+        if (done := (yield from self.payment_with(mark))) is not None:
             return (done,)
         whole = facts.advance_facts(advance)
         if whole is None or whole.unapplied_amount != whole.amount:
             raise RejectedError("Xero: the overpayment was used or paid out; a person has to take it back.")
-        body = self._refund(whole, id_, command.mark)
+        body = self._refund(whole, id_, mark)
         reply = yield from self.put("/Payments", {"Payments": [body]}, f"payback:{id_}", _APART)
         advance = yield from self._advance(id_)
-        mark = facts.advance_mark(advance)
-        ended = Written(type="overpayment", id=id_, facts=facts.advance_facts(advance), mark=mark)
+        shown, own = facts.advance_facts(advance), facts.advance_mark(advance)
+        ended = Written(type="overpayment", id=id_, facts=shown, mark=own)
         return payment_written(reply.payments[0]), ended
 
     def _refund(self, whole: Payment, id_: str, mark: str) -> bodies.Row:

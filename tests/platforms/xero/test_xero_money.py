@@ -12,6 +12,7 @@ import pytest
 from app.core.errors import ConflictError, RejectedError
 from schemas.facts import Credit, Invoice, Party, Payment
 from sinks.base import Written
+from sinks.platforms.xero.asking import beside
 from tests.platforms.xero.company import INVOICE, NOBODY, Company, command, opened
 
 pytestmark = pytest.mark.sandbox
@@ -118,7 +119,7 @@ async def test_of_money_taken_back_nothing_stays_beside_the_payment(company: Com
     assert await company.talk(company.sink.probe(asked)) is None
     for _ in range(2):
         back = await company.talk(company.sink.write(asked))
-    assert (back.id, [one.type for one in back.also]) == (paid.id, ["refund"])
+    assert (back.id, [(one.type, one.mark) for one in back.also]) == (paid.id, [("refund", beside(asked.mark))])
     more = await company.write("record_payment", money, n=5, links={"invoice": invoice.id})
     whole = await company.write("reverse_payment", money, n=6, links={"payment": more.id})
     assert [one.type for one in whole.also] == ["refund", "overpayment"]
