@@ -224,15 +224,15 @@ class XeroSource(Source):
             return (yield from self._read_history(hint))
         params = {"unitdp": "4"} if hint.object.type in {"invoice", "credit_note"} else {}
         reply = yield self._get(f"{_PATHS[hint.object.type]}/{segment(hint.object.id)}", params)
-        if reply.status == _MISSING:
-            return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]
-        return self._with_payments(_decoded(reply))
+        return [_gone(hint)] if reply.status == _MISSING else self._with_payments(_decoded(reply))
 
     def _read_history(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read the parcel that we wrote into an invoice's history; a plain note is no event."""
         invoice, mark = facts.read_history_id(hint.object.id)
-        records = _decoded((yield self._get(f"/Invoices/{segment(invoice)}/History", {}))).history_records
-        shown = facts.read_shipment(facts.note_of(records, mark))
+        reply = yield self._get(f"/Invoices/{segment(invoice)}/History", {})
+        if reply.status == _MISSING:
+            return [_gone(hint)]
+        shown = facts.read_shipment(facts.note_of(_decoded(reply).history_records, mark))
         event = self._event("history", hint.object.id, shown, "", mark)
         parents = (Anchor("object", self._ref("invoice", invoice)),)
         return [msgspec.structs.replace(event, anchors=parents)] if event is not None else []
@@ -302,6 +302,10 @@ class XeroSource(Source):
         rates = _decoded((yield self._get("/TaxRates", {}))).tax_rates
         missing = (*missing_accounts(self.connection, accounts), *missing_taxes(self.connection, rates))
         return Setup(missing=dict(missing), offers={**_accounts(accounts), "taxes": _taxes(rates)})
+
+
+def _gone(hint: Hint) -> ChangeEvent:
+    return ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")
 
 
 def _accounts(accounts: Iterable[wire.Account]) -> Mapping[str, Offer]:

@@ -198,8 +198,9 @@ def _hint(type_: str, id_: str) -> Hint:
 
 
 def test_what_is_gone_is_an_event_and_what_is_refused_an_error() -> None:
-    _, events = answer(SOURCE.read(_hint("invoice", "i1")), Response(status=404))
-    assert [(event.presence, event.facts) for event in events] == [("deleted", None)]
+    for hint in (_hint("invoice", "i1"), _hint("history", f"i1:{MARK}")):
+        _, events = answer(SOURCE.read(hint), Response(status=404))
+        assert [(event.object, event.presence, event.facts) for event in events] == [(hint.object, "deleted", None)]
     for reply, kind in (
         (Response(status=403), AuthError),
         (Response(status=200, body=b"<"), DecodeError),
