@@ -30,7 +30,7 @@ async def test_a_total_that_the_ledger_computed_itself_is_told_beside_what_was_s
     mug, *more = INVOICE.lines
     lines = (msgspec.structs.replace(mug, tax_amount=Decimal("1.75")), *more)  # 20 % of 8.78 are 1.76
     sent = msgspec.structs.replace(INVOICE, lines=lines, payable_amount=Decimal("15.52"))
-    company.sandbox.verbs["compute_tax"]({"on": own})
+    company.sandbox.verbs["count_tax"]({"on": own})
     result = await delivered(company, command("upsert_invoice", sent, fields=dict(project(sent))))
     assert result.outcome == "confirmed"
     assert result.made["payable_amount"] == Pair("15.52", made)

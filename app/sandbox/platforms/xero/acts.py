@@ -39,7 +39,7 @@ def verbs(sandbox: XeroSandbox) -> dict[str, Verb]:
         "void_invoice": desk.void_invoice,
         "delete_payment": desk.delete_payment,
         "set_lock_date": desk.set_lock_date,
-        "compute_tax": desk.compute_tax,
+        "count_tax": desk.count_tax,
         "archive_contact": desk.archive_contact,
         "merge_contact": desk.merge_contact,
         "rename_contact": desk.rename_contact,
@@ -153,7 +153,7 @@ class Desk:
         self._books.lock_date = day_of(asked["date"], "date") if asked.get("date") else None
         return {"lock_date": str(self._books.lock_date or "")}
 
-    def compute_tax(self, asked: Row) -> Row:
+    def count_tax(self, asked: Row) -> Row:
         """Have the organisation compute all taxes itself, whatever clients send; `on` false ends it."""
         self._books.own_tax = bool(asked.get("on", True))
         return {"on": self._books.own_tax}
