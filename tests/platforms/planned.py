@@ -76,7 +76,7 @@ class Planned:
         return [f"{one.method} {one.path}" for one in sent if one.mutates and one.capability == capability]
 
     async def swept(self) -> list[ChangeEvent]:
-        """Return what a first pass of all sweeps finds."""
+        """Return what a first pass of all sweeps finds, as looks that are later than every write."""
         source = platforms.load(self.bench.connection.platform).source(self.bench.connection)
         pages = [await conversed(source.sweep(name, "", NOW), self.bench.sending) for name in source.sweeps()]
         read = Version(read=True, epoch=1, seq=1_000)
