@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
+from schemas.commands import Pair
 from schemas.findings import Finding
+from schemas.state import WriteRecord
 from streams.order.derive.shared import SHARED
 from streams.order.plan.desk import Desk, shown
 from streams.order.taken_back import counts_no_more
@@ -38,12 +41,20 @@ def _stopped(desk: Desk) -> Iterator[Finding]:
             yield Finding(record.outcome or "rejected", "warn", message, record.key, "correct the cause, then retry")
 
 
+def _is_kept_beside(desk: Desk, record: WriteRecord, pair: Pair) -> bool:
+    """Tell whether a payment exceeded its document where the rest is kept on the customer's account, beside it."""
+    advances = record.capability == "record_payment" and desk.platform.advance_payments
+    return advances and Decimal(pair.made) < Decimal(pair.sent)
+
+
 def _made_otherwise(desk: Desk) -> Iterator[Finding]:
     """Yield what a system made over another amount than was sent: it counts tax or rounds by rules of its own."""
     for record in desk.records:
         for name in _AMOUNTS:
             pair = record.base.get(name)
             if pair is None or pair.sent == pair.made or counts_no_more(desk.state, record):
+                continue
+            if _is_kept_beside(desk, record, pair):
                 continue
             if (shown(desk.state, record.bound, record) or {}).get(name, pair.made) == pair.made:
                 message = f"{desk.name} made {pair.made} of the {pair.sent} that was sent ({record.capability})."

@@ -24,6 +24,7 @@ async def test_money_that_counts_no_more_is_taken_back_whole_and_its_echo_is_no_
         flow = Planned(bench)
         written = await flow.see(order("10.00", status=status), paid("14.00"))
         assert {event.object.type for one in written for event in one.events} == made
+        assert flow.findings == ()
         (reversal,) = await flow.see(paid("14.00", 2, "reversed"))
         assert (reversal.capability, reversal.outcome) == ("reverse_payment", "confirmed")
         assert [event.object.type for event in reversal.events] == back

@@ -40,6 +40,17 @@ def test_so_is_the_amount_of_money() -> None:
     assert found.message == "books made 23.99 of the 24.00 that was sent (record_payment)."
 
 
+def test_the_part_of_a_payment_that_is_kept_beside_its_document_is_not_missing() -> None:
+    known = record("books|payment|pay@p/payment/1", ref("books", "payment", "m1"), capability="record_payment")
+    less = msgspec.structs.replace(known, base={"amount": Pair("14.00", "10.00")})
+    more = msgspec.structs.replace(known, base={"amount": Pair("14.00", "15.00")})
+    keeps = {"advance_payments": True}
+    assert list(findings(desk(MADE, less, platform=keeps))) == []
+    assert len(list(findings(desk(MADE, more, platform=keeps)))) == 1
+    assert len(list(findings(desk(MADE, less)))) == 1, "a system that keeps nothing beside"
+    assert len(list(findings(desk(OTHER, platform=keeps)))) == 1, "a document"
+
+
 @pytest.mark.parametrize(
     "parts",
     [
