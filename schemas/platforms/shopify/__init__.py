@@ -115,6 +115,7 @@ PLATFORM = Platform(
         "A recorded payment cannot be taken back; refund it.",
         "A credit without lines is recorded as a refund of money or not at all.",
         "Goods are not put back into stock.",
+        "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
         "Draft orders count once they are completed.",
         "Partial manual payments need Shopify Plus.",
     ),

@@ -47,7 +47,7 @@ METAFIELDS = f"""mutation metafieldsSet($metafields: [MetafieldsSetInput!]!) {{
 }}"""
 FULFILLMENT_ORDERS = """query fulfillmentOrders($id: ID!) {
   order(id: $id) { fulfillmentOrders(first: 10) { nodes {
-    id status fulfillmentHolds { id reasonNotes }
+    id status fulfillmentHolds { id reasonNotes } assignedLocation { location { id } }
     lineItems(first: 50) { nodes { id remainingQuantity lineItem { id sku } } }
   } } }
 }"""

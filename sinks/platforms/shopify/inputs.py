@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from app.core.errors import ConflictError, RejectedError, UnsupportedError
+from app.core.errors import RejectedError, UnsupportedError
 from schemas.commands import Command
 from schemas.facts import Credit, Facts, Line, Order, Party, Payment, Shipment
 from schemas.money import ZERO, rounded, text
@@ -177,24 +177,6 @@ def shares(order: wire.Order, wanted: Decimal, first: str) -> Iterable[tuple[wir
             wanted -= share
     if wanted > 0:
         raise RejectedError(f"Shopify: {wanted} more than was paid cannot be refunded.")
-
-
-def parts_to_ship(parts: list[dict[str, Any]], shipment: Shipment) -> list[dict[str, Any]]:
-    """Return what to fulfil: the shipment's lines where they are this order's, else all that is left."""
-    ready = [part for part in parts if part["status"] in {"OPEN", "IN_PROGRESS"}]
-    if not ready:
-        raise ConflictError("Shopify: nothing of the order is left to ship.")
-    wanted = {line.line: int(line.quantity) for line in shipment.lines}
-    found = []
-    for part in ready:
-        lines = []
-        for one in part["lineItems"]["nodes"]:
-            quantity = min(wanted.get(wire.text(one["lineItem"]["id"]), 0), one["remainingQuantity"])
-            if quantity:
-                lines.append({"id": one["id"], "quantity": quantity})
-        if lines:
-            found.append({"fulfillmentOrderId": part["id"], "fulfillmentOrderLineItems": lines})
-    return found or [{"fulfillmentOrderId": part["id"]} for part in ready]
 
 
 def number(shipment: Shipment) -> str:

@@ -16,7 +16,7 @@ from schemas.platforms.shopify import NAMESPACE, facts, graph, wire, writes
 from schemas.platforms.shopify.facts import Claim
 from schemas.refs import NAMESPACE as UUIDS
 from sinks.base import Written
-from sinks.platforms.shopify import inputs
+from sinks.platforms.shopify import inputs, shipping
 from sinks.platforms.shopify.probing import Probing
 
 _FIXED = frozenset(("currency", "payable_amount", "lines", "number"))
@@ -212,7 +212,7 @@ class ShopifySink(Probing):
         return done or parcel
 
     def _fulfil(self, id_: str, order: wire.Order, command: Command, shipment: Shipment) -> Talk[None]:
-        parts = inputs.parts_to_ship((yield from self.parts(id_)), shipment)
+        parts = shipping.to_ship((yield from self.parts(id_)), order, shipment)
         claim = Claim(mark=command.mark, tracking=inputs.number(shipment), place=len(order.fulfillments))
         if inputs.key(command, "shipment") not in facts.claims(order, "shipment"):
             yield from self.claim(id_, "shipment", command, claim)

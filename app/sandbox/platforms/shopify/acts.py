@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.sandbox.base import Verb
+from app.sandbox.platforms.shopify import parts
 from app.sandbox.platforms.shopify.mutations import moment
 from app.sandbox.platforms.shopify.records import ZERO, Line, Order, Transaction
 from app.sandbox.platforms.shopify.rest import at, money
@@ -39,8 +40,8 @@ class Acts:
     def verbs(self) -> dict[str, Verb]:
         """Return the acts by name."""
         names = (
-            "create_order pay_order authorize_order fulfil_order deliver_order refund_order cancel_order edit_order "
-            "hold_order release_order close_order delete_order tamper"
+            "create_order pay_order authorize_order split_order fulfil_order deliver_order refund_order "
+            "cancel_order edit_order hold_order release_order close_order delete_order tamper"
         )
         return {name: getattr(self, name) for name in names.split()}
 
@@ -99,11 +100,19 @@ class Acts:
     def fulfil_order(self, asked: Asked) -> Asked:
         """Send a parcel, as the warehouse does; without lines all that is left."""
         order = self._order(asked)
-        wanted = asked.get("lines") or []
-        parts = [(self._line(order, one), int(one["quantity"])) for one in wanted]
+        if order.holds:
+            raise Refused("Fulfillment order is on hold", ("fulfillment",))
+        wanted = [(self._line(order, one), int(one["quantity"])) for one in asked.get("lines") or []]
+        picked = parts.picked(order, wanted) if wanted else parts.left(order)
         tracking = [str(asked["tracking"])] if asked.get("tracking") else []
-        parcel = self.shop.fulfil(order, parts, asked.get("carrier") or "", tracking, [])
+        parcel = self.shop.fulfil(order, picked, asked.get("carrier") or "", tracking, [])
         return {"id": str(parcel.id)}
+
+    def split_order(self, asked: Asked) -> Asked:
+        """Have some lines shipped in a part of their own, perhaps from another location."""
+        order = self._order(asked)
+        wanted = [(self._line(order, one), int(one["quantity"])) for one in asked["lines"]]
+        return {"id": str(self.shop.split(order, wanted, int(asked.get("location") or parts.HOME)).id)}
 
     def _line(self, order: Order, wanted: Mapping[str, Any]) -> Line:
         for line in order.lines:
@@ -145,12 +154,15 @@ class Acts:
 
     def hold_order(self, asked: Asked) -> Asked:
         """Hold the shipping."""
-        hold = self.shop.hold(self._order(asked), asked.get("reason") or "OTHER", asked.get("note") or "", "")
+        hold = self.shop.hold(self._part(asked), asked.get("reason") or "OTHER", asked.get("note") or "", "")
         return {"id": str(hold.id)}
+
+    def _part(self, asked: Asked) -> parts.FulfillmentOrder:
+        return parts.FulfillmentOrder(self._order(asked))
 
     def release_order(self, asked: Asked) -> Asked:
         """Let the shipping go on."""
-        self.shop.release(self._order(asked), [])
+        self.shop.release(self._part(asked), [])
         return {"id": str(asked["id"])}
 
     def close_order(self, asked: Asked) -> Asked:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.sandbox.platforms.shopify.graph import FulfillmentOrder, Of, at, bag, digest, page, parts
+from app.sandbox.platforms.shopify.graph import Of, at, bag, digest, page, parts
+from app.sandbox.platforms.shopify.parts import HOME, FulfillmentOrder, fulfillment_orders
 from app.sandbox.platforms.shopify.records import (
     ZERO,
     Customer,
@@ -162,7 +163,7 @@ ORDER: Fields = {
     "transactions": lambda o, first=50: parts(o, o.transactions[:first]),
     "refunds": lambda o, first=50: parts(o, o.refunds[:first]),
     "fulfillments": lambda o, first=50: parts(o, o.parcels[:first]),
-    "fulfillmentOrders": lambda o, **args: page([FulfillmentOrder(o)], **args),
+    "fulfillmentOrders": lambda o, **args: page(fulfillment_orders(o), **args),
     "lineItems": lambda o, **args: page(parts(o, o.lines), **args),
     "shippingLines": lambda o, **args: page(_shipping(o), **args),
     "shippingLine": lambda o: next(iter(_shipping(o)), None),
@@ -288,15 +289,19 @@ def _parcel_lines(of: Of) -> list[dict[str, Any]]:
 def _left(fo: FulfillmentOrder) -> list[dict[str, Any]]:
     return [
         {
-            "id": gid("FulfillmentOrderLineItem", line.id),
-            "lineItem": Of(fo.order, line),
-            "sku": line.sku or None,
-            "totalQuantity": line.current,
-            "remainingQuantity": max(0, line.current - line.fulfilled),
+            "id": gid("FulfillmentOrderLineItem", one.id),
+            "lineItem": Of(fo.order, one.line),
+            "sku": one.line.sku or None,
+            "totalQuantity": one.quantity,
+            "remainingQuantity": one.left,
         }
-        for line in fo.order.lines
-        if line.current
+        for one in fo.shares
     ]
+
+
+def _location(fo: FulfillmentOrder) -> dict[str, Any]:
+    name = "Warehouse" if fo.location == HOME else f"Warehouse {fo.location}"
+    return {"name": name, "location": {"id": gid("Location", fo.location), "name": name}}
 
 
 FULFILLMENT_ORDER: Fields = {
@@ -305,11 +310,11 @@ FULFILLMENT_ORDER: Fields = {
     "orderName": lambda fo: fo.order.name,
     "order": lambda fo: fo.order,
     "requestStatus": lambda _: "UNSUBMITTED",
-    "assignedLocation": lambda _: {"name": "Warehouse", "location": {"id": gid("Location", 1), "name": "Warehouse"}},
+    "assignedLocation": _location,
     "supportedActions": lambda fo: (
         [{"action": "CREATE_FULFILLMENT"}, {"action": "HOLD"}] if fo.status in {"OPEN", "IN_PROGRESS"} else []
     ),
-    "fulfillmentHolds": lambda fo: fo.order.holds,
+    "fulfillmentHolds": lambda fo: fo.holds,
     "lineItems": lambda fo, **args: page(_left(fo), **args),
     "createdAt": lambda fo: at(fo.order.created_at),
     "updatedAt": lambda fo: at(fo.order.updated_at),

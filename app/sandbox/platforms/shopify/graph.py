@@ -92,25 +92,6 @@ class Of:
         return int(self.record.id)
 
 
-class FulfillmentOrder:
-    """What is left to ship of an order: this shop has one location, so one per order, with the order's number."""
-
-    def __init__(self, order: Order) -> None:
-        self.order, self.id = order, order.id
-
-    @property
-    def status(self) -> str:
-        """Return the vendor's status."""
-        order = self.order
-        if order.cancelled_at is not None:
-            return "CANCELLED"
-        if order.holds:
-            return "ON_HOLD"
-        if not order.remaining:
-            return "CLOSED"
-        return "IN_PROGRESS" if order.parcels else "OPEN"
-
-
 def parts(order: Order, records: Iterable[Any]) -> list[Of]:
     """Return *records* seen from their order."""
     return [Of(order, record) for record in records]

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from app.sandbox.platforms.shopify.fields import metafields
-from app.sandbox.platforms.shopify.graph import FulfillmentOrder, Of, digest, number
-from app.sandbox.platforms.shopify.records import ZERO, Line, Order, Parcel, Transaction
+from app.sandbox.platforms.shopify.graph import Of, digest, number
+from app.sandbox.platforms.shopify.parts import FulfillmentOrder
+from app.sandbox.platforms.shopify.records import ZERO, Line, Order, Parcel, Share, Transaction
 from app.sandbox.platforms.shopify.rest import gid
 from app.sandbox.platforms.shopify.shop import Refused, Shop
 
@@ -196,20 +197,37 @@ def refund_create(shop: Shop, args: Args) -> Answer:
 
 
 def fulfillment_create(shop: Shop, args: Args) -> Answer:
-    """Ship what is named of one order, or all that is left of it."""
+    """Ship what is named of the parts of one order at one location, or all that is left of them."""
     asked = args["fulfillment"]
-    first, *others = asked["lineItemsByFulfillmentOrder"]
-    order = shop.orders.get(number(first["fulfillmentOrderId"]))
-    if order is None or others:
-        raise Refused("Fulfillment order does not exist.", ("fulfillment",))
-    parts = []
-    for one in first.get("fulfillmentOrderLineItems") or []:
-        line = _line(order, one["id"])
-        if line is None:
-            raise Refused("Fulfillment order line item does not exist.", ("fulfillment",))
-        parts.append((line, one["quantity"]))
-    parcel = shop.fulfil(order, parts, *_tracking(asked.get("trackingInfo")))
+    parts, picked = [], []
+    for one in asked["lineItemsByFulfillmentOrder"]:
+        parts.append(_part(shop, one["fulfillmentOrderId"], ("fulfillment",)))
+        picked += _picked(parts[-1], one.get("fulfillmentOrderLineItems") or [])
+    order = parts[0].order
+    if any(part.order is not order for part in parts):
+        raise Refused("All fulfillment orders must belong to the same order.", ("fulfillment",))
+    if any(part.location != parts[0].location for part in parts):
+        raise Refused("All fulfillment orders must be assigned to a single location", ("fulfillment",))
+    parcel = shop.fulfil(order, picked, *_tracking(asked.get("trackingInfo")))
     return {"fulfillment": Of(order, parcel), "userErrors": NONE}
+
+
+def _part(shop: Shop, id_: str, field: tuple[str, ...], code: str | None = None) -> FulfillmentOrder:
+    found = shop.part(number(id_))
+    if found is None:
+        raise Refused("Fulfillment order does not exist.", field, code)
+    return found
+
+
+def _picked(part: FulfillmentOrder, asked: list[Args]) -> list[tuple[Share, int]]:
+    if part.holds:
+        raise Refused("Fulfillment order is on hold", ("fulfillment",))
+    if not asked:
+        return [(one, one.left) for one in part.shares if one.left]
+    shares = {one.id: one for one in part.shares}
+    if any(number(one["id"]) not in shares for one in asked):
+        raise Refused("Fulfillment order line item does not exist.", ("fulfillment",))
+    return [(shares[number(one["id"])], one["quantity"]) for one in asked]
 
 
 def _tracking(asked: Args | None) -> tuple[str, list[str], list[str]]:
@@ -243,12 +261,10 @@ def fulfillment_cancel(shop: Shop, args: Args) -> Answer:
 
 def fulfillment_order_hold(shop: Shop, args: Args) -> Answer:
     """Stop shipping."""
-    order, asked = shop.orders.get(number(args["id"])), args["fulfillmentHold"]
-    if order is None:
-        raise Refused("Fulfillment order not found.", ("id",), "FULFILLMENT_ORDER_NOT_FOUND")
-    hold = shop.hold(order, asked["reason"], asked.get("reasonNotes") or "", asked.get("externalId") or "")
+    part, asked = _part(shop, args["id"], ("id",), "FULFILLMENT_ORDER_NOT_FOUND"), args["fulfillmentHold"]
+    hold = shop.hold(part, asked["reason"], asked.get("reasonNotes") or "", asked.get("externalId") or "")
     return {
-        "fulfillmentOrder": FulfillmentOrder(order),
+        "fulfillmentOrder": part,
         "fulfillmentHold": hold,
         "remainingFulfillmentOrder": None,
         "userErrors": NONE,
@@ -257,11 +273,9 @@ def fulfillment_order_hold(shop: Shop, args: Args) -> Answer:
 
 def fulfillment_order_release_hold(shop: Shop, args: Args) -> Answer:
     """Let shipping go on."""
-    order = shop.orders.get(number(args["id"]))
-    if order is None:
-        raise Refused("Fulfillment order not found.", ("id",), "FULFILLMENT_ORDER_NOT_FOUND")
-    shop.release(order, [number(one) for one in args.get("holdIds") or []], args.get("externalId") or "")
-    return {"fulfillmentOrder": FulfillmentOrder(order), "userErrors": NONE}
+    part = _part(shop, args["id"], ("id",), "FULFILLMENT_ORDER_NOT_FOUND")
+    shop.release(part, [number(one) for one in args.get("holdIds") or []], args.get("externalId") or "")
+    return {"fulfillmentOrder": part, "userErrors": NONE}
 
 
 def customer_set(shop: Shop, args: Args) -> Answer:

@@ -131,13 +131,33 @@ class Parcel:
 
 
 @dataclass(slots=True)
+class Share:
+    """How much of a line one fulfilment order was given, and how much of that is left to ship."""
+
+    id: int
+    line: Line
+    quantity: int
+    left: int
+
+
+@dataclass(slots=True)
+class Split:
+    """A further fulfilment order: what of an order is shipped from another place, or later."""
+
+    id: int
+    location: int
+    shares: list[Share]
+
+
+@dataclass(slots=True)
 class Hold:
-    """A reason not to ship yet."""
+    """A reason not to ship a fulfilment order yet."""
 
     id: int
     reason: str
     notes: str
     external_id: str
+    part: int
 
 
 @dataclass(slots=True)
@@ -174,6 +194,7 @@ class Order:
     refunds: list[Refund] = field(default_factory=list)
     parcels: list[Parcel] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
     adjustment: Decimal = ZERO
     """Refunded money that no line or shipping explains."""
     version: int = 0

@@ -197,10 +197,9 @@ def event(order: Order, record: Parcel, what: tuple[int, str, datetime]) -> Body
     }
 
 
-def fulfillment_order(order: Order) -> Body:
+def fulfillment_order(id_: int, *, held: bool) -> Body:
     """Return the body of the hold topics."""
-    id_ = gid("FulfillmentOrder", order.id)
-    return {"fulfillment_order": {"id": id_, "status": "on_hold" if order.holds else "open"}}
+    return {"fulfillment_order": {"id": gid("FulfillmentOrder", id_), "status": "on_hold" if held else "open"}}
 
 
 def order(record: Order) -> Body:

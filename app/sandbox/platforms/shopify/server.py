@@ -17,7 +17,6 @@ from app.sandbox.base import Bucket, Operation, Sandbox, dumps
 from app.sandbox.platforms.shopify.acts import Acts, books, head
 from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, Engine, understood
 from app.sandbox.platforms.shopify.graph import (
-    FulfillmentOrder,
     Of,
     after_key,
     at,
@@ -180,7 +179,7 @@ class ShopifySandbox(Sandbox):
             "customer": lambda id: shop.customers.get(number(id)),  # noqa: A006
             "customerByIdentifier": lambda identifier: self._customer(**identifier),
             "customers": self._customers,
-            "fulfillmentOrder": self._fulfillment_order,
+            "fulfillmentOrder": lambda id: shop.part(number(id)),  # noqa: A006
             "job": lambda id: {"id": id, "done": True},  # noqa: A006 - jobs of this shop are quick
             "node": lambda id: self._node(id),  # noqa: A006, PLW0108
             "nodes": lambda ids: [self._node(one) for one in ids],
@@ -263,17 +262,13 @@ class ShopifySandbox(Sandbox):
             return self.shop.by_email.get(email.lower())
         return self.shop.customers.get(number(identifier.get("id", "")))
 
-    def _fulfillment_order(self, id: str) -> FulfillmentOrder | None:  # noqa: A002 - the vendor's name
-        order = self.shop.orders.get(number(id))
-        return FulfillmentOrder(order) if order else None
-
     def _node(self, id_: str) -> Any:  # noqa: ANN401 - any record
         type_, wanted = id_.split("/")[-2], number(id_)
         if type_ in {"Order", "Customer"}:
             records: Mapping[int, Any] = self.shop.orders if type_ == "Order" else self.shop.customers
             return records.get(wanted)
         if type_ == "FulfillmentOrder":
-            return self._fulfillment_order(id_)
+            return self.shop.part(wanted)
         places = {"Fulfillment": "parcels", "Refund": "refunds", "OrderTransaction": "transactions"}
         order = self.shop.owner(wanted)
         if order is None or order.id not in self.shop.orders:

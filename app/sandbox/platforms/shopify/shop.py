@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from app.sandbox.platforms.shopify import rest
+from app.sandbox.platforms.shopify import parts, rest
 from app.sandbox.platforms.shopify.index import Changes, Holders
 from app.sandbox.platforms.shopify.records import (
     ZERO,
@@ -20,6 +21,8 @@ from app.sandbox.platforms.shopify.records import (
     Parcel,
     Refund,
     RefundLine,
+    Share,
+    Split,
     Transaction,
     cents,
 )
@@ -91,6 +94,12 @@ class Shop:
     def owner(self, part: int) -> Order | None:
         """Return the order of a transaction, refund or parcel."""
         return self._owners.get(part)
+
+    def part(self, id_: int) -> parts.FulfillmentOrder | None:
+        """Return a fulfilment order."""
+        order = self.orders.get(id_) or self._owners.get(id_)
+        found = parts.fulfillment_orders(order) if order is not None and order.id in self.orders else []
+        return next((one for one in found if one.id == id_), None)
 
     def own(self, order: Order, part: int) -> None:
         """Remember whose a transaction, refund or parcel is."""
@@ -268,21 +277,25 @@ class Shop:
             raise Refused("Refund amount cannot be greater than the available amount", ("transactions",))
 
     def fulfil(
-        self, order: Order, parts: Iterable[tuple[Line, int]], company: str, numbers: list[str], urls: list[str]
+        self, order: Order, picked: list[tuple[Share, int]], company: str, numbers: list[str], urls: list[str]
     ) -> Parcel:
-        """Ship *parts*; an empty list ships all that is left."""
-        parts = list(parts) or [(one, left) for one in order.lines if (left := one.current - one.fulfilled) > 0]
-        if order.holds:
-            raise Refused("Fulfillment order is on hold", ("fulfillment",))
-        if not parts or order.cancelled_at is not None:
+        """Ship what was *picked* of the order's parts."""
+        if not picked or order.cancelled_at is not None:
             raise Refused("The fulfillment order is not in a fulfillable state.", ("fulfillment",))
-        if any(not 0 < quantity <= line.current - line.fulfilled for line, quantity in parts):
+        asked: Counter[int] = Counter()
+        for one, quantity in picked:
+            asked[one.id] += quantity
+        if any(quantity < 1 or asked[one.id] > one.left for one, quantity in picked):
             raise Refused("Invalid fulfillment order line item quantity requested.", ("fulfillment",))
         now = self.clock().replace(microsecond=0)
         name = f"{order.name}.{len(order.parcels) + 1}"
-        parcel = Parcel(self.new_id(), name, parts, company, numbers, urls, created_at=now, updated_at=now)
-        for line, quantity in parts:
-            line.fulfilled += quantity
+        parcel = Parcel(self.new_id(), name, [], company, numbers, urls, created_at=now, updated_at=now)
+        for line in order.lines:
+            shipped = sum(quantity for one, quantity in picked if one.line is line)
+            line.fulfilled += shipped
+            parcel.lines += [(line, shipped)] if shipped else []
+        for one, quantity in picked:
+            one.left -= quantity
         order.parcels.append(parcel)
         self.own(order, parcel.id)
         self._tell("fulfillments/create", rest.parcel(order, parcel))
@@ -320,25 +333,34 @@ class Shop:
         self._changed(order, "orders/updated")
         return parcel
 
-    def hold(self, order: Order, reason: str, notes: str, external_id: str) -> Hold:
-        """Stop the shipping of an order."""
-        if external_id and any(hold.external_id == external_id for hold in order.holds):
+    def split(self, order: Order, wanted: Iterable[tuple[Line, int]], location: int) -> Split:
+        """Have lines of an order shipped in a fulfilment order of their own."""
+        shares = [Share(self.new_id(), line, quantity, quantity) for line, quantity in wanted]
+        order.splits.append(Split(self.new_id(), location, shares))
+        self.own(order, order.splits[-1].id)
+        self._changed(order, "orders/updated")
+        return order.splits[-1]
+
+    def hold(self, part: parts.FulfillmentOrder, reason: str, notes: str, external_id: str) -> Hold:
+        """Stop the shipping of a part of an order."""
+        order = part.order
+        if external_id and any(hold.external_id == external_id for hold in part.holds):
             raise Refused("External ID has already been taken", ("externalId",), "TAKEN")
-        hold = Hold(self.new_id(), reason, notes, external_id)
+        hold = Hold(self.new_id(), reason, notes, external_id, part.id)
         order.holds.append(hold)
-        self._tell("fulfillment_orders/placed_on_hold", rest.fulfillment_order(order))
+        self._tell("fulfillment_orders/placed_on_hold", rest.fulfillment_order(part.id, held=True))
         self._changed(order, "orders/updated")
         return hold
 
-    def release(self, order: Order, ids: Iterable[int], external_id: str = "") -> None:
-        """Let an order be shipped again; no ids and no external id release everything."""
-        ids = set(ids)
+    def release(self, part: parts.FulfillmentOrder, ids: Iterable[int], external_id: str = "") -> None:
+        """Let a part be shipped again; no ids and no external id release everything."""
+        order, ids = part.order, set(ids)
         order.holds = [
             hold
             for hold in order.holds
-            if (ids and hold.id not in ids) or (external_id and hold.external_id != external_id)
+            if hold.part != part.id or (ids and hold.id not in ids) or (external_id and hold.external_id != external_id)
         ]
-        self._tell("fulfillment_orders/hold_released", rest.fulfillment_order(order))
+        self._tell("fulfillment_orders/hold_released", rest.fulfillment_order(part.id, held=bool(part.holds)))
         self._changed(order, "orders/updated")
 
     def cancel(self, order: Order, reason: str) -> None:
