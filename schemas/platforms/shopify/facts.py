@@ -161,6 +161,12 @@ def _bought(line: wire.Line, record: wire.Order) -> int:
     return line.current_quantity + sum(one.quantity for one in back if text(one.line_item_id) == text(line.id))
 
 
+def worth(line: wire.Line, quantity: int, record: wire.Order) -> Decimal:
+    """Return what so many pieces of a line cost after its discounts, tax included."""
+    goods = _goods(line, quantity, record)
+    return goods.net_amount + goods.tax_amount
+
+
 def _goods(line: wire.Line, quantity: int, record: wire.Order) -> facts.Line:
     discount = sum((one.amount for one in line.discount_allocations), ZERO)
     tax = sum((one.price for one in line.tax_lines), ZERO)

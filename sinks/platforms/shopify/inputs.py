@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -126,22 +127,37 @@ def _upsert(party: Party) -> dict[str, str]:
 
 
 def credited_lines(order: wire.Order, credit: Credit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the lines (and shipping) of a credit: its own, or all that is left when it is for everything."""
+    """Return the lines (and shipping) of a credit: its own, or all that is left when it is for everything.
+
+    Shopify credits a line at its price alone. UnsupportedError when no lines are named, or when they are worth
+    something else than is to be credited, as after a reduction of the price.
+    """
     left = {wire.text(line.id): line.current_quantity or 0 for line in order.line_items}
     if credit.amount == order.current_total_price:
         lines = [_refund_line(id_, quantity) for id_, quantity in left.items() if quantity]
         return lines, {"shipping": {"fullRefund": True}} if order.shipping_lines else {}
-    by_sku = {line.sku: wire.text(line.id) for line in order.line_items if line.sku}
-    found: list[dict[str, Any]] = []
-    for line in credit.lines:
-        id_ = line.id if line.id in left else by_sku.get(line.sku, "")
-        if not id_ or line.quantity != line.quantity.to_integral_value() or line.quantity > left[id_]:
-            found.clear()
-            break
-        found.append(_refund_line(id_, int(line.quantity)))
-    if not found:
+    pieces = _credited(order, credit)
+    if not pieces or any(quantity > left[id_] for id_, quantity in pieces.items()):
         raise UnsupportedError("Shopify: a credit that names no lines of the order is entered by a person.")
-    return found, {}
+    sold = {wire.text(line.id): line for line in order.line_items}
+    worth = sum((facts.worth(sold[id_], quantity, order) for id_, quantity in pieces.items()), ZERO)
+    if worth != credit.amount:
+        message = f"Shopify: a credit of {credit.amount:f} for lines worth {worth:f} is entered by a person."
+        raise UnsupportedError(message)
+    return [_refund_line(id_, quantity) for id_, quantity in pieces.items()], {}
+
+
+def _credited(order: wire.Order, credit: Credit) -> Counter[str]:
+    """Return the pieces of each line of the order; none when the credit is for anything else as well."""
+    ids = {wire.text(line.id) for line in order.line_items}
+    by_sku = {line.sku: wire.text(line.id) for line in order.line_items if line.sku}
+    found: Counter[str] = Counter()
+    for line in credit.lines:
+        id_ = line.id if line.id in ids else by_sku.get(line.sku, "")
+        if not id_ or line.quantity != line.quantity.to_integral_value() or line.quantity <= 0:
+            return Counter()
+        found[id_] += int(line.quantity)
+    return found
 
 
 def _refund_line(id_: str, quantity: int) -> dict[str, Any]:

@@ -216,6 +216,34 @@ async def test_a_credit_of_everything_takes_lines_and_shipping(shop: Shop) -> No
     assert shop.books("order")[0]["current_total"] == "0.00"
 
 
+@pytest.mark.parametrize(
+    ("amount", "pieces"),
+    [("5.00", ("1",)), ("23.98", ("1",)), ("23.99", ("1", "1")), ("71.97", ("2", "2")), ("23.99", ("0.5", "0.5"))],
+)
+async def test_a_credit_of_another_amount_than_its_lines_is_for_a_person(
+    shop: Shop, amount: str, pieces: tuple[str, ...]
+) -> None:
+    made = shop.act("create_order", reference="SO-1", **BOUGHT)
+    lines = tuple(Line(sku="MUG", quantity=Decimal(one), net_amount=Decimal(5)) for one in pieces)
+    wish = command(
+        "issue_credit", Credit(amount=Decimal(amount), currency="EUR", lines=lines), links={"order": made["id"]}
+    )
+    with pytest.raises(UnsupportedError):
+        await shop.talk(SINK.write(wish))
+    assert shop.books("refund") == []
+
+
+@pytest.mark.parametrize(("included", "amount"), [(False, "23.39"), (True, "19.49")])
+async def test_a_credit_of_a_discounted_line_is_worth_what_was_paid(shop: Shop, *, included: bool, amount: str) -> None:
+    line = {"sku": "MUG", "title": "Mug", "quantity": 2, "price": "19.99", "discount": "1.00", "tax_rate": "20"}
+    made = shop.act("create_order", reference="SO-1", lines=[line], currency="EUR", prices_include_tax=included)
+    lines = (Line(sku="MUG", quantity=Decimal(1)),)
+    wish = command(
+        "issue_credit", Credit(amount=Decimal(amount), currency="EUR", lines=lines), links={"order": made["id"]}
+    )
+    assert (await shop.talk(SINK.write(wish))).facts.amount == Decimal(amount)
+
+
 async def test_a_credit_that_no_line_explains_is_for_a_person(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", **BOUGHT)
     wish = command("issue_credit", Credit(amount=Decimal(5), currency="EUR"), links={"order": made["id"]})
