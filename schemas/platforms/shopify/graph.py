@@ -18,54 +18,58 @@ CUSTOMER_FIELDS = """{
   id firstName lastName updatedAt defaultEmailAddress { emailAddress } defaultPhoneNumber { phoneNumber }
 }"""
 _TAX = f"{{ rate priceSet {_MONEY} }}"
-_LINE = f"""{{
+NEXT = "pageInfo { hasNextPage endCursor }"
+LINE = f"""{{
   id sku title name quantity currentQuantity originalUnitPriceSet {_MONEY} taxLines {_TAX}
   discountAllocations {{ allocatedAmountSet {_MONEY} }}
 }}"""
-_TRANSACTION = f"""{{
+SHIPPING = f"""{{
+  id title originalPriceSet {_MONEY} taxLines {_TAX} discountAllocations {{ allocatedAmountSet {_MONEY} }}
+}}"""
+METAFIELD = "{ namespace key value }"
+TRANSACTION = f"""{{
   id kind status gateway manualPaymentGateway processedAt createdAt test authorizationCode paymentId
   amountSet {_MONEY} parentTransaction {{ id }}
 }}"""
-_REFUND = f"""{{
-  id createdAt processedAt note
-  refundLineItems(first: 20) {{ nodes {{
-    quantity restockType subtotalSet {_MONEY} totalTaxSet {_MONEY} lineItem {{ id sku title name taxLines {_TAX} }}
-  }} }}
-  refundShippingLines(first: 2) {{ nodes {{ subtotalAmountSet {_MONEY} taxAmountSet {_MONEY} }} }}
-  transactions(first: 5) {{ nodes {_TRANSACTION} }}
+REFUND_LINE = f"""{{
+  quantity restockType subtotalSet {_MONEY} totalTaxSet {_MONEY} lineItem {{ id sku title name taxLines {_TAX} }}
 }}"""
-_FULFILLMENT = """{
-  id status displayStatus createdAt updatedAt trackingInfo(first: 5) { company number url }
-  fulfillmentLineItems(first: 20) { nodes { quantity lineItem { id } } }
-}"""
+REFUND_SHIPPING = f"{{ subtotalAmountSet {_MONEY} taxAmountSet {_MONEY} }}"
+REFUND = f"""{{
+  id createdAt processedAt note
+  refundLineItems(first: 20) {{ nodes {REFUND_LINE} {NEXT} }}
+  refundShippingLines(first: 2) {{ nodes {REFUND_SHIPPING} {NEXT} }}
+  transactions(first: 5) {{ nodes {TRANSACTION} {NEXT} }}
+}}"""
+PARCEL_LINE = "{ quantity lineItem { id } }"
+TRACKING = "{ company number url }"
+TRANSACTIONS_SHOWN, REFUNDS_SHOWN, PARCELS_SHOWN, TRACKING_SHOWN = 25, 10, 10, 5
+"""How many a read shows at first of what has no cursor; `pages` reads the rest."""
+FULFILLMENT = f"""{{
+  id status displayStatus createdAt updatedAt trackingInfo(first: {TRACKING_SHOWN}) {TRACKING}
+  fulfillmentLineItems(first: 20) {{ nodes {PARCEL_LINE} {NEXT} }}
+}}"""
 ORDER = f"""fragment order on Order {{
   id name test currencyCode email phone note poNumber sourceIdentifier taxesIncluded
   createdAt processedAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
   totalPriceSet {_MONEY} totalTaxSet {_MONEY} currentTotalPriceSet {_MONEY} currentTotalTaxSet {_MONEY}
   totalOutstandingSet {_MONEY} totalTipReceivedSet {_MONEY} originalTotalDutiesSet {_MONEY}
   customer {CUSTOMER_FIELDS} billingAddress {_ADDRESS} shippingAddress {_ADDRESS}
-  lineItems(first: 50) {{ nodes {_LINE} pageInfo {{ hasNextPage endCursor }} }}
-  shippingLines(first: 2) {{ nodes {{
-    id title originalPriceSet {_MONEY} taxLines {_TAX} discountAllocations {{ allocatedAmountSet {_MONEY} }}
-  }} }}
-  transactions(first: 25) {_TRANSACTION}
-  refunds(first: 10) {_REFUND}
-  fulfillments(first: 10) {_FULFILLMENT}
-  metafields(first: 25, namespace: "o2c") {{ nodes {{ namespace key value }} }}
+  lineItems(first: 50) {{ nodes {LINE} {NEXT} }}
+  shippingLines(first: 2) {{ nodes {SHIPPING} {NEXT} }}
+  transactions(first: {TRANSACTIONS_SHOWN}) {TRANSACTION}
+  refunds(first: {REFUNDS_SHOWN}) {REFUND}
+  fulfillments(first: {PARCELS_SHOWN}) {FULFILLMENT}
+  metafields(first: 25, namespace: "o2c") {{ nodes {METAFIELD} {NEXT} }}
 }}"""
 READ = f"query read($id: ID!) {{ order(id: $id) {{ ...order }} }}\n{ORDER}"
 READ_MANY = f"query readMany($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...order }} }}\n{ORDER}"
 FIND = f"""query find($q: String!) {{ orders(first: 2, query: $q) {{ nodes {{ ...order }} }} }}\n{ORDER}"""
 SWEEP = f"""query sweep($after: String, $q: String!) {{
   orders(first: 10, after: $after, sortKey: UPDATED_AT, query: $q) {{
-    nodes {{ ...order }} pageInfo {{ hasNextPage endCursor }}
+    nodes {{ ...order }} {NEXT}
   }}
 }}\n{ORDER}"""
-LINES = f"""query lines($id: ID!, $after: String!) {{
-  order(id: $id) {{ lineItems(first: 50, after: $after) {{
-    nodes {_LINE} pageInfo {{ hasNextPage endCursor }}
-  }} }}
-}}"""
 PARENT = """query parent($id: ID!) {
   node(id: $id) {
     ... on OrderTransaction { order { id } }
@@ -80,7 +84,7 @@ CUSTOMER_BY_EMAIL = f"""query customerByEmail($email: String!) {{
 }}"""
 CUSTOMERS = f"""query customers($after: String, $q: String!) {{
   customers(first: 100, after: $after, sortKey: UPDATED_AT, query: $q) {{
-    nodes {CUSTOMER_FIELDS} pageInfo {{ hasNextPage endCursor }}
+    nodes {CUSTOMER_FIELDS} {NEXT}
   }}
 }}"""
 RATES = """query rates {
@@ -157,12 +161,6 @@ def customer(node: Node) -> dict[str, Any]:
         "phone": (node.get("defaultPhoneNumber") or {}).get("phoneNumber"),
         "updated_at": node.get("updatedAt"),
     }
-
-
-def more_lines(node: Node) -> str:
-    """Return the cursor of the order's next lines, empty when all are here."""
-    info = (node.get("lineItems") or {}).get("pageInfo") or {}
-    return str(info.get("endCursor") or "") if info.get("hasNextPage") else ""
 
 
 def _nodes(node: Node, name: str) -> list[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.platforms.shopify.graph import CUSTOMER_FIELDS, ORDER
+from schemas.platforms.shopify.graph import CUSTOMER_FIELDS, NEXT, ORDER
 
 _ERRORS = "userErrors { field message }"
 _CODED = "userErrors { field message code }"
@@ -45,12 +45,14 @@ REFUND = f"""mutation refundCreate($input: RefundInput!, $key: String!) {{
 METAFIELDS = f"""mutation metafieldsSet($metafields: [MetafieldsSetInput!]!) {{
   metafieldsSet(metafields: $metafields) {{ metafields {{ id key }} {_CODED} }}
 }}"""
-FULFILLMENT_ORDERS = """query fulfillmentOrders($id: ID!) {
-  order(id: $id) { fulfillmentOrders(first: 10) { nodes {
-    id status fulfillmentHolds { id reasonNotes } assignedLocation { location { id } }
-    lineItems(first: 50) { nodes { id remainingQuantity lineItem { id sku } } }
-  } } }
-}"""
+PART_LINE = "{ id remainingQuantity lineItem { id sku } }"
+PART = f"""{{
+  id status fulfillmentHolds {{ id reasonNotes }} assignedLocation {{ location {{ id }} }}
+  lineItems(first: 50) {{ nodes {PART_LINE} {NEXT} }}
+}}"""
+FULFILLMENT_ORDERS = f"""query fulfillmentOrders($id: ID!) {{
+  order(id: $id) {{ id fulfillmentOrders(first: 10) {{ nodes {PART} {NEXT} }} }}
+}}"""
 FULFIL = f"""mutation fulfillmentCreate($fulfillment: FulfillmentInput!) {{
   fulfillmentCreate(fulfillment: $fulfillment) {{ fulfillment {{ id status }} {_ERRORS} }}
 }}"""

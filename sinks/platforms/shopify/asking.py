@@ -21,7 +21,7 @@ from app.core.errors import (
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
-from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, graph, wire, writes
+from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, graph, pages, wire, writes
 from schemas.platforms.shopify.facts import Claim
 from schemas.platforms.shopify.replies import meaning
 from schemas.refs import find_mark
@@ -92,13 +92,19 @@ class Asking(Sink):
         node = (yield from self.ask(graph.READ, {"id": id_}, cost=READ_COST))["order"]
         if node is None:
             raise RejectedError("Shopify has no such order any more.")
-        return graph.order(node)
+        return (yield from self.whole(node))
+
+    def whole(self, node: Mapping[str, Any]) -> Talk[wire.Order]:
+        """Return the order of a node that was read or written, with all that did not fit on its first page."""
+        return graph.order((yield from pages.whole(node, self.ask)))
 
     def by_mark(self, mark: str) -> Talk[wire.Order | None]:
         """Search the order that carries *mark*."""
         data = yield from self.ask(graph.FIND, {"q": f"source_identifier:'{mark}'"}, cost=400)
-        found = [graph.order(node) for node in data["orders"]["nodes"]]
-        return next((one for one in found if find_mark(one.source_identifier) == find_mark(mark)), None)
+        for node in data["orders"]["nodes"]:
+            if find_mark(node["sourceIdentifier"]) == find_mark(mark):
+                return (yield from self.whole(node))
+        return None
 
     def claim(self, id_: str, kind: str, command: Command, claim: Claim) -> Talk[None]:
         """Announce in a metafield of its order a write that has no field for our mark."""
@@ -112,5 +118,4 @@ class Asking(Sink):
     def parts(self, id_: str) -> Talk[list[dict[str, Any]]]:
         """Return the parts in which an order is to be shipped."""
         order = (yield from self.ask(writes.FULFILLMENT_ORDERS, {"id": id_}, cost=120))["order"]
-        nodes: list[dict[str, Any]] = order["fulfillmentOrders"]["nodes"] if order else []
-        return nodes
+        return (yield from pages.parts(order, self.ask)) if order else []

@@ -47,7 +47,7 @@ class Probing(Asking):
         data = yield from self.ask(graph.READ, {"id": graph.gid("Order", order_id)}, cost=READ_COST)
         if data["order"] is None:
             return None
-        order = graph.order(data["order"])
+        order = yield from self.whole(data["order"])
         return self.parcel(order, command) if command.capability == "record_shipment" else self.written(order)
 
     def written(self, order: wire.Order) -> Written:

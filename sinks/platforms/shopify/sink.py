@@ -45,7 +45,7 @@ class ShopifySink(Probing):
             lock=f"customer:{email}" if email else "",
             shared=False,
         )
-        return self.written(graph.order(data["orderCreate"]["order"]))
+        return self.written((yield from self.whole(data["orderCreate"]["order"])))
 
     def _update(self, command: Command, order: Order) -> Talk[Written]:
         if fixed := _FIXED & set(command.changes):
@@ -55,7 +55,7 @@ class ShopifySink(Probing):
         changed = {field: value for field, value in wanted.items() if names[field] in command.changes}
         variables = {"input": {"id": graph.gid("Order", command.bound_id), **changed}}
         data = yield from self.change("update", writes.ORDER_UPDATE, variables)
-        return self.written(graph.order(data["orderUpdate"]["order"]))
+        return self.written((yield from self.whole(data["orderUpdate"]["order"])))
 
     def set_status(self, command: Command) -> Talk[Written]:
         """Cancel (no money moves, nobody is mailed), hold, release, archive or reopen."""
@@ -143,7 +143,7 @@ class ShopifySink(Probing):
             else {"amount": text(payment.amount, payment.currency), "currencyCode": payment.currency},
         }
         data = yield from self.change("payment", writes.PAYMENT, variables)
-        made = graph.order(data["orderCreateManualPayment"]["order"])
+        made = yield from self.whole(data["orderCreateManualPayment"]["order"])
         found = self.payment(made, command.mark)
         if found is None:
             raise UncertainError("Shopify accepted a payment that its answer does not show.")
@@ -187,7 +187,7 @@ class ShopifySink(Probing):
             "key": str(uuid5(UUIDS, f"{command.id}|refund")),
         }
         data = yield from self.change("refund", writes.REFUND, variables)
-        found = self.credit(graph.order(data["refundCreate"]["order"]), command.mark)
+        found = self.credit((yield from self.whole(data["refundCreate"]["order"])), command.mark)
         if found is None:
             raise UncertainError("Shopify accepted a refund that its answer does not show.")
         return found

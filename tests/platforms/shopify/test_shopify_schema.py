@@ -15,7 +15,7 @@ from graphql import (
     validate,
 )
 
-from schemas.platforms.shopify import graph, webhooks, writes
+from schemas.platforms.shopify import graph, pages, webhooks, writes
 from schemas.platforms.shopify.webhooks import TOPICS, asked
 from tests.platforms.shopify.plain import SOURCE, hook_of
 
@@ -52,7 +52,7 @@ def published(shared: Path) -> GraphQLSchema:
 
 QUERIES = {
     f"{module.__name__.rsplit('.', 1)[-1]}.{name}": text
-    for module in (graph, writes, webhooks)
+    for module in (graph, pages, writes, webhooks)
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and text.startswith(("query", "mutation"))
 }

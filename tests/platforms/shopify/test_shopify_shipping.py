@@ -115,3 +115,12 @@ async def test_every_part_of_an_order_is_held_and_released(shop: Shop, made: str
         )  # fmt: skip
         await shop.talk(SINK.write(wish))
         assert [hold.part for hold in order.holds] == parts
+
+
+async def test_more_parts_and_lines_than_one_page_are_all_seen(shop: Shop) -> None:
+    lines = [{"sku": f"S{number}", "title": "x", "quantity": 1, "price": "1.00"} for number in range(60)]
+    made = shop.act("create_order", reference="SO-2", lines=lines)["id"]
+    for number in range(12):
+        shop.act("split_order", id=made, lines=[{"sku": f"S{number}", "quantity": 1}])
+    await ship(shop, made, [])
+    assert shipped(shop, made) == [1] * 60

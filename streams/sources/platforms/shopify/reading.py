@@ -13,7 +13,7 @@ from app.core.errors import AuthError, DecodeError, O2CError, RateLimited, Rejec
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
-from schemas.platforms.shopify import PATH, graph
+from schemas.platforms.shopify import PATH, pages
 from schemas.platforms.shopify.replies import meaning
 from schemas.platforms.shopify.wire import text
 from streams.sources.base import Hook
@@ -42,13 +42,8 @@ def ask(query: str, variables: Mapping[str, Any], cost: int = 5) -> Talk[dict[st
 
 
 def whole(node: Mapping[str, Any]) -> Talk[dict[str, Any]]:
-    """Return the node with the lines that did not fit on its first page."""
-    lines, after = list(node["lineItems"]["nodes"]), graph.more_lines(node)
-    while after:
-        data = yield from ask(graph.LINES, {"id": node["id"], "after": after}, cost=30)
-        lines += data["order"]["lineItems"]["nodes"]
-        after = graph.more_lines(data["order"])
-    return {**node, "lineItems": {"nodes": lines}}
+    """Return the node with all that did not fit on its first page."""
+    return (yield from pages.whole(node, ask))
 
 
 def data_of(reply: Response) -> dict[str, Any]:
