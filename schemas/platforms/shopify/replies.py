@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+GONE = {402: "the shop is frozen", 404: "there is no such shop", 423: "the shop is locked"}
+"""What a status says of the whole shop, to reads and writes alike: the one address of GraphQL is no record of it."""
 Verdict = Literal["ok", "throttled", "denied", "refused", "broken", "duplicate", "conflict", "later"]
 
 _DUPLICATE = frozenset(("TAKEN", "ALREADY_EXISTS"))

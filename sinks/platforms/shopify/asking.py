@@ -23,12 +23,11 @@ from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
 from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, graph, pages, wire, writes
 from schemas.platforms.shopify.facts import Claim
-from schemas.platforms.shopify.replies import meaning
+from schemas.platforms.shopify.replies import GONE, meaning
 from schemas.refs import find_mark
 from sinks.base import Sink
 from sinks.platforms.shopify import inputs
 
-_GONE = {402: "the shop is frozen", 404: "there is no such shop", 423: "the shop is locked"}
 READ_COST = 260
 
 
@@ -39,8 +38,8 @@ class Asking(Sink):
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
         """Look at the status, then inside: Shopify answers most refusals with 200."""
-        if response.status in _GONE:
-            return AuthError(f"Shopify answered {response.status}: {_GONE[response.status]}.")
+        if response.status in GONE:
+            return AuthError(f"Shopify answered {response.status}: {GONE[response.status]}.")
         if (error := from_status("Shopify", response, mutating=mutating)) is not None:
             return error
         try:

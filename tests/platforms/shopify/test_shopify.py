@@ -336,6 +336,20 @@ def test_statuses_are_classified(status: int, kind: type[Exception]) -> None:
     assert type(SINK.classify(Response(status=status, body=b"{}"), mutating=True)) is kind
 
 
+@pytest.mark.parametrize(("status", "words"), [(402, "frozen"), (404, "no such shop"), (423, "locked")])
+def test_a_shop_that_is_gone_stops_reads_and_writes_alike(status: int, words: str) -> None:
+    reply = Response(status=status, body=b"{}")
+    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", "100"))
+    with pytest.raises(AuthError, match=words):
+        answer(SOURCE.read(hint), reply)
+    with pytest.raises(AuthError, match=words):
+        answer(SOURCE.subscriber().found(), reply)
+    for mutating in (True, False):
+        error = SINK.classify(reply, mutating=mutating)
+        assert isinstance(error, AuthError)
+        assert words in str(error)
+
+
 def test_a_proxys_page_with_200_is_uncertain_for_a_write() -> None:
     page = Response(status=200, body=b"<html>")
     assert isinstance(SINK.classify(page, mutating=True), UncertainError)

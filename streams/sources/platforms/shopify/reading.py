@@ -14,7 +14,7 @@ from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
 from schemas.platforms.shopify import PATH, pages
-from schemas.platforms.shopify.replies import meaning
+from schemas.platforms.shopify.replies import GONE, meaning
 from schemas.platforms.shopify.wire import text
 from streams.sources.base import Hook
 
@@ -48,6 +48,8 @@ def whole(node: Mapping[str, Any]) -> Talk[dict[str, Any]]:
 
 def data_of(reply: Response) -> dict[str, Any]:
     """Return the data of a read; the error that its status or its `errors` mean is raised."""
+    if reply.status in GONE:
+        raise AuthError(f"Shopify answered {reply.status}: {GONE[reply.status]}.")
     if (error := from_status("Shopify", reply, mutating=False)) is not None:
         raise error
     try:
