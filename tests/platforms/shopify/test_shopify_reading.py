@@ -1,16 +1,17 @@
 """Shopify's source in conversation with the sandbox: reads, sweeps and holds."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from schemas.connection import Connection
 from schemas.events import Hint
 from schemas.facts import Order
+from schemas.platforms.shopify import pages
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook
-from streams.sources.platforms.shopify import ShopifySource
+from streams.sources.platforms.shopify import ShopifySource, reading
 from tests.platforms.shopify.plain import DOMAIN, SOURCE
 from tests.platforms.shopify.shop import BOUGHT, Shop, by_type, opened
 
@@ -64,6 +65,40 @@ async def test_a_sweep_walks_pages_and_brings_every_part(shop: Shop) -> None:
     assert len(by_type(list(again.events), "order")) == 10  # the overlap
     customers = await shop.talk(SOURCE.sweep("customers", "", now))
     assert [event.object.type for event in customers.events] == ["customer"]
+
+
+@pytest.mark.parametrize("name", ["orders", "customers"])
+async def test_a_first_sweep_of_a_large_shop_comes_to_its_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    shop.sandbox.deepest = 250
+    monkeypatch.setattr(reading, "DEEPEST", 200)
+    begun, made = datetime(2026, 1, 1, tzinfo=UTC), []
+    for number in range(700):  # two in each second
+        shop.sandbox.shop.clock = lambda number=number: begun + timedelta(seconds=number // 2)
+        line = {"sku": "MUG", "quantity": 1, "price": "1.00"}
+        made.append(shop.act("create_order", lines=[line], email=f"{number}@example.com")["id"])
+    cursor, more, seen, now = "", True, [], datetime.now(UTC)
+    while more:
+        page = await shop.talk(SOURCE.sweep(name, cursor, now))
+        seen += [event.object.id for event in page.events]
+        cursor, more = page.cursor, page.more
+    if name == "orders":
+        assert set(seen) == set(made)
+    assert len(set(seen)) == 700
+    assert len(seen) < 720
+    assert page.complete_up_to is not None
+
+
+async def test_one_order_that_cannot_be_told_does_not_end_a_sweep(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT)["id"] for number in range(2)]
+    for _ in range(25):
+        shop.act("pay_order", id=made[0], amount="1.00", gateway="card")
+    monkeypatch.setattr(pages, "MOST", 25)
+    page = await shop.talk(SOURCE.sweep("orders", "", datetime.now(UTC)))
+    assert [event.object.id for event in by_type(list(page.events), "order")] == made[1:]
+    assert [hint.object.id for hint in page.hints] == made[:1]
+    assert page.complete_up_to is not None
 
 
 async def test_an_order_that_moves_during_a_sweep_is_not_lost(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uuid import UUID
 
 from aiohttp import web
+from graphql import GraphQLError
 
 from app.sandbox.base import Bucket, Operation, Sandbox, dumps
 from app.sandbox.platforms.shopify.acts import Acts, books, head
@@ -33,7 +34,7 @@ from app.sandbox.platforms.shopify.shop import INDEXED, Shop
 from app.sandbox.platforms.shopify.subscriptions import VERSION, Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from app.sandbox.platforms.shopify.records import Customer, Order
 
@@ -48,6 +49,8 @@ class ShopifySandbox(Sandbox):
     token_paths: ClassVar[tuple[str, ...]] = ("/admin/oauth/",)
     token: ClassVar[str] = "shpat_sandbox"
     client_secret: ClassVar[str] = "shpss_sandbox"
+    deepest = 25_000
+    """Records after which a walk ends, however many are left."""
 
     def __init__(self, account: str = "example.myshopify.com", **knobs: Any) -> None:  # noqa: ANN401 - see Sandbox
         super().__init__(account, **knobs)
@@ -232,21 +235,25 @@ class ShopifySandbox(Sandbox):
 
     def _changed_orders(self, query: str | None, first: int = 50, after: str | None = None) -> dict[str, Any]:
         """Return one page by updated_at without looking at the orders before it."""
-        seconds, _, id_ = after_key(after).partition(" ")
-        past = (int(seconds), int(id_)) if after else (-1, 0)
-        candidates = self.shop.changed_since(since(query), past)
-        found = list(islice((order for order in candidates if self._found(order, query)), first + 1))
-        return page(found, first, key=lambda order: f"{int(order.updated_at.timestamp()):020} {order.id:020}")
+        walked = self.shop.changed_since(since(query), _past(after))
+        return self._walked((order for order in walked if self._found(order, query)), first, after)
+
+    def _walked(self, rows: Iterator[Any], first: int | None, after: str | None) -> dict[str, Any]:
+        """Return one page of a walk by updated_at, which Shopify ends after so many records."""
+        before, most = int(after_key(after).rpartition(" ")[2] or 0), min(first or 50, 250)
+        found = list(islice(rows, most + 1))
+        if before + min(most, len(found)) > self.deepest:
+            raise GraphQLError(f"Pagination is limited to {self.deepest} objects.")
+        places = {one.id: before + position for position, one in enumerate(found, 1)}
+        return page(found, most, previous=bool(after), key=lambda one: f"{_second(one)} {one.id} {places[one.id]}")
 
     def _customers(self, query: str | None = None, first: int | None = None, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
-        seconds, _, id_ = after_key(asked.get("after")).partition(" ")
-        past = (int(seconds), int(id_)) if seconds else (-1, 0)
+        after = asked.get("after")
         mails = [value for name, value in texts(query) if name == "email"]
-        known = self.shop.by_email.get(mails[0].lower()) if mails else None
-        walked = ([known] if known else []) if mails else self.shop.customers_since(since(query), past)
+        known = self.shop.by_email.get(mails[0].lower()) if mails and not after else None
+        walked = ([known] if known else []) if mails else self.shop.customers_since(since(query), _past(after))
         seen = (one for one in walked if self.visible(one.updated_at) and matches(query, _searched(one)))
-        found = list(islice(seen, min(first or 50, 250) + 1))
-        return page(found, first, asked.get("after"), key=_customer_key)
+        return self._walked(seen, first, after)
 
     def _by_identifier(self, identifier: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an order or nothing
         if identifier.get("id"):
@@ -293,8 +300,14 @@ def _searched(one: Customer) -> dict[str, Any]:
     return {"email": one.email, "id": str(one.id), "updated_at": one.updated_at}
 
 
-def _customer_key(one: Customer) -> str:
-    return f"{int(one.updated_at.timestamp()):020} {one.id:020}"
+def _second(one: Customer | Order) -> int:
+    return int(one.updated_at.timestamp())
+
+
+def _past(after: str | None) -> tuple[int, int]:
+    """Return second and id of the last record that a walk by updated_at showed."""
+    second, id_, _ = (after_key(after) or "-1 0 0").split()
+    return int(second), int(id_)
 
 
 def _body(body: bytes) -> dict[str, Any]:

@@ -18,13 +18,25 @@ from schemas.platforms.shopify.replies import GONE, meaning
 from schemas.platforms.shopify.wire import text
 from streams.sources.base import Hook
 
+DEEPEST = 20_000
+"""Objects after which a walk begins anew: Shopify ends each one after 25,000."""
+
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a sweep stands."""
+    """Where a sweep stands, and how many objects ago its walk began."""
 
     since: datetime
     after: str = ""
     started: datetime | None = None
+    seen: int = 0
+
+    def behind(self, page: Mapping[str, Any], started: datetime) -> Place:
+        """Return the place behind *page*; a walk that grows too long goes on as another, from the last change seen."""
+        seen = self.seen + len(page["nodes"])
+        last = instant(page["nodes"][-1]["updatedAt"]) if page["nodes"] else None
+        if seen >= DEEPEST and last is not None and last > self.since:
+            return Place(since=last, started=started)
+        return Place(since=self.since, after=page["pageInfo"]["endCursor"], started=started, seen=seen)
 
     def text(self) -> str:
         """Return the cursor."""

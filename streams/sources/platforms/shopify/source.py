@@ -300,16 +300,20 @@ class ShopifySource(Source):
         )
         page = (yield from reading.ask(query, variables, cost=cost))[name]
         events: list[ChangeEvent] = []
+        hints: list[Hint] = []
         for node in page["nodes"]:
-            events += self.parse(kind, (yield from reading.whole(node)) if kind == "order" else dict(node))
-        events = [msgspec.structs.replace(event, origin="sweep") for event in events]
-        info = page["pageInfo"]
-        if info["hasNextPage"]:
-            ahead = reading.Place(since=place.since, after=info["endCursor"], started=started)
-            return Page(events=tuple(events), cursor=ahead.text(), more=True)
+            try:
+                events += self.parse(kind, (yield from reading.whole(node)) if kind == "order" else dict(node))
+            except DecodeError:  # read by itself it is put aside, and the walk goes on
+                hints.append(self._hint(kind, text(node["id"]), ""))
+        found = Page(
+            events=tuple(msgspec.structs.replace(event, origin="sweep") for event in events), hints=tuple(hints)
+        )
+        if page["pageInfo"]["hasNextPage"]:
+            return msgspec.structs.replace(found, cursor=place.behind(page, started).text(), more=True)
         lag = timedelta(seconds=PLATFORM.consistency.search_lag_seconds)
         done = reading.Place(since=started - _OVERLAP)
-        return Page(events=tuple(events), cursor=done.text(), complete_up_to=started - lag)
+        return msgspec.structs.replace(found, cursor=done.text(), complete_up_to=started - lag)
 
     def _since(self) -> datetime:
         return reading.instant(self.connection.options.get("since")) or datetime(2000, 1, 1, tzinfo=UTC)
