@@ -266,8 +266,14 @@ def credit(record: wire.Refund, currency: str, zone: str, *, included: bool = Fa
             for one in money
             if one.parent_id
         ),
-        restock=any((one.restock_type or "no_restock") != "no_restock" for one in record.refund_line_items),
+        restock=_restocked(record),
     )
+
+
+def _restocked(record: wire.Refund) -> bool:
+    """Tell whether goods went back into stock; refunds of old say it once for all lines."""
+    words = {one.restock_type for one in record.refund_line_items} - {None}
+    return bool(words - {"no_restock"}) if words else record.restock
 
 
 def _credited(line: wire.RefundLine, *, included: bool) -> facts.Line:
