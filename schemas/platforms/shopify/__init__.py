@@ -118,5 +118,6 @@ PLATFORM = Platform(
         "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
         "Draft orders count once they are completed.",
         "Partial manual payments need Shopify Plus.",
+        "Of a payment in another currency than the shop's only the whole is given back.",
     ),
 )

@@ -27,10 +27,10 @@ SHIPPING = f"""{{
   id title originalPriceSet {_MONEY} taxLines {_TAX} discountAllocations {{ allocatedAmountSet {_MONEY} }}
 }}"""
 METAFIELD = "{ namespace key value }"
-TRANSACTION = f"""{{
+TRANSACTION = """{
   id kind status gateway manualPaymentGateway processedAt createdAt test authorizationCode paymentId
-  amountSet {_MONEY} parentTransaction {{ id }}
-}}"""
+  amountSet { shopMoney { amount currencyCode } presentmentMoney { amount } } parentTransaction { id }
+}"""
 REFUND_LINE = f"""{{
   quantity restockType subtotalSet {_MONEY} totalTaxSet {_MONEY} lineItem {{ id sku title name taxLines {_TAX} }}
 }}"""
@@ -50,7 +50,7 @@ FULFILLMENT = f"""{{
   fulfillmentLineItems(first: 20) {{ nodes {PARCEL_LINE} {NEXT} }}
 }}"""
 ORDER = f"""fragment order on Order {{
-  id name test currencyCode email phone note poNumber sourceIdentifier taxesIncluded
+  id name test currencyCode presentmentCurrencyCode email phone note poNumber sourceIdentifier taxesIncluded
   createdAt processedAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
   totalPriceSet {_MONEY} totalTaxSet {_MONEY} currentTotalPriceSet {_MONEY} currentTotalTaxSet {_MONEY}
   totalOutstandingSet {_MONEY} totalTipReceivedSet {_MONEY} originalTotalDutiesSet {_MONEY}
@@ -119,6 +119,7 @@ def order(node: Node, *, holds: bool = False) -> wire.Order:
         "name": node.get("name") or "",
         "test": bool(node.get("test")),
         "currency": node.get("currencyCode") or "XXX",
+        "presentment_currency": node.get("presentmentCurrencyCode"),
         "email": node.get("email"),
         "phone": node.get("phone"),
         "note": node.get("note"),
@@ -228,6 +229,7 @@ def _transaction(node: Node) -> dict[str, Any]:
         "status": str(node.get("status")).lower(),
         "amount": _amount(node, "amountSet"),
         "currency": ((node.get("amountSet") or {}).get("shopMoney") or {}).get("currencyCode"),
+        "presentment_amount": ((node.get("amountSet") or {}).get("presentmentMoney") or {}).get("amount"),
         "gateway": node.get("gateway"),
         "authorization": node.get("authorizationCode"),
         "payment_id": node.get("paymentId"),

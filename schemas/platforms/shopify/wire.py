@@ -100,6 +100,8 @@ class Transaction(Wire, frozen=True, kw_only=True):
     kind: str = ""
     status: str = ""
     amount: Decimal = ZERO
+    presentment_amount: Decimal | None = None
+    """What the buyer sees of it; only reads bring it."""
     currency: str | None = None
     gateway: str | None = None
     authorization: str | None = None
@@ -181,6 +183,8 @@ class Order(Wire, frozen=True, kw_only=True):
     name: str = ""
     test: bool = False
     currency: str = "XXX"
+    presentment_currency: str | None = None
+    """What the buyer pays in; all amounts are the shop's."""
     email: str | None = None
     contact_email: str | None = None
     phone: str | None = None

@@ -195,6 +195,24 @@ def shares(order: wire.Order, wanted: Decimal, first: str) -> Iterable[tuple[wir
         raise RejectedError(f"Shopify: {wanted} more than was paid cannot be refunded.")
 
 
+def refunded_in(order: wire.Order) -> dict[str, str]:
+    """Return the currency of a refund: the buyer's, "required where the currency and presentment currency differ"."""
+    return {"currency": order.presentment_currency or order.currency}
+
+
+def to_buyer(order: wire.Order, payment: wire.Transaction, amount: Decimal) -> str:
+    """Return a share of a payment in the buyer's currency.
+
+    UnsupportedError for a part of a payment in another currency than the shop's: only Shopify knows at which rate.
+    """
+    currency = order.presentment_currency or order.currency
+    if currency == order.currency:
+        return text(amount, currency)
+    if amount != payment.amount or payment.presentment_amount is None:
+        raise UnsupportedError(f"Shopify: a part of a payment in {currency} is given back by a person.")
+    return text(payment.presentment_amount, currency)
+
+
 def number(shipment: Shipment) -> str:
     """Return the tracking number that stands for the parcel."""
     return shipment.tracking_numbers[0] if shipment.tracking_numbers else ""

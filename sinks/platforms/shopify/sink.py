@@ -158,7 +158,9 @@ class ShopifySink(Probing):
         if (done := self.credit(order, command.mark)) is not None:
             return done
         lines, shipping = inputs.credited_lines(order, credit)
-        return (yield from self._refund(command, id_, {"refundLineItems": lines, **shipping}))
+        return (
+            yield from self._refund(command, id_, {**inputs.refunded_in(order), "refundLineItems": lines, **shipping})
+        )
 
     def record_refund(self, command: Command) -> Talk[Written]:
         """Give money back on the payments it came from, newest first (moves money where a processor holds it)."""
@@ -173,11 +175,11 @@ class ShopifySink(Probing):
                 "parentId": graph.gid("OrderTransaction", wire.text(parent.id)),
                 "gateway": parent.gateway or "manual",
                 "kind": "REFUND",
-                "amount": text(amount, order.currency),
+                "amount": inputs.to_buyer(order, parent, amount),
             }
             for parent, amount in money
         ]
-        return (yield from self._refund(command, id_, {"currency": order.currency, "transactions": transactions}))
+        return (yield from self._refund(command, id_, {**inputs.refunded_in(order), "transactions": transactions}))
 
     def _refund(self, command: Command, id_: str, parts: Mapping[str, Any]) -> Talk[Written]:
         credit = inputs.wanted(command, Credit)

@@ -272,6 +272,28 @@ async def test_money_is_refunded_once_over_several_payments(shop: Shop, keys: in
         await shop.talk(SINK.write(too_much))
 
 
+async def test_a_buyer_gets_back_the_currency_that_was_paid(shop: Shop) -> None:
+    made = shop.act("create_order", reference="SO-1", buyer_currency="USD", buyer_rate="1.1037", **BOUGHT)
+    for amount in ("50.00", "20.00"):
+        shop.act("pay_order", id=made["id"], gateway="card", amount=amount)
+    links = {"order": made["id"]}
+    part = command("record_refund", Credit(document="refund", amount=Decimal(10), currency="EUR"), links=links)
+    with pytest.raises(UnsupportedError, match="USD"):
+        await shop.talk(SINK.write(part))
+    whole = command(
+        "record_refund", Credit(document="refund", amount=Decimal(70), currency="EUR"), "d" * 12, links=links
+    )
+    assert (await shop.talk(SINK.write(whole))).facts.amount == 70
+    asked = next(request for request in shop.asked if request.step == "refund").json["variables"]["input"]
+    assert asked["currency"] == "USD"
+    assert [one["amount"] for one in asked["transactions"]] == ["22.07", "55.19"]
+    lines = (Line(sku="PEN", quantity=Decimal(1)),)
+    credit = Credit(amount=Decimal("1.62"), currency="EUR", lines=lines)
+    assert (
+        await shop.talk(SINK.write(command("issue_credit", credit, "e" * 12, links=links)))
+    ).facts.amount == Decimal("1.62")
+
+
 async def test_a_parcel_is_recorded_tracked_and_delivered_once(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", **BOUGHT)
     links = {"order": made["id"]}

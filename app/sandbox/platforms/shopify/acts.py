@@ -74,6 +74,7 @@ class Acts:
             name=str(asked.get("reference") or ""),
             currency=asked.get("currency") or "",
             processed_at=moment(asked.get("placed_at")),
+            buyer=(asked["buyer_currency"], amount(asked["buyer_rate"])) if asked.get("buyer_currency") else None,
             included=bool(asked.get("prices_include_tax")),
             shipping=amount(price),
             shipping_rate=amount(rate),

@@ -19,7 +19,7 @@ from app.sandbox.platforms.shopify.records import (
     Transaction,
     tax_of,
 )
-from app.sandbox.platforms.shopify.rest import gid
+from app.sandbox.platforms.shopify.rest import gid, money
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -141,7 +141,7 @@ ORDER: Fields = {
     "displayFulfillmentStatus": display_fulfilment,
     "returnStatus": lambda _: "NO_RETURN",
     "currencyCode": lambda o: o.currency,
-    "presentmentCurrencyCode": lambda o: o.currency,
+    "presentmentCurrencyCode": lambda o: o.presentment,
     "taxesIncluded": lambda o: o.included,
     "sourceIdentifier": lambda o: o.source_identifier or None,
     "sourceName": lambda _: "web",
@@ -208,7 +208,13 @@ TRANSACTION: Fields = {
     "createdAt": lambda of: at(of.record.created_at),
     "processedAt": lambda of: at(of.record.processed_at),
     "test": lambda of: of.record.test,
-    "amountSet": lambda of: bag(of.record.amount, of.order.currency),
+    "amountSet": lambda of: {
+        "shopMoney": {"amount": money(of.record.amount), "currencyCode": of.order.currency},
+        "presentmentMoney": {
+            "amount": money(of.order.to_buyer(of.record.amount)),
+            "currencyCode": of.order.presentment,
+        },
+    },
     "parentTransaction": lambda of: Of(of.order, of.record.parent) if of.record.parent else None,
     "paymentId": lambda of: f"{of.order.name}.{of.id}",
     "authorizationCode": lambda of: of.record.reference or None,

@@ -174,12 +174,14 @@ def refund_create(shop: Shop, args: Args) -> Answer:
     """Give back lines, shipping and money."""
     asked = args["input"]
     order = _order(shop, asked["orderId"])
+    if (asked.get("currency") or order.currency) != order.presentment:
+        raise Refused("Currency must be the presentment currency of the order", ("currency",))
     money = []
     for index, one in enumerate(asked.get("transactions") or []):
         parent = _transaction(order, one.get("parentId"))
         if parent is None:
             raise Refused("Parent transaction must belong to the order", ("transactions", str(index), "parentId"))
-        money.append((parent, Decimal(str(one["amount"]))))
+        money.append((parent, order.from_buyer(Decimal(str(one["amount"])))))
     lines = []
     for index, one in enumerate(asked.get("refundLineItems") or []):
         line = _line(order, one["lineItemId"])

@@ -176,6 +176,8 @@ class Order:
     updated_at: datetime
     changed_at: datetime
     """The unrounded time of the last change, for the search's lag."""
+    buyer: tuple[str, Decimal] | None = None
+    """The currency that the buyer pays in where it is not the shop's, and how much of it one unit of the shop's is."""
     included: bool = False
     shipping: Decimal = ZERO
     shipping_rate: Decimal = ZERO
@@ -199,6 +201,19 @@ class Order:
     """Refunded money that no line or shipping explains."""
     version: int = 0
     """Raised by every change."""
+
+    @property
+    def presentment(self) -> str:
+        """Return the currency that the buyer pays in."""
+        return self.buyer[0] if self.buyer else self.currency
+
+    def to_buyer(self, amount: Decimal) -> Decimal:
+        """Return an amount of the shop's currency in the buyer's."""
+        return cents(amount * self.buyer[1], self.buyer[0]) if self.buyer else amount
+
+    def from_buyer(self, amount: Decimal) -> Decimal:
+        """Return an amount of the buyer's currency in the shop's."""
+        return cents(amount / self.buyer[1], self.currency) if self.buyer else amount
 
     def tax(self, *, current: bool) -> Decimal:
         """Return the tax of lines and shipping."""

@@ -226,7 +226,7 @@ def order(record: Order) -> Body:
         "test": record.test,
         "confirmed": True,
         "currency": name,
-        "presentment_currency": name,
+        "presentment_currency": record.presentment,
         "email": record.email or None,
         "contact_email": record.email or None,
         "note": record.note or None,
