@@ -162,6 +162,13 @@ def _silent(settings: Settings, places: Places, name: str, why: str) -> Problem:
     return Problem(places.of(tenant, "connections", name), "error", "no_answer", why)
 
 
+def _gaps(settings: Settings | None) -> dict[str, tuple[str, ...]]:
+    """Return what each configured platform cannot do, in plain words."""
+    used = {one.connection.platform for one in (_known(settings) if settings is not None else ())}
+    found = {slug: platforms.load(slug).platform.gaps for slug in sorted(used)}
+    return {slug: gaps for slug, gaps in found.items() if gaps}
+
+
 def exit_code(problems: Iterable[Problem]) -> int:
     """Return 2 when the configuration is wrong, 1 when an account is, else 0."""
     codes = {problem.code for problem in problems if problem.severity == "error"}
@@ -179,6 +186,7 @@ def _print(args: argparse.Namespace, report: Report, written: Mapping[Line, str]
             "problems": problems,
             "lines": [{"name": line.name, **msgspec.structs.asdict(line)} for line in report.lines],
             "written": {line.name: value for line, value in written.items()},
+            "gaps": _gaps(report.settings),
         }
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         return exit_code(problems)
@@ -186,6 +194,9 @@ def _print(args: argparse.Namespace, report: Report, written: Mapping[Line, str]
         closed = f"closed up to {row['lock_date']}" if row["lock_date"] else ""
         shown = [row["platform"], row["account"], row["name"], row["home_currency"], closed]
         sys.stdout.write(f"{row['connection']}: {', '.join(str(part) for part in shown if part)}\n")
+    for platform, sentences in _gaps(report.settings).items():
+        sys.stdout.write(f"What is left to a person in {platforms.load(platform).platform.title}:\n")
+        sys.stdout.writelines(f"  {sentence}\n" for sentence in sentences)
     for problem in problems:
         place = f"{problem.where}: " if problem.where else ""
         sys.stdout.write(f"{place}{problem.severity}: {problem.message}\n")

@@ -12,6 +12,7 @@ from app.check.configuration import check_configuration
 from app.check.problems import Places, Problem
 from app.cli import main
 from app.config.load import load
+from app.platforms import load as load_platform
 
 GOOD = """\
 key = "any long random text"
@@ -134,12 +135,29 @@ def _checked(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[
 def test_the_exit_code_tells_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "o2c.toml"
     path.write_text(GOOD)
-    assert _checked(path, capsys) == (0, {"accounts": [], "problems": [], "lines": [], "written": {}})
+    code, printed = _checked(path, capsys)
+    assert set(printed.pop("gaps")) == {"shopify", "xero"}
+    assert (code, printed) == (0, {"accounts": [], "problems": [], "lines": [], "written": {}})
     path.write_text(GOOD.replace(', rounding = "860"', ""))
     code, printed = _checked(path, capsys)
     assert (code, [problem["severity"] for problem in printed["problems"]]) == (0, ["warning"])
     path.write_text(GOOD.replace('"xero"', '"xerro"'))
     assert _checked(path, capsys)[0] == 2
+
+
+def test_what_a_platform_cannot_do_is_told_once_for_all_its_connections(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "o2c.toml"
+    shop, books = GOOD.index("[tenant.connections.shop]"), GOOD.index("[tenant.connections.books]")
+    second = GOOD[shop:books].replace("shop]", "other]").replace("acme.my", "other.my")
+    path.write_text(GOOD[:books] + second + GOOD[books:])
+    gaps = _checked(path, capsys)[1]["gaps"]
+    assert gaps == {slug: list(load_platform(slug).platform.gaps) for slug in ("shopify", "xero")}
+    assert main(["check", "--offline", "--config", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "What is left to a person in Shopify:"
+    assert [line.strip() for line in lines if line.startswith("  ")] == [*gaps["shopify"], *gaps["xero"]]
 
 
 def test_problems_are_told_in_the_order_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
