@@ -106,6 +106,8 @@ PLATFORM = Platform(
         {
             "since": "oldest change to read, for example 2026-01-01T00:00:00Z (default: all that Shopify shows)",
             "holds": "yes: read every changed order, since webhooks do not show holds (default no)",
+            "payment_terms": "yes: read every changed order and when it falls due; the app needs the scope "
+            "read_payment_terms (default no)",
             "payment_method": "name of a manual payment method of the shop (default: Other)",
         }
     ),
@@ -119,6 +121,7 @@ PLATFORM = Platform(
         "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
         "Draft orders count once they are completed.",
         'Holds are seen with the option holds = "yes" alone: no webhook shows them, so every changed order is read.',
+        'Due dates are seen with the option payment_terms = "yes" alone, and overdue is for the ledger to say.',
         "Partial manual payments need Shopify Plus.",
         "Of a payment in another currency than the shop's only the whole is given back.",
     ),

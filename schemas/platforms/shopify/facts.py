@@ -104,8 +104,11 @@ def _address(address: wire.Address | None) -> facts.Address | None:
     return found if found != facts.Address() else None
 
 
-def order(record: wire.Order) -> facts.Order:
-    """Return the order; refunds do not lower it (they are credits), edits do change it."""
+def order(record: wire.Order, zone: str = "UTC") -> facts.Order:
+    """Return the order; refunds do not lower it (they are credits), edits do change it.
+
+    It is due on the day, in the shop's *zone*, on which its payment terms want the last of it.
+    """
     edited = any(_bought(one, record) != one.quantity for one in record.line_items)
     goods = [_goods(one, _bought(one, record), record) for one in record.line_items if _bought(one, record)]
     lines = (*goods, *[_shipping(one, record) for one in record.shipping_lines], *_fees(record))
@@ -128,6 +131,7 @@ def order(record: wire.Order) -> facts.Order:
         payable_amount=payable,
         prices_include_tax=record.taxes_included,
         placed_at=utc(record.processed_at or record.created_at),
+        due_date=day(max((one.due_at for one in record.due if one.due_at), default=None), zone),
         note=record.note or "",
         po_number=record.po_number or "",
         test=record.test,

@@ -170,8 +170,8 @@ class Metafield(Wire, frozen=True, kw_only=True):
     value: Any = ""
 
 
-class Terms(Wire, frozen=True, kw_only=True):
-    """Payment terms of a business customer."""
+class Due(Wire, frozen=True, kw_only=True):
+    """A part of what a business customer owes by its payment terms."""
 
     due_at: datetime | None = None
 
@@ -214,6 +214,8 @@ class Order(Wire, frozen=True, kw_only=True):
     refunds: tuple[Refund, ...] = ()
     transactions: tuple[Transaction, ...] | None = None
     """Only reads bring them."""
+    due: tuple[Due, ...] = ()
+    """Only reads of a connection that asks for payment terms bring it."""
     metafields: tuple[Metafield, ...] | None = None
     """None: the subscription did not ask for them, so marks cannot be seen."""
 

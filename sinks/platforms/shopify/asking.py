@@ -61,7 +61,12 @@ class Asking(Sink):
 
     def ask(self, query: str, variables: Mapping[str, Any], cost: int = 10) -> Talk[dict[str, Any]]:
         """Read; raise what the reply means."""
-        return (yield from self._send(Request(method="POST", path=PATH, json=inputs.body(query, variables), cost=cost)))
+        return (yield from self._send(Request(method="POST", path=PATH, json=self._body(query, variables), cost=cost)))
+
+    def _body(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request that shows of an order what the source's reads show of it."""
+        terms = self.connection.options.get("payment_terms") == "yes"
+        return inputs.body(graph.with_terms(query) if terms else query, variables)
 
     def change(
         self, step: str, query: str, variables: Mapping[str, Any], lock: str = "", *, shared: bool = True
@@ -70,7 +75,7 @@ class Asking(Sink):
         request = Request(
             method="POST",
             path=PATH,
-            json=inputs.body(query, variables),
+            json=self._body(query, variables),
             mutates=True,
             step=step,
             lock=lock,

@@ -54,7 +54,8 @@ class Probing(Asking):
         """Return an order as it is shown."""
         mark = find_mark(order.source_identifier)
         native = facts.native(order.updated_at)
-        return Written(type="order", id=wire.text(order.id), facts=facts.order(order), mark=mark, native=native)
+        found = facts.order(order, self.connection.time_zone)
+        return Written(type="order", id=wire.text(order.id), facts=found, mark=mark, native=native)
 
     def payment(self, order: wire.Order, mark: str) -> Written | None:
         """Return the payment of *order* that carries *mark*."""

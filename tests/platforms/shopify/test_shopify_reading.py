@@ -1,15 +1,18 @@
 """Shopify's source in conversation with the sandbox: reads, sweeps and holds."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from app.sandbox.base import dumps
+from app.sandbox.platforms.shopify import rest
 from schemas.connection import Connection
 from schemas.events import Hint
 from schemas.facts import Order
 from schemas.platforms.shopify import pages
 from schemas.refs import ObjectRef
+from sinks.platforms.shopify import ShopifySink
 from streams.sources.base import Hook
 from streams.sources.platforms.shopify import ShopifySource, reading
 from tests.platforms.shopify.plain import DOMAIN, SOURCE
@@ -151,6 +154,30 @@ async def test_the_taxes_of_the_latest_orders_are_told(shop: Shop) -> None:
     shop.act("create_order", reference="SO-1", lines=taxed, shipping={"price": "4.00", "tax_rate": "19"})
     shop.act("create_order", reference="SO-2", lines=[line])
     assert [str(rate) for rate in (await shop.talk(SOURCE.setup())).rates] == ["19", "5.5", "0"]
+
+
+async def test_a_due_date_is_read_where_the_connection_asks_for_it(shop: Shop) -> None:
+    made = shop.act("create_order", reference="SO-1", due_at="2026-12-23T23:30:00Z", **BOUGHT)
+    known = Connection(
+        name="s", tenant="t", platform="shopify", account=DOMAIN, time_zone="Europe/Berlin",
+        options={"payment_terms": "yes"},
+    )  # fmt: skip
+    source, sink = ShopifySource(known), ShopifySink(known)
+    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", made["id"]))
+    swept = await shop.talk(source.sweep("orders", "", datetime.now(UTC)))
+    for events in (await shop.talk(source.read(hint)), await shop.talk(source.read_many([hint])), swept.events):
+        facts = events[0].facts
+        assert isinstance(facts, Order)
+        assert facts.due_date == date(2026, 12, 24)
+    assert sink.written(await shop.talk(sink.order(f"gid://shopify/Order/{made['id']}"))).facts == facts
+    delivery = Hook(
+        body=dumps(rest.order(shop.sandbox.shop.orders[int(made["id"])])), headers={"x-shopify-topic": "orders/create"}
+    )
+    assert source.to_events(delivery) == []
+    assert [one.object.id for one in source.hints(delivery)] == [made["id"]]
+    plain = (await shop.talk(SOURCE.read(hint)))[0].facts
+    assert isinstance(plain, Order)
+    assert plain.due_date is None
 
 
 async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> None:

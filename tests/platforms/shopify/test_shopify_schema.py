@@ -15,6 +15,7 @@ from graphql import (
     validate,
 )
 
+from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, understood
 from schemas.platforms.shopify import graph, pages, webhooks, writes
 from schemas.platforms.shopify.webhooks import TOPICS, asked
 from tests.platforms.shopify.plain import SOURCE, hook_of
@@ -61,6 +62,16 @@ QUERIES = {
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_outgoing_operation_is_valid(name: str, published: GraphQLSchema) -> None:
     assert [error.message for error in validate(published, parse(QUERIES[name]))] == []
+
+
+@pytest.mark.parametrize("name", [name for name, text in QUERIES.items() if graph.ORDER in text])
+def test_every_operation_is_valid_with_payment_terms_too(name: str, published: GraphQLSchema) -> None:
+    asked = graph.with_terms(QUERIES[name])
+    assert graph.TERMS in asked
+    assert [error.message for error in validate(published, parse(asked))] == []
+    known = understood(asked, None)
+    assert known.errors == []
+    assert known.cost < SINGLE_LIMIT
 
 
 def test_nothing_mails_a_customer_unless_that_is_its_purpose() -> None:

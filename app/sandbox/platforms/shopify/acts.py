@@ -81,6 +81,7 @@ class Acts:
             note=asked.get("note") or "",
             po_number=asked.get("po_number") or "",
             test=bool(asked.get("test")),
+            due_at=moment(asked.get("due_at")),
         )
         return {"id": str(order.id), "number": order.name, "total": money(order.total())}
 

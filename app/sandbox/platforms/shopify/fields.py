@@ -126,6 +126,19 @@ def _address(order: Order) -> dict[str, Any] | None:
     return {"id": gid("MailingAddress", order.id), **order.address} if order.address else None
 
 
+def _terms(order: Order) -> dict[str, Any]:
+    schedules = [{"id": gid("PaymentSchedule", order.id), "dueAt": at(order.due_at)}]
+    late = order.due_at is not None and order.outstanding > 0 and order.due_at < order.changed_at
+    return {
+        "id": gid("PaymentTerms", order.id),
+        "overdue": late,
+        "due": late,
+        "dueInDays": None,
+        "paymentTermsName": "Fixed date",
+        "paymentSchedules": page(schedules),
+    }
+
+
 ORDER: Fields = {
     "id": lambda o: gid("Order", o.id),
     "legacyResourceId": lambda o: str(o.id),
@@ -168,7 +181,7 @@ ORDER: Fields = {
     "shippingLines": lambda o, **args: page(_shipping(o), **args),
     "shippingLine": lambda o: next(iter(_shipping(o)), None),
     "taxLines": lambda _: [],
-    "paymentTerms": lambda _: None,
+    "paymentTerms": lambda o: _terms(o) if o.due_at else None,
     "metafield": lambda o, key, namespace="custom": _metafield(o, (namespace, key)),
     "metafields": lambda o, namespace=None, **args: page(metafields(o, namespace), **args),
 }

@@ -189,6 +189,8 @@ class Order:
     metafields: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
     address: dict[str, str] = field(default_factory=dict)
     test: bool = False
+    due_at: datetime | None = None
+    """When a business customer's payment terms want the money."""
     cancelled_at: datetime | None = None
     cancel_reason: str = ""
     closed_at: datetime | None = None

@@ -103,7 +103,11 @@ class ShopifySource(Source):
 
     @property
     def _reads_orders(self) -> bool:
-        return self.connection.options.get("holds") == "yes"
+        """Tell whether every changed order is read, since webhooks do not show all that is wanted."""
+        return any(self.connection.options.get(option) == "yes" for option in ("holds", "payment_terms"))
+
+    def _asking(self, query: str) -> str:
+        return graph.with_terms(query) if self.connection.options.get("payment_terms") == "yes" else query
 
     def _foreign_payment(self, record: wire.Transaction) -> Iterator[ChangeEvent]:
         """Only a manual payment can be ours (the order's metafields tell); in another currency the read decides."""
@@ -163,7 +167,7 @@ class ShopifySource(Source):
             raise DecodeError(f"Shopify: a {type_} does not have the documented shape.") from error
 
     def _node(self, node: Mapping[str, Any]) -> wire.Order:
-        return graph.order(node, holds=self._reads_orders)
+        return graph.order(node, holds=self.connection.options.get("holds") == "yes")
 
     def _order(self, record: wire.Order, *, origin: Any) -> Iterator[ChangeEvent]:  # noqa: ANN401 - a literal
         """Return the order and its parts; test orders are dropped."""
@@ -172,7 +176,7 @@ class ShopifySource(Source):
         yield self._event(
             "order",
             text(record.id),
-            facts.order(record),
+            facts.order(record, self.connection.time_zone),
             origin=origin,
             native=facts.native(record.updated_at),
             changed_at=record.updated_at,
@@ -265,7 +269,7 @@ class ShopifySource(Source):
             id_ = yield from self._parent(ref)
             if not id_:
                 return [reading.gone(hint)] if ref.type in PLATFORM.objects else []
-        node = (yield from reading.ask(graph.READ, {"id": id_}, cost=_READ_COST))["order"]
+        node = (yield from reading.ask(self._asking(graph.READ), {"id": id_}, cost=_READ_COST))["order"]
         if node is None:
             return [reading.gone(hint)]
         return self.parse("order", (yield from reading.whole(node)))
@@ -279,7 +283,7 @@ class ShopifySource(Source):
         if any(hint.object.type != "order" for hint in hints):
             return (yield from super().read_many(hints))
         ids = [graph.gid("Order", hint.object.id) for hint in hints]
-        nodes = (yield from reading.ask(graph.READ_MANY, {"ids": ids}, cost=_SWEEP_COST))["nodes"]
+        nodes = (yield from reading.ask(self._asking(graph.READ_MANY), {"ids": ids}, cost=_SWEEP_COST))["nodes"]
         events: list[ChangeEvent] = []
         for hint, node in zip(hints, nodes, strict=True):
             events += self.parse("order", (yield from reading.whole(node))) if node else [reading.gone(hint)]
@@ -296,7 +300,7 @@ class ShopifySource(Source):
         since = place.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         variables = {"after": place.after or None, "q": f"updated_at:>='{since}'"}
         query, kind, cost = (
-            (graph.SWEEP, "order", _SWEEP_COST) if name == "orders" else (graph.CUSTOMERS, "customer", 30)
+            (self._asking(graph.SWEEP), "order", _SWEEP_COST) if name == "orders" else (graph.CUSTOMERS, "customer", 30)
         )
         page = (yield from reading.ask(query, variables, cost=cost))[name]
         events: list[ChangeEvent] = []
