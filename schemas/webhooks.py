@@ -24,5 +24,7 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     """The signing secret is the subscription's own and shown once, when it is made: so only a person makes one."""
     signed_with: str = ""
     """The connection's secret that signs what was registered by API, where it is another one's second use."""
+    look_seconds: float = 86_400.0
+    """How often the connectors look whether what was registered still is, where the configuration does not say."""
     steps: tuple[str, ...] = ()
     """What a person clicks where o2c cannot register; {address} and {topics} are filled in."""

@@ -114,7 +114,7 @@ def _alone(settings: Settings, chosen: ResolvedConnection) -> None:
 
 async def _kept(action: str, settings: Settings, chosen: Sequence[ResolvedConnection]) -> list[Report]:
     """Do what is asked, and have connectors look after what is registered from now on."""
-    scheduled = [one for one in chosen if one.webhooks_seconds]
+    scheduled = [one for one in chosen if one.webhooks_seconds != 0]
     looked_after = {one.connection.name for one in scheduled if Registrar(settings, one).subscriber is not None}
     if action == "show":
         known = await promised(settings)

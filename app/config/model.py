@@ -123,8 +123,11 @@ class ConnectionConfig(_Section):
     sweep_seconds: Annotated[float, Field(gt=0)] = 600.0
     recheck_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How often every open object that o2c wrote is read again by id; 0 = never."""
-    webhooks_seconds: Annotated[float, Field(ge=0)] = 86_400.0
-    """How often the connectors look whether the webhooks that a person registered still are; 0 = never."""
+    webhooks_seconds: Annotated[float, Field(ge=0)] | None = None
+    """How often the connectors look whether the webhooks that a person registered still are; 0 = never.
+
+    None: as often as the platform needs (see `Webhooks`).
+    """
     quota_share: Annotated[float, Field(gt=0, le=1000)] = 1.0
     start_at: datetime | Literal["first start", "beginning"] = "first start"
     """Objects older than this are read and linked, and written nowhere unless a backfill is asked for."""
@@ -227,7 +230,7 @@ class ResolvedConnection(BaseModel):
     allow_private: bool
     sweep_seconds: float
     recheck_seconds: float = 86_400.0
-    webhooks_seconds: float = 86_400.0
+    webhooks_seconds: float | None = None
     quota_share: float
     start_at: datetime | None = None
     """Since when its objects are written elsewhere: None always, NOT_BEGUN since a connector first started it."""

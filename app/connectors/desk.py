@@ -33,7 +33,7 @@ from app.core.faultpoints import around
 from app.core.http import new_session
 from app.core.limits import Limiter, abreast
 from app.core.metrics import Metrics
-from app.subscribing.keeping import Keeper, Kept
+from app.subscribing.keeping import Keeper, Kept, every
 from app.subscribing.registering import Report
 from schemas.broadcast import Fact
 from schemas.commands import Command, Outcome
@@ -225,7 +225,7 @@ class Desk:
         return Keeper(
             kept.registrar(sending),
             kept.address,
-            seconds=self._resolved.webhooks_seconds,
+            seconds=every(self._resolved, self._loaded.source.webhooks),
             well=self.well,
             shown=self._show_webhooks,
         )

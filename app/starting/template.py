@@ -109,7 +109,7 @@ def secrets_of(loaded: Loaded) -> tuple[str, ...]:
 
 
 def _section(loaded: Loaded, start: Start) -> str:
-    platform = loaded.platform
+    platform, often = loaded.platform, loaded.source.webhooks.look_seconds
     slug = platform.slug
     named = ", ".join(f'{secret} = "file:{SECRETS}/{slug}.{secret}"' for secret in secrets_of(loaded))
     lines = [f"\n# {platform.title}: {platform.docs}", f"[tenant.connections.{slug}]", f'platform = "{slug}"']
@@ -127,7 +127,7 @@ def _section(loaded: Loaded, start: Start) -> str:
         '# start_at = "first start"  # older objects are read and linked, never written; or a day, or "beginning"',
         "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
         "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",
-        "# webhooks_seconds = 86400  # how often it is looked whether registered webhooks still are; 0 = never",
+        f"# webhooks_seconds = {often:<6.0f} # how often it is looked whether registered webhooks still are; 0 = never",
     ]
     if platform.options:
         lines.append("# options:")

@@ -13,13 +13,14 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from app.broadcasting import send
-from app.config.model import Settings
+from app.config.model import ResolvedConnection, Settings
 from app.connecting.storing import bus_of
 from app.core import topics
 from app.core.errors import ConfigError
 from app.subscribing.reaching import takes_deliveries
 from app.subscribing.registering import Registrar, Report, Send, untold
 from schemas.broadcast import Fact
+from schemas.webhooks import Webhooks
 
 log = structlog.get_logger(__name__)
 _OFTEN = 5.0
@@ -49,6 +50,11 @@ async def promised(settings: Settings) -> Mapping[str, str] | None:
         return None
     facts = (msgspec.json.decode(value, type=Fact) for value in rows.values())
     return {fact.subject: fact.value for fact in facts if fact.kind == "webhooks"}
+
+
+def every(resolved: ResolvedConnection, webhooks: Webhooks) -> float:
+    """Return the seconds from one look at a connection's webhooks to the next; 0 = never."""
+    return webhooks.look_seconds if resolved.webhooks_seconds is None else resolved.webhooks_seconds
 
 
 class Kept(NamedTuple):

@@ -31,6 +31,7 @@ WEBHOOKS = Webhooks(
     topics=TOPICS,
     rights="the app needs to read orders, customers, fulfilments and returns, and access to protected customer data",
     signed_with="client_secret",
+    look_seconds=3_600.0,  # within four hours eight deliveries fail, and Shopify deletes the subscription
 )
 LIST = """query webhookSubscriptions($after: String) {
   webhookSubscriptions(first: 100, after: $after) {

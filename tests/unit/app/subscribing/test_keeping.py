@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from app import platforms
 from app.config.model import GatewayConfig, ResolvedConnection, Settings
 from app.core.talk import Request, Response
 from app.subscribing import keeping
-from app.subscribing.keeping import Keeper
+from app.subscribing.keeping import Keeper, every
 from app.subscribing.registering import Registrar, Report
 from schemas.connection import Connection
 
@@ -160,3 +161,17 @@ async def test_once_removed_it_is_told_no_more() -> None:
     assert watched.told[0] is not None
     assert watched.told[-1] is None
     assert watched.told.count(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "configured", "seconds"),
+    [("stripe", None, 86_400), ("shopify", None, 3_600), ("shopify", 60, 60), ("shopify", 0, 0)],
+)
+def test_a_connection_is_looked_at_as_often_as_its_platform_needs_or_its_section_says(
+    platform: str, configured: float | None, seconds: float
+) -> None:
+    resolved = ResolvedConnection(
+        connection=Connection(name="pay", tenant="acme", platform=platform, account="a"),
+        secrets={}, allow_private=False, sweep_seconds=1, quota_share=1, webhooks_seconds=configured,
+    )  # fmt: skip
+    assert every(resolved, platforms.load(platform).source.webhooks) == seconds
