@@ -150,6 +150,10 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """`record_payment` without an invoice books the money on the customer's account."""
     gaps: tuple[str, ...] = ()
     """What the platform cannot do, in plain words: becomes a task for a person."""
+    version_header: str = ""
+    """The header of replies that tells which version of the API served, where a retired one is replaced in silence."""
+    version: str = ""
+    """The version that is spoken."""
     irreversible: frozenset[str] = frozenset()
     """Object types of payments and refunds that the sink cannot take back."""
     headers: Mapping[str, str] = _EMPTY

@@ -74,6 +74,7 @@ class Sending:
         self._heard = heard
         self.connection, self._platform = connection, platform
         self._http, self._credential, self._limiter = http, credential, limiter
+        self._served = platform.version
 
     async def __call__(self, request: Request, key: str = "", before: Before | None = None) -> Response:
         """Return the reply; AuthError when the credential is refused twice, RateLimited on 429.
@@ -89,6 +90,7 @@ class Sending:
         self._heard(f"{self._platform.title} answers {response.status}." if response.status >= _SERVER else "")
         self._limiter.heard(response.body, response.headers, number)
         self._note(request, response)
+        self._look_at_version(response)
         if response.status == _TOO_MANY:
             pause = retry_after(response)
             self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)
@@ -101,6 +103,14 @@ class Sending:
         if name and response.status >= _REFUSED:
             told = {"method": request.method, "status": response.status, "support_id": name}
             log.info("call.refused", connection=self.connection.name, **told)
+
+    def _look_at_version(self, response: Response) -> None:
+        """Warn when another version of the API begins to serve than is spoken: what it changed may be read wrong."""
+        served = response.headers.get(self._platform.version_header, self._served)
+        if served not in {self._served, self._platform.version}:
+            where = {"connection": self.connection.name, "spoken": self._platform.version, "served": served}
+            log.warning("platform.other_version", **where)
+        self._served = served
 
     async def _once(self, request: Request, key: str, before: Before | None) -> Response:
         used = self._credential.access

@@ -97,6 +97,8 @@ PLATFORM = Platform(
             "record_shipment": frozenset(("carrier", "tracking", "status")),
         }
     ),
+    version_header="x-shopify-api-version",
+    version=VERSION,
     signature_headers=("x-shopify-hmac-sha256",),
     delivery_headers=("x-shopify-topic", "x-shopify-webhook-id", "x-shopify-shop-domain", "x-shopify-triggered-at"),
     body_limit=4 * 1_048_576,

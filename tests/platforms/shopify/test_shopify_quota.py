@@ -4,17 +4,18 @@ import asyncio
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.connectors.sending import Sending
 from app.core.auth import Credential, Tokens
 from app.core.http import HttpClient, new_session
 from app.core.limits import Limiter
-from app.sandbox.platforms.shopify import ShopifySandbox
+from app.sandbox.platforms.shopify import ShopifySandbox, server
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
-from schemas.platforms.shopify import PLATFORM
+from schemas.platforms.shopify import PLATFORM, graph
 from schemas.refs import ObjectRef
-from streams.sources.platforms.shopify import ShopifySource
+from streams.sources.platforms.shopify import ShopifySource, reading
 
 pytestmark = pytest.mark.sandbox
 DOMAIN = "example.myshopify.com"
@@ -24,6 +25,23 @@ SECRETS = {"client_id": "any", "client_secret": ShopifySandbox.client_secret}
 
 async def _stored(tokens: Tokens) -> None:
     assert tokens.access
+
+
+async def test_each_reply_is_looked_at_for_the_version_that_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = ShopifySandbox(DOMAIN)
+    url = await sandbox.start()
+    session = new_session(allow_private=True, timeout=PLATFORM.limits.timeout_seconds)
+    http = HttpClient(session, url, allow_private=True, moved=True)
+    credential = Credential(PLATFORM.auth, SECRETS, http, clock=time.time, store=_stored)
+    sending = Sending(CONNECTION, PLATFORM, http, credential, Limiter(PLATFORM.limits, time.monotonic))
+    with capture_logs() as logs:
+        for served in ("2026-07", "2026-10", "2026-10", "2027-01", "2026-07"):
+            monkeypatch.setattr(server, "VERSION", served)
+            await sending(reading.request(graph.SHOP, {}))
+    told = [(row["log_level"], row["served"]) for row in logs if row["event"] == "platform.other_version"]
+    assert told == [("warning", "2026-10"), ("warning", "2027-01")]
+    await session.close()
+    await sandbox.stop()
 
 
 async def test_reads_at_once_stay_within_the_points_and_get_a_token_first() -> None:

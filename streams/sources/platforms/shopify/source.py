@@ -326,7 +326,7 @@ class ShopifySource(Source):
         """Ask for the shop; a version other than ours means that ours is retired."""
         reply = yield reading.request(graph.SHOP, {})
         shop = reading.data_of(reply)["shop"]
-        served = reply.headers.get("x-shopify-api-version", VERSION)
+        served = reply.headers.get(PLATFORM.version_header, VERSION)
         drift = () if served == VERSION else (f"Shopify serves API version {served} instead of {VERSION}.",)
         return Identity(
             account=shop["myshopifyDomain"],
