@@ -125,6 +125,6 @@ PLATFORM = Platform(
         'Holds are seen with the option holds = "yes" alone: no webhook shows them, so every changed order is read.',
         'Due dates are seen with the option payment_terms = "yes" alone, and overdue is for the ledger to say.',
         "Partial manual payments need Shopify Plus.",
-        "Of a payment in another currency than the shop's only the whole is given back.",
+        "Of what is paid in another currency than the shop's only the whole is recorded and given back.",
     ),
 )

@@ -180,6 +180,20 @@ def free_second(order: wire.Order, payment: Payment, zone: str) -> datetime:
     return moment
 
 
+def paid(order: wire.Order, payment: Payment) -> dict[str, str] | None:
+    """Return the amount of a payment: none for all that is owed, since only Shopify Plus takes one.
+
+    UnsupportedError for a part of what is owed in another currency than the shop's (CURRENCY_MISMATCH otherwise).
+    """
+    if payment.amount == order.total_outstanding:
+        return None
+    if order.presentment_currency not in {None, order.currency}:
+        raise UnsupportedError(
+            f"Shopify: a part of what is owed in {order.presentment_currency} is entered by a person."
+        )
+    return {"amount": text(payment.amount, payment.currency), "currencyCode": payment.currency}
+
+
 def shares(order: wire.Order, wanted: Decimal, first: str) -> Iterable[tuple[wire.Transaction, Decimal]]:
     """Yield how much goes back on which payment: the named one first, then the newest."""
     paid = [one for one in order.transactions or () if one.kind in {"sale", "capture"} and one.status == "success"]

@@ -11,7 +11,6 @@ from app.core.errors import ConflictError, RejectedError, UncertainError, Unsupp
 from app.core.talk import Talk
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Order, Payment, Shipment
-from schemas.money import text
 from schemas.platforms.shopify import NAMESPACE, facts, graph, wire, writes
 from schemas.platforms.shopify.facts import Claim
 from schemas.refs import NAMESPACE as UUIDS
@@ -127,6 +126,7 @@ class ShopifySink(Probing):
         order = yield from self.order(id_)
         if (done := self.payment(order, command.mark)) is not None:
             return done
+        amount = inputs.paid(order, payment)
         key = inputs.key(command, "payment")
         claim = facts.claims(order, "payment").get(key)
         if claim is None:
@@ -137,10 +137,7 @@ class ShopifySink(Probing):
             "id": id_,
             "method": self.connection.options.get("payment_method") or None,
             "at": claim.at.astimezone(UTC).isoformat() if claim.at else None,
-            # Only Shopify Plus takes an amount; all that is owed needs none.
-            "amount": None
-            if payment.amount == order.total_outstanding
-            else {"amount": text(payment.amount, payment.currency), "currencyCode": payment.currency},
+            "amount": amount,
         }
         data = yield from self.change("payment", writes.PAYMENT, variables)
         made = yield from self.whole(data["orderCreateManualPayment"]["order"])

@@ -272,6 +272,16 @@ async def test_money_is_refunded_once_over_several_payments(shop: Shop, keys: in
         await shop.talk(SINK.write(too_much))
 
 
+async def test_of_what_is_owed_in_another_currency_only_the_whole_is_recorded(shop: Shop) -> None:
+    made = shop.act("create_order", reference="SO-1", buyer_currency="USD", buyer_rate="1.1037", **BOUGHT)
+    links = {"order": made["id"]}
+    with pytest.raises(UnsupportedError, match="USD"):
+        await shop.talk(SINK.write(command("record_payment", payment("10.00", paid_at=PAID_AT), links=links)))
+    assert [request.step for request in shop.asked if request.mutates] == []
+    whole = command("record_payment", payment("78.48", paid_at=PAID_AT), links=links)
+    assert (await shop.talk(SINK.write(whole))).facts.amount == Decimal("78.48")
+
+
 async def test_a_buyer_gets_back_the_currency_that_was_paid(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", buyer_currency="USD", buyer_rate="1.1037", **BOUGHT)
     for amount in ("50.00", "20.00"):

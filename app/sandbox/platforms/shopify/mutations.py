@@ -121,9 +121,10 @@ def order_create_manual_payment(shop: Shop, args: Args) -> Answer:
     order, amount, method = _order(shop, args["id"]), args.get("amount"), args.get("paymentMethodName")
     if method and method not in MANUAL_METHODS:
         raise Refused("Payment gateway is not found.", ("paymentMethodName",), "GATEWAY_NOT_FOUND")
-    if amount and amount["currencyCode"] != order.currency:
-        raise Refused("The currency doesn't match the order's.", ("amount", "currencyCode"), "CURRENCY_MISMATCH")
-    wanted = Decimal(str(amount["amount"])) if amount else None
+    if amount and amount["currencyCode"] != order.presentment:
+        message = "The currency of the amount doesn't match the presentment currency of the order."
+        raise Refused(message, ("amount", "currencyCode"), "CURRENCY_MISMATCH")
+    wanted = order.from_buyer(Decimal(str(amount["amount"]))) if amount else None
     at = moment(args.get("processedAt"))
     if at is not None and at > shop.clock():
         raise Refused("Processed at can't be in the future", ("processedAt",), "PROCESSED_AT_INVALID")
