@@ -21,6 +21,7 @@ Picked = list[tuple[Part, dict[str, int]]]
 def to_ship(parts: Sequence[Part], order: wire.Order, shipment: Shipment) -> list[dict[str, Any]]:
     """Return what to fulfil: the lines that the parcel names, or all that is left where it names none of this order's.
 
+    UnsupportedError when it names fewer pieces than are left, all by another system's names: nobody knows which.
     ConflictError when nothing is left of it; UnsupportedError when no location has all of it, since Shopify makes a
     fulfilment at one location ("All fulfillment orders must be assigned to a single location") and a parcel is one.
     """
@@ -29,6 +30,9 @@ def to_ship(parts: Sequence[Part], order: wire.Order, shipment: Shipment) -> lis
     asked = _picked(ready, wanted)
     if not asked:
         raise ConflictError("Shopify: nothing of what the parcel holds is left to ship.")
+    told = sum(ceil(line.quantity) for line in shipment.lines)
+    if wanted is None and shipment.lines and told < _pieces(asked):
+        raise UnsupportedError("Shopify: the parcel holds a part of the order by another system's names of its lines.")
     here = next((found for at in _places(ready) if _pieces(found := _picked(at, wanted)) == _pieces(asked)), None)
     if here is None:
         raise UnsupportedError("Shopify: a parcel out of several locations is entered by a person, one for each.")

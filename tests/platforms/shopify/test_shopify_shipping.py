@@ -74,9 +74,12 @@ async def test_a_line_named_twice_counts_twice_and_a_part_of_a_piece_as_one(shop
     assert shipped(shop, made) == [2, 1]
 
 
-async def test_lines_of_another_system_ship_all_that_is_left(shop: Shop, made: str) -> None:
+async def test_all_that_is_left_ships_by_another_systems_names_and_a_part_of_it_does_not(shop: Shop, made: str) -> None:
     shop.act("split_order", id=made, lines=[{"sku": "MUG", "quantity": 2}])
-    await ship(shop, made, [("L1", 1)])
+    with pytest.raises(UnsupportedError, match="another system"):
+        await ship(shop, made, [("L1", 3)])
+    assert shipped(shop, made) == [0, 0]
+    await ship(shop, made, [("L1", 3), ("L2", 1)], "c" * 12)
     assert shipped(shop, made) == [3, 1]
 
 
