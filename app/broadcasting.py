@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.broadcast import Fact
 
 _ENCODE = msgspec.json.Encoder().encode

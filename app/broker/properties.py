@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import PurePath
+
+    Properties = Callable[["Node"], Mapping[str, object]]
 
 _HOST = "127.0.0.1"
 
@@ -29,8 +31,13 @@ def bootstrap(nodes: Sequence[Node]) -> str:
     return ",".join(node.address for node in nodes)
 
 
-def properties(node: Node, nodes: Sequence[Node], data: PurePath) -> str:
-    """Return server.properties of *node*, keeping its log in *data*.
+def nothing(_: Node) -> dict[str, object]:
+    """Return no property: ours are enough."""
+    return {}
+
+
+def properties(node: Node, nodes: Sequence[Node], data: PurePath, more: Properties = nothing) -> str:
+    """Return server.properties of *node*, keeping its log in *data*; what *more* returns stands beside or before ours.
 
     Topics are never created by accident and records never expire by age: histories of past years are played through it.
     """
@@ -72,4 +79,4 @@ def properties(node: Node, nodes: Sequence[Node], data: PurePath) -> str:
         "log.index.size.max.bytes": 1024 * 1024,
         "controlled.shutdown.enable": "true" if len(nodes) > 1 else "false",
     }
-    return "".join(f"{name}={value}\n" for name, value in values.items())
+    return "".join(f"{name}={value}\n" for name, value in {**values, **more(node)}.items())

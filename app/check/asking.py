@@ -27,7 +27,7 @@ from app.core.auth import Credential, Tokens, Vault
 from app.core.errors import AuthError, ConfigError, O2CError, RateLimited, RetryableError
 from app.core.http import new_session
 from app.core.limits import Limiter
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.platform import Auth
 from streams.sources.base import Setup
 

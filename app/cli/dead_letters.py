@@ -19,7 +19,7 @@ from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 
 EXAMPLE = "o2c dead-letters list"
 _CONTENT_HEADERS = ("ce_", "content-type", "traceparent")

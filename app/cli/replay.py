@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from app.config.load import load
 from app.core.errors import ConfigError, DecodeError
 from app.gateway.publisher import KafkaPublisher
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.events import ChangeEvent
 
 EXAMPLE = "o2c replay events.jsonl"

@@ -13,9 +13,8 @@ from aiokafka.errors import KafkaError
 
 from app.config.load import load
 from app.config.model import Settings
-from app.core.errors import ConfigError
 from app.core.topics import DELIVERIES, TOPICS, Topic
-from app.roles.gateway import security
+from app.kafka import no_answer, reached, security
 from streams.engine.topics import Applied, TopicSpec, apply
 
 EXAMPLE = "o2c topics apply --config o2c.toml"
@@ -44,13 +43,18 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         _print([_described(topic, settings) for topic in TOPICS], as_json=args.json)
         return 0
-    try:
-        done = asyncio.run(apply_topics(settings))
-    except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+    done = asyncio.run(_reached_and_applied(settings))
     rows = [{"topic": one.name, "outcome": one.outcome, "differences": "; ".join(one.differences)} for one in done]
     _print(rows, as_json=args.json)
     return 1 if any(one.outcome == "differs" for one in done) else 0
+
+
+async def _reached_and_applied(settings: Settings) -> list[Applied]:
+    await reached(settings.kafka)
+    try:
+        return await apply_topics(settings)
+    except KafkaError as error:
+        raise no_answer(settings.kafka) from error
 
 
 async def apply_topics(settings: Settings) -> list[Applied]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from app.config.lines import line_of
-from app.config.model import Settings, TenantConfig
+from app.config.model import CERTIFICATES, Settings, TenantConfig
 from app.core.errors import ConfigError
 
 _Model = TypeVar("_Model", Settings, TenantConfig)
@@ -36,7 +36,16 @@ def load(path: Path, environment: Mapping[str, str], drafts: Mapping[Path, str] 
     table.setdefault("data_dir", "data")
     table["data_dir"] = str((path.parent / table["data_dir"]).resolve())
     table["tenants"] = tenants
-    return _checked(Settings, path, text, _resolved(table, path, text, environment))
+    table = _resolved(table, path, text, environment)
+    _place_certificates(table.get("kafka"), path.parent)
+    return _checked(Settings, path, text, table)
+
+
+def _place_certificates(kafka: object, folder: Path) -> None:
+    """Have relative paths of certificates begin in *folder*."""
+    if isinstance(kafka, dict):
+        there = [name for name in CERTIFICATES if kafka.get(name) and isinstance(kafka[name], str)]
+        kafka.update({name: str(folder / kafka[name]) for name in there})
 
 
 def _table(path: Path, drafts: Mapping[Path, str]) -> tuple[dict[str, Any], str]:

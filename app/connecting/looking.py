@@ -27,7 +27,7 @@ from app.connectors.reading import Cursor
 from app.core import topics
 from app.core.auth import Tokens, Vault
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.broadcast import Fact
 
 _PATIENCE = 3.0

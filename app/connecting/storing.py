@@ -9,7 +9,7 @@ from app.connectors.bus import Bus, partition_of
 from app.core import topics
 from app.core.auth import Tokens, Vault
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 
 
 def bus_of(settings: Settings) -> Bus:

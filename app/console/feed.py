@@ -16,7 +16,7 @@ from app.console.records import Entry
 from app.console.store import KEPT_SECONDS, Store
 from app.core.errors import ConfigError
 from app.core.topics import TOPICS
-from app.roles.gateway import security
+from app.kafka import security
 
 log = structlog.get_logger(__name__)
 _AT_ONCE, _BESIDE_ANSWERS = 2_000, 500

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.order_state import PublicOrder
 
 _DECODER = msgspec.json.Decoder(PublicOrder)

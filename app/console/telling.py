@@ -18,7 +18,7 @@ from app.console.views import Told
 from app.core import topics
 from app.core.errors import ConfigError
 from app.decisions import decision
-from app.roles.gateway import security
+from app.kafka import security
 from schemas.broadcast import Fact
 from schemas.decisions import Decision, Kind
 from schemas.links import Say

@@ -12,9 +12,9 @@ from app.config.model import Settings
 from app.connectors.bus import Bus
 from app.core import topics
 from app.core.errors import ConfigError
+from app.kafka import security
 from app.planning.drafting import Drafts
 from app.planning.plan import Plan
-from app.roles.gateway import security
 from app.world import world as configured_world
 from schemas.flow import Flow
 from schemas.state import FORMAT, OrderState

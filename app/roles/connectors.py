@@ -25,13 +25,13 @@ from app.connectors.rows import least_epoch
 from app.connectors.unread import Offsets
 from app.core import topics
 from app.core.auth import Vault
-from app.core.errors import ConfigError
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from app.core.mistakes import fault
 from app.deliveries.translator import Translator
 from app.gateway.publisher import KafkaPublisher
-from app.roles.gateway import security, served
+from app.kafka import no_answer, reached, security
+from app.roles.gateway import served
 from app.roles.status_page import add_status_routes, serve
 from app.subscribing.keeping import Kept
 from app.subscribing.registering import Registrar
@@ -189,8 +189,12 @@ class Office(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
 
 async def run(settings: Settings) -> int:
-    """Work until SIGTERM; 1 when a connection's work failed in a way that only a restart mends."""
+    """Work until SIGTERM; ConfigError when Kafka does not answer at the start.
+
+    1 when a connection's work failed in a way that only a restart mends.
+    """
     kafka, prefix = settings.kafka, settings.topics.prefix
+    await reached(kafka)
     metrics = new_metrics()
     bus = Bus(kafka.bootstrap, prefix, kafka.partitions, security(kafka), metrics, router(settings))
     office = Office(settings, bus, metrics)
@@ -214,7 +218,8 @@ async def run(settings: Settings) -> int:
         for key, value in (await bus.read_all(topics.BROADCAST, 0)).items():  # before anything is written
             office.told(key, value)
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {kafka.bootstrap}; run `o2c kafka status`.") from error
+        await _left(consumer, translator, bus)
+        raise no_answer(kafka) from error
     app = web.Application()
     add_status_routes(app, metrics, live=office.broken, ready=lambda: office.wrong() | translator.wrong())
     runner, _ = await serve(app, settings.connectors.host, settings.connectors.port)
@@ -248,11 +253,15 @@ async def run(settings: Settings) -> int:
         if isinstance(failed, Exception):
             log.error("deliveries.failed", error=fault(failed))
         await office.on_partitions_revoked(())
-        await consumer.stop()
-        await translator.stop()
-        await bus.stop()
+        await _left(consumer, translator, bus)
         await runner.cleanup()
     return 0 if stopped.is_set() else 1
+
+
+async def _left(consumer: AIOKafkaConsumer, translator: Translator, bus: Bus) -> None:
+    await consumer.stop()
+    await translator.stop()
+    await bus.stop()
 
 
 async def _join_again(consumer: AIOKafkaConsumer, office: Office, read: list[str]) -> None:

@@ -17,8 +17,8 @@ from app.console.feed import Feed
 from app.console.server import Api
 from app.console.store import Store
 from app.console.telling import Teller
-from app.core.errors import ConfigError
 from app.core.metrics import new_metrics
+from app.kafka import no_answer, reached
 from app.roles.status_page import add_status_routes, serve
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,11 @@ _SWITCH = 0.0005
 
 
 async def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; 1 when reading Kafka failed in a way that only a restart mends."""
+    """Serve until SIGTERM or SIGINT; ConfigError when Kafka does not answer at the start.
+
+    1 when reading Kafka failed in a way that only a restart mends.
+    """
+    await reached(settings.kafka)
     sys.setswitchinterval(_SWITCH)
     modes = {f"mode/{flow.name}": flow.mode for flow in settings.flows}
     async with contextlib.AsyncExitStack() as stack:
@@ -40,8 +44,7 @@ async def run(settings: Settings) -> int:
         try:
             await teller.start()
         except KafkaError as error:
-            message = f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`."
-            raise ConfigError(message) from error
+            raise no_answer(settings.kafka) from error
         metrics = new_metrics()
         lag = Lag(metrics)
         for place in feed.places():

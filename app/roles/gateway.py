@@ -7,37 +7,24 @@ import gc
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from app import platforms
-from app.config.model import KafkaConfig, Settings
+from app.config.model import Settings
 from app.core.errors import ConfigError
 from app.core.metrics import new_metrics
 from app.gateway.addresses import Address, addresses
 from app.gateway.publisher import KafkaPublisher
 from app.gateway.server import Gateway
+from app.kafka import no_answer, reached, security
 from app.roles.status_page import add_status_routes, serve
 from app.world import router
 
 log = structlog.get_logger(__name__)
 _COLLECTED = (20_000, 20, 20)
 """Hundreds of deliveries wait for Kafka at once: by Python's own thresholds each is looked at again and again."""
-
-
-def security(kafka: KafkaConfig) -> dict[str, Any]:
-    """Return aiokafka's arguments for TLS and SASL."""
-    if kafka.security_protocol == "PLAINTEXT":
-        return {}
-    sasl = {
-        "sasl_mechanism": kafka.sasl_mechanism,
-        "sasl_plain_username": kafka.sasl_username,
-        "sasl_plain_password": kafka.sasl_password.get_secret_value(),
-    }
-    found: dict[str, Any] = {"security_protocol": kafka.security_protocol}
-    return {**found, **sasl} if kafka.sasl_mechanism else found
 
 
 def keys(settings: Settings) -> dict[str, str]:
@@ -51,13 +38,15 @@ async def run(settings: Settings, again: Callable[[], Settings] | None = None) -
 
     SIGHUP reads the settings *again*: what signs and who may tell may change without a delivery being refused.
     """
+    await reached(settings.kafka)
     publisher = KafkaPublisher(
         settings.kafka.bootstrap, settings.topics.prefix, security(settings.kafka), router(settings)
     )
     try:
         await publisher.start()
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        await publisher.stop()
+        raise no_answer(settings.kafka) from error
     metrics = new_metrics()
     gateway = Gateway(
         served(settings),

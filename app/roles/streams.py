@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from app.config.model import Settings
 from app.core import topics
 from app.core.metrics import Metrics, new_metrics
-from app.roles.gateway import security
+from app.kafka import reached, security
 from app.world import unseen, world
 from schemas.connection import Connection
 from streams.engine.settings import WorkerSettings
@@ -40,7 +40,11 @@ def worker_settings(settings: Settings) -> WorkerSettings:
 
 
 async def run(settings: Settings) -> int:
-    """Work until SIGTERM; a failure of the engine ends the process with 1, so that the supervisor restarts it."""
+    """Work until SIGTERM; ConfigError when Kafka does not answer at the start.
+
+    A failure of the engine ends the process with 1, so that the supervisor restarts it.
+    """
+    await reached(settings.kafka)
     prefix = settings.topics.prefix
     gc.freeze()  # what is imported stays
     gc.set_threshold(*_COLLECTED)

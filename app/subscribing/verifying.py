@@ -20,7 +20,7 @@ from app.core.errors import ConfigError, DecodeError
 from app.deliveries.record import decoded
 from app.deliveries.translating import meaning
 from app.gateway.addresses import APP_OPTION, Addresses
-from app.roles.gateway import security
+from app.kafka import security
 from app.roles.gateway import served as addresses_of
 from app.subscribing.reaching import served
 from schemas.trace import trace_id
