@@ -46,6 +46,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/integration/connectors/test_ownership.py",
         "tests/integration/connectors/test_pausing.py",
         "tests/integration/test_broker.py",
+        "tests/integration/test_kafka_security.py",
+        "tests/integration/test_run_all.py",
         "tests/integration/gateway/test_letters.py",
         "tests/integration/check/test_check.py",
     ),

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -49,11 +50,17 @@ def run(args: argparse.Namespace) -> int:
     structlog.contextvars.bind_contextvars(role=args.role, worker=settings.worker)
     faultpoints.switch_on(os.environ.get(faultpoints.VARIABLE, ""))
     if args.role == "all":
-        return asyncio.run(Supervisor(args.config).run())
+        return asyncio.run(Supervisor(_told(args)).run())
     module = importlib.import_module(f"app.roles.{args.role}")
     more = [partial(load, args.config, os.environ)] if args.role == "gateway" else []
     code: int = asyncio.run(module.run(settings, *more))
     return code
+
+
+def _told(args: argparse.Namespace) -> list[str]:
+    """Return the words that every role is to be run with."""
+    worker = ["--worker", args.worker] if args.worker else []
+    return ["--config", str(args.config), *worker, *(["--json"] if args.json else [])]
 
 
 def configure_logs(*, as_json: bool) -> None:
@@ -87,8 +94,9 @@ def _traced(exc_info: structlog.typing.ExcInfo) -> str:
 class Supervisor:
     """One process per role; a role that dies is started again, later each time, others go on."""
 
-    def __init__(self, config: Path) -> None:
-        self._config = config
+    def __init__(self, words: Sequence[str]) -> None:
+        """*words* follow `o2c run ROLE`."""
+        self._words = words
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
@@ -101,9 +109,7 @@ class Supervisor:
     async def _keep(self, role: str) -> int:
         pause = 1.0
         while True:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "app", "run", role, "--config", str(self._config)
-            )
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "app", "run", role, *self._words)
             code = await self._until_ended(process)
             if self._stopping.is_set():
                 return code
