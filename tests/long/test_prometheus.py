@@ -27,17 +27,30 @@ from app.demo.play import Player
 from app.demo.registering import register_webhooks
 from app.demo.stack import Stack, free_port
 from app.demo.watch import Watch
+from tests.composed import filled
+from tests.long.debian import unpacked
 
 pytestmark = [pytest.mark.long, pytest.mark.e2e, pytest.mark.kafka]
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 ROLES = ("streams", "connectors", "gateway", "console")
 PATIENCE = 120.0
 _COMPARED = re.compile(r" (?:==|<|>) [0-9* ]+$")
 Query = Callable[[str], Awaitable[list[dict[str, Any]]]]
 
-needs_prometheus = pytest.mark.skipif(
-    PROMETHEUS is None, reason="no prometheus on PATH; Debian has it: apt-get install prometheus"
-)
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of prometheus and promtool: where PATH finds them, else Debian's package, unpacked for this run."""
+    if (found := shutil.which("prometheus")) and shutil.which("promtool"):
+        return Path(found).parent
+    return unpacked("prometheus", tmp_path_factory.mktemp("debian")) / "usr/bin"
+
+
+@pytest.fixture(scope="module")
+def service(root: Path) -> dict[str, Any]:
+    """Return what docker-compose.yml says of Prometheus."""
+    text = filled((root / "docker-compose.yml").read_text(encoding="utf-8"), {})
+    found: dict[str, Any] = yaml.safe_load(text)["services"]["prometheus"]
+    return found
 
 
 def _rules(root: Path) -> dict[str, str]:
@@ -58,16 +71,34 @@ def _uncompared(expression: str) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="no promtool on PATH; Debian has it: apt-get install prometheus")
-def test_promtool_finds_nothing_wrong(root: Path) -> None:
-    command = [str(PROMTOOL), "check", "config", "prometheus.yml"]
+def test_promtool_finds_nothing_wrong(root: Path, programs: Path) -> None:
+    command = [str(programs / "promtool"), "check", "config", "prometheus.yml"]
     done = subprocess.run(command, cwd=root / "deploy/prometheus", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(_rules(root))} rules found" in done.stdout
 
 
-@needs_prometheus
-async def test_after_a_demo_every_panel_and_every_alert_has_its_series(kafka: str, root: Path, tmp_path: Path) -> None:
+async def test_the_check_of_the_service_tells_the_truth(
+    root: Path, tmp_path: Path, programs: Path, service: dict[str, Any]
+) -> None:
+    kind, program, *words = service["healthcheck"]["test"]
+    if (found := shutil.which(program)) is None:
+        pytest.skip(f"no {program} on PATH, which the image has")
+    port = free_port()
+
+    def healthy() -> bool:
+        asked = [word.replace(":9090", f":{port}") for word in words]
+        return subprocess.run([found, *asked], capture_output=True, timeout=30, check=False).returncode == 0
+
+    assert (kind, healthy()) == ("CMD", False)
+    async with _prometheus(root, tmp_path, programs, service, dict.fromkeys(ROLES, 9), port):
+        assert await asyncio.to_thread(healthy)
+    assert not healthy()
+
+
+async def test_after_a_demo_every_panel_and_every_alert_has_its_series(
+    kafka: str, root: Path, tmp_path: Path, programs: Path, service: dict[str, Any]
+) -> None:
     async with AsyncExitStack() as after:
         stack = Stack(tmp_path, 50.0)
         after.push_async_callback(stack.stop)
@@ -81,7 +112,7 @@ async def test_after_a_demo_every_panel_and_every_alert_has_its_series(kafka: st
         for role in ROLES:
             await stack.start_role(role, config, f"{role}-1")
         ports = {role: getattr(settings, role).port for role in ROLES}
-        query = await after.enter_async_context(_prometheus(root, tmp_path, ports))
+        query = await after.enter_async_context(_prometheus(root, tmp_path, programs, service, ports))
         session = await after.enter_async_context(aiohttp.ClientSession())
         await _until(lambda: _all_ready(session, ports), "every role is ready")
         player = Player(session, stack.urls)
@@ -107,22 +138,24 @@ _SCRAPED = 1.0
 
 
 @asynccontextmanager
-async def _prometheus(root: Path, folder: Path, ports: dict[str, int]) -> AsyncIterator[Query]:
-    """Run the project's own configuration, with the ports of this run and a scrape each second."""
+async def _prometheus(
+    root: Path, folder: Path, programs: Path, service: dict[str, Any], ports: dict[str, int], port: int = 0
+) -> AsyncIterator[Query]:
+    """Run the project's own configuration by the service's command, with the ports of this run and a scrape each second."""
     text = yaml.safe_load((root / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     text["global"] = dict.fromkeys(text["global"], f"{_SCRAPED:g}s")
     text["rule_files"] = [str(root / "deploy/prometheus" / name) for name in text["rule_files"]]
     for entry in text["scrape_configs"][0]["static_configs"]:
         entry["targets"] = [f"127.0.0.1:{ports[entry['labels']['role']]}"]
-    path, port = folder / "prometheus.yml", free_port()
+    path, port = folder / "prometheus.yml", port or free_port()
     path.write_text(yaml.safe_dump(text), encoding="utf-8")
     words = [
-        f"--config.file={path}",
+        *(word.replace("/etc/prometheus/prometheus.yml", str(path)) for word in service["command"]),
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with (folder / "prometheus.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(str(PROMETHEUS), *words, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(programs / "prometheus", *words, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session:
 

@@ -14,10 +14,10 @@ LOCALSTRIPE = "localstripe==1.15.10"
 _PATIENCE = 500
 
 
-def fetched(what: str, *command: str | Path) -> None:
-    """Run an install command; the tests that need *what* are skipped, with its own last words, where it fails."""
+def fetched(what: str, *command: str | Path, where: Path | None = None) -> None:
+    """Run an install command in *where*; tests that need *what* are skipped, with its own last words, where it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE, check=False, cwd=where)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
         pytest.skip(f"{what} cannot be installed here: {said[-1]}")

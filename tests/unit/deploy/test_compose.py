@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,6 +17,7 @@ from app.broker import docker
 from app.broker.artifacts import KAFKA_VERSION
 from app.cli.run import ROLES
 from app.config.load import load
+from tests.composed import filled
 
 ENVIRONMENT = {"O2C_BOOTSTRAP": "kafka:29092", "O2C_KEY": "long random text", "O2C_PUBLIC_URL": "https://hooks.example"}
 
@@ -25,8 +25,7 @@ ENVIRONMENT = {"O2C_BOOTSTRAP": "kafka:29092", "O2C_KEY": "long random text", "O
 @pytest.fixture(scope="module")
 def text(root: Path) -> str:
     """Return the file as an engine reads it: variables replaced by their defaults."""
-    raw = (root / "docker-compose.yml").read_text(encoding="utf-8")
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", raw)
+    return filled((root / "docker-compose.yml").read_text(encoding="utf-8"), {})
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +81,15 @@ def test_the_image_installs_locked_dependencies_only(root: Path) -> None:
     installs = [line for line in dockerfile.splitlines() if "pip install" in line]
     assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
     assert "USER o2c" in dockerfile
+
+
+def test_roles_run_as_the_user_of_the_image_or_as_whoever_owns_the_secrets(root: Path) -> None:
+    dockerfile = (root / "deploy/Dockerfile").read_text(encoding="utf-8")
+    written = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    for given, expected in (({}, "10001"), ({"O2C_USER": "1000:0"}, "1000:0")):
+        services = yaml.safe_load(filled(written, given))["services"]
+        assert {services[name]["user"] for name in ("topics", *ROLES)} == {expected}
+    assert "--uid 10001 o2c && install -d -o o2c -g 0 -m 0770 /data" in dockerfile  # group 0 may write what must stay
 
 
 @pytest.mark.sandbox
