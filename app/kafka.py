@@ -12,7 +12,8 @@ from app.config.model import KafkaConfig
 from app.config.tls import context
 from app.core.errors import ConfigError
 
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 30_000
+"""As the producers wait: a broker that stands still for a moment ends nobody."""
 _WAY_IN = "look at [kafka] security_protocol and ssl_certfile"
 
 

@@ -201,6 +201,8 @@ async def test_an_event_goes_through_every_role(secured: Secured, tmp_path: Path
         async with session.post(url, json=EVENT, headers=headers) as reply:
             assert reply.status == 202, await reply.text()
         assert await _first_state(config) == order_key("demo", "erp", "erp-1", "order", "4711")
+        for command in ("orders list", "dead-letters list", "connections list", "flows list"):
+            assert await asyncio.to_thread(o2c, *command.split(), "--config", config) == (0, ""), command
 
 
 @pytest.mark.parametrize(
