@@ -72,7 +72,9 @@ async def start(
     running = Running(bootstrap(cluster), tuple(process.pid for process in processes))
     (data_dir / _STATE).write_bytes(msgspec.json.encode(running))
     try:
-        await wait_until_ready(running.bootstrap, _READY_SECONDS, alive=lambda: all(map(_alive, running.pids)))
+        await wait_until_ready(
+            running.bootstrap, _READY_SECONDS, alive=lambda: all(map(_alive, running.pids)), copies=nodes
+        )
     except ConfigError as error:
         await _end(running.pids)
         raise ConfigError(f"{error} Its log is {data_dir / 'node-1.log'}.") from error

@@ -14,15 +14,15 @@ from app.core.errors import ConfigError
 _PAUSE = 0.25
 
 
-async def answers(bootstrap: str) -> bool:
-    """Tell whether the Kafka at *bootstrap* creates and deletes a topic."""
+async def answers(bootstrap: str, copies: int = 1) -> bool:
+    """Tell whether the Kafka at *bootstrap* creates and deletes a topic, of which *copies* brokers each keep one."""
     if not await _listens(bootstrap):
         return False
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     name = f"o2c-ready-{uuid4().hex[:12]}"
     try:
         await admin.start()
-        created = await admin.create_topics([NewTopic(name, 1, 1)])
+        created = await admin.create_topics([NewTopic(name, 1, copies)])
         if any(code for _, code, *_ in created.topic_errors):
             return False
         await admin.delete_topics([name])
@@ -46,10 +46,12 @@ async def _listens(bootstrap: str) -> bool:
     return False
 
 
-async def wait_until_ready(bootstrap: str, seconds: float, alive: Callable[[], bool] = lambda: True) -> None:
-    """Wait until Kafka answers; ConfigError when it ended or *seconds* passed."""
+async def wait_until_ready(
+    bootstrap: str, seconds: float, alive: Callable[[], bool] = lambda: True, copies: int = 1
+) -> None:
+    """Wait until Kafka answers and has *copies* brokers; ConfigError when it ended or *seconds* passed."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while not await answers(bootstrap):
+    while not await answers(bootstrap, copies):
         if not alive():
             raise ConfigError("Kafka ended while it was starting.")
         if asyncio.get_running_loop().time() > deadline:
