@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import IllegalSaslStateError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
-from app.config.model import KafkaConfig
+from app.config.kafka import KafkaConfig
 from app.config.tls import context
 from app.core.errors import ConfigError
 

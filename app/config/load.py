@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from app.config.kafka import CERTIFICATES
 from app.config.lines import line_of
-from app.config.model import CERTIFICATES, Settings, TenantConfig
+from app.config.model import Settings, TenantConfig
 from app.core.errors import ConfigError
 
 _Model = TypeVar("_Model", Settings, TenantConfig)

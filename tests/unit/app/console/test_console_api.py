@@ -13,12 +13,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from openapi_core.testing import MockRequest, MockResponse
 from pydantic import SecretStr
 
+from app.config.kafka import KafkaConfig
 from app.config.model import (
     ApiKeyConfig,
     ConnectionConfig,
     ConsoleConfig,
     FlowConfig,
-    KafkaConfig,
     Settings,
     TargetConfig,
     TenantConfig,
