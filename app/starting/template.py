@@ -21,6 +21,7 @@ key = "file:o2c.key"         # encrypts stored tokens; without it nobody can rea
 bootstrap = {bootstrap}
 partitions = 8               # plan for enough at the start: changing it means re-keying state
 replication = 1              # 3 in production
+# security_protocol = "SASL_SSL"       # TLS and a login: docs/operations.md names the keys that go with it
 {prefix}
 [gateway]                    # takes webhooks
 port = {ports[gateway]}
