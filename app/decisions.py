@@ -81,8 +81,8 @@ async def send(settings: Settings, decided: Iterable[Decision]) -> None:
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True, **security(settings.kafka)
     )
-    await producer.start()
     try:
+        await producer.start()
         topic = settings.topics.prefix + topics.DECISIONS
         sent = [await producer.send(topic, _ENCODE(one), key=one.order.encode()) for one in decided]
         await asyncio.gather(*sent)

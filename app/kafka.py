@@ -38,6 +38,15 @@ def no_answer(kafka: KafkaConfig) -> ConfigError:
     return ConfigError(f"Kafka does not answer at {kafka.bootstrap}; run `o2c kafka status`.")
 
 
+async def refused(kafka: KafkaConfig) -> ConfigError:
+    """Return why Kafka did not do what it was asked for: that it lets nobody in, or else that it does not answer."""
+    try:
+        await reached(kafka)
+    except ConfigError as error:
+        return error
+    return no_answer(kafka)
+
+
 async def reached(kafka: KafkaConfig) -> None:
     """Return once a broker let us in; ConfigError says why none does, and the next step.
 

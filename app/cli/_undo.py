@@ -17,8 +17,9 @@ from aiokafka.errors import KafkaError
 from app.cli.plan import flow_of
 from app.config.load import load
 from app.config.model import Settings
-from app.core.errors import ConfigError, O2CError
+from app.core.errors import O2CError
 from app.decisions import send
+from app.kafka import refused
 from app.planning.plan import Differences, differences
 from app.planning.reading import read_states, read_world
 from app.planning.shelf import PlanShelf
@@ -86,7 +87,7 @@ def _read(settings: Settings, flow: Flow, since: datetime) -> Undoing:
     try:
         return asyncio.run(_undoing(settings, flow, since))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
 
 
 async def _undoing(settings: Settings, flow: Flow, since: datetime) -> Undoing:
@@ -103,7 +104,7 @@ def _told(args: argparse.Namespace, settings: Settings, undoing: Undoing, found:
         try:
             asyncio.run(send(settings, undoing.decisions(args.by)))
         except KafkaError as error:
-            raise _silent(settings) from error
+            raise asyncio.run(refused(settings.kafka)) from error
     if args.json:
         document = {"flow": now.flow, "undone": told, "plan": args.plan, "orders": now.orders, "differences": found}
         sys.stdout.write(_ENCODE(document).decode() + "\n")
@@ -143,7 +144,3 @@ def _lines(plan: UndoPlan) -> Iterable[str]:
         yield f"undo {plan.digest}; to have it written: {way}"
     else:
         yield "There is nothing to undo."
-
-
-def _silent(settings: Settings) -> ConfigError:
-    return ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.")

@@ -20,6 +20,7 @@ from app.config.load import load
 from app.connecting.choosing import Reached, quoted
 from app.connecting.connect import Connected, Way, connect
 from app.core.errors import ConfigError
+from app.kafka import refused
 
 EXAMPLE = "o2c connect books"
 PORT = 8400
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         connected = asyncio.run(connect(settings, found[args.name], terminal, way))
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise asyncio.run(refused(settings.kafka)) from error
     shown = _shown(connected)
     sys.stdout.write(json.dumps(shown) + "\n" if args.json else "".join(f"{line}\n" for line in _lines(connected)))
     return 0

@@ -21,6 +21,7 @@ from app.config.model import ResolvedConnection, Settings
 from app.connecting.looking import standings
 from app.connecting.standing import Standing
 from app.core.errors import ConfigError
+from app.kafka import refused
 from schemas.broadcast import Fact
 
 EXAMPLE = "o2c connections pause books"
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(send(settings, Fact(kind="paused", subject=args.name, value="yes" if paused else "")))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
     said = {"connection": args.name, "paused": paused}
     sys.stdout.write(json.dumps(said) + "\n" if args.json else f"{args.name} {_WORDS[args.action]}.\n")
     return 0
@@ -103,7 +104,7 @@ def run_look(args: argparse.Namespace) -> int:
     try:
         found = asyncio.run(standings(settings, chosen))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
     if args.json:
         rows = [_row(one) for one in found]
         sys.stdout.write(json.dumps(rows[0] if args.action == "show" and args.name else rows) + "\n")
@@ -119,10 +120,6 @@ def _named(settings: Settings, name: str) -> list[ResolvedConnection]:
         known = ", ".join(sorted(one.connection.name for one in settings.connections))
         raise ConfigError(f"There is no connection {name}; name one of {known or 'none'}.")
     return found
-
-
-def _silent(settings: Settings) -> ConfigError:
-    return ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.")
 
 
 # ------------------------------------------------------------------------------------------------------------- shown

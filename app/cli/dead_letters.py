@@ -19,7 +19,7 @@ from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
-from app.kafka import security
+from app.kafka import refused, security
 
 EXAMPLE = "o2c dead-letters list"
 _CONTENT_HEADERS = ("ce_", "content-type", "traceparent")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(_run(args, settings))
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise asyncio.run(refused(settings.kafka)) from error
 
 
 async def _run(args: argparse.Namespace, settings: Settings) -> int:
@@ -101,8 +101,8 @@ def _shown(text: str) -> str:
 async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:
     """Yield every dead letter there is now, oldest first per partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, **security(settings.kafka))
-    await consumer.start()
     try:
+        await consumer.start()
         topic = settings.topics.prefix + topics.DEAD_LETTERS
         # Not consumer.partitions_for_topic(): a consumer that subscribed to nothing knows of no topic.
         partitions = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
@@ -132,8 +132,8 @@ async def _again(settings: Settings, record: ConsumerRecord) -> None:
         bootstrap_servers=settings.kafka.bootstrap, acks="all", enable_idempotence=True,
         max_request_size=topics.LARGEST_LETTER, **security(settings.kafka),
     )  # fmt: skip
-    await producer.start()
     try:
+        await producer.start()
         whole = topic == prefix + topics.DELIVERIES
         kept = [
             (name, value)

@@ -20,7 +20,8 @@ from app.cli.plan import flow_of, planned
 from app.config.load import load
 from app.config.model import ResolvedConnection, Settings
 from app.connecting.looking import standings
-from app.core.errors import ConfigError, O2CError
+from app.core.errors import O2CError
+from app.kafka import refused
 from app.planning.plan import Differences, Plan, differences
 from app.planning.reading import read_world
 from app.planning.shelf import Shelf
@@ -181,7 +182,7 @@ def _walked(settings: Settings, flow: Flow) -> None:
     try:
         found = asyncio.run(standings(settings, swept))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
     if missing := sorted(one.connection for one in found if one.complete_up_to is None):
         there = ", ".join(missing)
         raise O2CError(f"Not read whole yet: {there}; run the connectors and wait (`o2c connections list`).")
@@ -218,7 +219,7 @@ def _tell(settings: Settings, fact: Fact) -> None:
     try:
         asyncio.run(send(settings, fact))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -227,7 +228,7 @@ def run_list(args: argparse.Namespace) -> int:
     try:
         world = asyncio.run(read_world(settings))
     except KafkaError as error:
-        raise _silent(settings) from error
+        raise asyncio.run(refused(settings.kafka)) from error
     rows = [_listed(settings, flow, world) for flow in settings.flows]
     lines = [_ENCODE({"flows": rows}).decode()] if args.json else map(_line, rows)
     sys.stdout.writelines(f"{line}\n" for line in lines)
@@ -266,7 +267,3 @@ def _line(row: _Listed) -> str:
     said = "" if row.mode == row.configured else f" (configured {row.configured})"
     plan = f", plan {row.plan} of {row.planned_at}" if row.plan else ""
     return f"{row.flow}: {row.mode}{said}, {row.key_giver} to {', '.join(row.targets) or 'nothing'}{plan}"
-
-
-def _silent(settings: Settings) -> ConfigError:
-    return ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.")

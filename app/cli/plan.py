@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from app.config.load import load
 from app.config.model import Settings
 from app.core.errors import ConfigError, O2CError
+from app.kafka import refused
 from app.planning.plan import Differences, Plan, differences
 from app.planning.reading import read_plans, read_world
 from app.planning.shelf import Shelf
@@ -84,7 +85,7 @@ def planned(settings: Settings, wanted: Callable[[World], list[Flow]], since: da
     try:
         return asyncio.run(_planned(settings, wanted, since))
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise asyncio.run(refused(settings.kafka)) from error
 
 
 async def _planned(settings: Settings, wanted: Callable[[World], list[Flow]], since: datetime) -> list[Plan]:

@@ -14,9 +14,9 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from app.config.load import load
-from app.core.errors import ConfigError, DecodeError
+from app.core.errors import DecodeError
 from app.gateway.publisher import KafkaPublisher
-from app.kafka import security
+from app.kafka import refused, security
 from schemas.events import ChangeEvent
 
 EXAMPLE = "o2c replay events.jsonl"
@@ -47,15 +47,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         count = asyncio.run(_publish(publisher, args.file, args.file.stat().st_size))
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise asyncio.run(refused(settings.kafka)) from error
     sys.stdout.write(json.dumps({"published": count}) + "\n" if args.json else f"{count} events published.\n")
     return 0
 
 
 async def _publish(publisher: KafkaPublisher, path: Path, total: int) -> int:
-    await publisher.start()
     count = 0
     try:
+        await publisher.start()
         for batch, position in batches(path):
             await publisher.publish(batch, ())
             count += len(batch)

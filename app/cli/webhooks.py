@@ -18,6 +18,7 @@ from app.config.load import load
 from app.config.model import ResolvedConnection, Settings
 from app.config.secret_files import fill
 from app.core.errors import ConfigError
+from app.kafka import refused
 from app.subscribing.keeping import promise, promised
 from app.subscribing.registering import Line, Registrar, Report
 from app.subscribing.verifying import Delivery, Waiting, counts, why_none
@@ -237,7 +238,7 @@ async def _verify(args: argparse.Namespace, settings: Settings, chosen: Sequence
             if name not in came
         }
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise await refused(settings.kafka) from error
     finally:
         await waiting.stop()
     if args.json:

@@ -128,8 +128,8 @@ async def _untaken(
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest", **security(settings.kafka)
     )
-    await consumer.start()
     try:
+        await consumer.start()
         for partition in partitions:
             place = TopicPartition(topic, partition)
             consumer.assign([place])

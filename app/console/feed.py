@@ -16,7 +16,7 @@ from app.console.records import Entry
 from app.console.store import KEPT_SECONDS, Store
 from app.core.errors import ConfigError
 from app.core.topics import TOPICS
-from app.kafka import security
+from app.kafka import refused, security
 
 log = structlog.get_logger(__name__)
 _AT_ONCE, _BESIDE_ANSWERS = 2_000, 500
@@ -36,9 +36,9 @@ class Feed:
         """Nothing is read before `start`; *quiet* logs nothing: a command prints its answer alone."""
         self._quiet = quiet
         self._prefix, self._store, self._names = settings.topics.prefix, store, names
-        self._bootstrap, self._partitions = settings.kafka.bootstrap, settings.kafka.partitions
+        self._kafka, self._partitions = settings.kafka, settings.kafka.partitions
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", **security(settings.kafka)
+            bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest", **security(settings.kafka)
         )
         self._goal: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
@@ -53,7 +53,7 @@ class Feed:
             await self._consumer.start()
             known = await self._consumer.topics()
         except KafkaError as error:
-            raise ConfigError(f"Kafka does not answer at {self._bootstrap}; run `o2c kafka status`.") from error
+            raise await refused(self._kafka) from error
         if missing := [name for name in self._names if self._prefix + name not in known]:
             raise ConfigError(f"The topic {self._prefix}{missing[0]} is missing; run `o2c topics apply`.")
         single = {topic.name for topic in TOPICS if topic.single}

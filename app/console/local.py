@@ -16,7 +16,7 @@ from app.console.telling import Message, Teller, Word, decided, said
 from app.console.tenant import Tenant
 from app.console.views import ConflictView, OrderView, ParkedView, Told
 from app.core import topics
-from app.core.errors import ConfigError
+from app.kafka import refused
 from schemas.decisions import Kind
 
 _NO_LIMIT = 10_000_000
@@ -39,8 +39,7 @@ class Local:
         try:
             asyncio.run(self._fill(names))
         except KafkaError as error:
-            bootstrap = self._settings.kafka.bootstrap
-            raise ConfigError(f"Kafka does not answer at {bootstrap}; run `o2c kafka status`.") from error
+            raise asyncio.run(refused(self._settings.kafka)) from error
         return [self._store.tenant(name) for name in self._store.tenants()]
 
     async def _fill(self, names: Sequence[str]) -> None:

@@ -11,8 +11,7 @@ from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
 from app.core import topics
-from app.core.errors import ConfigError
-from app.kafka import security
+from app.kafka import refused, security
 from schemas.order_state import PublicOrder
 
 _DECODER = msgspec.json.Decoder(PublicOrder)
@@ -63,6 +62,6 @@ async def states(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[str
                 for record in records:
                     yield record.key.decode(), None if record.value is None else _DECODER.decode(record.value)
     except KafkaError as error:
-        raise ConfigError(f"Kafka does not answer at {settings.kafka.bootstrap}; run `o2c kafka status`.") from error
+        raise await refused(settings.kafka) from error
     finally:
         await consumer.stop()
