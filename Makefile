@@ -29,7 +29,7 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 # Only what running needs, for who wants to use it.
 install: $(RUNTIME)
 
-# make demo ORDERS=file plays a history, EXPORT=dir leaves what every system holds, TAMPER=1 falsifies one cent.
+# make demo ORDERS=file plays a history (docs/histories.md), EXPORT=dir leaves what every system holds, TAMPER=1 falsifies one cent.
 demo: $(RUNTIME)
 	$(BIN)/o2c demo $(if $(ORDERS),--file "$(ORDERS)") $(if $(EXPORT),--export "$(EXPORT)") $(if $(TAMPER),--tamper cent)
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -24,10 +25,12 @@ from app.config.load import load
 from app.config.model import Settings
 from app.console.states import read_orders
 from app.core.errors import ConfigError
-from app.demo.history import Row, generated, read
+from app.demo.history import Row, generated
 from app.demo.play import Played, Player
+from app.demo.reading import read
 from app.demo.registering import register_webhooks
 from app.demo.stack import SYSTEMS, Stack, free_port
+from app.demo.topics import drop_topics
 from app.demo.verdict import copies, differences, held, order_key, paid, wanted
 from app.demo.watch import Watch, summary
 
@@ -46,8 +49,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="watch orders flow through sandbox systems",
         epilog=f"example: {EXAMPLE}",
-        description="Starts Kafka (or uses O2C_KAFKA), sandboxes and all roles, plays order histories and compares "
-        "what every system holds. Exit: 0 all systems agree, 1 they differ, 2 something could not be started.",
+        description="Starts Kafka (or uses O2C_KAFKA), sandboxes and the roles, plays order histories and compares "
+        "what every system holds, then ends all that it started. A history of your own is JSON lines (at, order, type, "
+        "data), or a CSV with FILE.mapping.json beside it, which names a column for each of our fields, as in "
+        '{"at": "Created", "order": "Number", "data.total": "Total", "data.currency": {"value": "EUR"}}; '
+        "docs/histories.md lists types and fields. Exit: 0 all systems agree, 1 they differ, 2 the history is wrong or "
+        "something could not be started, 130 interrupted.",
     )
     parser.add_argument("--orders", type=int, default=120, help="shop orders to generate (default: 120)")
     parser.add_argument("--deals", type=int, default=20, help="CRM deals to generate (default: 20)")
@@ -58,7 +65,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--patience", type=float, default=0.0, help="seconds to wait for silence (default: 240, more for many orders)"
     )
-    parser.add_argument("--prefix", default="", help="prefix of topic names, where Kafka is shared")
+    parser.add_argument(
+        "--prefix",
+        help="prefix of topic names, which then are left behind (default: a new one each time, deleted after)",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.set_defaults(run=run)
 
@@ -77,7 +87,8 @@ async def _until_told(demo: Coroutine[None, None, int]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        return 2
+        sys.stderr.write("o2c: interrupted; what was started has ended.\n")
+        return 130
 
 
 async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
@@ -87,11 +98,12 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
     _say(args, f"{len(rows)} changes of {orders} orders; quotas scaled by {scale:g}, swept each {sweep:g} s")
     if long:
         _say(args, "a long history: parcels go to the CRM, not to the ledgers")
-    async with _kafka(folder) as bootstrap:
+    prefix = f"demo-{secrets.token_hex(4)}." if args.prefix is None else args.prefix
+    async with _kafka(folder, "" if args.prefix is not None else prefix) as bootstrap:
         stack = Stack(folder, scale, sweep, parcels=not long)
         try:
             await stack.start_sandboxes()
-            config = stack.write_config(bootstrap, free_port(), scale, prefix=args.prefix)
+            config = stack.write_config(bootstrap, free_port(), scale, prefix=prefix)
             settings = load(config, os.environ)
             await apply_topics(settings)
             for role in ("streams", "connectors"):
@@ -192,7 +204,7 @@ async def _ready(session: aiohttp.ClientSession, role: str) -> None:
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.1)
-    raise TimeoutError(f"The role at {role} did not become ready within 90 s.")
+    raise ConfigError(f"The role at {role} did not become ready within 90 s; end what else keeps this machine busy.")
 
 
 def _verdict(found: list[str], run: str, counts: Mapping[str, int]) -> None:
@@ -210,11 +222,14 @@ def _export(folder: Path, books: Mapping[str, list[dict[str, Any]]]) -> None:
 
 
 @asynccontextmanager
-async def _kafka(folder: Path) -> AsyncIterator[str]:
+async def _kafka(folder: Path, made_up: str) -> AsyncIterator[str]:
+    """Yield the address of a Kafka; the topics of a *made_up* prefix are deleted at the end, where it runs on."""
     broker = await provide(folder / "kafka", os.environ)
     try:
         yield broker.bootstrap
     finally:
+        if made_up and broker.origin != "java":  # that one's data is deleted as a whole
+            await drop_topics(broker.bootstrap, made_up)
         await broker.stop()
 
 

@@ -1,26 +1,22 @@
-"""Order histories as plain rows: generated, or read from JSON lines or CSV.
+"""Order histories as plain rows: generated here, read from a file in app/demo/reading.py.
 
 A row is {"at", "order", "type", "data"}. Types: order.created, payment.recorded, order.shipped, order.delivered,
 order.refunded, order.canceled, order.paid_in_ledger (typed by the bookkeeper), deal.won, deal.paid (typed into the
 ledger) and deal.charged (by the payment processor); others are passed over and counted.
-Amounts are decimal strings.
+Amounts are decimal strings. What the data of each type holds: app/demo/rows.py.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import random
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
-from app.core.errors import ConfigError
+from app.demo.rows import BEGINNINGS
 
 CENT = Decimal("0.01")
 _NAMES = (
@@ -39,7 +35,6 @@ _GOODS = (
     ("PEN", "Pen", "1.35"),
 )
 _RATE = Decimal(20)
-_BEGINNINGS = frozenset(("order.created", "deal.won"))
 
 
 @dataclass(frozen=True)
@@ -131,22 +126,6 @@ def _row(at: datetime, order: str, type_: str, data: Mapping[str, Any]) -> Row:
     return Row(at.isoformat(), order, type_, data)
 
 
-def read(path: Path) -> Iterator[Row]:
-    """Yield the rows of a history file: .jsonl or .csv, both also .gz; ConfigError names the bad line.
-
-    JSON lines may use `order` or `order_id`, `at` or `occurred_at`. A CSV needs a mapping beside it
-    (`<file>.mapping.json`: our field -> column name, data fields as "data.<field>").
-    """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as file:
-            text = cast("TextIO", file)
-            yield from possible(_csv_rows(text, path) if ".csv" in path.suffixes else _json_rows(text, path))
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror}); give ORDERS=<file.jsonl or file.csv>."
-        raise ConfigError(message) from error
-
-
 def possible(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield *rows* with those held back that come before their order: in real histories some clocks run backwards.
 
@@ -155,7 +134,7 @@ def possible(rows: Iterable[Row]) -> Iterator[Row]:
     there: set[str] = set()
     early: dict[str, list[Row]] = {}
     for row in rows:
-        if row.type in _BEGINNINGS:
+        if row.type in BEGINNINGS:
             there.add(row.order)
             yield row
             yield from early.pop(row.order, ())
@@ -163,32 +142,3 @@ def possible(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
         else:
             early.setdefault(row.order, []).append(row)
-
-
-def _json_rows(lines: Iterable[str], path: Path) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            yield Row(
-                record.get("at") or record["occurred_at"],
-                record.get("order") or record["order_id"],
-                record["type"],
-                record.get("data") or {},
-            )
-        except (ValueError, KeyError, AttributeError) as error:
-            message = f"{path}:{number}: not a history row ({error}); it needs at, order, type and data."
-            raise ConfigError(message) from error
-
-
-def _csv_rows(lines: Iterable[str], path: Path) -> Iterator[Row]:
-    mapping_path = path.with_name(path.name + ".mapping.json")
-    if not mapping_path.exists():
-        message = f"{path} needs {mapping_path.name} beside it: our field -> column name."
-        raise ConfigError(message)
-    mapping: dict[str, str] = json.loads(mapping_path.read_text(encoding="utf-8"))
-    for record in csv.DictReader(lines):
-        values = {field: record[column] for field, column in mapping.items()}
-        data = {field.removeprefix("data."): value for field, value in values.items() if field.startswith("data.")}
-        yield Row(values["at"], values["order"], values.get("type", "order.created"), data)

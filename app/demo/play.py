@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,13 @@ from typing import Any
 
 import aiohttp
 
+from app.core.errors import ConfigError
 from app.demo.history import Row
+from app.demo.rows import TYPES
 
-_PASSED_OVER = {"order.approved", "order.invoiced", "order.processing"}
 _ENDS = {"order.canceled", "order.unavailable"}
+_REFUSED = 400
+_NO_ADDRESS = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass
@@ -54,7 +58,18 @@ class Player:
         """Orders that were delivered before anybody said that they were shipped, and when."""
 
     async def play(self, rows: Iterable[Row], rows_per_second: float | None = None) -> None:
-        """Play *rows* in their order, at most *rows_per_second*; returns when the last was accepted."""
+        """Play *rows* in their order, at most *rows_per_second*; returns when the last was accepted.
+
+        ConfigError tells of the first that was refused.
+        """
+        try:
+            await self._play(rows, rows_per_second)
+        except ExceptionGroup as several:
+            if (refused := several.subgroup(ConfigError)) is None:
+                raise
+            raise refused.exceptions[0] from several
+
+    async def _play(self, rows: Iterable[Row], rows_per_second: float | None) -> None:
         last: dict[str, asyncio.Task[None]] = {}
         pause = 1 / rows_per_second if rows_per_second else 0.0
         async with asyncio.TaskGroup() as group:
@@ -85,65 +100,50 @@ class Player:
     async def _send(self, row: Row) -> None:
         played = self.played
         if row.type == "order.created":
-            reply = await self._act("shop", "create_order", {"placed_at": row.at, **_order(row)})
+            reply = await self._act(row, "shop", "create_order", {"placed_at": row.at, **_order(row)})
             played.shop_ids[row.order] = str(reply["id"])
         elif row.type == "deal.won":
-            data = row.data
-            deal = {"name": row.order, "reference": row.order, "amount": data["total"], "stage": "closedwon"}
-            reply = await self._act(
-                "crm",
-                "create_deal",
-                {
-                    **deal,
-                    "currency": data["currency"],
-                    "email": data["email"],
-                    "contact_name": data["name"],
-                    "lines": data["lines"],
-                },
-            )
+            order = _order(row)
+            deal = {**order, "name": row.order, "contact_name": order["name"], "amount": row.data["total"]}
+            reply = await self._act(row, "crm", "create_deal", {**deal, "reference": row.order, "stage": "closedwon"})
             played.deal_ids[row.order] = str(reply["id"])
         elif row.type in {"deal.paid", "order.paid_in_ledger"}:
             played.payments_to_type.append(row)
         elif row.type == "deal.charged":
-            data = row.data
-            charge = {
-                "order_id": row.order,
-                "amount": data["amount"],
-                "currency": data["currency"],
-                "email": data["email"],
-            }
-            await self._act("pay", "charge", charge)
-        elif row.type not in _PASSED_OVER:
+            paid = {"amount": row.data["amount"], "currency": row.data.get("currency", "EUR"), "email": _email(row)}
+            await self._act(row, "pay", "charge", {"order_id": row.order, **paid})
+        elif row.type in TYPES:
             await self._shop_change(row, played.shop_ids[row.order])
 
     async def _shop_change(self, row: Row, id_: str) -> None:
         data = row.data
         if row.type == "payment.recorded":
             if float(data["amount"]) > 0:
-                paid = {"amount": data["amount"], "gateway": data["method"], "at": row.at}
-                await self._act(
-                    "shop",
-                    "pay_order",
-                    {"id": id_, "reference": data.get("id") or data["payment_id"], **paid},
-                )
+                paid = {"amount": data["amount"], "gateway": data.get("method", ""), "at": row.at}
+                reference = data.get("id") or data.get("payment_id", "")
+                await self._act(row, "shop", "pay_order", {"id": id_, "reference": reference, **paid})
         elif row.type == "order.shipped":
             parcel = {"carrier": data.get("carrier", ""), "tracking": data.get("tracking", "")}
-            await self._act("shop", "fulfil_order", {"id": id_, "at": row.at, **parcel})
+            await self._act(row, "shop", "fulfil_order", {"id": id_, "at": row.at, **parcel})
             if (arrived := self._arrived.pop(row.order, "")) != "":
-                await self._act("shop", "deliver_order", {"id": id_, "at": arrived})
+                await self._act(row, "shop", "deliver_order", {"id": id_, "at": arrived})
         elif row.type == "order.delivered":
-            done = await self._act("shop", "deliver_order", {"id": id_, "at": row.at})
+            done = await self._act(row, "shop", "deliver_order", {"id": id_, "at": row.at})
             if not done["delivered"]:  # the carrier's scans come in the wrong order
                 self._arrived[row.order] = row.at
         elif row.type == "order.refunded":
-            await self._act("shop", "refund_order", {"id": id_, "amount": data["amount"]})
+            await self._act(row, "shop", "refund_order", {"id": id_, "amount": data["amount"]})
         elif row.type in _ENDS:
-            await self._act("shop", "cancel_order", {"id": id_, "reason": data.get("reason", "OTHER")})
+            await self._act(row, "shop", "cancel_order", {"id": id_, "reason": data.get("reason", "OTHER")})
 
-    async def _act(self, system: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _act(self, row: Row, system: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
         url = f"{self._urls[system]}/_sandbox/act/{verb}"
         async with self._session.post(url, json=body) as reply:
-            reply.raise_for_status()
+            if reply.status >= _REFUSED:
+                why = (
+                    f"The sandbox {system} refuses {row.type} of {row.order} at {row.at}: {(await reply.text())[:200]}"
+                )
+                raise ConfigError(f"{why}; correct that row of the history.")
             answer: dict[str, Any] = await reply.json()
             return answer
 
@@ -151,35 +151,38 @@ class Player:
         """Type the deals' payments into *ledger* on the invoices given as order -> invoice id; return how many."""
         for row in (due := [row for row in self.played.payments_to_type if row.order in invoice_of]):
             payment = {"invoice_id": invoice_of[row.order], "amount": row.data["amount"], "date": row.at[:10]}
-            await self._act(ledger, "type_payment", {**payment, "reference": row.data["reference"]})
+            reference = row.data.get("reference") or f"BANK-{row.order}"
+            await self._act(row, ledger, "type_payment", {**payment, "reference": reference})
         self.played.payments_to_type = [row for row in self.played.payments_to_type if row not in due]
         return len(due)
 
 
 def _order(row: Row) -> dict[str, Any]:
     data = row.data
-    if "lines" in data:
-        return {key: value for key, value in data.items() if key != "total"}
-    items = data.get("items") or []
-    lines = [
-        line
-        for item in items
-        for line in (
-            {
-                "sku": item["product_id"],
-                "title": item["product_id"],
-                "quantity": 1,
-                "price": item["price"],
-                "tax_rate": "0",
-            },
-            {"sku": "freight", "title": "Freight", "quantity": 1, "price": item["freight"], "tax_rate": "0"},
-        )
-    ]
-    customer = str(data.get("customer_id", row.order))
+    customer = str(data.get("customer_id") or row.order)
     return {
-        "reference": row.order,
-        "name": f"Customer {customer[:12]}",
-        "email": f"{customer}@example.com",
-        "currency": data.get("currency", "BRL"),
-        "lines": lines,
+        "reference": data.get("reference") or row.order,
+        "name": data.get("name") or f"Customer {customer[:12]}",
+        "email": _email(row),
+        "currency": data.get("currency", "EUR"),
+        "lines": data["lines"] if "lines" in data else _lines(data.get("items") or ()),
     }
+
+
+def _email(row: Row) -> str:
+    """Return the address, made up from the order where none is known: who pays later is to be the same person."""
+    customer = str(row.data.get("customer_id") or row.order)
+    return str(row.data.get("email") or f"{_NO_ADDRESS.sub('-', customer).strip('-').lower()}@example.com")
+
+
+def _lines(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return two lines for each item: the thing and its freight."""
+    found = []
+    for item in items:
+        thing, freight = (
+            {"sku": item["product_id"], "title": item["product_id"]},
+            {"sku": "freight", "title": "Freight"},
+        )
+        found += [{**thing, "quantity": 1, "price": item["price"], "tax_rate": "0"}]
+        found += [{**freight, "quantity": 1, "price": item["freight"], "tax_rate": "0"}]
+    return found

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from app.demo.history import Row, possible, read
+from app.demo.history import Row, possible
+from app.demo.reading import read
 
 
 def test_what_comes_before_its_order_waits_for_it() -> None:
