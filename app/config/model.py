@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.config.kafka import KafkaConfig
 from schemas.connection import Connection
@@ -20,10 +23,26 @@ Name = Annotated[str, Field(pattern=_NAME.pattern)]
 NO_ACCOUNT = "..."
 """What `o2c init` writes for an account: `o2c connect` tells the right one."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+_SHARED = ("note", "po_number", "email", "due_date")
+"""What two systems may both edit."""
+
+
+def _wrong(message: str, *where: int | str) -> PydanticCustomError:
+    """Return what is wrong between several keys; *where* is the path of the one to correct, from this model on."""
+    return PydanticCustomError("between_keys", "{message}", {"message": message, "where": where})
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _address(value: str) -> str:
+    """Return *value*, which must be the beginning of http(s) addresses."""
+    found = urlsplit(value)
+    if found.scheme not in {"http", "https"} or not found.hostname or found.query or found.fragment:
+        message = f"{value} is no address; write one as https://o2c.example"
+        raise ValueError(message)
+    return value
 
 
 class TopicsConfig(_Section):
@@ -46,6 +65,11 @@ class GatewayConfig(_Section):
 
     They tell of every tenant; a tenant's own `api_keys` of that one alone.
     """
+
+    @field_validator("public_url")
+    @classmethod
+    def _platforms_can_call_it(cls, value: str) -> str:
+        return _address(value)
 
 
 class RoleConfig(_Section):
@@ -82,13 +106,14 @@ class ConsoleConfig(RoleConfig):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> ConsoleConfig:
-        names = [key.name for key in self.api_keys]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            message = f"two API keys are called {doubled[0]}"
-            raise ValueError(message)
-        if len({key.key.get_secret_value() for key in self.api_keys}) < len(names):
-            message = "two API keys are the same"
-            raise ValueError(message)
+        names: dict[str, int] = {}
+        keys: dict[str, str] = {}
+        for position, key in enumerate(self.api_keys):
+            if names.setdefault(key.name, position) != position:
+                raise _wrong(f"two API keys are called {key.name}; rename one", "api_keys", position, "name")
+            if (first := keys.setdefault(key.key.get_secret_value(), key.name)) != key.name:
+                message = f"the API keys {first} and {key.name} are the same; make up another"
+                raise _wrong(message, "api_keys", position, "key")
         return self
 
 
@@ -153,7 +178,7 @@ class TargetConfig(_Section):
     credits: bool = True
     shipments: bool = True
     status: bool = True
-    fields: tuple[str, ...] = ("note", "po_number", "email", "due_date")
+    fields: tuple[str, ...] = _SHARED
     asks: Literal["old", "always", "never"] = "old"
     allow: tuple[str, ...] = ()
 
@@ -177,6 +202,13 @@ class FlowConfig(_Section):
     expire_days: Annotated[int, Field(ge=0)] = 400
     replan_seconds: Annotated[int, Field(ge=1)] = 900
 
+    @model_validator(mode="after")
+    def _ranking_is_of_shared_fields(self) -> FlowConfig:
+        for field in self.ranking:
+            if field not in _SHARED:
+                raise _wrong(f"nobody shares the field {field}; there is {', '.join(_SHARED)}", "ranking", field)
+        return self
+
 
 class TenantConfig(_Section):
     """One customer company: its connections and flows."""
@@ -189,12 +221,12 @@ class TenantConfig(_Section):
 
     @model_validator(mode="after")
     def _flows_name_connections(self) -> TenantConfig:
-        known = set(self.connections)
-        for flow in self.flows:
-            used = {flow.key_giver, *flow.payments_from, *(target.connection for target in flow.targets)}
-            if missing := sorted(used - known):
-                message = f"flow {flow.name} names the connection {missing[0]}, which is not configured"
-                raise ValueError(message)
+        for position, flow in enumerate(self.flows):
+            for name, *where in _named(flow):
+                if name not in self.connections:
+                    known = ", ".join(self.connections) or "none"
+                    message = f"flow {flow.name} names the connection {name}, which is not configured; there is {known}"
+                    raise _wrong(message, "flows", position, *where)
         return self
 
     @model_validator(mode="after")
@@ -203,9 +235,17 @@ class TenantConfig(_Section):
         for name, connection in self.connections.items():
             first = seen.setdefault((connection.platform, connection.account), name)
             if first != name and connection.account != NO_ACCOUNT:
-                message = f"connections {first} and {name} are the same {connection.platform} account"
-                raise ValueError(message)
+                message = f"connections {first} and {name} are the same {connection.platform} account; remove one"
+                raise _wrong(message, "connections", name, "account")
         return self
+
+
+def _named(flow: FlowConfig) -> Iterator[tuple[int | str, ...]]:
+    """Yield each connection that *flow* names, and the path of the key that does."""
+    yield flow.key_giver, "key_giver"
+    yield from ((name, "payments_from") for name in flow.payments_from)
+    yield from ((target.connection, "targets", at, "connection") for at, target in enumerate(flow.targets))
+    yield from ((name, "ranking", field) for field, names in flow.ranking.items() for name in names)
 
 
 class ResolvedConnection(BaseModel):
@@ -255,24 +295,29 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _keys_name_tenants(self) -> Settings:
-        known = {tenant.tenant for tenant in self.tenants}
-        if missing := sorted({key.tenant for key in self.console.api_keys} - known):
-            message = f"an API key of the console names the tenant {missing[0]}, which is not configured"
-            raise ValueError(message)
+        known = [tenant.tenant for tenant in self.tenants]
+        for position, key in enumerate(self.console.api_keys):
+            if key.tenant not in known:
+                there = ", ".join(known) or "none"
+                message = f"an API key of the console names the tenant {key.tenant}, which is not configured"
+                raise _wrong(f"{message}; there is {there}", "console", "api_keys", position, "tenant")
         return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
-        names = [name for tenant in self.tenants for name in tenant.connections]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            message = f"the connection name {doubled[0]} is used by two tenants"
-            raise ValueError(message)
-        flows = [(flow.name, tenant.tenant) for tenant in self.tenants for flow in tenant.flows]
-        for name, _ in flows:
-            users = [tenant for known, tenant in flows if known == name]
-            if len(users) > 1:  # its mode would be that of both
-                message = f"the flow name {name} is used by {' and '.join(users)}; rename one of them"
-                raise ValueError(message)
+        connections: dict[str, str] = {}
+        flows: dict[str, str] = {}
+        for number, tenant in enumerate(self.tenants):
+            for name in tenant.connections:
+                if name in connections:
+                    users = f"is used by two tenants, {connections[name]} and {tenant.tenant}; rename one of them"
+                    raise _wrong(f"the connection name {name} {users}", "tenants", number, "connections", name)
+                connections[name] = tenant.tenant
+            for position, flow in enumerate(tenant.flows):
+                if flow.name in flows:  # its mode would be that of both
+                    users = f"is used by {flows[flow.name]} and {tenant.tenant}; rename one of them"
+                    raise _wrong(f"the flow name {flow.name} {users}", "tenants", number, "flows", position, "name")
+                flows[flow.name] = tenant.tenant
         return self
 
 

@@ -64,7 +64,9 @@ def test_a_wrong_key_is_reported_with_its_line(tmp_path: Path) -> None:
 
 def test_a_flow_may_only_name_configured_connections(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD.replace('key_giver = "shop"', 'key_giver = "shpo"'))
-    with pytest.raises(ConfigError, match="shpo, which is not configured"):
+    with pytest.raises(
+        ConfigError, match=r"o2c.toml:11: tenant.0.flows.0.key_giver: flow main names the connection shpo, which is not"
+    ):
         load(path, {"SHOP_TOKEN": "x"})
 
 
@@ -73,7 +75,9 @@ def test_one_account_has_one_connection(tmp_path: Path) -> None:
         "[[tenant.flows]]",
         '[tenant.connections.twin]\nplatform = "shopify"\naccount = "acme.myshopify.com"\n[[tenant.flows]]',
     )
-    with pytest.raises(ConfigError, match="same shopify account"):
+    with pytest.raises(
+        ConfigError, match=r"o2c.toml:11: tenant.0.connections.twin.account: .* same shopify account; remove"
+    ):
         load(_write(tmp_path, second), {"SHOP_TOKEN": "x"})
 
 
@@ -128,3 +132,102 @@ def test_the_start_is_a_moment_in_the_zone_of_the_company(tmp_path: Path, said: 
 def test_a_start_or_zone_that_is_none_is_refused(tmp_path: Path, said: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(_write(tmp_path, GOOD.replace("secrets =", f"{said}\nsecrets =")), {"SHOP_TOKEN": "x"})
+
+
+BETA = 'name = "beta"\n[connections.till]\nplatform = "shopify"\naccount = "beta.myshopify.com"\n'
+FLOW = '[[flows]]\nname = "till"\nkey_giver = "till"\n'
+
+
+def _beside(folder: Path, text: str, main: str = GOOD) -> str:
+    """Return what is said of a tenant's own file with *text*."""
+    (folder / "beta.toml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(_write(folder, f'tenant_files = ["beta.toml"]\n{main}'), {"SHOP_TOKEN": "x"})
+    return str(raised.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BETA.replace("beta", "BETA", 1), "beta.toml:1: name: String should match"),
+        (BETA.replace("name", "tenant", 1).replace("beta", "BETA", 1), "beta.toml:1: tenant: String should match"),
+        (
+            BETA + FLOW.replace('giver = "till"', 'giver = "tlil"'),
+            "beta.toml:7: flows.0.key_giver: flow till names the",
+        ),
+        (
+            BETA + FLOW + '[[flows.targets]]\nconnection = "till"\n[[flows.targets]]\nconnection = "books"\n',
+            "beta.toml:11: flows.0.targets.1.connection: flow till names the connection books, which is not configured; th",
+        ),
+        (BETA + FLOW + 'payments_from = ["pay"]\n', "beta.toml:8: flows.0.payments_from: flow till names the"),
+        (BETA + FLOW + 'ranking = { note = ["nobody"] }\n', "beta.toml:8: flows.0.ranking.note: flow till names the"),
+        (
+            BETA + FLOW + 'ranking = { not = ["till"] }\n',
+            "beta.toml:8: flows.0.ranking.not: nobody shares the field not;",
+        ),
+        (
+            BETA.replace("till", "shop"),
+            "beta.toml:2: connections.shop: the connection name shop is used by two tenants, ",
+        ),
+        (
+            BETA + FLOW.replace("till", "main", 1),
+            "beta.toml:6: flows.0.name: the flow name main is used by acme and beta",
+        ),
+    ],
+)
+def test_what_disagrees_between_keys_is_told_where_it_stands(tmp_path: Path, text: str, said: str) -> None:
+    assert _beside(tmp_path, text).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "[[tenant]]",
+            "[tenant]",
+            "o2c.toml:3: tenant: this is not what belongs here; begin each tenant with [[tenant]]",
+        ),
+        (
+            "[[tenant]]",
+            "tenant_files = 3\n[[tenant]]",
+            "o2c.toml:3: tenant_files: this is not what belongs here; write it",
+        ),
+        (
+            "[[tenant]]",
+            'tenant_files = ["/x.toml"]\n[[tenant]]',
+            "o2c.toml:3: tenant_files names '/x.toml', which matches",
+        ),
+        ("[[tenant]]", 'tenant_files = [""]\n[[tenant]]', "o2c.toml:3: tenant_files names '', which matches"),
+        ('data_dir = "state"', "data_dir = 3", "o2c.toml:2: data_dir: this is no folder; write it as"),
+        ('name = "acme"', 'name = "ACME"', "o2c.toml:4: tenant.0.name: String should match"),
+        ('name = "acme"', 'title = "acme"', "o2c.toml:3: tenant.0.name: Field required"),
+        (
+            "[[tenant]]",
+            '[gateway]\npublic_url = "nonsense"\n[[tenant]]',
+            "o2c.toml:4: gateway.public_url: nonsense is no",
+        ),
+        (
+            "[[tenant]]",
+            '[console]\napi_keys = [\n  { name = "me", tenant = "acmee", key = "0123456789abcdef" },\n]\n[[tenant]]',
+            "o2c.toml:4: console.api_keys.0.tenant: an API key of the console names the tenant acmee",
+        ),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_told_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(_write(tmp_path, GOOD.replace(old, new, 1)), {"SHOP_TOKEN": "x"})
+    assert str(raised.value).startswith(f"{tmp_path}/{said}")
+    assert "Value error" not in str(raised.value)
+
+
+def test_a_reference_is_told_where_it_stands_not_where_a_longer_one_does(tmp_path: Path) -> None:
+    twin = GOOD[GOOD.index("[tenant.connections.shop]") : GOOD.index("[[tenant.flows]]")]
+    text = GOOD.replace("SHOP_TOKEN", "SHOP_TOKEN2").replace(
+        "[[tenant.flows]]", f"{twin.replace('shop', 'till')}[[tenant.flows]]"
+    )
+    listed = '[gateway]\napi_keys = [\n  "env:GIVEN",\n  "env:SHOP_TOKEN",\n]\n[[tenant]]'
+    for main, lines in ((text, [12]), (text.replace("[[tenant]]", listed), [6])):
+        with pytest.raises(ConfigError) as raised:
+            load(_write(tmp_path, main), {"SHOP_TOKEN2": "x", "GIVEN": "x"})
+        places = [int(line.partition("toml:")[2].partition(":")[0]) for line in str(raised.value).splitlines()]
+        assert places == lines
