@@ -53,7 +53,8 @@ async def wait_until_ready(
     deadline = asyncio.get_running_loop().time() + seconds
     while not await answers(bootstrap, copies):
         if not alive():
-            raise ConfigError("Kafka ended while it was starting.")
+            raise ConfigError("Kafka ended while it was starting; look into its log for why.")
         if asyncio.get_running_loop().time() > deadline:
-            raise ConfigError(f"Kafka at {bootstrap} did not become ready within {seconds:.0f} s.")
+            message = f"Kafka at {bootstrap} did not become ready within {seconds:.0f} s; look whether it runs there"
+            raise ConfigError(f"{message} and lets topics be created, then try again.")
         await asyncio.sleep(_PAUSE)
