@@ -29,4 +29,3 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     taxes: Mapping[str, str] = _NOTHING
     """Tax rate in percent as text ("19", "0") or category -> the ledger's tax code."""
     time_zone: str = "UTC"
-    app_ids: Mapping[str, str] = _NOTHING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -18,8 +17,8 @@ from app.config.kafka import KafkaConfig
 from schemas.connection import Connection
 from schemas.flow import NOT_BEGUN, Dated, Document, Flow, Target
 
-_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
-Name = Annotated[str, Field(pattern=_NAME.pattern)]
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME)]
 NO_ACCOUNT = "..."
 """What `o2c init` writes for an account: `o2c connect` tells the right one."""
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -132,7 +131,6 @@ class ConnectionConfig(_Section):
     accounts: dict[str, str] = {}
     taxes: dict[str, str] = {}
     time_zone: str = "UTC"
-    app_ids: dict[str, str] = {}
     sweep_seconds: Annotated[float, Field(gt=0)] = 600.0
     recheck_seconds: Annotated[float, Field(ge=0)] = 86_400.0
     """How often every open object that o2c wrote is read again by id; 0 = never."""
@@ -338,7 +336,6 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
                 "accounts",
                 "taxes",
                 "time_zone",
-                "app_ids",
             )
         },
     )
