@@ -11,9 +11,11 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from re import fullmatch
 
 from app import platforms
 from app.broker import found
+from app.config.model import NAME
 from app.core.errors import ConfigError
 from app.platforms import Loaded
 from app.starting.background import FACTS, FOLDER, Sandboxes, System
@@ -33,8 +35,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=f"example: {EXAMPLE}",
         description="Writes o2c.toml with a section for each platform and a first flow in shadow, a key for stored "
         f"tokens, a key for the console, and an empty file in {SECRETS} for each secret that you paste there. Ports "
-        "that are taken are passed over. Exit: 0 written, 2 a file exists, a platform is unknown, or its sandbox does "
-        "not run.",
+        "that are taken are passed over. Exit: 0 written, 2 a file exists, the tenant is no name, a "
+        "platform is unknown, or its sandbox does not run.",
     )
     parser.add_argument(
         "--platforms", default="", help="only these platforms, by commas (default: all, or all sandboxes)"
@@ -50,9 +52,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Write the files; ConfigError rather than overwrite one."""
+    if not fullmatch(NAME, args.tenant):
+        message = f"{args.tenant!r} is no name of a tenant"
+        raise ConfigError(f"{message}; begin with a lower case letter, then letters, digits, - and _, at most 63.")
     systems = asyncio.run(Sandboxes(FOLDER.absolute()).running()) if args.sandbox else []
     there = [system.platform for system in systems]
-    asked = [slug.strip() for slug in args.platforms.split(",") if slug.strip()]
+    asked = list(dict.fromkeys(slug.strip() for slug in args.platforms.split(",") if slug.strip()))
     chosen = [platforms.load(slug) for slug in asked or there or _all()]
     if missing := [one.platform.slug for one in chosen if args.sandbox and one.platform.slug not in there]:
         raise ConfigError(f"The sandbox of {missing[0]} does not run; start it with `o2c sandbox start {missing[0]}`.")

@@ -6,8 +6,10 @@ import argparse
 import json
 import re
 import sys
+from keyword import iskeyword
 from pathlib import Path
 
+from app import platforms
 from app.core.errors import ConfigError
 
 EXAMPLE = "o2c new-platform acme_erp"
@@ -104,7 +106,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "new-platform",
         help="write the files of a new platform",
         epilog=f"example: {EXAMPLE}",
-        description="Writes three short files, a sandbox and a test folder. Exit: 0 written, 2 a file exists.",
+        description="Writes three short files, a sandbox and a test folder. Exit: 0 written, 2 a file or platform of "
+        "that name exists.",
     )
     parser.add_argument("slug", help="lower case, digits and underscores: also the name of the metric label")
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: here)")
@@ -114,12 +117,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Write the files; ConfigError rather than overwrite one."""
-    if not _SLUG.match(args.slug):
+    if not _SLUG.fullmatch(args.slug) or iskeyword(args.slug):
         raise ConfigError(f"{args.slug!r} is no platform name; use lower case letters, digits and underscores.")
+    if args.slug in platforms.slugs():
+        raise ConfigError(f"There is a platform {args.slug} already; choose another name or edit its files.")
     title = args.slug.replace("_", " ").title()
     words = {"slug": args.slug, "title": title, "name": title.replace(" ", "")}
     files = {args.root / path.format(**words): text.format(**words) for path, text in _FILES.items()}
-    if existing := [str(path) for path in files if path.exists()]:
+    places = [place for path in files for place in (path, path.with_suffix(""))]  # a platform may be a folder
+    if existing := [str(place) for place in places if place.exists()]:
         raise ConfigError(f"{existing[0]} exists; choose another name or edit that file.")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def _event(line: bytes, path: Path, number: int) -> ChangeEvent | None:
         if msgspec.json.decode(line, type=_Kind).kind == "hint":
             return None
         return _DECODER.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"{path}:{number}: not a change event ({error}); correct the line.") from error
 
 

@@ -51,7 +51,7 @@ def read_events(text: bytes) -> list[ChangeEvent]:
             read = msgspec.json.decode(value) if isinstance(value, bytes) else value
             if not (isinstance(read, dict) and read.get("kind") == "hint"):
                 found.append(_event(read, number))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DecodeError(
                 f"Line {number} is neither facts nor a change event ({error}); see schemas/generated."
             ) from error
@@ -62,7 +62,7 @@ def _values(text: bytes) -> Sequence[object]:
     """Return the values of a JSON text, or the lines of one that is no JSON as a whole."""
     try:
         whole = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [line for line in text.splitlines() if line.strip()]
     return whole if isinstance(whole, list) else [whole]
 

@@ -15,6 +15,7 @@ from app.cli import classify, init, new_platform, parse, replay
 from app.config.load import load
 from app.config.model import NO_ACCOUNT
 from app.core.errors import ConfigError, DecodeError
+from app.render.order import read_events
 
 
 def _args(module: object, *words: str) -> argparse.Namespace:
@@ -135,6 +136,48 @@ def test_init_uses_the_kafka_that_the_environment_names(tmp_path: Path, monkeypa
     args = _args(init, "init", "--platforms", "stripe", "--output", str(path))
     assert args.run(args) == 0
     assert load(path, {}).kafka.bootstrap == "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("tenant", ["Bad Name", "9", "", "acme\n", "a" * 64])
+def test_init_refuses_a_tenant_that_no_configuration_may_name(tmp_path: Path, tenant: str) -> None:
+    args = _args(init, "init", "--tenant", tenant, "--output", str(tmp_path / "o2c.toml"))
+    with pytest.raises(ConfigError, match=r"is no name of a tenant; begin with a lower case letter"):
+        args.run(args)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_platform_that_init_is_told_twice_has_one_section(tmp_path: Path) -> None:
+    path = tmp_path / "o2c.toml"
+    args = _args(init, "init", "--platforms", "shopify, shopify,xero", "--output", str(path))
+    assert args.run(args) == 0
+    assert [one.connection.platform for one in load(path, {}).connections] == ["shopify", "xero"]
+
+
+@pytest.mark.parametrize(
+    ("slug", "said"),
+    [("hubspot", "already"), ("stripe", "already"), ("import", "is no platform name"), ("Acme", "is no platform name")],
+)
+def test_a_new_platform_shadows_none_and_can_be_imported(tmp_path: Path, slug: str, said: str) -> None:
+    args = _args(new_platform, "new-platform", slug, "--root", str(tmp_path))
+    with pytest.raises(ConfigError, match=said):
+        args.run(args)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_platform_goes_beside_no_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "sinks/platforms/acme_erp").mkdir(parents=True)
+    args = _args(new_platform, "new-platform", "acme_erp", "--root", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"sinks/platforms/acme_erp exists; choose another name"):
+        args.run(args)
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, '{"a":' * 5_000])
+def test_what_is_nested_too_deep_is_no_order_and_no_event(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DecodeError, match="Line 1 is neither"):
+        read_events(text.encode())
+    (tmp_path / "events.jsonl").write_text(text)
+    with pytest.raises(DecodeError, match=r"events.jsonl:1: not a change event"):
+        list(replay.batches(tmp_path / "events.jsonl"))
 
 
 def test_a_new_platform_is_five_files_that_compile(tmp_path: Path) -> None:
