@@ -18,7 +18,7 @@ from app.broker import found
 from app.config.model import NAME
 from app.core.errors import ConfigError
 from app.platforms import Loaded
-from app.starting.background import FACTS, FOLDER, Sandboxes, System
+from app.starting.background import FOLDER, Sandboxes, System, facts_of
 from app.starting.template import SECRETS, Start, config_for, secrets_of
 
 EXAMPLE = "o2c init --platforms shopify,hubspot,xero,stripe"
@@ -91,7 +91,7 @@ def _files(args: argparse.Namespace, chosen: Sequence[Loaded], systems: Sequence
         addresses={system.platform: system.url for system in systems},
         accounts={system.platform: system.account for system in systems},
     )
-    given: Mapping[str, Mapping[str, str]] = {one.platform: FACTS[one.platform].secrets for one in systems}
+    given: Mapping[str, Mapping[str, str]] = {one.platform: facts_of(one.platform).secrets for one in systems}
     return {
         args.output: config_for(chosen, start),
         folder / "o2c.key": secrets.token_urlsafe(32) + "\n",

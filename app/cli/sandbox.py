@@ -17,7 +17,7 @@ import msgspec
 from app import platforms
 from app.config.load import load
 from app.core.errors import ConfigError
-from app.starting.background import FACTS, FOLDER, Sandboxes, System
+from app.starting.background import FOLDER, Sandboxes, System, facts_of, slugs
 from app.subscribing.registering import Registrar
 
 EXAMPLE = "o2c sandbox start shopify,hubspot,xero,stripe"
@@ -40,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Each is a local server that answers as the vendor's does; what it holds is gone when it stops. A shop begins "
         "with a few orders of last month. Exit: 0 they run, 2 one cannot be started.",
     )  # fmt: skip
-    everything = ",".join(FACTS)
+    everything = ",".join(slugs())
     start.add_argument("platforms", nargs="?", default=everything, help=f"which, by commas (default: {everything})")
     start.add_argument("--old-orders", type=int, default=_OLD, help=f"orders of last month in a new shop ({_OLD})")
     start.add_argument("--quota-scale", type=float, default=1.0, help="multiply the vendors' quotas (default: 1)")
@@ -108,10 +108,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _start(args: argparse.Namespace, sandboxes: Sandboxes) -> tuple[Any, list[str]]:
-    slugs = list(dict.fromkeys(slug.strip() for slug in args.platforms.split(",") if slug.strip()))
+    wanted = list(dict.fromkeys(slug.strip() for slug in args.platforms.split(",") if slug.strip()))
     new = "shopify" not in {system.platform for system in await sandboxes.running()}
-    systems = await sandboxes.start(slugs, args.quota_scale)
-    if new and "shopify" in slugs:
+    systems = await sandboxes.start(wanted, args.quota_scale)
+    if new and "shopify" in wanted:
         for number in range(args.old_orders):
             await _bought(sandboxes, number, datetime.now(UTC) - timedelta(days=31 - number), "shopify")
     return _shown(systems), _lines(systems)
@@ -131,7 +131,7 @@ async def _status(args: argparse.Namespace, sandboxes: Sandboxes) -> tuple[Any, 
 
 def _shown(systems: Sequence[System]) -> list[dict[str, Any]]:
     return [
-        {"platform": one.platform, "account": one.account, "url": one.url, "key": FACTS[one.platform].key}
+        {"platform": one.platform, "account": one.account, "url": one.url, "key": facts_of(one.platform).key}
         for one in systems
     ]
 
@@ -139,8 +139,8 @@ def _shown(systems: Sequence[System]) -> list[dict[str, Any]]:
 def _lines(systems: Sequence[System]) -> list[str]:
     lines = []
     for one in systems:
-        facts = FACTS[one.platform]
-        way = f"key {facts.key}" if facts.key else f"client {facts.secrets['client_id']}"
+        facts = facts_of(one.platform)
+        way = f"key {facts.key}" if facts.key else f"client {facts.secrets.get('client_id', '')}"
         lines.append(f"{one.platform:<18} {one.url}  account {one.account}, {way}")
     return lines
 

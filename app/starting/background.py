@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -16,7 +17,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from app import platforms
 from app.core.errors import ConfigError, O2CError
+from app.sandbox import platforms as sandboxes
 
 FOLDER = Path(".o2c-sandbox")
 _STATE = "sandbox.json"
@@ -45,7 +48,23 @@ FACTS: Mapping[str, Facts] = {
     "quickbooks_online": Facts("9130000000000001", {**_APP, "webhook_secret": "sandbox-quickbooks-hook"}),
     "stripe": Facts("acct_sandbox", {}, key="sk_test_sandbox"),
 }
-"""Whose accounts the sandbox platforms are; a webhook secret that is missing is told when webhooks are registered."""
+"""Whose accounts the sandbox platforms are, where not `sandbox`; a webhook secret that is missing is told when webhooks
+are registered."""
+
+
+def slugs() -> tuple[str, ...]:
+    """Return every platform that has a sandbox, found by where it lives; those of FACTS before the others."""
+    found = {module.name for module in pkgutil.iter_modules(sandboxes.__path__)}
+    return (*FACTS, *sorted(found - FACTS.keys()))
+
+
+def facts_of(slug: str) -> Facts:
+    """Return FACTS of *slug*; any other platform has the account `sandbox` and `sandbox-<name>` for each secret."""
+    if slug in FACTS:
+        return FACTS[slug]
+    platform = platforms.load(slug).platform
+    given = {name: f"sandbox-{name}" for name in platform.secrets}
+    return Facts("sandbox", given, key=given.get(platform.auth.secret, ""))
 
 
 class System(msgspec.Struct, frozen=True):
@@ -78,20 +97,21 @@ class Sandboxes:
             answers = await asyncio.gather(*(_answers(session, system) for system in known))
         return [system for system, there in zip(known, answers, strict=True) if there]
 
-    async def start(self, slugs: Sequence[str], quota_scale: float) -> list[System]:
-        """Start what does not run yet of *slugs*, and return all of them; ConfigError when one cannot be started."""
-        if unknown := [slug for slug in slugs if slug not in FACTS]:
-            raise ConfigError(f"There is no sandbox of {unknown[0]}; name some of {', '.join(sorted(FACTS))}.")
+    async def start(self, wanted: Sequence[str], quota_scale: float) -> list[System]:
+        """Start what does not run yet of *wanted*, and return all of them; ConfigError when one cannot be started."""
+        if unknown := [slug for slug in wanted if slug not in slugs()]:
+            raise ConfigError(f"There is no sandbox of {unknown[0]}; name some of {', '.join(sorted(slugs()))}.")
         there = {system.platform: system for system in await self.running()}
         self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = await asyncio.gather(*(self._launch(slug, quota_scale) for slug in slugs if slug not in there))
+        fresh = await asyncio.gather(*(self._launch(slug, quota_scale) for slug in wanted if slug not in there))
         there |= {system.platform: system for system in fresh}
         (self._folder / _STATE).write_bytes(msgspec.json.encode(list(there.values())))
-        return [there[slug] for slug in slugs]
+        return [there[slug] for slug in wanted]
 
     async def _launch(self, slug: str, quota_scale: float) -> System:
         log, address = self._folder / f"{slug}.log", self._folder / f"{slug}.url"
-        words = ["-m", "app.sandbox", slug, "--account", FACTS[slug].account, "--quota-scale", str(quota_scale)]
+        account = facts_of(slug).account
+        words = ["-m", "app.sandbox", slug, "--account", account, "--quota-scale", str(quota_scale)]
         pid = _spawned(words, address, log)
         deadline = time.monotonic() + _START_SECONDS
         while not (url := address.read_text(encoding="ascii").strip()):
@@ -99,7 +119,7 @@ class Sandboxes:
                 raise ConfigError(f"The sandbox of {slug} did not start; see {log}.")
             await asyncio.sleep(_POLL_SECONDS)
         address.unlink()
-        return System(slug, FACTS[slug].account, url, pid)
+        return System(slug, account, url, pid)
 
     async def stop(self) -> list[System]:
         """Stop what runs and return it."""
