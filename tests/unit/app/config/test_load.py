@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.config.load import load
+from app.config.model import ConnectionConfig
 from app.core.errors import ConfigError
 from schemas.flow import NOT_BEGUN
 
@@ -231,3 +232,8 @@ def test_a_reference_is_told_where_it_stands_not_where_a_longer_one_does(tmp_pat
             load(_write(tmp_path, main), {"SHOP_TOKEN2": "x", "GIVEN": "x"})
         places = [int(line.partition("toml:")[2].partition(":")[0]) for line in str(raised.value).splitlines()]
         assert places == lines
+
+
+def test_every_key_of_a_connection_is_explained(root: Path) -> None:
+    page = (root / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert [name for name in ConnectionConfig.model_fields if f"| `{name}` |" not in page] == []
