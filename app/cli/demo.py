@@ -18,11 +18,11 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from aiokafka.errors import KafkaError
 
 from app.broker import provide
 from app.cli.topics import apply_topics
 from app.config.load import load
-from app.config.model import Settings
 from app.console.states import read_orders
 from app.core.errors import ConfigError
 from app.demo.history import Row, generated
@@ -39,7 +39,7 @@ LEDGERS = ("books", "qbo")
 _SECONDS_PER_CHANGE = 0.012
 _LONG = 5_000
 """Changes from which a history is long: then webhooks alone must do, since every sweep reads all that changed, and
-parcels are told to the CRM but not to the ledgers."""
+parcels are told to the CRM but not to the ledgers; a console would read all of it beside them."""
 _QUIET, _QUIET_LONG = 8.0, 20.0
 
 
@@ -76,19 +76,27 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Run the demo in a folder of its own and clean up."""
     rows = list(read(Path(args.file))) if args.file else generated(args.orders, args.deals, args.seed)
+    if not rows:
+        raise ConfigError("There is nothing to play; give --orders or --deals more than 0.")
+    if args.export:
+        _prepare(Path(args.export))
     with tempfile.TemporaryDirectory(prefix="o2c-demo-", ignore_cleanup_errors=True) as folder:
         return asyncio.run(_until_told(_demo(args, rows, Path(folder))))
 
 
 async def _until_told(demo: Coroutine[None, None, int]) -> int:
-    """Run the demo; SIGTERM ends it as Ctrl-C does, with everything that it started."""
+    """Run the demo; Ctrl-C and SIGTERM end it, with everything that it started."""
     task = asyncio.create_task(demo)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         return await task
     except asyncio.CancelledError:
         sys.stderr.write("o2c: interrupted; what was started has ended.\n")
         return 130
+    except (aiohttp.ClientError, KafkaError) as error:
+        message = f"Something that the demo runs does not answer any more ({error}); run it again."
+        raise ConfigError(message) from error
 
 
 async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
@@ -97,20 +105,25 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
     orders = len({row.order for row in rows})
     _say(args, f"{len(rows)} changes of {orders} orders; quotas scaled by {scale:g}, swept each {sweep:g} s")
     if long:
-        _say(args, "a long history: parcels go to the CRM, not to the ledgers")
+        _say(args, "a long history: parcels go to the CRM, not to the ledgers, and no console is started")
     prefix = f"demo-{secrets.token_hex(4)}." if args.prefix is None else args.prefix
     async with _kafka(folder, "" if args.prefix is not None else prefix) as bootstrap:
         stack = Stack(folder, scale, sweep, parcels=not long)
         try:
             await stack.start_sandboxes()
-            config = stack.write_config(bootstrap, free_port(), scale, prefix=prefix)
+            config = stack.write_config(bootstrap, free_port(), scale, prefix=prefix, console_port=free_port())
             settings = load(config, os.environ)
             await apply_topics(settings)
-            for role in ("streams", "connectors"):
+            roles = ("streams", "connectors") if long else ("streams", "connectors", "console")
+            for role in roles:
                 await stack.start_role(role, config, f"{role}-1")
             settings = await register_webhooks(stack.urls, config)
             await stack.start_role("gateway", config, "gateway-1")
-            code = await _played(args, rows, stack, settings, _QUIET_LONG if long else _QUIET)
+            pages = [
+                settings.gateway.public_url,
+                *(f"http://127.0.0.1:{getattr(settings, role).port}" for role in roles),
+            ]
+            code = await _played(args, rows, stack, pages, _QUIET_LONG if long else _QUIET)
             if args.export:
                 states = await read_orders(settings)
                 lines = b"".join(msgspec.json.encode(state) + b"\n" for state in states.values())
@@ -120,9 +133,7 @@ async def _demo(args: argparse.Namespace, rows: list[Row], folder: Path) -> int:
             await stack.stop()
 
 
-async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, settings: Settings, quiet: float) -> int:
-    gateway = settings.gateway.public_url
-    pages = [gateway, *(f"http://127.0.0.1:{role.port}" for role in (settings.streams, settings.connectors))]
+async def _played(args: argparse.Namespace, rows: list[Row], stack: Stack, pages: list[str], quiet: float) -> int:
     async with aiohttp.ClientSession() as session:
         for page in pages:
             await _ready(session, page)
@@ -215,8 +226,18 @@ def _verdict(found: list[str], run: str, counts: Mapping[str, int]) -> None:
     sys.stdout.write("all systems agree\n" if not found else f"{len(found)} differences\n")
 
 
+def _prepare(folder: Path) -> None:
+    """Make the folder of the export; ConfigError now rather than after all was played."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = f"{folder} cannot be written to ({error.strerror}); name another folder with EXPORT or --export."
+        raise ConfigError(message) from error
+
+
 def _export(folder: Path, books: Mapping[str, list[dict[str, Any]]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for name, rows in books.items():
         (folder / f"ledger-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 

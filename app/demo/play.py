@@ -65,9 +65,7 @@ class Player:
         try:
             await self._play(rows, rows_per_second)
         except ExceptionGroup as several:
-            if (refused := several.subgroup(ConfigError)) is None:
-                raise
-            raise refused.exceptions[0] from several
+            raise (several.subgroup(ConfigError) or several).exceptions[0] from several
 
     async def _play(self, rows: Iterable[Row], rows_per_second: float | None) -> None:
         last: dict[str, asyncio.Task[None]] = {}

@@ -103,10 +103,14 @@ class Stack:
             )
         self.urls[system.connection] = url
 
-    def write_config(self, bootstrap: str, gateway_port: int, quota_share: float, prefix: str = "") -> Path:
+    def write_config(
+        self, bootstrap: str, gateway_port: int, quota_share: float, prefix: str = "", *, console_port: int = 0
+    ) -> Path:
         """Write the demo's configuration and return its path."""
         path = self.folder / "o2c.toml"
         text = config(self.urls, bootstrap, gateway_port, quota_share, prefix, self._sweep_seconds)
+        if console_port:
+            text = text.replace("[[tenant]]", f"[console]\nport = {console_port}\n[[tenant]]", 1)
         if not self._parcels:
             text = text.replace('document = "invoice"\n', 'document = "invoice"\nshipments = false\n')
         path.write_text(text, encoding="utf-8")

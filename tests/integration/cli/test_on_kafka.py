@@ -99,7 +99,10 @@ def test_the_list_has_the_newest_state_of_each_order(desk: Desk, capsys: pytest.
 def test_watch_shows_a_change_as_it_happens_until_it_is_interrupted(desk: Desk, root: Path) -> None:
     words = [sys.executable, "-m", "app", "orders", "watch", "--json", "--config", str(desk.config)]
     desk.tell(_order("SO-1", "before"))
-    with subprocess.Popen(words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs do not hear it
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=root, stdout=pipe, stderr=pipe, text=True) as watching:
+        signal.signal(signal.SIGINT, heard)
         assert watching.stdout is not None
         os.set_blocking(watching.stdout.fileno(), False)
         until, seen = time.monotonic() + 60, ""

@@ -11,7 +11,7 @@ import pytest
 from app import platforms
 from app.check.configuration import check_configuration
 from app.check.problems import Places
-from app.cli import classify, init, new_platform, parse, replay
+from app.cli import classify, init, main, new_platform, parse, replay
 from app.config.load import load
 from app.config.model import NO_ACCOUNT
 from app.core.errors import ConfigError, DecodeError
@@ -189,3 +189,17 @@ def test_a_new_platform_is_five_files_that_compile(tmp_path: Path) -> None:
         compile(path.read_text(), str(path), "exec")
     with pytest.raises(ConfigError, match="exists"):
         args.run(args)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--orders", "0", "--deals", "0"), "There is nothing to play; give --orders or --deals more than 0."),
+        (("--export", "/dev/null/held"), "cannot be written to (Not a directory); name another folder"),
+    ],
+)
+def test_a_demo_that_cannot_end_well_is_not_begun(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *words]) == 2
+    assert said in capsys.readouterr().err
