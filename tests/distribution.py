@@ -50,6 +50,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/integration/test_run_all.py",
         "tests/integration/gateway/test_letters.py",
         "tests/integration/check/test_check.py",
+        "tests/integration/cli/test_on_kafka.py",
     ),
     # The longest of those that need nothing but a processor; all other files follow one by one.
     ("tests/sandbox/test_growth.py",),
