@@ -16,6 +16,9 @@ from schemas.events import ChangeEvent
 from schemas.facts import Instant
 from schemas.refs import ObjectRef
 
+FORMAT = 1
+"""The highest format of a row that this version knows: who reads a higher one stops rather than rewrite it."""
+
 
 class Bind(msgspec.Struct, frozen=True, tag="bind", omit_defaults=True, kw_only=True):
     """An order says: this object or number is mine. The highest `version` counts; an empty order unbinds."""

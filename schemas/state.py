@@ -162,3 +162,8 @@ class Handover(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The frozen orders that it came through, its own first."""
     absorbed: tuple[str, ...] = ()
     """Orders that one of those had taken over before it was frozen itself."""
+
+    @property
+    def format(self) -> int:
+        """Return the format of the state that is handed over."""
+        return self.state.format

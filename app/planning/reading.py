@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.config.model import Settings
@@ -18,14 +17,16 @@ from app.planning.plan import Plan
 from app.world import world as configured_world
 from schemas.flow import Flow
 from schemas.state import FORMAT, OrderState
+from streams.engine.fold import NewerFormat
 from streams.engine.header import EPOCH_KEY, HEADER, SEEN_KEY, unpack_header
 from streams.order.plan.begin import EVER
 from streams.order.world import World
+from streams.processors.stored import Stored
 from streams.processors.world import Worlds
 
 _POLL_MS = 500
 _FETCH = 4 * 1024 * 1024
-_DECODER = msgspec.json.Decoder(OrderState)
+_STATE = Stored(OrderState, FORMAT)
 _NOBODY = (0, 0)
 
 
@@ -87,7 +88,8 @@ async def _newest(consumer: AIOKafkaConsumer, place: TopicPartition) -> dict[byt
 
 
 def _state(key: bytes, value: bytes) -> OrderState:
-    state = _DECODER.decode(value)
-    if state.format > FORMAT:
-        raise ConfigError(f"Order {key.decode()} was stored by a newer o2c; update this one, then plan again.")
-    return state
+    try:
+        return _STATE.read(value)
+    except NewerFormat as error:
+        why = f"Order {key.decode()} was stored by a newer o2c; update this one, then plan again."
+        raise ConfigError(why) from error

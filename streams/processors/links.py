@@ -10,15 +10,15 @@ import msgspec
 
 from app.core import topics
 from schemas.errors import misfit
-from schemas.links import ALIKE, LinkMessage, LinkRow
+from schemas.links import ALIKE, FORMAT, LinkMessage, LinkRow
 from schemas.trace import trace_headers
-from streams.engine.fold import TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label
+from streams.engine.fold import TICK_TOPIC, Folded, Out, Record, count_label
 from streams.order.link import Linked, on_message, on_tick
+from streams.processors.stored import Stored
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _MESSAGE: msgspec.json.Decoder[LinkMessage] = msgspec.json.Decoder(LinkMessage)
-_ROW = msgspec.json.Decoder(LinkRow)
-_FORMAT = 1
+_ROW = Stored(LinkRow, FORMAT)
 
 
 class Links:
@@ -97,9 +97,4 @@ def _counted(row: LinkRow) -> Sequence[bytes]:
 
 
 def _row(key: bytes, stored: bytes | None) -> LinkRow:
-    if stored is None:
-        return LinkRow(key=key.decode())
-    row = _ROW.decode(stored)
-    if row.format > _FORMAT:
-        raise NewerFormat(f"link row {row.key} has format {row.format}, this worker knows {_FORMAT}")
-    return row
+    return LinkRow(key=key.decode()) if stored is None else _ROW.read(stored)

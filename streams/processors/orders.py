@@ -19,7 +19,7 @@ from schemas.events import UNTOLD, ChangeEvent, Hint
 from schemas.links import ALIKE, Alike, LinkMessage, Parked, Placed
 from schemas.state import FORMAT, Handover, OrderState
 from schemas.trace import derived_trace, trace_headers
-from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Folded, NewerFormat, Out, Record, count_label, wait_label
+from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Folded, Out, Record, count_label, wait_label
 from streams.order.alike import resemblance
 from streams.order.echo import echoes
 from streams.order.link import fresh_binds, is_nobodys, place, route
@@ -27,15 +27,15 @@ from streams.order.merge import content_digest
 from streams.order.step import Forward, Input, Seen, Stepped, Tick, step
 from streams.order.world import World
 from streams.processors.hot import Hot
+from streams.processors.stored import Stored
 from streams.processors.world import Worlds
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _PLACED = msgspec.json.Decoder(Placed)
 _RESULT = msgspec.json.Decoder(Result)
 _DECISION = msgspec.json.Decoder(Decision)
-_HANDOVER = msgspec.json.Decoder(Handover)
 _RESEMBLING = msgspec.json.Decoder(Alike)
-_STATE = msgspec.json.Decoder(OrderState)
+_STATE, _HANDOVER = Stored(OrderState, FORMAT), Stored(Handover, FORMAT)
 _HELD = 32 * 1024 * 1024
 """Bytes of the encoded states whose decoded form is kept; that takes three and a half times as much beside them."""
 _FORWARDED = "placed"
@@ -86,9 +86,7 @@ class Orders:
     def _message(self, record: Record) -> Decoded:
         name = record.topic.removeprefix(self._prefix)
         if name == topics.ORDER_FACTS and _HANDED in record.headers:
-            handover = _HANDOVER.decode(record.value)
-            if handover.state.format > FORMAT:
-                raise NewerFormat(f"order {handover.state.key} has format {handover.state.format}")
+            handover = _HANDOVER.read(record.value)
             return handover.order, (handover,)
         if name == topics.ORDER_FACTS and _ALIKE in record.headers:
             alike = _RESEMBLING.decode(record.value)
@@ -176,10 +174,7 @@ class Orders:
             return OrderState(key=key, tenant=_tenant(inputs))
         if (held := self._hot.get(key.encode(), stored)) is not None:
             return held
-        state = _STATE.decode(stored)
-        if state.format > FORMAT:
-            raise NewerFormat(f"order {key} has format {state.format}, this worker knows {FORMAT}")
-        return state
+        return _STATE.read(stored)
 
     def _elsewhere(self, event: ChangeEvent) -> Out:
         """Forward a routed event to its order's partition, and an unrouted one to the home of its object."""
