@@ -19,6 +19,8 @@ from streams.engine.topics import Applied, TopicSpec, apply
 
 EXAMPLE = "o2c topics apply --config o2c.toml"
 _DAY = 24 * 3600 * 1000
+_IN_STEP = "min.insync.replicas"
+"""Of a topic with two copies it stays 1: the loss of one broker must not stop all writing."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,12 +66,12 @@ async def apply_topics(settings: Settings) -> list[Applied]:
 
 
 def spec(topic: Topic, settings: Settings) -> TopicSpec:
-    """Return what *topic* must look like under *settings*."""
-    partitions = 1 if topic.single else settings.kafka.partitions
-    config = topic.config
+    """Return what *topic* must look like under *settings*; a record is acknowledged while one copy may be away."""
+    partitions, copies = 1 if topic.single else settings.kafka.partitions, settings.kafka.replication
+    config = {**topic.config, _IN_STEP: str(max(1, copies - 1))}
     if topic.name == DELIVERIES:
         config["retention.ms"] = str(settings.topics.deliveries_days * _DAY)
-    return TopicSpec(settings.topics.prefix + topic.name, partitions, settings.kafka.replication, config)
+    return TopicSpec(settings.topics.prefix + topic.name, partitions, copies, config)
 
 
 def _described(topic: Topic, settings: Settings) -> dict[str, str]:
@@ -78,6 +80,7 @@ def _described(topic: Topic, settings: Settings) -> dict[str, str]:
     return {
         "topic": wanted.name,
         "partitions": str(wanted.partitions),
+        "copies": f"{wanted.replication}, {wanted.config[_IN_STEP]} in step",
         "cleanup": topic.cleanup,
         "key": topic.key,
         "use": public,
