@@ -39,6 +39,9 @@ LARGEST_LETTER = 5 * _MIB
 """Bytes of the largest dead letter: any body that the gateway takes or record of another topic, and its headers."""
 LARGEST_DELIVERY = LARGEST_LETTER - 64 * 1024
 """A delivery that nobody can read becomes a dead letter, with headers more."""
+LARGEST_ROW = LARGEST_DELIVERY
+"""A row of the journal holds the reply to a batch: fifty invoices of 160 lines are more than Kafka's usual 1 MiB. A
+result holds the object as its system shows it, a waiting command one as we want it."""
 _COMPACT = MappingProxyType(
     {
         "min.cleanable.dirty.ratio": "0.2",
@@ -85,14 +88,14 @@ TOPICS = (
     Topic(name=COMMANDS, key="connection"),
     Topic(name=DELIVERIES, key="tenant and connection, or platform and app", largest=LARGEST_DELIVERY),
     Topic(name=HINTS, key="connection"),
-    Topic(name=RESULTS, key="order key"),
+    Topic(name=RESULTS, key="order key", largest=LARGEST_ROW),
     Topic(name=DECISIONS, key="order key", public=True),
     Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
     Topic(name=DEAD_LETTERS, key="origin", public=True, largest=LARGEST_LETTER),
     Topic(name=NOTIFICATIONS, key="order key", public=True),
     Topic(name=PARKED, key="object", cleanup="compact"),
-    Topic(name=INBOX, key="connection and command", cleanup="compact"),
-    Topic(name=JOURNAL, key="connection, write and step", cleanup="compact"),
+    Topic(name=INBOX, key="connection and command", cleanup="compact", largest=LARGEST_ROW),
+    Topic(name=JOURNAL, key="connection, write and step", cleanup="compact", largest=LARGEST_ROW),
     Topic(name=CURSORS, key="connection and sweep", cleanup="compact"),
     Topic(name=TOKENS, key="connection", cleanup="compact"),
     Topic(name=BROADCAST, key="kind and subject", cleanup="compact", single=True),

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from app.core.talk import Request, Response
+from app.core.topics import LARGEST_ROW
 from schemas.commands import Command
 
 _NAMESPACE = UUID("1d0c0b8e-52a4-5c9d-8c64-6a2f6d0f9b42")
@@ -22,6 +23,8 @@ _MARGIN = 24 * 3600.0
 """Seconds before its write may be forgotten from which on a command asks first: clocks differ."""
 MEMBER = "batch"
 """The step of the row that says what a batch did for one of its members."""
+_MOST = LARGEST_ROW - 64 * 1024
+"""Characters of a row's body and reply: what is left of the largest record for names, members and headers."""
 State = Literal["intent", "uncertain", "confirmed", "not_done", "settled"]
 
 
@@ -64,6 +67,11 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 def may_have_done(row: Row) -> bool:
     """Tell whether the request of *row* may have taken effect, for all that its row says."""
     return row.state not in {"not_done", "settled"}
+
+
+def too_large(row: Row) -> bool:
+    """Tell whether no record of the journal can hold *row*."""
+    return len(row.body) + len(row.reply) > _MOST
 
 
 def row_key(command: str, step: str) -> str:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from app.core.errors import AuthError, O2CError, RetryableError, UncertainError
+from app.core.errors import AuthError, O2CError, RejectedError, RetryableError, UncertainError
 from app.core.talk import Request, Response, Talk
 from schemas.commands import LIVE, Command
 from sinks.base import Sink, Written
@@ -25,6 +25,7 @@ from sinks.delivery.row import (
     intent,
     remembered,
     same_bytes,
+    too_large,
 )
 
 T = TypeVar("T")
@@ -181,6 +182,8 @@ class Writing:
         row = intent(run.command, request, self._epoch, self._now(), known, run.members)
         request, faithful = same_bytes(row, request)
         run.faithful = run.faithful and faithful
+        if too_large(row):
+            raise RejectedError(f"A request to {self._sink.platform.title} is larger than the journal holds.")
 
         left = False
 
@@ -220,10 +223,14 @@ class Writing:
         return None
 
     def _after(self, row: Row, response: Response) -> Row:
+        """Return what is kept of a reply.
+
+        One that no row can hold is as if it were lost: who runs the talk again asks the platform instead.
+        """
         error = self._sink.classify(response, mutating=True)
-        if error is None:
-            return self._numbered(confirmed(row, response))
-        if isinstance(error, UncertainError):
+        if error is None and not too_large(done := self._numbered(confirmed(row, response))):
+            return done
+        if error is None or isinstance(error, UncertainError):
             return msgspec.structs.replace(row, state="uncertain", at=self._now(), status=response.status)
         return msgspec.structs.replace(_not_done(row), status=response.status)
 
