@@ -15,9 +15,10 @@ import structlog
 from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.account import Account
-from app.connectors.bus import Bus, partition_of
+from app.connectors.bus import Bus, Headers, partition_of
 from app.connectors.gauges import ConnectionGauges
 from app.connectors.known import Known
+from app.connectors.late import Planners
 from app.connectors.lease import Lease
 from app.connectors.ledger import ConnectionLedger
 from app.connectors.reading import Cursor, Reader
@@ -46,6 +47,7 @@ from sinks.delivery.owner import Owner
 
 log = structlog.get_logger(__name__)
 _ENCODE = msgspec.json.Encoder().encode
+_LATE = "A worker that had lost its orders to another one asked for it, behind what that one asked for."
 _WATCH = 1.0
 _TIDY_FIRST, _TIDY = 600.0, 6 * 3600.0
 _DRAIN = 3.0
@@ -89,6 +91,7 @@ class Desk:
         self.reader: Reader | None = None
         self.identified = asyncio.Event()
         self._known = Known()
+        self._planners = Planners(time.monotonic)
         self._gauges = ConnectionGauges(metrics, self._loaded.platform, self._connection)
 
     @property
@@ -306,11 +309,17 @@ class Desk:
             end = time.time() + seconds
             self._gauges.show("token_expiry", lambda: end - time.time())
 
-    async def accept(self, command: Command, sent_at: float) -> None:
-        """Take a command from the topic, written there at *sent_at* (seconds); durable when this returns."""
+    async def accept(self, command: Command, sent_at: float, headers: Headers = ()) -> None:
+        """Take a command from the topic, written there at *sent_at* (seconds); durable when this returns.
+
+        Called in the order of the topic: *headers* tell whether whoever planned it had a successor by then.
+        """
         if self.owner is None:
             return
-        if command.account != self._connection.account:
+        if self._planners.is_late(headers):
+            log.warning("command.late", connection=self.name, command=command.id, order=command.order)
+            await self.owner.answers.give(command, "superseded", _LATE)
+        elif command.account != self._connection.account:
             reason = f"{self.name} belongs to account {self._connection.account}, the command is for {command.account}."
             await self.owner.answers.give(command, "rejected", reason)
         else:

@@ -358,7 +358,7 @@ async def _hand_over(
         if topic == topics.COMMANDS:
             command = msgspec.json.decode(record.value or b"", type=Command)
             if (desk := desks.get(command.connection)) is not None:
-                await desk.accept(command, record.timestamp / 1000)
+                await desk.accept(command, record.timestamp / 1000, record.headers)
             else:
                 await office.unknown(command)
         else:

@@ -16,6 +16,7 @@ from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
 from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
 from streams.engine.folding import Folder, FoldFailed, Gathered
+from streams.engine.origin import ORIGIN, Origin
 from streams.engine.partitioner import Home, partition_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _IDLE = 5.0
 _NOTE_EVERY = 5.0
 _ALWAYS = 1_000
 """So many records go together however slowly they are folded: the ways to Kafka and back would cost more."""
-ORIGIN = "o2c-origin"
 FORWARDED = "o2c-forwarded"
 
 
@@ -311,7 +311,7 @@ class PartitionPath:
         shipper = self._around.shipper
         parcels: Parcels = defaultdict(list)
         counts = {topic: await shipper.partitions(topic) for topic in {out.topic for out in outs}}
-        origin = ORIGIN, f"{self.processor.name}/{self.partition}/{self.store.epoch}/{position}".encode()
+        origin = ORIGIN, Origin(self.processor.name, self.partition, self.store.epoch, position).pack()
         alone, home = [origin], self._home
         for out in outs:
             topic, key, value, headers = out.topic, out.key, out.value, out.headers

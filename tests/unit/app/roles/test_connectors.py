@@ -30,7 +30,9 @@ class Consumer:
     """The calls of aiokafka's consumer that taking makes."""
 
     def __init__(self, *values: bytes) -> None:
-        self.records = [SimpleNamespace(offset=10 + n, value=value, timestamp=1_000) for n, value in enumerate(values)]
+        self.records = [
+            SimpleNamespace(offset=10 + n, value=value, timestamp=1_000, headers=()) for n, value in enumerate(values)
+        ]
         self.committed: list[dict[TopicPartition, int] | None] = []
         self.sought: list[tuple[TopicPartition, int]] = []
         self._coordinator = SimpleNamespace(generation=3)
@@ -63,7 +65,7 @@ class Desk:
     def __init__(self, office: Office, *, rebalances: bool) -> None:
         self.office, self.rebalances, self.accepted = office, rebalances, list[str]()
 
-    async def accept(self, command: Command, _sent_at: float) -> None:
+    async def accept(self, command: Command, _sent_at: float, _headers: object) -> None:
         self.accepted.append(command.id)
         if self.rebalances:
             self.rebalances = False
