@@ -19,11 +19,12 @@ from app.config.load import load
 from app.config.model import Settings
 from app.core import topics
 from app.core.errors import ConfigError
+from app.core.topics import ORIGIN_TOPIC
 from app.kafka import refused, security
 
 EXAMPLE = "o2c dead-letters list"
-_CONTENT_HEADERS = ("ce_", "content-type", "traceparent")
-_LETTER_HEADERS = frozenset(("reason", "origin", "origin_topic"))
+_CONTENT_HEADERS = ("ce_", "content-type", "traceparent", "o2c-kind")
+_LETTER_HEADERS = frozenset(("reason", "origin", ORIGIN_TOPIC))
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +122,7 @@ async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:
 
 async def _again(settings: Settings, record: ConsumerRecord) -> None:
     about = headers(record)
-    name = about.get("origin_topic") or about.get("topic")
+    name = about.get(ORIGIN_TOPIC)
     if not name:
         raise ConfigError(
             f"Letter {identity(record)} came from {about.get('origin')}, not from a topic; fix its sender."

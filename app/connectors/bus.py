@@ -90,7 +90,7 @@ class Bus:
 
     async def dead_letter(self, key: bytes, value: bytes | None, *, reason: str, detail: str, origin: str) -> None:
         """Put aside what nobody can use, with its reason and the topic it came from."""
-        headers = (("reason", reason.encode()), ("detail", detail.encode()), ("origin_topic", origin.encode()))
+        headers = (("reason", reason.encode()), ("detail", detail.encode()), (topics.ORIGIN_TOPIC, origin.encode()))
         await self.send(topics.DEAD_LETTERS, key, value, headers=headers)
         self._metrics.dead_letters.labels(reason).inc()
 

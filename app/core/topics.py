@@ -33,6 +33,8 @@ BROADCAST = "broadcast"
 ORDERS_CHANGELOG = "orders-changelog"
 LINKS_CHANGELOG = "links-changelog"
 
+ORIGIN_TOPIC = "origin-topic"
+"""The header of a dead letter that names the topic it came from; stream workers write it with the prefix of topics."""
 _WEEK = 7 * 24 * 3600 * 1000
 _MIB = 1024 * 1024
 LARGEST_LETTER = 5 * _MIB

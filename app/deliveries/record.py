@@ -9,7 +9,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from app.core.errors import DecodeError
-from app.core.topics import DELIVERIES
+from app.core.topics import DELIVERIES, ORIGIN_TOPIC
 from schemas.trace import HEADER, accepted, derived_trace
 
 _REASON = 500
@@ -55,4 +55,4 @@ def decoded(record: ConsumerRecord) -> Delivery:
 
 def letter_headers(why: str, origin: str) -> Headers:
     """Return what a dead letter has beside the headers of its delivery, which `o2c dead-letters replay` needs."""
-    return [("reason", why[:_REASON].encode()), ("origin", origin.encode()), ("origin_topic", DELIVERIES.encode())]
+    return [("reason", why[:_REASON].encode()), ("origin", origin.encode()), (ORIGIN_TOPIC, DELIVERIES.encode())]

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from app.core.mistakes import traced
+from app.core.topics import ORIGIN_TOPIC
 from schemas.trace import HEADER, trace_id
 from streams.engine.changelog import Changelog
 from streams.engine.fold import ECHO, HEALED, TICK_TOPIC, Fenced, NewerFormat, Record, Unwritable
@@ -359,7 +360,7 @@ def _origin(record: Record, reason: str, detail: str) -> tuple[tuple[str, bytes]
     return (
         ("reason", reason.encode()),
         ("detail", detail[:1_000].encode()),
-        ("origin-topic", record.topic.encode()),
+        (ORIGIN_TOPIC, record.topic.encode()),
         ("origin-partition", str(record.partition).encode()),
         ("origin-offset", str(record.offset).encode()),
         ("origin-timestamp", str(record.timestamp).encode()),

@@ -21,6 +21,8 @@ from app.connectors.bus import Bus
 from app.core import topics
 from app.deliveries.record import letter_headers
 from app.gateway.publisher import KafkaPublisher
+from streams.engine import batch_path
+from streams.engine.fold import Record
 
 pytestmark = pytest.mark.kafka
 
@@ -73,7 +75,7 @@ async def test_a_letter_is_listed_shown_and_published_where_it_came_from(
     settings = load(path, {})
     bus = Bus(settings.kafka.bootstrap, settings.topics.prefix, 2, {})
     await bus.start()
-    headers = (("reason", b"unreadable"), ("origin_topic", topics.HINTS.encode()))
+    headers = (("reason", b"unreadable"), ("origin-topic", topics.HINTS.encode()))
     await bus.send(topics.DEAD_LETTERS, b"hints", b"no hint", partition=1, headers=headers)
     await bus.stop()
 
@@ -90,3 +92,19 @@ async def test_a_letter_is_listed_shown_and_published_where_it_came_from(
     assert {key: value for found in rows for key, value in found.items()} == {b"hints": b"no hint"}
     code, said = await run("show", "0/9")
     assert (code, "see `o2c dead-letters list`" in said) == (1, True)
+
+
+async def test_what_a_stream_worker_put_aside_is_published_again_where_it_came_from(path: Path) -> None:
+    """Its letters name the whole topic, prefix and all, and carry what tells a hand-over from other facts."""
+    settings = load(path, {})
+    bus = Bus(settings.kafka.bootstrap, settings.topics.prefix, settings.kafka.partitions, {})
+    await bus.start()
+    try:
+        came = Record(settings.topics.prefix + topics.ORDER_FACTS, 0, 7, b"o", b"{}", (("o2c-kind", b"handover"),), 1)
+        headers = (*came.headers, *batch_path._origin(came, "quarantined", "KeyError in orders"))
+        await bus.send(topics.DEAD_LETTERS, came.key, came.value, partition=0, headers=headers)
+        assert await asyncio.to_thread(main, ["dead-letters", "replay", "0/0", "--config", str(path)]) == 0
+        (again,) = [record async for record in bus.entries(topics.ORDER_FACTS)]
+        assert (again.key, again.value, again.headers) == (came.key, came.value, came.headers)
+    finally:
+        await bus.stop()
