@@ -73,6 +73,7 @@ def asyncapi() -> dict[str, Any]:
         "contentType": "application/json",
         "payload": {"$ref": "#/components/schemas/Decision"},
     }
+    messages["deadLetter"] = _letter()
     crm = [f"{name}Changed" for name in type_names if name in _CRM_TYPES]
     books = [f"{name}Changed" for name in type_names if name not in _CRM_TYPES]
     channels = {
@@ -80,6 +81,7 @@ def asyncapi() -> dict[str, Any]:
         "accountingChanges": _channel(topics.ACCOUNTING_CHANGES, books, "Changes of documents and money"),
         "decisions": _channel(topics.DECISIONS, ["decision"], "What people decided about orders"),
         "orderStates": _channel(topics.ORDER_STATES, ["orderState"], "Where every order stands (compacted)"),
+        "deadLetters": _channel(topics.DEAD_LETTERS, ["deadLetter"], "What nobody could use, as it came"),
     }
     return {
         "asyncapi": "3.0.0",
@@ -98,8 +100,32 @@ def asyncapi() -> dict[str, Any]:
             "publishAccountingChange": _operation("receive", "accountingChanges"),
             "publishDecision": _operation("receive", "decisions"),
             "orderStateChanged": _operation("send", "orderStates"),
+            "letterPutAside": _operation("send", "deadLetters"),
         },
         "components": {"messages": messages, "schemas": _named(components)},
+    }
+
+
+def _letter() -> dict[str, Any]:
+    said = {
+        "reason": "why it was put aside, in a word or a sentence",
+        "detail": "what was expected and where; never what was there instead",
+        topics.ORIGIN_TOPIC: "the topic it came from; stream workers write the prefix of topics before it",
+        "origin-partition": "its partition there",
+        "origin-offset": "its offset there",
+        "origin-timestamp": "when it was written there, in milliseconds since 1970",
+        "origin": "the address of the gateway where it was delivered",
+    }
+    return {
+        "name": "deadLetter",
+        "title": "A record or a delivery that nobody could use; the key and the other headers are its own",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "required": ["reason", topics.ORIGIN_TOPIC],
+            "properties": {name: {"type": "string", "description": text} for name, text in said.items()},
+        },
+        "payload": {"description": "The bytes as they came; null where there were none"},
     }
 
 

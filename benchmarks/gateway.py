@@ -245,8 +245,8 @@ async def measured(bootstrap: str, folder: Path, sizes: Sizes, only: str) -> lis
     figures: list[Figure] = []
     async with gateway(folder, bootstrap, prefix) as ours:
         if only in {"", "throughput"}:
-            # The floor writes to a topic of ours of the same make, which the gateway does not write to.
-            async with bare(folder, bootstrap, prefix + topics.NOTIFICATIONS) as floor:
+            # The floor writes to a topic of ours with as many partitions, which the gateway does not write to.
+            async with bare(folder, bootstrap, prefix + topics.PARKED) as floor:
                 figures += await throughput(ours, floor, sizes)
         if only in {"", "steady"}:
             figures += await steady(ours, bootstrap, prefix, sizes)

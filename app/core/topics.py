@@ -23,7 +23,6 @@ RESULTS = "results"
 DECISIONS = "decisions"
 ORDER_STATES = "order-states"
 DEAD_LETTERS = "dead-letters"
-NOTIFICATIONS = "notifications"
 PARKED = "parked"
 INBOX = "inbox"
 JOURNAL = "journal"
@@ -94,7 +93,6 @@ TOPICS = (
     Topic(name=DECISIONS, key="order key", public=True),
     Topic(name=ORDER_STATES, key="order key", cleanup="compact", public=True),
     Topic(name=DEAD_LETTERS, key="origin", public=True, largest=LARGEST_LETTER),
-    Topic(name=NOTIFICATIONS, key="order key", public=True),
     Topic(name=PARKED, key="object", cleanup="compact"),
     Topic(name=INBOX, key="connection and command", cleanup="compact", largest=LARGEST_ROW),
     Topic(name=JOURNAL, key="connection, write and step", cleanup="compact", largest=LARGEST_ROW),

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from app.contract import MODELS, asyncapi, documents, schema
+from app.core.topics import TOPICS
 from schemas import cloudevents
 from schemas.commands import Capability, Outcome
 from schemas.facts import type_names
@@ -114,6 +115,11 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
         assert place
 
 
+def test_every_topic_that_is_published_has_a_channel() -> None:
+    addresses = {channel["address"] for channel in asyncapi()["channels"].values()}
+    assert addresses == {topic.name for topic in TOPICS if topic.public}
+
+
 def _references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
@@ -123,9 +129,9 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(item)
 
 
-def test_the_asyncapi_document_is_one(shared: Path) -> None:
-    """The official schema of AsyncAPI 3.0.0; no Python package carries it, so it is read beside the project."""
-    official = json.loads((shared / "specs" / "asyncapi" / "asyncapi-3.0.0.json").read_text(encoding="utf-8"))
+def test_the_asyncapi_document_is_one(root: Path) -> None:
+    """By the official schema of AsyncAPI 3.0.0, which no Python package carries: see tests/fixtures/asyncapi."""
+    official = json.loads((root / "tests" / "fixtures" / "asyncapi" / "asyncapi-3.0.0.json").read_text("utf-8"))
     validator = jsonschema.Draft7Validator(official)
     document = asyncapi()
     assert [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)] == []
