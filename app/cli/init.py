@@ -19,7 +19,7 @@ from app.config.model import NAME
 from app.core.errors import ConfigError
 from app.platforms import Loaded
 from app.starting.background import FOLDER, Sandboxes, System, facts_of
-from app.starting.template import SECRETS, Start, config_for, secrets_of
+from app.starting.template import SECRETS, Start, config_for, publishes_itself, secrets_of
 
 EXAMPLE = "o2c init --platforms shopify,hubspot,xero,stripe"
 _KAFKA, _KAFKA_FOLDER = "127.0.0.1:9092", Path(".o2c-kafka")
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps({"written": [str(path) for path in files]}) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _told(args, files))
+        sys.stdout.writelines(f"{line}\n" for line in _told(args, files, chosen))
     return 0
 
 
@@ -126,9 +126,11 @@ def _write(path: Path, text: str, *, secret: bool) -> None:
         file.write(text)
 
 
-def _told(args: argparse.Namespace, files: Mapping[Path, str]) -> list[str]:
+def _told(args: argparse.Namespace, files: Mapping[Path, str], chosen: Sequence[Loaded]) -> list[str]:
     empty = [str(path) for path, text in files.items() if not text]
     lines = [f"Wrote {args.output} and its keys."]
     if empty:
         lines.append(f"Paste each secret into its file: {', '.join(empty)}.")
-    return [*lines, "Then run `o2c topics apply`, `o2c connect` for each connection, and `o2c check`."]
+    services = [one.platform.slug for one in chosen if publishes_itself(one)]
+    each = f"each connection but {', '.join(services)}" if services else "each connection"
+    return [*lines, f"Then run `o2c topics apply`, `o2c connect` for {each}, and `o2c check`."]

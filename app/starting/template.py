@@ -48,6 +48,13 @@ _PREFIX = """
 [topics]
 prefix = {prefix}   # a trial keeps to itself
 """
+_SERVICE = """
+# {title}: it publishes what changed and reads order-states; how: docs/other-services.md
+[tenant.connections.{slug}]
+platform = "{slug}"
+account = "main"             # a name of your choosing: each of its events carries it
+# start_at = "first start"  # older objects are read and linked, never written; or a day, or "beginning"
+"""
 _FLOW = """
 [[tenant.flows]]
 name = "orders"
@@ -104,14 +111,19 @@ def config_for(chosen: Sequence[Loaded], start: Start) -> str:
 def secrets_of(loaded: Loaded) -> tuple[str, ...]:
     """Return the secrets that a section names: all but the key, which `o2c connect` asks for and stores encrypted."""
     platform = loaded.platform
-    if not platform.capabilities:
-        return platform.secrets  # nobody connects to another service: it comes by itself
     return tuple(secret for secret in platform.secrets if secret != platform.auth.secret)
+
+
+def publishes_itself(loaded: Loaded) -> bool:
+    """Tell whether a platform is another service: nobody connects to it, so it has no account to find and no secret."""
+    return not loaded.platform.capabilities
 
 
 def _section(loaded: Loaded, start: Start) -> str:
     platform, often = loaded.platform, loaded.source.webhooks.look_seconds
     slug = platform.slug
+    if publishes_itself(loaded):
+        return _SERVICE.format(title=platform.title, slug=slug)
     named = ", ".join(f'{secret} = "file:{SECRETS}/{slug}.{secret}"' for secret in secrets_of(loaded))
     lines = [f"\n# {platform.title}: {platform.docs}", f"[tenant.connections.{slug}]", f'platform = "{slug}"']
     in_address = "{account}" in platform.base_url
@@ -122,7 +134,7 @@ def _section(loaded: Loaded, start: Start) -> str:
         lines += [f"base_url = {_quoted(start.addresses[slug])}   # the sandbox of `o2c sandbox start`; else left out"]
         lines += ["allow_private = true         # an address of this machine"]
     lines.append(f"secrets = {{ {named} }}" if named else "secrets = {}")
-    if platform.auth.secret in platform.secrets and platform.capabilities:
+    if platform.auth.secret in platform.secrets:
         lines.append(f"# its key is none of them: `o2c connect {slug}` asks for it and stores it encrypted")
     lines += [
         '# start_at = "first start"  # older objects are read and linked, never written; or a day, or "beginning"',

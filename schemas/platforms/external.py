@@ -1,6 +1,6 @@
 """Another service of the same company that publishes change events itself: no API, nothing is written to it.
 
-Its order is whatever it publishes as `o2c.order.changed.v1`; see docs/architecture.md.
+Its order is whatever it publishes as `o2c.order.changed.v1`; see docs/other-services.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ PLATFORM = Platform(
     objects=MappingProxyType({name: name for name in type_names}),
     statuses=MappingProxyType({}),
     capabilities=MappingProxyType({}),
-    secrets=("token",),
+    secrets=(),
     gaps=("Nothing is written to an external service; it reads `order-states`.",),
 )

@@ -1,10 +1,13 @@
-"""A producer of another make (librdkafka) publishes an order and an invoice by the exported schema; both reach the ledgers."""
+"""Producers of another make (librdkafka, HTTP) publish an order and an invoice by the exported schema and its page alone."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import re
+import runpy
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -21,12 +24,14 @@ from app.broadcasting import send
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
+from app.demo.stack import free_port
 from schemas.broadcast import Fact
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 XERO = "00000000-0000-4000-8000-000000000001"
 REALM = "9130000000000001"
-CONFIG = """
+KEY = "whsec_" + base64.b64encode(b"a made-up key for this test").decode()
+HEAD = """
 data_dir = "data"
 key = "made-up-key-for-tests"
 [kafka]
@@ -40,11 +45,13 @@ port = 0
 port = 0
 [[tenant]]
 name = "acme"
-[tenant.connections.erp]
+"""
+ERP = """[tenant.connections.erp]
 platform = "external"
 account = "erp-1"
 start_at = "beginning"
-[tenant.connections.books]
+"""
+LEDGERS = """[tenant.connections.books]
 platform = "xero"
 account = "{xero}"
 base_url = "{books}/api.xro/2.0"
@@ -64,7 +71,8 @@ sweep_seconds = 5
 secrets = {{ client_id = "sandbox-client", client_secret = "sandbox-secret", refresh_token = "sandbox-refresh-token" }}
 accounts = {{ sales = "1", payments = "35", rounding = "1" }}
 taxes = {{ "20" = "TAX", "0" = "NON" }}
-[[tenant.flows]]
+"""
+FLOW = """[[tenant.flows]]
 name = "erp"
 key_giver = "erp"
 mode = "live"
@@ -74,6 +82,12 @@ document = "invoice"
 [[tenant.flows.targets]]
 connection = "qbo"
 document = "invoice"
+"""
+CONFIG = HEAD + ERP + LEDGERS + FLOW
+GATEWAY = """
+[gateway]
+port = {port}
+api_keys = ["{key}"]
 """
 
 
@@ -170,16 +184,36 @@ def payment(number: str, amount: str) -> dict[str, Any]:
     }
 
 
-async def test_an_order_and_its_payment_reach_both_ledgers(kafka: str, root: Path, tmp_path: Path) -> None:
+def examples(page: str, language: str) -> list[str]:
+    """Return the blocks of *page* in *language*."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+async def ran(program: Path, *words: str) -> str:
+    """Run *program* of the page, which knows nothing of the project, and return what it prints."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", program, *words, stdout=asyncio.subprocess.PIPE, cwd=program.parent
+    )
+    printed, _ = await running.communicate()
+    assert running.returncode == 0, printed
+    return printed.decode()
+
+
+async def test_what_another_service_publishes_by_the_page_alone_reaches_both_ledgers(
+    kafka: str, root: Path, tmp_path: Path
+) -> None:
+    """An order and its payment, an invoice and its payment: as docs/other-services.md has them."""
+    page = (root / "docs" / "other-services.md").read_text("utf-8")
+    (named,), (first, second) = examples(page, "toml"), examples(page, "python")
+    programs = {name: tmp_path / f"{name}.py" for name in ("publish", "send")}
+    for name, text in (("publish", first), ("send", second)):
+        programs[name].write_text(text, "utf-8")
     schema = json.loads((root / "schemas/generated/change_event.schema.json").read_text())
-    events = [
-        ("crm-changes", "order", order("E-1", "24.00")),
-        ("accounting-changes", "payment", payment("E-1", "24.00")),
-    ]
-    for _, _, data in events:
+    told, later = (runpy.run_path(str(path)) for path in programs.values())
+    for data in (*(data for _, data in told["EVENTS"]), later["PAYMENT"]):
         jsonschema.validate(data, schema)
     sandbox = ["-m", "app.sandbox"]
-    prefix = f"e2e-{uuid.uuid4().hex[:8]}-"
+    prefix, port = f"e2e-{uuid.uuid4().hex[:8]}-", free_port()
     async with (
         process(tmp_path, "books", *sandbox, "xero", "--account", XERO, "--quota-scale", "50") as xero,
         process(tmp_path, "qbo", *sandbox, "quickbooks_online", "--account", REALM, "--quota-scale", "50") as qbo,
@@ -187,26 +221,33 @@ async def test_an_order_and_its_payment_reach_both_ledgers(kafka: str, root: Pat
     ):
         urls = {"books": await url_of(xero), "qbo": await url_of(qbo)}
         path = tmp_path / "o2c.toml"
-        path.write_text(CONFIG.format(bootstrap=kafka, prefix=prefix, xero=XERO, realm=REALM, **urls))
+        given = {"bootstrap": kafka, "prefix": prefix, "xero": XERO, "realm": REALM, "port": port, "key": KEY, **urls}
+        path.write_text((HEAD + LEDGERS).format(**given) + named + GATEWAY.format(**given))
         await apply_topics(load(path, os.environ))
         role = ["-m", "app", "run"]
         async with (
             process(tmp_path, "streams", *role, "streams", "--config", str(path)),
             process(tmp_path, "connectors", *role, "connectors", "--config", str(path)),
+            process(tmp_path, "gateway", *role, "gateway", "--config", str(path)),
         ):
-            for topic, kind, data in events:
-                publish(kafka, prefix + topic, kind, data)
+            await ran(programs["publish"], kafka, prefix)
             for name, url in urls.items():
-                rows = await _until_paid(session, url)
-                bill = next(row for row in rows if row["kind"] == "invoice")
-                assert (bill["total"], bill["due"], bill["status"]) == ("24.00", "0.00", "paid"), name
-                assert len([row for row in rows if row["kind"] == "payment"]) == 1
+                rows = await until_billed(session, url, {"24.00": "0.00", "119.99": "119.99"})
+                assert len([row for row in rows if row["kind"] == "payment"]) == 1, name
+            assert json.loads((await ran(programs["send"], f"http://127.0.0.1:{port}", KEY))[4:]) == {"accepted": 1}
+            for name, url in urls.items():
+                rows = await until_billed(session, url, {"24.00": "0.00", "119.99": "0.00"})
+                assert [row["kind"] for row in rows].count("payment") == 2, name
+                assert {row["status"] for row in rows if row["kind"] == "invoice"} == {"paid"}, name
 
 
-async def _until_paid(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
+async def until_billed(session: aiohttp.ClientSession, url: str, due: dict[str, str]) -> list[dict[str, Any]]:
+    """Return what a ledger holds once each total has one invoice with so much due."""
+    rows: list[dict[str, Any]] = []
     for _ in range(360):
         rows = await books(session, url)
-        if any(row["kind"] == "invoice" and row["status"] == "paid" for row in rows):
+        bills = [(row["total"], row["due"]) for row in rows if row["kind"] == "invoice"]
+        if sorted(bills) == sorted(due.items()):
             return rows
         await asyncio.sleep(0.5)
-    raise AssertionError(f"not paid: {rows}")
+    raise AssertionError(f"not billed: {rows}")

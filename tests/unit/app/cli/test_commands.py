@@ -130,6 +130,21 @@ def test_init_knows_every_platform_and_takes_no_port_of_another(tmp_path: Path) 
     assert {one.connection.tenant for one in settings.connections} == {"beta"}
 
 
+def test_init_asks_no_secret_and_no_consent_of_a_service_that_publishes_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "o2c.toml"
+    args = _args(init, "init", "--platforms", "external,xero", "--output", str(path))
+    assert args.run(args) == 0
+    told = capsys.readouterr().out
+    assert "external.token" not in told
+    assert "`o2c connect` for each connection but external" in told
+    assert not list((tmp_path / "secrets").glob("external*"))
+    (service, _) = load(path, {}).connections
+    assert (service.connection.name, service.connection.account, service.secrets) == ("external", "main", {})
+    assert "`o2c connect`" not in path.read_text().partition("[tenant.connections.xero]")[0]
+
+
 def test_init_uses_the_kafka_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O2C_KAFKA", "127.0.0.1:9")
     path = tmp_path / "o2c.toml"
