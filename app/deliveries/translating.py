@@ -9,7 +9,7 @@ import msgspec
 from app.core.errors import DecodeError
 from app.core.mistakes import OVER_DATA
 from app.deliveries.record import Delivery
-from app.gateway.addresses import Address
+from app.gateway.addresses import Address, addressed
 from schemas.events import MERGED_INTO, ChangeEvent, Hint
 from schemas.jsonlimits import check_json
 from schemas.soundness import check_event, check_ref
@@ -31,7 +31,7 @@ def meaning(address: Address, delivery: Delivery) -> Meaning:
     """Return what *delivery* means; for an account that nobody configured it means nothing."""
     try:
         hook = Hook(headers=delivery.headers, body=delivery.body, said=check_json(delivery.body))
-        events, hints = _told(_addressed(address.sources, hook), hook)
+        events, hints = _told(addressed(address.sources, hook), hook)
     except DecodeError as error:
         return Meaning(outcome="unreadable", unreadable=str(error))
     except OVER_DATA as error:  # a number or a time far from any that a vendor documents, or a shape nobody expected
@@ -42,13 +42,6 @@ def meaning(address: Address, delivery: Delivery) -> Meaning:
         events=tuple(msgspec.structs.replace(event, **stamp) for event in events),
         hints=tuple(msgspec.structs.replace(hint, **stamp) for hint in hints),
     )
-
-
-def _addressed(sources: tuple[Source, ...], hook: Hook) -> list[Source]:
-    accounts = type(sources[0]).accounts(hook)
-    if not accounts:
-        return list(sources) if len(sources) == 1 else []
-    return [source for source in sources if source.connection.account in accounts]
 
 
 def _told(sources: Iterable[Source], hook: Hook) -> tuple[list[ChangeEvent], list[Hint]]:

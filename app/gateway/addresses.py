@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import msgspec
 
@@ -10,7 +11,7 @@ from app.config.model import ResolvedConnection
 from app.deliveries.record import key_of
 from schemas.platform import Platform
 from schemas.trace import HEADER
-from streams.sources.base import Source
+from streams.sources.base import Hook, Source
 
 APP_OPTION = "app"
 Addresses = Mapping[tuple[str, str], "Address"]
@@ -24,6 +25,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     secrets: tuple[str, ...]
     """Any of them may have signed a delivery."""
+    own: tuple[tuple[str, ...], ...]
+    """Those of each source's connection: what tells of it is signed with one of these."""
     key: bytes
     """Of its deliveries' records."""
     kept: tuple[str, ...]
@@ -53,16 +56,25 @@ def addresses(
 def _address(key: bytes, behind: Iterable[ResolvedConnection], sources: Mapping[str, type[Source]]) -> Address:
     served = [(sources[one.connection.platform](one.connection), one.secrets) for one in behind]
     platform = served[0][0].platform
-    secrets = [secret for _, given in served for secret in secrets_of(given, platform.hook_secret)]
+    own = tuple(secrets_of(given, platform.hook_secret) for _, given in served)
     kept = (*platform.delivery_headers, HEADER)
     return Address(
         platform=platform,
         sources=tuple(source for source, _ in served),
-        secrets=tuple(dict.fromkeys(secrets)),
+        secrets=tuple(dict.fromkeys(chain.from_iterable(own))),
+        own=own,
         key=key,
         kept=kept,
         read=(*platform.signature_headers, *kept),
     )
+
+
+def addressed(sources: tuple[Source, ...], hook: Hook) -> list[Source]:
+    """Return the sources that a delivery speaks of; DecodeError when that cannot be read."""
+    accounts = type(sources[0]).accounts(hook)
+    if not accounts:
+        return list(sources) if len(sources) == 1 else []
+    return [source for source in sources if source.connection.account in accounts]
 
 
 def secrets_of(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
