@@ -45,6 +45,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     (
         "tests/integration/connectors/test_ownership.py",
         "tests/integration/connectors/test_pausing.py",
+        "tests/integration/connectors/test_fifty.py",
+        "tests/integration/connectors/test_late.py",
         "tests/integration/test_broker.py",
         "tests/integration/test_kafka_security.py",
         "tests/integration/test_run_all.py",
