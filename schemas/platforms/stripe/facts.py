@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ from schemas.facts import (
     Payout,
     PayoutStatus,
 )
-from schemas.money import from_minor, rounded
+from schemas.money import minor_units, rounded
 from schemas.refs import ObjectRef, find_mark
 
 MARK = "o2c"
@@ -34,8 +34,8 @@ PARTS = "invoice_payments"
 """Where source and sink put what a payment paid: since 2025-03-31 it no longer says so itself."""
 _PLACES, _EACH = 4, Decimal("0.0001")
 ORDER_KEYS = ("order_id", "order_number", "order")
-# ISO 4217 says ISK and UGX have no minor unit; Stripe's API counts them in hundredths (fact sheet, section 7).
-_TWO_DECIMALS = frozenset(("ISK", "UGX"))
+_DECIMALS = {"ISK": 2, "UGX": 2, "MGA": 0}
+"""Where Stripe differs from ISO 4217, see https://docs.stripe.com/currencies; the first two are whole all the same."""
 
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",
@@ -79,10 +79,20 @@ _PAYOUT: dict[str, PayoutStatus] = {
 }
 
 
+def _decimals(code: str) -> int:
+    return _DECIMALS.get(code, minor_units(code))
+
+
 def money(units: int | None, currency: str) -> Decimal:
     """Return Stripe's integer as an amount; *currency* in any case."""
+    return Decimal(units or 0).scaleb(-_decimals(currency.upper()))
+
+
+def units(amount: Decimal, currency: str) -> int:
+    """Return an amount as Stripe's integer, rounded half up: the opposite of `money`."""
     code = currency.upper()
-    return Decimal(units or 0).scaleb(-2) if code in _TWO_DECIMALS else from_minor(units or 0, code)
+    smallest = Decimal(1).scaleb(-min(_decimals(code), minor_units(code)))
+    return int(amount.quantize(smallest, ROUND_HALF_UP).scaleb(_decimals(code)))
 
 
 def instant(seconds: int | None) -> datetime | None:

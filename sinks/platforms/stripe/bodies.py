@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from app.core.errors import RejectedError
 from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.facts import Facts, Invoice, Payment
-from schemas.money import to_minor
-from schemas.platforms.stripe.facts import MARK
+from schemas.platforms.stripe.facts import MARK, units
 
 F = TypeVar("F", bound=Facts)
 Form = dict[str, str]
@@ -41,18 +42,18 @@ def lines(invoice: Invoice) -> Form:
     """Return the lines with their tax inside."""
     form: Form = {}
     for position, line in enumerate(invoice.lines):
-        amount = to_minor(line.net_amount + line.tax_amount, invoice.currency)
+        amount = units(line.net_amount + line.tax_amount, invoice.currency)
         form[f"lines[{position}][description]"] = f"{line.name or line.sku} x {line.quantity:f}"
         form[f"lines[{position}][amount]"] = str(amount)
     return form
 
 
-def reported(command: Command, payment: Payment) -> Form:
+def reported(command: Command, payment: Payment, connection: Connection) -> Form:
     """Return money that was taken outside Stripe."""
-    at = str(int(payment.paid_at.timestamp())) if payment.paid_at else "0"
+    at = str(_when(command, payment.paid_at, payment.date, connection))
     return {
         "amount_requested[currency]": payment.currency.lower(),
-        "amount_requested[value]": str(to_minor(payment.amount, payment.currency)),
+        "amount_requested[value]": str(units(payment.amount, payment.currency)),
         "initiated_at": at,
         "outcome": "guaranteed",
         "guaranteed[guaranteed_at]": at,
@@ -62,3 +63,13 @@ def reported(command: Command, payment: Payment) -> Form:
         "processor_details[custom][payment_reference]": payment.reference or command.mark,
         f"metadata[{MARK}]": command.mark,
     }
+
+
+def _when(command: Command, moment: datetime | None, on: date | None, connection: Connection) -> int:
+    """Return the Unix second of *moment*, else of the day *on* where the account is, else of when o2c was told."""
+    if moment is None and on is not None:
+        moment = datetime.combine(on, time(), ZoneInfo(connection.time_zone))
+    moment = moment or command.told_at
+    if moment is None:
+        raise RejectedError(f"Stripe: {command.capability} needs the day on which the money moved.")
+    return int(moment.timestamp())

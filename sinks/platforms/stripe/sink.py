@@ -5,8 +5,7 @@ from __future__ import annotations
 from app.core.talk import Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
-from schemas.money import to_minor
-from schemas.platforms.stripe.facts import MARK, PARTS
+from schemas.platforms.stripe.facts import MARK, PARTS, units
 from sinks.base import Written
 from sinks.platforms.stripe import bodies
 from sinks.platforms.stripe.bodies import facts_of
@@ -46,7 +45,7 @@ class StripeSink(Probing):
 
     def record_payment(self, command: Command) -> Talk[Written]:
         """Report money taken outside Stripe and attach it to the invoice; nothing is charged."""
-        form = bodies.reported(command, facts_of(command, Payment))
+        form = bodies.reported(command, facts_of(command, Payment), self.connection)
         record = yield from self.post("report", "/v1/payment_records/report_payment", form)
         if invoice := command.links.get("invoice"):
             form = {"payment_record": str(record["id"]), "expand[0]": "payments"}
@@ -57,13 +56,13 @@ class StripeSink(Probing):
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Write a credit note whose amount was returned outside Stripe; no money moves and nobody is mailed."""
         credit = facts_of(command, Credit)
-        units = str(to_minor(credit.amount, credit.currency))
+        amount = str(units(credit.amount, credit.currency))
         form = {
             "invoice": command.links["invoice"],
-            "amount": units,
+            "amount": amount,
             "email_type": "none",  # Stripe mails the customer where nothing is said
             f"metadata[{MARK}]": command.mark,
-            **({"out_of_band_amount": units} if command.links.get("payment") else {}),
+            **({"out_of_band_amount": amount} if command.links.get("payment") else {}),
         }
         return self.written((yield from self.post("credit", "/v1/credit_notes", form)))
 
@@ -72,7 +71,7 @@ class StripeSink(Probing):
         credit = facts_of(command, Credit)
         form = {
             "payment_intent": command.links["payment"],
-            "amount": str(to_minor(credit.amount, credit.currency)),
+            "amount": str(units(credit.amount, credit.currency)),
             f"metadata[{MARK}]": command.mark,
         }
         return self.written((yield from self.post("refund", "/v1/refunds", form)))

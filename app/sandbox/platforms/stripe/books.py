@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 _NO_MINOR = frozenset(
-    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
 )
 _THREE = frozenset(["bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"])
 

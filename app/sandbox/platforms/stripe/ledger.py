@@ -203,6 +203,8 @@ class Ledger(Records):
         for needed in ("amount_requested", "initiated_at", "payment_method_details"):
             if not asked.get(needed):
                 raise invalid(f"Missing required param: {needed}.", needed, "parameter_missing")
+        if int(asked["initiated_at"]) <= 0:
+            raise invalid("This value must be a time.", "initiated_at", "parameter_invalid_integer")
         full = {"currency": str(requested["currency"]), "value": int(requested["value"])}
         none = {**full, "value": 0}
         outcome = asked.get("outcome", "")
