@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from schemas.connection import Connection
@@ -27,11 +28,15 @@ from schemas.facts import (
     PayoutStatus,
 )
 from schemas.money import minor_units, rounded
-from schemas.refs import ObjectRef, find_mark
+from schemas.refs import ObjectRef, find_mark, read_mark
 
 MARK = "o2c"
+REPORTED_REFUND = "reported_refund"
+"""Our name for money that went back outside Stripe: it is no object there, its payment record tells of it."""
+REFUND = "o2c_refund"
 PARTS = "invoice_payments"
 """Where source and sink put what a payment paid: since 2025-03-31 it no longer says so itself."""
+_LINES = {"invoice": "/v1/invoices/{}/lines", "credit_note": "/v1/credit_notes/{}/lines"}
 _PLACES, _EACH = 4, Decimal("0.0001")
 ORDER_KEYS = ("order_id", "order_number", "order")
 _DECIMALS = {"ISK": 2, "UGX": 2, "MGA": 0}
@@ -111,9 +116,40 @@ def ident(value: Any) -> str:  # noqa: ANN401 - an id, an expanded object or not
     return str(value.get("id", "")) if isinstance(value, dict) else str(value or "")
 
 
+def more_lines(record: dict[str, Any]) -> str:
+    """Return where the lines of an invoice or credit note are listed, "" where it holds all: at most ten it does."""
+    path = _LINES.get(str(record.get("object")))
+    return (
+        path.format(quote(str(record["id"]), safe="")) if path and (record.get("lines") or {}).get("has_more") else ""
+    )
+
+
 def mark(record: dict[str, Any]) -> str | None:
     """Return our mark in the metadata."""
     return find_mark((record.get("metadata") or {}).get(MARK))
+
+
+def written_key(name: str, text: str) -> str:
+    """Return the metadata key of one write, known by its mark *text*; a key holds 40 characters."""
+    found = read_mark(text)
+    return f"{name}_{found.write if found else text[-12:]}"
+
+
+def reported_refund(record: dict[str, Any], told: str) -> dict[str, Any] | None:
+    """Return as a record what *told* ("<mark> <units> <second>") says went back of a payment record, if anything."""
+    parts = told.split(" ")
+    if len(parts) != 3 or read_mark(parts[0]) is None or not (parts[1] + parts[2]).isdecimal():  # noqa: PLR2004
+        return None
+    return {
+        "object": REPORTED_REFUND,
+        "id": f"{record['id']}:{written_key(REFUND, parts[0])}",
+        "payment_record": record["id"],
+        "amount": int(parts[1]),
+        "currency": record["amount_requested"]["currency"],
+        "status": "succeeded",
+        "created": int(parts[2]),
+        "metadata": {MARK: parts[0]},
+    }
 
 
 def order_anchor(record: dict[str, Any]) -> tuple[Anchor, ...]:
@@ -126,10 +162,16 @@ def order_anchor(record: dict[str, Any]) -> tuple[Anchor, ...]:
 def anchors(connection: Connection, record: dict[str, Any]) -> tuple[Anchor, ...]:
     """Return what says whose an object is: the order number in its metadata, its invoice, the payment behind it."""
     linked = [("invoice", ident(record.get("invoice")), None), *_billed(record)]
-    if record.get("object") in {"refund", "dispute", "charge"}:
-        linked.append(("payment_intent", ident(record.get("payment_intent")), None))
+    if record.get("object") in {"refund", "dispute", "charge", REPORTED_REFUND}:
+        linked.append((*_money_of(record), None))
     refs = [(ObjectRef(connection.name, connection.account, type_, id_), share) for type_, id_, share in linked if id_]
     return order_anchor(record) + tuple(Anchor("object", ref, share) for ref, share in refs)
+
+
+def _money_of(record: dict[str, Any]) -> tuple[str, str]:
+    """Return (type, id) of the payment that a record is about; a charge counts where no payment intent made it."""
+    kinds = ("payment_intent", "charge", "payment_record")
+    return next(((kind, ident(record[kind])) for kind in kinds if record.get(kind)), ("payment_intent", ""))
 
 
 def _billed(record: dict[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -150,10 +192,10 @@ def to_facts(record: dict[str, Any], zone: str) -> Facts | None:
 def _invoice(record: dict[str, Any], zone: str) -> Invoice:
     currency = str(record["currency"]).upper()
     stage, total = str(record.get("status") or "draft"), money(record.get("total"), currency)
-    paid, credited = money(record.get("amount_paid"), currency), _credited(record, currency)
+    paid, after, credited = money(record.get("amount_paid"), currency), *_credited(record, currency)
     tax = _tax(record, currency)
     status: DocumentStatus = _INVOICE.get(stage, "on_hold")
-    if status == "paid" and credited:
+    if status == "paid" and after:
         status = "refunded" if credited >= total else "partially_refunded"
     elif status == "invoiced" and paid:
         status = "partially_paid"
@@ -181,10 +223,10 @@ def _invoice(record: dict[str, Any], zone: str) -> Invoice:
     )
 
 
-def _credited(record: dict[str, Any], currency: str) -> Decimal:
-    return money(record.get("post_payment_credit_notes_amount"), currency) + money(
-        record.get("pre_payment_credit_notes_amount"), currency
-    )
+def _credited(record: dict[str, Any], currency: str) -> tuple[Decimal, Decimal]:
+    """Return what was credited after the payment, which gives money back, and all that was credited."""
+    before, after = (money(record.get(f"{when}_payment_credit_notes_amount"), currency) for when in ("pre", "post"))
+    return after, before + after
 
 
 def _tax(record: dict[str, Any], currency: str) -> Decimal:
@@ -266,7 +308,7 @@ def _payment(record: dict[str, Any], zone: str) -> Payment:
 
 def _refund(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
-    payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
+    kind, payment = _money_of(record)
     amount = money(record.get("amount"), currency)
     return Credit(
         document="refund",
@@ -277,14 +319,14 @@ def _refund(record: dict[str, Any], zone: str) -> Credit:
         reason=record.get("reason") or "",
         date=day(record.get("created"), zone),
         reference=str(record["id"]),
-        allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
+        allocations=(Allocation(type=kind, id=payment, amount=amount),),
     )
 
 
 def _dispute(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     status = _DISPUTE.get(stage, "pending")
-    payment = ident(record.get("payment_intent")) or ident(record.get("charge"))
+    kind, payment = _money_of(record)
     amount = money(record.get("amount"), currency)
     return Credit(
         document="refund",
@@ -295,7 +337,7 @@ def _dispute(record: dict[str, Any], zone: str) -> Credit:
         reason=f"dispute: {record.get('reason') or ''}",
         date=day(record.get("created"), zone),
         reference=str(record["id"]),
-        allocations=(Allocation(type="payment_intent", id=payment, amount=amount),),
+        allocations=(Allocation(type=kind, id=payment, amount=amount),),
     )
 
 
@@ -359,6 +401,7 @@ _TRANSLATE: Mapping[str, Callable[[dict[str, Any], str], Facts]] = MappingProxyT
         "charge": _payment,
         "payment_record": _reported,
         "refund": _refund,
+        REPORTED_REFUND: _refund,
         "dispute": _dispute,
         "credit_note": _credit_note,
         "customer": _customer,

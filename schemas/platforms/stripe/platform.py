@@ -40,6 +40,7 @@ PLATFORM = Platform(
             "charge": "payment",
             "payment_record": "payment",
             "refund": "credit",
+            "reported_refund": "credit",
             "dispute": "credit",
             "credit_note": "credit",
             "customer": "customer",
@@ -80,8 +81,9 @@ PLATFORM = Platform(
     options=MappingProxyType({"days_until_due": "days until an invoice is due (default 30)"}),
     gaps=(
         "Stripe has no order object and no fulfilment states.",
+        "What a finalized invoice bills stays: a person voids it and writes a new one.",
         "A payment cannot be taken back by a record; refund it.",
-        "A refund that somebody reports on a payment record is not read.",
+        "A refund that somebody else reports on a payment record is not read.",
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from app.core.errors import (
@@ -14,15 +16,18 @@ from app.core.errors import (
     UncertainError,
 )
 from app.core.status import from_status, retry_after
-from app.core.talk import Request, Response, Talk
+from app.core.talk import Request, Response, Talk, segment
 from schemas.facts import Party
 from schemas.platforms.stripe import PLATFORM
-from schemas.platforms.stripe.facts import anchors, ident, mark, to_facts
+from schemas.platforms.stripe.facts import anchors, ident, mark, more_lines, to_facts
 from sinks.base import Sink, Written
+from sinks.platforms.stripe import bodies
 
 Record = dict[str, Any]
 _KEY = "header:Idempotency-Key"
+PAGE = "100"
 _CLIENT = 400
+_MISSING = 404
 _CONFLICT = 409
 _SERVER = 500
 
@@ -42,6 +47,12 @@ class Asking(Sink):
             complete=record.get("object") != "invoice" or record.get("status") != "draft",
             anchors=anchors(self.connection, record),
         )
+
+    def shown(self, record: Record) -> Talk[Written]:
+        """Return what *record* shows of a write, with all its lines."""
+        if path := more_lines(record):
+            record = {**record, "lines": {"data": (yield from self.rows(path))}}
+        return self.written(record)
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
         """Return the error; `Stripe-Should-Retry` overrides every rule."""
@@ -85,16 +96,68 @@ class Asking(Sink):
         record: Record = reply.json()
         return record
 
+    def rows(self, path: str, params: Mapping[str, str] = MappingProxyType({})) -> Talk[list[Record]]:
+        """Return a whole list, the newest first."""
+        found: list[Record] = []
+        more = True
+        while more:
+            after = {"starting_after": str(found[-1]["id"])} if found else {}
+            page = yield from self.ask(Request(method="GET", path=path, params={**params, "limit": PAGE, **after}))
+            found += page["data"]
+            more = bool(page.get("has_more"))
+        return found
+
+    def search(self, kind: str, query: str) -> Talk[list[Record] | None]:
+        """Return what a search shows, which may lag by an hour; None where the account may not search."""
+        request = Request(method="GET", path=f"/v1/{kind}/search", params={"query": query, "limit": PAGE})
+        try:
+            found = yield from self.ask(request)
+        except RejectedError:
+            return None
+        rows: list[Record] = found["data"]
+        return rows
+
+    def invoice(self, id_: str) -> Talk[Record]:
+        """Read the invoice that a write hangs on; ConflictError when it is gone."""
+        found = yield from self.find(f"/v1/invoices/{segment(id_)}")
+        if found is None:
+            raise ConflictError("Stripe: the invoice is gone.")
+        return found
+
+    def find(self, path: str) -> Talk[Record | None]:
+        """Read one object; None when it is gone."""
+        reply = yield Request(method="GET", path=path)
+        if reply.status == _MISSING:
+            return None
+        if (error := self.classify(reply, mutating=False)) is not None:
+            raise error
+        record: Record = reply.json()
+        return None if record.get("deleted") else record
+
     def customer(self, party: Party) -> Talk[Record]:
-        """Find by e-mail, else create; the natural key is locked."""
-        if party.email:
-            params = {"email": party.email, "limit": "1"}
-            found = yield from self.ask(Request(method="GET", path="/v1/customers", params=params))
-            if found["data"]:
-                first: Record = found["data"][0]
-                return first
-        form = {name: value for name, value in (("email", party.email), ("name", party.name)) if value}
-        return (yield from self.post("customer", "/v1/customers", form, lock=f"customer:{party.email or party.name}"))
+        """Find the buyer, else create; the natural key is locked, since a search may miss who was made just now."""
+        found = yield from self.customers(party)
+        if found:
+            return found[0]
+        key = party.email.lower() or party.id or party.name.casefold()
+        return (yield from self.post("customer", "/v1/customers", bodies.customer(party), lock=f"customer:{key}"))
+
+    def customers(self, party: Party) -> Talk[list[Record]]:
+        """Return who has the buyer's e-mail; of one without, who has the same name and, where it is known, id."""
+        found: list[Record] = []
+        for spelling in dict.fromkeys((party.email, party.email.lower())) if party.email else ():
+            params = {"email": spelling, "limit": PAGE}  # the list tells capitals from small letters
+            found += (yield from self.ask(Request(method="GET", path="/v1/customers", params=params)))["data"]
+        if party.email or not (party.id or party.name):
+            return found
+        by_id = f"metadata['{bodies.THEIR_ID}']:{bodies.quoted(party.id)}"
+        rows = yield from self.search("customers", by_id if party.id else f"name:{bodies.quoted(party.name)}")
+        return [row for row in rows or () if _is_named(row, party)]
+
+
+def _is_named(record: Record, party: Party) -> bool:
+    """Tell whether *record* is a buyer without e-mail of the same name: ids of two systems may be equal by chance."""
+    return not record.get("email") and str(record.get("name") or "").casefold() == party.name.casefold()
 
 
 def _error(response: Response) -> Record:

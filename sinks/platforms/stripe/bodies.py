@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 from app.core.errors import RejectedError
 from schemas.commands import Command
 from schemas.connection import Connection
-from schemas.facts import Facts, Invoice, Payment
-from schemas.platforms.stripe.facts import MARK, units
+from schemas.facts import Credit, Facts, Invoice, Party, Payment, Shipment
+from schemas.platforms.stripe.facts import MARK, REFUND, units, written_key
 
 F = TypeVar("F", bound=Facts)
 Form = dict[str, str]
+THEIR_ID = "crm_id"
+_VALUE = 500
 
 
 def facts_of(command: Command, kind: type[F]) -> F:
@@ -21,6 +23,39 @@ def facts_of(command: Command, kind: type[F]) -> F:
     if not isinstance(command.facts, kind):
         raise RejectedError(f"Stripe: {command.capability} needs {kind.__name__} facts.")
     return command.facts
+
+
+def link(command: Command, name: str) -> str:
+    """Return the id that a write hangs on; RejectedError where the order has none here."""
+    if not (id_ := command.links.get(name, "")):
+        raise RejectedError(f"Stripe: {command.capability} needs the {name} that it belongs to.")
+    return id_
+
+
+def quoted(text: str) -> str:
+    """Return *text* as a value in a search."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def customer(party: Party) -> Form:
+    """Return a new customer; the e-mail in small letters, since lists tell them from capitals."""
+    values = {"email": party.email.lower(), "name": party.name, f"metadata[{THEIR_ID}]": party.id}
+    return {name: value for name, value in values.items() if value}
+
+
+def note(command: Command, name: str, text: str) -> Form:
+    """Return *text* as metadata of its own, which no other write touches: a value holds 500 characters."""
+    key = written_key(name, command.mark)
+    pieces = [text[start : start + _VALUE] for start in range(0, len(text), _VALUE)]
+    return {f"metadata[{key}{f'_{number}' if number else ''}]": piece for number, piece in enumerate(pieces)}
+
+
+def parcel(command: Command, shipment: Shipment) -> Form:
+    """Return a parcel under a key of its own and, while it is the last one, under the names that people look for."""
+    numbers = ", ".join(shipment.tracking_numbers)
+    own = note(command, "parcel", f"{shipment.carrier} {numbers}".strip() or shipment.status)
+    last = {"metadata[carrier]": shipment.carrier[:_VALUE], "metadata[tracking_number]": numbers[:_VALUE]}
+    return {**own, **last}
 
 
 def draft(command: Command, invoice: Invoice, customer: str, connection: Connection) -> Form:
@@ -63,6 +98,35 @@ def reported(command: Command, payment: Payment, connection: Connection) -> Form
         "processor_details[custom][payment_reference]": payment.reference or command.mark,
         f"metadata[{MARK}]": command.mark,
     }
+
+
+def refunded(command: Command, credit: Credit, connection: Connection) -> Form:
+    """Return money that went back outside Stripe, on what was reported; Stripe refuses a reference it knows already.
+
+    The record keeps the mark of its payment, so that of the refund gets a place of its own.
+    """
+    at = str(_when(command, None, credit.date, connection))
+    amount = str(units(credit.amount, credit.currency))
+    return {
+        "amount[currency]": credit.currency.lower(),
+        "amount[value]": amount,
+        "outcome": "refunded",
+        "initiated_at": at,
+        "refunded[refunded_at]": at,
+        "processor_details[type]": "custom",
+        "processor_details[custom][refund_reference]": command.mark,
+        f"metadata[{written_key(REFUND, command.mark)}]": f"{command.mark} {amount} {at}",
+    }
+
+
+def told(command: Command, form: Form) -> str:
+    """Return what a reported refund says of itself in the metadata."""
+    return form[f"metadata[{written_key(REFUND, command.mark)}]"]
+
+
+def kind_of(payment: str) -> str:
+    """Return the type of a payment by its id: pr_ is a payment record, ch_ and py_ are charges."""
+    return {"pr": "payment_record", "ch": "charge", "py": "charge"}.get(payment.partition("_")[0], "payment_intent")
 
 
 def _when(command: Command, moment: datetime | None, on: date | None, connection: Connection) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -211,7 +211,8 @@ async def test_an_invoice_is_changed_noted_shipped_found_and_voided(there: There
     await talk(SINK.write(_command("record_shipment", parcel, links=links)))
     assert there.get(f"/v1/invoices/{bound}")["metadata"] == {
         "o2c": MARK,
-        "note": "Call first",
+        "note_bbbbbbbbbbbb": "Call first",
+        "parcel_bbbbbbbbbbbb": "UPS 1Z1, 1Z2",
         "carrier": "UPS",
         "tracking_number": "1Z1, 1Z2",
     }
@@ -229,7 +230,7 @@ CANNOT: dict[str, tuple[Facts, type[O2CError]]] = {
     "upsert_invoice": (Invoice(currency="EUR", payable_amount=EUROS, lines=(LINE,)), UncertainError),
     # It has no /send, no payment records and no credit notes.
     "request_payment": (Invoice(currency="EUR", payable_amount=EUROS), RejectedError),
-    "record_payment": (Payment(amount=EUROS, currency="EUR"), RejectedError),
+    "record_payment": (Payment(amount=EUROS, currency="EUR", date=date(2026, 1, 2)), RejectedError),
     "issue_credit": (Credit(amount=EUROS, currency="EUR"), RejectedError),
 }
 

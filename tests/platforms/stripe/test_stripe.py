@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.core.errors import DecodeError, RateLimited, RejectedError, UncertainError
@@ -199,7 +200,8 @@ def test_a_probe_finds_our_mark_on_a_later_page() -> None:
         "status": "draft",
         "metadata": {"o2c": MARK},
     }
-    requests, written = answer(SINK.probe(_command()), _reply(strangers), _reply({"data": [ours], "has_more": False}))
+    nameless = msgspec.structs.replace(_command(), facts=Invoice(currency="EUR", payable_amount=Decimal(24)))
+    requests, written = answer(SINK.probe(nameless), _reply(strangers), _reply({"data": [ours], "has_more": False}))
     assert requests[1].params["starting_after"] == "in_9"
     assert written is not None
     assert not written.complete

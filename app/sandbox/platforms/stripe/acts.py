@@ -108,9 +108,11 @@ class Acts:
 
     def credit(self, asked: Record) -> Record:
         """Write a credit note; what is not sent back through Stripe was returned outside it."""
-        currency = self._ledger.get("invoice", asked["invoice"])["currency"]
+        invoice = self._ledger.get("invoice", asked["invoice"])
+        currency = invoice["currency"]
         amounts = {name: books.units(asked.get(name) or 0, currency) for name in ("amount", "refund_amount", "tax")}
-        outside = amounts["amount"] - amounts["refund_amount"] if asked.get("paid") else 0
+        left = invoice["amount_remaining"] if invoice["status"] == "open" else 0
+        outside = max(0, amounts["amount"] - left - amounts["refund_amount"])
         taxes = [{"amount": amounts["tax"], "tax_behavior": "exclusive"}] if amounts["tax"] else []
         return self._ledger.credit({**asked, **amounts, "out_of_band_amount": outside, "total_taxes": taxes})
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.sandbox.base import dumps
+from app.sandbox.platforms.stripe.records import shown
 
 _ID = "evt_{:014d}"
 
@@ -42,7 +43,7 @@ class Events:
             "livemode": False,
             "pending_webhooks": 1,
             "request": {"id": None, "idempotency_key": None},
-            "data": {"object": record},
+            "data": {"object": shown(record)},
         }
         self._all.append(Event(type_, dumps(event)))
         self._created.append(created)

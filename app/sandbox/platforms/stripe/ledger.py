@@ -16,6 +16,7 @@ class Ledger(Records):
         super().__init__(clock, emit)
         self.parts: defaultdict[str, list[Record]] = defaultdict(list)
         """Payment -> the invoice payments that say what it paid: the payment itself does not."""
+        self._references = set[str]()
 
     # -- customers and invoices ---------------------------------------------------------------------------------------
 
@@ -24,6 +25,15 @@ class Ledger(Records):
         kept = {name: asked.get(name) for name in ("email", "name", "phone", "description")}
         record = self.add("customer", {**kept, "metadata": asked.get("metadata") or {}})
         self.emit("customer.created", record)
+        return record
+
+    def update_customer(self, record: Record, asked: Record) -> Record:
+        """Change what is said of a customer."""
+        record.update(
+            {name: asked[name] or None for name in ("email", "name", "phone", "description") if name in asked}
+        )
+        self._metadata(record, asked.get("metadata"))
+        self.emit("customer.updated", record)
         return record
 
     def create_invoice(self, asked: Record) -> Record:
@@ -232,6 +242,20 @@ class Ledger(Records):
             },
         )
 
+    def report_refund(self, record: Record, asked: Record) -> Record:
+        """Record that money taken outside Stripe went back; a reference may come once."""
+        for needed in ("outcome", "processor_details", "refunded"):
+            if not asked.get(needed):
+                raise invalid(f"Missing required param: {needed}.", needed, "parameter_missing")
+        reference = asked["processor_details"]["custom"]["refund_reference"]
+        units = int((asked.get("amount") or record["amount"])["value"])
+        if reference in self._references or record["amount_refunded"]["value"] + units > record["amount"]["value"]:
+            raise invalid("This refund was reported already, or exceeds the payment.", "amount")
+        self._references.add(reference)
+        record["amount_refunded"] = {**record["amount"], "value": record["amount_refunded"]["value"] + units}
+        self._metadata(record, asked.get("metadata"))
+        return record
+
     def attach(self, invoice: Record, asked: Record) -> Record:
         """Put a payment record or intent on an invoice."""
         kind = "payment_record" if asked.get("payment_record") else "payment_intent"
@@ -294,14 +318,16 @@ class Ledger(Records):
         credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
         if units <= 0 or credited + units > invoice["total"]:
             raise invalid("The credit note exceeds the invoice.", "amount")
-        kind = "post_payment" if invoice["status"] == "paid" else "pre_payment"
+        before = min(units, invoice["amount_remaining"] if invoice["status"] == "open" else 0)
+        after = units - before
         returned = sum(int(asked.get(name) or 0) for name in ("out_of_band_amount", "refund_amount", "credit_amount"))
-        if kind == "post_payment" and returned != units:
+        if returned != after:
             raise invalid(
-                "refund, credit and out of band amounts must add up to the credit note.", "out_of_band_amount"
+                "refund, credit and out of band amounts must add up to the post payment amount.", "out_of_band_amount"
             )
         refunds = self._refunds(invoice, int(asked.get("refund_amount") or 0))
-        invoice[f"{kind}_credit_notes_amount"] += units
+        invoice["pre_payment_credit_notes_amount"] += before
+        invoice["post_payment_credit_notes_amount"] += after
         self._sum(invoice)
         record = self.add(
             "credit_note",
@@ -310,7 +336,9 @@ class Ledger(Records):
                 "total": units,
                 "currency": invoice["currency"],
                 "status": "issued",
-                "type": kind,
+                "type": "mixed" if before and after else "post_payment" if after else "pre_payment",
+                "pre_payment_amount": before,
+                "post_payment_amount": after,
                 "invoice": invoice["id"],
                 "customer": invoice["customer"],
                 "metadata": asked.get("metadata") or {},
@@ -342,7 +370,8 @@ class Ledger(Records):
             raise invalid("This credit note is void.")
         record["status"] = "void"
         invoice = self.get("invoice", record["invoice"])
-        invoice[f"{record['type']}_credit_notes_amount"] -= record["amount"]
+        for when in ("pre", "post"):
+            invoice[f"{when}_payment_credit_notes_amount"] -= record[f"{when}_payment_amount"]
         self._sum(invoice)
         self.emit("credit_note.voided", record)
         return record

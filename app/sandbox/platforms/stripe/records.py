@@ -28,6 +28,17 @@ _PREFIX = {
 }
 
 
+_HELD = 10
+
+
+def shown(record: Record) -> Record:
+    """Return *record* as it is answered: a list inside an object holds ten."""
+    lines = record.get("lines")
+    if not isinstance(lines, dict) or len(lines["data"]) <= _HELD:
+        return record
+    return {**record, "lines": {**lines, "data": lines["data"][:_HELD], "has_more": True}}
+
+
 class StripeError(Exception):
     """An error reply: status, type, code, message and parameter."""
 

@@ -12,12 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from app.sandbox.base import Operation, Sandbox, Window, dumps
-from app.sandbox.platforms.stripe import books, form
+from app.sandbox.platforms.stripe import books, form, search
 from app.sandbox.platforms.stripe.acts import Acts
 from app.sandbox.platforms.stripe.endpoints import Endpoints
 from app.sandbox.platforms.stripe.events import Events
 from app.sandbox.platforms.stripe.ledger import Ledger
-from app.sandbox.platforms.stripe.records import Record, StripeError
+from app.sandbox.platforms.stripe.records import Record, StripeError, shown
 
 API_VERSION = "2026-10-28.endive"
 _LISTED = {
@@ -81,7 +81,7 @@ class StripeSandbox(Sandbox):
                 return _failed(StripeError(400, "idempotency_error", "", text))
             return _json(answer, status, {"Idempotent-Replayed": "true"})
         try:
-            status, answer = 200, dumps(self._route(request, form.parse(body)))
+            status, answer = 200, dumps(shown(self._route(request, form.parse(body))))
         except StripeError as error:
             return _failed(error)
         if request.method == "POST" and key:
@@ -116,6 +116,10 @@ class StripeSandbox(Sandbox):
                 return self.endpoints.delete(id_)
             case ["webhook_endpoints", id_]:
                 return self.endpoints.update(id_, asked)
+            case ["customers", id_]:
+                return ledger.update_customer(ledger.get("customer", id_), asked)
+            case ["payment_records", id_, "report_refund"]:
+                return ledger.report_refund(ledger.get("payment_record", id_), asked)
             case ["credit_notes", id_, "void"]:
                 return ledger.void_credit(ledger.get("credit_note", id_))
         create = creates.get("/".join(parts))
@@ -162,8 +166,10 @@ class StripeSandbox(Sandbox):
                 return self._parts(query)
             case ["payment_records", id_]:
                 return self.ledger.get("payment_record", id_)
-            case ["invoices", id_, "lines"]:
-                return _page(self.ledger.get("invoice", id_)["lines"]["data"], query)
+            case ["invoices" | "credit_notes" as listed, id_, "lines"]:
+                return _page(self.ledger.get(_LISTED[listed], id_)["lines"]["data"], query)
+            case ["customers" | "invoices" as listed, "search"]:
+                return search.page(self.ledger.of(_LISTED[listed]), query)
             case [listed] if listed in _LISTED:
                 wanted = {name: query[name] for name in _FILTERS if name in query}
                 return _page(self.ledger.having(_LISTED[listed], wanted), query)
@@ -250,8 +256,13 @@ def _page(rows: Iterable[Record], query: Mapping[str, str]) -> Record:
         rows = islice(dropwhile(lambda row: row["id"] != after, rows), 1, None)
     elif before := query.get("ending_before"):
         rows = list(takewhile(lambda row: row["id"] != before, rows))[-limit:]
-    shown = list(islice(rows, limit + 1))
-    return {"object": "list", "url": "/v1", "has_more": len(shown) > limit, "data": shown[:limit]}
+    found = list(islice(rows, limit + 1))
+    return {
+        "object": "list",
+        "url": "/v1",
+        "has_more": len(found) > limit,
+        "data": [shown(row) for row in found[:limit]],
+    }
 
 
 def _unknown(request: web.Request) -> StripeError:
@@ -262,8 +273,8 @@ def _unknown(request: web.Request) -> StripeError:
 
 def _failed(error: StripeError, headers: Mapping[str, str] | None = None) -> web.Response:
     body = {"type": error.type, "message": str(error), "code": error.code or None, "param": error.param or None}
-    shown = {name: value for name, value in body.items() if value is not None}
-    return _json(dumps({"error": shown}), error.status, headers)
+    said = {name: value for name, value in body.items() if value is not None}
+    return _json(dumps({"error": said}), error.status, headers)
 
 
 def _json(body: bytes, status: int, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -107,15 +107,27 @@ class StripeSource(Source):
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; lines beyond the first ten are paged."""
+        if hint.object.type == facts.REPORTED_REFUND:
+            return (yield from self._read_reported(hint))
         reply = yield Request(method="GET", path=_PATHS[hint.object.type] + segment(hint.object.id))
         if reply.status == _MISSING:
-            return [ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")]
+            return [_gone(hint)]
         record = _success(reply)
-        if record.get("object") == "invoice" and (record.get("lines") or {}).get("has_more"):
-            record["lines"]["data"] = yield from self._list(f"/v1/invoices/{segment(record['id'])}/lines", {})
+        if path := facts.more_lines(record):
+            record["lines"]["data"] = yield from self._list(path, {})
         if record.get("object") in _UNTOLD and "invoice" not in record and not facts.order_anchor(record):
             record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
         return self.parse("", record)
+
+    def _read_reported(self, hint: Hint) -> Talk[list[ChangeEvent]]:
+        """Read the payment record that a refund of ours was reported on; one that does not tell of it says nothing."""
+        payment, _, key = hint.object.id.partition(":")
+        reply = yield Request(method="GET", path=_PATHS["payment_record"] + segment(payment))
+        if reply.status == _MISSING:
+            return [_gone(hint)]
+        record = _success(reply)
+        refund = facts.reported_refund(record, str((record.get("metadata") or {}).get(key, "")))
+        return [] if refund is None else self.parse("", refund)
 
     def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
         """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
@@ -168,6 +180,10 @@ class StripeSource(Source):
         record = _success(reply)
         currency = str(record.get("default_currency") or "").upper()
         return Identity(account=str(record["id"]), name=facts.ident(record.get("email")), home_currency=currency)
+
+
+def _gone(hint: Hint) -> ChangeEvent:
+    return ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")
 
 
 def _is_part(record: dict[str, Any]) -> bool:
