@@ -12,6 +12,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from app.core.stamps import seconds
+
 PREFIX = "whsec_"
 TOLERANCE = 300
 """Seconds that the sender's clock may be off, either way."""
@@ -20,17 +22,14 @@ TOLERANCE = 300
 def is_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> bool:
     """Tell whether *body* is signed with any of *secrets*, recently; header names are lower case."""
     id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not id_ or not (stamp.isascii() and stamp.isdigit()) or abs(int(now.timestamp()) - _seconds(stamp)) > TOLERANCE:
+    second = seconds(stamp)
+    if not id_ or second is None or abs(int(now.timestamp()) - second) > TOLERANCE:
         return False
     signed = f"{id_}.{stamp}.".encode() + body
     wanted = [base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()) for key in map(_key, secrets) if key]
     parts = [part.partition(",") for part in headers.get("webhook-signature", "").split(" ")]
     given = [value.encode() for version, _, value in parts if version == "v1"]
     return any([hmac.compare_digest(value, want) for value in given for want in wanted])  # noqa: C419 - constant time
-
-
-def _seconds(digits: str) -> int:
-    return int(digits[:20])  # more digits are no time, and cost
 
 
 def _key(secret: str) -> bytes:

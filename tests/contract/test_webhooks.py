@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import string
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,23 @@ import pytest
 from app import platforms
 from app.platforms import Loaded
 from schemas.connection import Connection
-from streams.sources.base import Source
+from streams.sources.base import Hook, Source
 
 SIGNED = [slug for slug in platforms.slugs() if platforms.load(slug).platform.signature_headers]
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+STRANGE = (
+    "",
+    "Ü",
+    "\\xff",
+    "²",
+    "-1",
+    "9" * 400,
+    "9" * 5_000,
+    f"{NOW.timestamp():.0f}",
+    f"{NOW.timestamp() * 1000:.0f}",
+)
+"""What a stranger may put where a time or a signature belongs; other bytes than UTF-8 the gateway has escaped."""
 
 
 @pytest.fixture(params=SIGNED)
@@ -60,3 +75,17 @@ def test_every_header_that_is_read_is_named_since_all_others_are_forgotten(loade
     read = {name for one in files for name in re.findall(r'hook\.headers\.get\(\s*"([^"]+)"', one.read_text("utf-8"))}
     assert read, "the pattern fits no longer"
     assert read == {*loaded.platform.signature_headers, *loaded.platform.delivery_headers}
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=lambda text: text[:15])
+def test_whatever_a_stranger_puts_into_the_headers_a_delivery_is_refused_not_tripped_over(
+    loaded: Loaded, strange: str
+) -> None:
+    source, names = _source(loaded), loaded.platform.signature_headers
+    for value in (strange, f"t={strange},v1={strange}", f"t={NOW.timestamp():.0f},v1={strange}", f"v1={strange}"):
+        headers = dict.fromkeys((*names, *loaded.platform.delivery_headers), value)
+        mixed = {**headers, **{name: strange for name in names if "timestamp" in name}}
+        for told in (headers, mixed):
+            hook = Hook(url="https://hooks.example.com/x", headers=told, body=b'{"id":1}')
+            assert not source.verify(hook, ["secret", "another"], NOW)
+            assert source.refused(hook).status in {400, 401, 403}

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.errors import DecodeError, RejectedError
+from app.core.stamps import seconds
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
@@ -50,11 +51,12 @@ class StripeSource(Source):
         """Compare with any v1 value; too old or too far ahead is refused."""
         parts = [part.strip().partition("=") for part in hook.headers.get("stripe-signature", "").split(",")]
         stamp = next((value for name, _, value in parts if name == "t"), "")
-        if not stamp.isdigit() or abs(now.timestamp() - int(stamp)) > _TOLERANCE:
+        second = seconds(stamp)
+        if second is None or abs(now.timestamp() - second) > _TOLERANCE:
             return False
         signed = stamp.encode() + b"." + hook.body
-        wanted = [hmac.digest(secret.encode(), signed, "sha256").hex() for secret in secrets]
-        given = [value for name, _, value in parts if name == "v1"]
+        wanted = [hmac.digest(secret.encode(), signed, "sha256").hex().encode() for secret in secrets]
+        given = [value.encode() for name, _, value in parts if name == "v1"]
         return any([hmac.compare_digest(value, want) for value in given for want in wanted])  # noqa: C419 - constant time
 
     def refused(self, hook: Hook) -> Reply:
