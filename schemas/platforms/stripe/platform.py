@@ -78,7 +78,12 @@ PLATFORM = Platform(
     ),
     signature_headers=("stripe-signature",),
     secrets=("token", "webhook_secret"),
-    options=MappingProxyType({"days_until_due": "days until an invoice is due (default 30)"}),
+    options=MappingProxyType(
+        {
+            "days_until_due": "days until an invoice is due (default 30)",
+            "since": "first day to read when a connection is new (ISO 8601; default: everything)",
+        }
+    ),
     gaps=(
         "Stripe has no order object and no fulfilment states.",
         "What a finalized invoice bills stays: a person voids it and writes a new one.",
@@ -93,6 +98,8 @@ EVENTS = (
     "invoice.finalized",
     "invoice.sent",
     "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.overpaid",
     "invoice.voided",
     "invoice.overdue",
     "invoice.marked_uncollectible",
@@ -101,6 +108,9 @@ EVENTS = (
     "payment_intent.succeeded",
     "payment_intent.processing",
     "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
     "charge.succeeded",
     "charge.captured",
     "charge.refunded",

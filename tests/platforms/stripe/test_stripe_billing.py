@@ -17,6 +17,7 @@ from schemas.connection import Connection
 from schemas.events import Anchor, Hint
 from schemas.facts import Credit, Facts, Invoice, Payment
 from schemas.refs import ObjectRef
+from streams.sources.base import Hook
 from streams.sources.platforms.stripe import StripeSource
 from tests.platforms.conversation import answer, converse
 
@@ -157,3 +158,102 @@ async def test_the_sandbox_tells_as_the_vendors_library_expects_it_which_invoice
         assert rows["payment"]["invoice_id"] == bill["id"]
     finally:
         await sandbox.stop()
+
+
+CHARGE = {"object": "charge", "id": "ch_1", "amount": 2400, "currency": "eur", "status": "succeeded", "created": LATE}
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_money_back_on_a_charge_that_no_intent_made_hangs_on_that_charge(kind: str) -> None:
+    back = {"object": kind, "id": "x_1", "amount": 500, "currency": "eur", "status": "succeeded", "created": LATE}
+    (event,) = SOURCE.parse("", {**back, "charge": "ch_1", "payment_intent": None})
+    assert isinstance(event.facts, Credit)
+    assert event.anchors == (Anchor("object", _ref("charge", "ch_1")),)
+    assert [(one.type, one.id) for one in event.facts.allocations] == [("charge", "ch_1")]
+    (event,) = SOURCE.parse("", {**back, "charge": "ch_1", "payment_intent": "pi_1"})
+    assert event.anchors == (Anchor("object", _ref("payment_intent", "pi_1")),)
+
+
+def test_the_refunds_that_a_charge_shows_are_told_as_well() -> None:
+    refund = {
+        "object": "refund",
+        "id": "re_1",
+        "amount": 500,
+        "currency": "eur",
+        "status": "succeeded",
+        "charge": "ch_1",
+    }
+    shown = {**CHARGE, "refunds": {"object": "list", "data": [refund]}}
+    assert [event.object.id for event in SOURCE.parse("", shown)] == ["ch_1", "re_1"]
+    assert [event.object.id for event in SOURCE.parse("", {**shown, "payment_intent": "pi_1"})] == ["re_1"]
+    event = {"id": "evt_1", "object": "event", "type": "charge.refunded", "data": {"object": shown}}
+    hints = SOURCE.hints(Hook(body=json.dumps(event).encode()))
+    assert [(hint.object.type, hint.object.id) for hint in hints] == [("charge", "ch_1"), ("refund", "re_1")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [(0, 0, "paid"), (200, 0, "paid"), (0, 300, "partially_refunded"), (200, 1000, "refunded"), (0, 1200, "refunded")],
+)
+def test_only_what_was_credited_after_the_payment_was_given_back(before: int, after: int, word: str) -> None:
+    record = {
+        "object": "invoice", "id": "in_1", "currency": "eur", "status": "paid", "total": 1200, "created": LATE,
+        "amount_paid": 1200 - before, "pre_payment_credit_notes_amount": before,
+        "post_payment_credit_notes_amount": after,
+    }  # fmt: skip
+    bill = _facts(record)
+    assert isinstance(bill, Invoice)
+    assert (bill.status, bill.credited_amount) == (word, Decimal(before + after) / 100)
+
+
+def test_a_note_of_more_lines_than_an_object_holds_is_read_whole() -> None:
+    lines = [{"id": f"cnli_{n}", "object": "credit_note_line_item", "amount": 100} for n in range(12)]
+    note = {
+        "object": "credit_note", "id": "cn_1", "currency": "eur", "status": "issued", "total": 1200, "invoice": "in_1",
+        "created": LATE, "type": "pre_payment", "lines": {"data": lines[:10], "has_more": True},
+    }  # fmt: skip
+    replies = _reply(note), _reply({"data": lines[:10], "has_more": True}), _reply({"data": lines[10:]})
+    requests, (event,) = answer(SOURCE.read(_hint("credit_note", "cn_1")), *replies)
+    assert [request.path for request in requests[1:]] == ["/v1/credit_notes/cn_1/lines"] * 2
+    assert isinstance(event.facts, Credit)
+    assert len(event.facts.lines) == 12
+
+
+SESSION = {"object": "checkout.session", "id": "cs_1", "payment_intent": "pi_1", "metadata": {"order_id": "SO-1"}}
+NONE = _reply({"data": []})
+
+
+def _completed(session: dict[str, Any]) -> Hint:
+    told = {"id": "evt_1", "object": "event", "type": "checkout.session.completed", "data": {"object": session}}
+    (hint,) = SOURCE.hints(Hook(body=json.dumps(told).encode()))
+    return hint
+
+
+def test_what_a_checkout_took_is_of_the_order_that_the_checkout_names_at_every_read() -> None:
+    hint = _completed(SESSION)
+    assert (hint.object.type, hint.object.id) == ("payment_intent", "pi_1")
+    requests, (event,) = answer(SOURCE.read(hint), _reply(INTENT), NONE, _reply({"data": [SESSION]}))
+    assert requests[2].params["payment_intent"] == "pi_1"
+    assert (event.object.id, [anchor.ref.id for anchor in event.anchors]) == ("pi_1", ["SO-1"])
+
+
+@pytest.mark.parametrize("sessions", [NONE, _reply({}, 403), _reply({}, 404)])
+def test_a_payment_without_a_checkout_or_whose_key_sees_none_is_nobodys_yet(sessions: Response) -> None:
+    _, (event,) = answer(SOURCE.read(_hint("payment_intent", "pi_1")), _reply(INTENT), NONE, sessions)
+    assert event.anchors == ()
+
+
+def test_a_checkout_that_named_nothing_when_it_was_told_is_read() -> None:
+    hint = _completed({**SESSION, "payment_intent": None})
+    found = _reply(INTENT), NONE, _reply({"data": [SESSION]})
+    requests, (event,) = answer(SOURCE.read(hint), _reply(SESSION), *found)
+    assert (requests[0].path, event.object.id) == ("/v1/checkout/sessions/cs_1", "pi_1")
+    for nothing in (_reply({**SESSION, "payment_intent": None}), _reply({}, 404), _reply({}, 403)):
+        assert answer(SOURCE.read(hint), nothing)[1] == []
+
+
+def test_an_event_of_another_connected_account_is_nobodys_here() -> None:
+    event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": INTENT}}
+    for account, count in (("acct_1", 1), ("acct_2", 0)):
+        hook = Hook(body=json.dumps({**event, "account": account}).encode())
+        assert (len(SOURCE.hints(hook)), len(SOURCE.to_events(hook))) == (count, count)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from app.core.errors import DecodeError, RejectedError
-from app.core.stamps import seconds
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
@@ -16,25 +14,13 @@ from schemas.platforms.stripe import facts
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
+from streams.sources.platforms.stripe.hooks import PATHS, UNTOLD, event_of, is_part, refunds_of, renamed, signed, told
 from streams.sources.platforms.stripe.subscribing import StripeSubscriber
-from streams.sources.platforms.stripe.sweeping import PAGE, Walk, walk_of
+from streams.sources.platforms.stripe.sweeping import PAGE, Lists, Walk, is_stale, lists_of, walk_of
 
-_TOLERANCE = 300
-_MISSING = 404
-_PATHS = {
-    "invoice": "/v1/invoices/",
-    "payment_intent": "/v1/payment_intents/",
-    "payment_record": "/v1/payment_records/",
-    "charge": "/v1/charges/",
-    "refund": "/v1/refunds/",
-    "dispute": "/v1/disputes/",
-    "credit_note": "/v1/credit_notes/",
-    "customer": "/v1/customers/",
-    "payout": "/v1/payouts/",
-}
-
-_UNTOLD = ("payment_intent", "payment_record")
-"""Payments that do not say themselves which invoice they are on."""
+_FORBIDDEN, _MISSING = 403, 404
+_HISTORY = "history"
+"""The walk through what there is: the events tell of a month only."""
 
 
 class StripeSource(Source):
@@ -49,15 +35,7 @@ class StripeSource(Source):
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Compare with any v1 value; too old or too far ahead is refused."""
-        parts = [part.strip().partition("=") for part in hook.headers.get("stripe-signature", "").split(",")]
-        stamp = next((value for name, _, value in parts if name == "t"), "")
-        second = seconds(stamp)
-        if second is None or abs(now.timestamp() - second) > _TOLERANCE:
-            return False
-        signed = stamp.encode() + b"." + hook.body
-        wanted = [hmac.digest(secret.encode(), signed, "sha256").hex().encode() for secret in secrets]
-        given = [value.encode() for name, _, value in parts if name == "v1"]
-        return any([hmac.compare_digest(value, want) for value in given for want in wanted])  # noqa: C419 - constant time
+        return signed(hook, secrets, now)
 
     def refused(self, hook: Hook) -> Reply:
         """Answer 400, as the vendor's own library does."""
@@ -65,16 +43,22 @@ class StripeSource(Source):
         return Reply(status=400)
 
     def to_events(self, hook: Hook) -> list[ChangeEvent]:
-        """Return the snapshot as an event; it is no observation (see the platform's consistency)."""
-        event = _event(hook)
-        events = self.parse("", event["data"]["object"])
+        """Return the snapshot as events; it is no observation (see the platform's consistency)."""
+        event = event_of(hook)
+        if not self._is_ours(event):
+            return []
         deleted = str(event["type"]).endswith(".deleted")
-        return [_renamed(found, str(event["id"]), deleted=deleted) for found in events]
+        return [renamed(one, str(event["id"]), deleted=deleted) for one in self.parse("", event["data"]["object"])]
 
     def hints(self, hook: Hook) -> list[Hint]:
         """Return the object of the event, and the payment behind a refund or dispute."""
-        event = _event(hook)
-        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in _told(event["data"]["object"])]
+        event = event_of(hook)
+        objects = told(event["data"]["object"]) if self._is_ours(event) else []
+        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in objects]
+
+    def _is_ours(self, event: dict[str, Any]) -> bool:
+        """Tell whether an event is of this account: a platform hears of the accounts that are connected to it too."""
+        return event.get("account") in {None, self.connection.account}
 
     def _hint(self, type_: str, id_: str, reason: str) -> Hint:
         return Hint(tenant=self.connection.tenant, object=self._ref(type_, id_), reason=reason)
@@ -92,8 +76,9 @@ class StripeSource(Source):
             found = facts.to_facts(record, self.connection.time_zone)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise DecodeError(f"Stripe: a {record.get('object')} does not have the documented shape.") from error
-        if found is None or _is_part(record):
-            return []
+        inside = [event for refund in refunds_of(record) for event in self.parse("", refund)]
+        if found is None or is_part(record):
+            return inside
         return [
             ChangeEvent(
                 tenant=self.connection.tenant,
@@ -104,39 +89,64 @@ class StripeSource(Source):
                 anchors=facts.anchors(self.connection, record),
                 presence="deleted" if record.get("deleted") else "present",
                 origin="read",
-            )
+            ),
+            *inside,
         ]
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; lines beyond the first ten are paged."""
         if hint.object.type == facts.REPORTED_REFUND:
             return (yield from self._read_reported(hint))
-        reply = yield Request(method="GET", path=_PATHS[hint.object.type] + segment(hint.object.id))
+        reply = yield Request(method="GET", path=PATHS[hint.object.type] + segment(hint.object.id))
         if reply.status == _MISSING:
-            return [_gone(hint)]
+            return [_gone(hint)] if hint.object.type in PLATFORM.objects else []
+        if reply.status == _FORBIDDEN and hint.object.type not in PLATFORM.objects:
+            return []
         record = _success(reply)
+        if record.get("object") == "checkout.session":
+            return (yield from self._read_bought(record))
         if path := facts.more_lines(record):
             record["lines"]["data"] = yield from self._list(path, {})
-        if record.get("object") in _UNTOLD and "invoice" not in record and not facts.order_anchor(record):
-            record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
+        if record.get("object") in UNTOLD and "invoice" not in record and not facts.order_anchor(record):
+            parts = yield from self._paid(str(record["object"]), str(record["id"]))
+            record[facts.PARTS] = parts or []
+            if parts == [] and record["object"] == "payment_intent":
+                record["metadata"] = yield from self._ordered(record)
         return self.parse("", record)
 
     def _read_reported(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read the payment record that a refund of ours was reported on; one that does not tell of it says nothing."""
         payment, _, key = hint.object.id.partition(":")
-        reply = yield Request(method="GET", path=_PATHS["payment_record"] + segment(payment))
+        reply = yield Request(method="GET", path=PATHS["payment_record"] + segment(payment))
         if reply.status == _MISSING:
             return [_gone(hint)]
         record = _success(reply)
         refund = facts.reported_refund(record, str((record.get("metadata") or {}).get(key, "")))
         return [] if refund is None else self.parse("", refund)
 
-    def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
-        """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
+    def _read_bought(self, session: dict[str, Any]) -> Talk[list[ChangeEvent]]:
+        """Read what a checkout came to."""
+        events: list[ChangeEvent] = []
+        for type_, id_ in told(session):
+            if type_ != session["object"]:
+                events += yield from self.read(self._hint(type_, id_, "checkout"))
+        return events
+
+    def _ordered(self, payment: dict[str, Any]) -> Talk[dict[str, Any]]:
+        """Return the payment's metadata, with the order that its checkout names; a key need not see checkouts."""
+        params = {"payment_intent": str(payment["id"]), "limit": "1"}
+        reply = yield Request(method="GET", path="/v1/checkout/sessions", params=params)
+        sessions = [] if reply.status in {_FORBIDDEN, _MISSING} else _success(reply)["data"]
+        numbers = [("order_id", anchor.ref.id) for one in sessions for anchor in facts.order_anchor(one)]
+        return {**dict(numbers), **(payment.get("metadata") or {})}
+
+    def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]] | None]:
+        """Return which invoices a payment is on; None of versions before 2025-03-31, which have no such list."""
         params = {"payment[type]": kind, f"payment[{kind}]": payment, "limit": str(PAGE)}
         reply = yield Request(method="GET", path="/v1/invoice_payments", params=params)
-        rows = [] if reply.status == _MISSING else _success(reply)["data"]
-        return [row for row in rows if row.get("status") != "canceled"]
+        if reply.status == _MISSING:
+            return None
+        return [row for row in _success(reply)["data"] if row.get("status") != "canceled"]
 
     def _list(self, path: str, params: dict[str, str]) -> Talk[list[dict[str, Any]]]:
         found: list[dict[str, Any]] = []
@@ -150,28 +160,50 @@ class StripeSource(Source):
         return found
 
     def sweeps(self) -> tuple[str, ...]:
-        """Return the one change feed there is."""
-        return ("events",)
+        """Return the one change feed there is, and the walk through what was there before it."""
+        return ("events", _HISTORY)
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Hint at each object that the oldest events not shown yet name, a hundred of them at most.
 
         A pass walks all events since *cursor*, minus an overlap, and is complete up to when it began: what is created
-        or listed later the next one finds. Events are kept for 30 days.
+        or listed later the next one finds. Events are kept for 30 days: what is older the walk through the lists tells,
+        once at first, and again after a longer pause.
         """
-        del name
+        lists = lists_of(cursor)
+        if name == _HISTORY:
+            if cursor and lists is None:
+                return Page(cursor=cursor, complete_up_to=now)
+            return (yield from self._listed(lists or Lists(now), then=""))
+        if lists is not None or is_stale(cursor, now):
+            lists = lists or Lists(now)
+            return (yield from self._listed(lists, then=str(walk_of("", lists.started))))
         walk = walk_of(cursor, now)
         page = yield from self._events(walk)
         while page.get("has_more") and not walk.is_second:
             walk = walk.halved()
             page = yield from self._events(walk)
         rows = page["data"]
-        objects = {where: str(row["type"]) for row in reversed(rows) for where in _told(row["data"]["object"])}
+        objects = {where: str(row["type"]) for row in reversed(rows) for where in told(row["data"]["object"])}
         hints = tuple(self._hint(type_, id_, f"sweep:{why}") for (type_, id_), why in objects.items())
         following = walk.beyond(rows, more=bool(page.get("has_more")))
         if following is not None:
             return Page(hints=hints, cursor=str(following), more=True)
         return Page(hints=hints, cursor=walk.started.isoformat(), complete_up_to=walk.started)
+
+    def _listed(self, lists: Lists, then: str) -> Talk[Page]:
+        """Hint at what a page of a list shows; *then* is where the pass goes on behind the lists, "" for nowhere."""
+        params = lists.asked(self.connection.options.get("since", ""), self.connection.time_zone)
+        reply = yield Request(method="GET", path=lists.path, params=params)
+        # Versions before 2025-03-31 have not all lists, and a key need not see disputes and payouts.
+        absent = reply.status == _MISSING or (reply.status == _FORBIDDEN and not lists.is_needed)
+        page = {"data": []} if absent and not lists.after else _success(reply)
+        objects = dict.fromkeys(where for row in page["data"] for where in told(row) if lists.tells(where[0]))
+        hints = tuple(self._hint(type_, id_, "sweep:list") for type_, id_ in objects)
+        following = lists.beyond(page["data"], more=bool(page.get("has_more")))
+        if following is not None or then:
+            return Page(hints=hints, cursor=str(following) if following is not None else then, more=True)
+        return Page(hints=hints, cursor=lists.started.isoformat(), complete_up_to=lists.started)
 
     def _events(self, walk: Walk) -> Talk[dict[str, Any]]:
         return _success((yield Request(method="GET", path="/v1/events", params=walk.asked())))
@@ -188,22 +220,6 @@ def _gone(hint: Hint) -> ChangeEvent:
     return ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")
 
 
-def _is_part(record: dict[str, Any]) -> bool:
-    """Tell whether a charge belongs to a payment intent: that is the payment, and money counts once."""
-    return record.get("object") == "charge" and bool(record.get("payment_intent"))
-
-
-def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return (type, id) of what an event's object says has changed."""
-    found = [] if _is_part(record) else [(str(record.get("object")), str(record.get("id", "")))]
-    if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
-        found.append(("payment_intent", facts.ident(record["payment_intent"])))
-    if record.get("object") == "invoice_payment":
-        payment = record.get("payment") or {}
-        found = [(kind, facts.ident(payment.get(kind))) for kind in _UNTOLD]
-    return [(type_, id_) for type_, id_ in found if type_ in _PATHS and id_]
-
-
 def _success(reply: Response) -> dict[str, Any]:
     if (error := from_status("Stripe", reply, mutating=False)) is not None:
         raise error
@@ -211,31 +227,3 @@ def _success(reply: Response) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise RejectedError("Stripe answered something that is no object.")
     return record
-
-
-def _event(hook: Hook) -> dict[str, Any]:
-    try:
-        event = hook.json()
-    except ValueError as error:
-        raise DecodeError("Stripe: the body is not JSON.") from error
-    if not isinstance(event, dict) or event.get("object") != "event":
-        kind = event.get("object") if isinstance(event, dict) else "list"
-        raise DecodeError(f"Stripe: {kind or 'nothing'} is not a snapshot event; subscribe to v1 snapshot events.")
-    data = event.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        raise DecodeError("Stripe: the event carries no object.")
-    return event
-
-
-def _renamed(event: ChangeEvent, event_id: str, *, deleted: bool) -> ChangeEvent:
-    return ChangeEvent(
-        tenant=event.tenant,
-        object=event.object,
-        facts=None if deleted else event.facts,
-        changed_at=event.changed_at,
-        presence="deleted" if deleted else event.presence,
-        mirror_of=event.mirror_of,
-        anchors=event.anchors,
-        event_id=event_id,
-        origin="webhook",
-    )
