@@ -3,81 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
-from app.core.talk import Request, Talk
+from app.core.talk import Talk
 from app.sandbox.platforms.stripe import StripeSandbox
-from schemas.commands import Command
 from schemas.events import Hint
-from schemas.facts import Credit, Customer, Invoice, Line, Party, Payment, Shipment
+from schemas.facts import Credit, Customer, Invoice, Party, Shipment
 from schemas.refs import ObjectRef
-from sinks.base import Written
-from tests.platforms.conversation import send
-from tests.platforms.stripe.plain import AUTH, SINK, SOURCE, command
+from tests.platforms.stripe.account import DAY, Account, bill
+from tests.platforms.stripe.plain import SINK, SOURCE
 
 pytestmark = pytest.mark.sandbox
-BUYER = Party(name="Ada", email="ada@example.com")
-DAY = date(2026, 11, 25)
-
-
-class Account:
-    """A simulated account and what is written to it; what was asked on the way is kept."""
-
-    def __init__(self, sandbox: StripeSandbox, url: str) -> None:
-        self.sandbox, self._url, self._session = sandbox, url, aiohttp.ClientSession()
-        self.asked: list[Request] = []
-        self._number = 0
-
-    async def close(self) -> None:
-        await self._session.close()
-        await self.sandbox.stop()
-
-    def command(self, capability: str, facts: Any, **changes: Any) -> Command:
-        self._number += 1
-        return command(capability, facts, n=self._number, **changes)
-
-    async def write(self, capability: str, facts: Any, **changes: Any) -> Written:
-        written: Written = await self.talk(SINK.write(self.command(capability, facts, **changes)))
-        return written
-
-    async def talk(self, conversation: Talk[Any]) -> Any:
-        self.asked.clear()
-        try:
-            request = next(conversation)
-            while True:
-                self.asked.append(request)
-                request = conversation.send(await send(self._session, self._url, self._keyed(request), AUTH))
-        except StopIteration as done:
-            return done.value
-
-    def _keyed(self, request: Request) -> Request:
-        return msgspec.structs.replace(request, key=f"{self._number} {request.step}") if request.key_in else request
-
-    async def bill(self, amount: str, lines: int = 1, **changes: Any) -> Written:
-        return await self.write("upsert_invoice", bill(amount, lines), **changes)
-
-    async def pay(self, invoice: str, amount: str) -> Written:
-        money = Payment(amount=Decimal(amount), currency="EUR", date=DAY)
-        return await self.write("record_payment", money, kind="append", links={"invoice": invoice})
-
-    def record(self, kind: str, id_: str) -> dict[str, Any]:
-        return self.sandbox.ledger.get(kind, id_)
-
-    def rows(self, kind: str) -> list[dict[str, Any]]:
-        return [row for row in self.sandbox.books() if row["kind"] == kind]
-
-
-def bill(amount: str, lines: int = 1, customer: Party = BUYER) -> Invoice:
-    total = Decimal(amount)
-    rows = tuple(Line(name=f"Mug {n}", net_amount=total / lines) for n in range(lines))
-    return Invoice(currency="EUR", payable_amount=total, customer=customer, reference="SO-1", lines=rows)
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ _PREFIX = {
 
 
 _HELD = 10
+_WITHOUT = {"refund": ("livemode",), "invoice_payment": ("metadata",)}
+"""What an object does not have that almost all others have."""
 
 
 def shown(record: Record) -> Record:
@@ -102,6 +104,8 @@ class Records:
             "metadata": {},
             **values,
         }
+        for name in _WITHOUT.get(kind, ()):
+            del record[name]
         self.records[record["id"]] = self._by_kind[kind][record["id"]] = record
         self._index(record)
         return record
