@@ -186,7 +186,9 @@ class Attempts:
             written = any(row.state == "confirmed" for row in self._writing.journal.rows(command.id))
             if not open_rows and not written and command.base and await self._doubts.already(command):
                 return None
-        elif not open_rows and command.presence == "unknown" and await self._doubts.found(command):
+        elif open_rows:  # what is not there whole may be there in part, and is gone on with
+            command = msgspec.structs.replace(command, presence="unknown")
+        elif command.presence == "unknown" and await self._doubts.found(command):
             return None
         try:
             return await self._writing.talk(run, lambda: self._sink.write(command))

@@ -63,10 +63,10 @@ class Asking(Sink):
         should = response.headers.get("stripe-should-retry")
         if error.get("code") in {"rate_limit", "lock_timeout"}:
             return RateLimited(text, retry_after(response))
+        if response.status == _CONFLICT:  # also a twin under the same key, that is under way
+            return RetryableError(text)
         if error.get("type") == "idempotency_error":
             return RejectedError(text)
-        if response.status == _CONFLICT:
-            return RetryableError(text)
         if error.get("code") == "resource_already_exists":
             return DuplicateError(text)
         if error.get("code") in {

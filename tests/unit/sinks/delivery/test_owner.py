@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from app.core.talk import Talk
+from app.core.talk import Request, Talk
 from schemas.commands import BACKFILL, LIVE_PAYMENT, Command, Result
+from schemas.facts import Invoice
 from sinks.base import Written
+from sinks.delivery.owner import Owner
 from sinks.delivery.row import Row, row_key
-from tests.unit.sinks.delivery.owning import Bench, Ledgerish, command_of
+from tests.unit.sinks.delivery.owning import Bench, Ledgerish, command_of, written
 
 
 async def test_a_write_is_one_call_one_document_one_result() -> None:
@@ -226,3 +228,34 @@ async def test_writes_of_one_entity_go_one_after_the_other() -> None:
         await bench.owner.accept(command_of(id=f"a{number}", kind="append", mark=f"m{number}"))
     await bench.work(5)
     assert [result.command for result in bench.log.results] == [f"a{number}" for number in range(5)]
+
+
+class _InTwoSteps(Ledgerish):
+    """An invoice is a draft, then an open one; who is not sure that nothing is there looks first."""
+
+    def upsert_invoice(self, command: Command) -> Talk[Written]:
+        draft = None if command.presence == "absent" else (yield from super().probe(command))
+        if draft is None:
+            draft = yield from super().upsert_invoice(command)
+        body = {"mark": command.mark, "note": "open"}
+        reply = yield Request(method="POST", path=f"/invoices/{draft.id}", json=body, mutates=True, step="open")
+        if (error := self.classify(reply, mutating=True)) is not None:
+            raise error
+        return written(reply.json())
+
+    def probe(self, command: Command) -> Talk[Written | None]:
+        found = yield from super().probe(command)
+        if found is None or not isinstance(found.facts, Invoice):
+            return None
+        return msgspec.structs.replace(found, complete=found.facts.note == "open")
+
+
+@pytest.mark.parametrize("fates", [["after"], ["before"], ["before", "after"], ["ok", "before"], ["ok", "after"]])
+async def test_what_a_lost_reply_left_in_part_is_gone_on_with_not_begun_anew(fates: list[str | int]) -> None:
+    bench = Bench(fates)
+    sink = _InTwoSteps(bench.owner._sink.connection)
+    bench.owner = Owner(sink, bench.vendor, bench.log, epoch=1, now=lambda: bench.time)
+    await bench.owner.accept(command_of(presence="absent"))
+    await bench.work(600)
+    assert [row["note"] for row in bench.vendor.rows.values()] == ["open"]
+    assert [result.outcome for result in bench.log.results] == ["confirmed"]
