@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -53,6 +53,18 @@ async def test_of_a_long_invoice_and_its_changes_all_lines_are_told(account: Acc
     assert isinstance(made.facts, Invoice)
     assert len(made.facts.lines) == 12
     assert [one.facts for one in (set_, read, event)] == [made.facts] * 3
+
+
+@pytest.mark.parametrize(
+    ("due", "shown"), [(date(2026, 12, 24), date(2026, 12, 24)), (date(2026, 11, 25), None), (None, None)]
+)
+async def test_an_invoice_is_due_on_the_day_that_the_order_names_if_it_is_to_come(
+    account: Account, due: date | None, shown: date | None
+) -> None:
+    told = datetime(2026, 11, 25, 23, tzinfo=UTC)
+    made = await account.write("upsert_invoice", msgspec.structs.replace(bill("24.00"), due_date=due), told_at=told)
+    assert isinstance(made.facts, Invoice)
+    assert made.facts.due_date == (shown or (account.sandbox.clock() + timedelta(days=30)).date())
 
 
 async def test_a_void_ends_an_invoice_whatever_it_is_and_once(account: Account) -> None:

@@ -80,7 +80,7 @@ PLATFORM = Platform(
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(
         {
-            "days_until_due": "days until an invoice is due (default 30)",
+            "days_until_due": "days until an invoice is due whose order names no day to come (default 30)",
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
         }
     ),

@@ -64,13 +64,22 @@ def draft(command: Command, invoice: Invoice, customer: str, connection: Connect
         "customer": customer,
         "currency": invoice.currency.lower(),
         "collection_method": "send_invoice",
-        "days_until_due": connection.options.get("days_until_due", "30"),
+        **_due(command, invoice, connection),
         "auto_advance": "false",
         "pending_invoice_items_behavior": "exclude",
         f"metadata[{MARK}]": command.mark,
         "metadata[order_id]": invoice.reference,
     }
     return {**form, "description": invoice.note} if invoice.note else form
+
+
+def _due(command: Command, invoice: Invoice, connection: Connection) -> Form:
+    """Return the last second of the day that the invoice is due on, if that was to come when o2c was told of it."""
+    zone, told_at = ZoneInfo(connection.time_zone), command.told_at
+    if invoice.due_date is None or told_at is None or invoice.due_date <= told_at.astimezone(zone).date():
+        return {"days_until_due": connection.options.get("days_until_due", "30")}
+    last = datetime.combine(invoice.due_date, time(23, 59, 59), zone)
+    return {"due_date": str(int(last.timestamp()))}
 
 
 def lines(invoice: Invoice) -> Form:

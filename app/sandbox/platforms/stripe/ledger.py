@@ -45,8 +45,8 @@ class Ledger(Records):
             asked.get("days_until_due") or asked.get("due_date")
         ):
             raise invalid("send_invoice needs days_until_due or due_date.", "days_until_due", "parameter_missing")
-        days = int(asked.get("days_until_due") or 0)
-        created = int(self.clock().timestamp())
+        days, created = int(asked.get("days_until_due") or 0), int(self.clock().timestamp())
+        due = int(asked.get("due_date") or 0) or (created + days * 86400 if days else None)
         record = self.add(
             "invoice",
             {
@@ -60,7 +60,7 @@ class Ledger(Records):
                 "auto_advance": False,
                 "description": asked.get("description"),
                 "metadata": asked.get("metadata") or {},
-                "due_date": created + days * 86400 if days else None,
+                "due_date": due,
                 "amount_paid": 0,
                 "attempted": False,
                 "pre_payment_credit_notes_amount": 0,
