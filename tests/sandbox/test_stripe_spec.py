@@ -69,6 +69,7 @@ async def _everything(account: Account) -> None:
     third = await account.bill("9.00")
     taken = account.sandbox.acts.charge({"amount": "9", "currency": "EUR", "invoice": third.id})
     await account.write("record_refund", BACK, kind="append", links={"invoice": third.id})
+    account.sandbox.acts.checkout({"amount": "5", "currency": "EUR", "order_id": "SO-9"})
     account.sandbox.acts.dispute({"payment_intent": taken["id"]})
     account.sandbox.acts.payout({"amount": "5", "currency": "EUR"})
     await account.talk(SOURCE.identify())
@@ -93,7 +94,7 @@ async def test_every_request_and_every_answer_is_as_published(account: Account, 
     }  # fmt: skip
     assert spec.answered == {
         "customer", "invoice", "line_item", "payment_intent", "charge", "payment_record", "invoice_payment", "refund",
-        "credit_note", "dispute", "payout", "event",
+        "credit_note", "dispute", "payout", "event", "checkout.session",
     }  # fmt: skip
 
 

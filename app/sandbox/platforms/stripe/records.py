@@ -13,6 +13,7 @@ INDEXED = ("email", "customer", "invoice", "payment_intent")
 """What lists are filtered by that few records share."""
 _PREFIX = {
     "customer": "cus",
+    "checkout.session": "cs",
     "invoice": "in",
     "payment_intent": "pi",
     "charge": "ch",

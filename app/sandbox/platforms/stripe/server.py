@@ -30,6 +30,7 @@ _LISTED = {
     "payouts": "payout",
     "disputes": "dispute",
     "webhook_endpoints": "webhook_endpoint",
+    "checkout_sessions": "checkout.session",
 }
 _FILTERS = ("email", "status", "customer", "invoice", "payment_intent")
 _PER_SECOND = 100
@@ -91,7 +92,7 @@ class StripeSandbox(Sandbox):
         return _json(answer, status)
 
     def _route(self, request: web.Request, asked: Record) -> Record:
-        parts = request.match_info["path"].strip("/").split("/")
+        parts = request.match_info["path"].strip("/").replace("checkout/sessions", "checkout_sessions").split("/")
         if request.method == "GET":
             return self._get(parts, request.query)
         return self._post(request, parts, asked)
