@@ -224,6 +224,53 @@ async def test_the_vendors_library_reports_and_attaches_a_payment(sandbox: tuple
     assert [(part.payment.payment_record, part.amount_paid) for part in parts.data] == [(record.id, 1050)]
 
 
+async def test_the_vendors_library_searches_reports_refunds_and_splits_credits(
+    sandbox: tuple[StripeSandbox, str],
+) -> None:
+    sandbox[0].acts.checkout({"amount": "5", "currency": "EUR", "order_id": "SO-9"})
+
+    def work() -> tuple[stripe.PaymentRecord, stripe.CreditNote]:
+        client = _client(sandbox[1])
+        ada = client.v1.customers.create({"name": "Ada O'Hara", "metadata": {"crm_id": "7"}})
+        for query in ("metadata['crm_id']:'7'", "name:'ada o\\'hara'"):
+            assert [one.id for one in client.v1.customers.search({"query": query}).data] == [ada.id]
+        assert client.v1.customers.search({"query": "name:'Ad'"}).data == []
+        client.v1.customers.update(ada.id, {"email": "ada@example.com"})
+        invoice = _bill(client)
+        assert invoice.id
+        record = client.v1.payment_records.report_payment(
+            {
+                "amount_requested": {"currency": "eur", "value": 1000},
+                "initiated_at": 1_700_000_000,
+                "outcome": "guaranteed",
+                "guaranteed": {"guaranteed_at": 1_700_000_000},
+                "payment_method_details": {"type": "custom", "custom": {"display_name": "Bank"}},
+            }
+        )
+        client.v1.invoices.attach_payment(invoice.id, {"payment_record": record.id})
+        refund: Any = {
+            "amount": {"currency": "eur", "value": 400},
+            "outcome": "refunded",
+            "processor_details": {"type": "custom", "custom": {"refund_reference": "r1"}},
+            "refunded": {"refunded_at": 1_700_000_001},
+        }
+        back = client.v1.payment_records.report_refund(record.id, refund)
+        with pytest.raises(stripe.InvalidRequestError, match="reported already"):
+            client.v1.payment_records.report_refund(record.id, refund, {"idempotency_key": "another"})
+        (session,) = client.v1.checkout.sessions.list({"limit": 3}).data
+        named = client.v1.checkout.sessions.retrieve(session.id).metadata
+        assert named is not None
+        assert named["order_id"] == "SO-9"
+        note = client.v1.credit_notes.create({"invoice": invoice.id, "amount": 250, "out_of_band_amount": 200})
+        return back, client.v1.credit_notes.void_credit_note(note.id)
+
+    back, note = await asyncio.to_thread(work)
+    assert back.amount_refunded.value == 400
+    assert (note.type, note.pre_payment_amount, note.post_payment_amount, note.status) == ("mixed", 50, 200, "void")
+    (row,) = [row for row in sandbox[0].books() if row["kind"] == "invoice"]
+    assert (row["credited"], row["due"]) == ("0.00", "0.50")
+
+
 async def test_a_payment_record_has_the_fields_of_the_vendors_own(
     sandbox: tuple[StripeSandbox, str], shared: Path
 ) -> None:

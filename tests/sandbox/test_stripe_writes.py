@@ -14,7 +14,7 @@ from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Talk
 from app.sandbox.platforms.stripe import StripeSandbox
 from schemas.events import Hint
-from schemas.facts import Credit, Customer, Invoice, Party, Shipment
+from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
 from schemas.refs import ObjectRef
 from tests.platforms.stripe.account import DAY, Account, bill
 from tests.platforms.stripe.plain import SINK, SOURCE
@@ -171,6 +171,17 @@ async def test_one_buyer_is_one_customer_with_an_address_or_without(account: Acc
 
 
 # ------------------------------------------------------------------------------------------------- money
+
+
+async def test_the_twelfth_payment_on_an_invoice_is_told_with_its_invoice_as_well(account: Account) -> None:
+    made = await account.bill("24.00")
+    for _ in range(12):
+        paid = await account.pay(made.id, "1.00")
+        assert isinstance(paid.facts, Payment)
+        assert [one.id for one in paid.facts.allocations] == [made.id]
+        hint = Hint(tenant="acme", object=ObjectRef("pay", "acct_sandbox", "payment_record", paid.id))
+        (event,) = await account.talk(SOURCE.read(hint))
+        assert (event.facts, event.anchors) == (paid.facts, paid.anchors)
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,9 @@ class StripeSink(Probing):
         if invoice := command.links.get("invoice"):
             form = {"payment_record": str(record["id"]), "expand[0]": "payments"}
             paid = yield from self.post("attach", f"/v1/invoices/{segment(invoice)}/attach_payment", form)
-            ours = ("payment_record", str(record["id"]))
-            record[PARTS] = [part for part in parts_of(paid.get("payments")) if money_of(part) == ours]
+            listed = paid.get("payments") or {}
+            parts = (yield from self.payments(command)) if listed.get("has_more") else parts_of(listed)
+            record[PARTS] = [part for part in parts if money_of(part) == ("payment_record", str(record["id"]))]
         return self.written(record)
 
     def issue_credit(self, command: Command) -> Talk[Written]:

@@ -281,9 +281,10 @@ class Ledger(Records):
         self.emit("invoice_payment.paid", part)
         if "payments" not in (asked.get("expand") or []):
             return paid
+        parts = list(self.having("invoice_payment", {"invoice": invoice["id"]}))[::-1]
         return {
             **paid,
-            "payments": {"object": "list", "data": [part], "has_more": False, "url": "/v1/invoice_payments"},
+            "payments": {"object": "list", "data": parts, "has_more": False, "url": "/v1/invoice_payments"},
         }
 
     def refund(self, asked: Record) -> Record:

@@ -30,16 +30,15 @@ _PREFIX = {
 
 
 _HELD = 10
+_NONE: Record = {"data": []}
 _WITHOUT = {"refund": ("livemode",), "invoice_payment": ("metadata",)}
 """What an object does not have that almost all others have."""
 
 
 def shown(record: Record) -> Record:
     """Return *record* as it is answered: a list inside an object holds ten."""
-    lines = record.get("lines")
-    if not isinstance(lines, dict) or len(lines["data"]) <= _HELD:
-        return record
-    return {**record, "lines": {**lines, "data": lines["data"][:_HELD], "has_more": True}}
+    long = {name: record[name] for name in ("lines", "payments") if len((record.get(name) or _NONE)["data"]) > _HELD}
+    return {**record, **{name: {**one, "data": one["data"][:_HELD], "has_more": True} for name, one in long.items()}}
 
 
 class StripeError(Exception):
