@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, time
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from app.core.errors import RejectedError
@@ -106,6 +107,22 @@ def reported(command: Command, payment: Payment, connection: Connection) -> Form
         "processor_details[type]": "custom",
         "processor_details[custom][payment_reference]": payment.reference or command.mark,
         f"metadata[{MARK}]": command.mark,
+    }
+
+
+def credit(command: Command, credit: Credit, invoice: Mapping[str, Any]) -> Form:
+    """Return a credit note: what it comes to beyond what *invoice* has left to pay was returned outside Stripe.
+
+    https://docs.stripe.com/changelog/basil/2025-05-28/partial-payments
+    """
+    amount = units(credit.amount, credit.currency)
+    beyond = max(0, amount - int(invoice.get("amount_remaining") or 0))
+    return {
+        "invoice": str(invoice["id"]),
+        "amount": str(amount),
+        "email_type": "none",  # Stripe mails the customer where nothing is said
+        f"metadata[{MARK}]": command.mark,
+        **({"out_of_band_amount": str(beyond)} if beyond else {}),
     }
 
 

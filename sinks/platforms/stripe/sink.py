@@ -101,21 +101,17 @@ class StripeSink(Probing):
     def issue_credit(self, command: Command) -> Talk[Written]:
         """Write a credit note; no money moves and nobody is mailed.
 
-        A note first lowers what the invoice has left to pay. What it comes to beyond was returned outside Stripe:
-        https://docs.stripe.com/changelog/basil/2025-05-28/partial-payments
+        It is split by what the invoice has left to pay, so once more where somebody paid meanwhile.
         """
-        credit = facts_of(command, Credit)
-        invoice = yield from self.invoice(link(command, "invoice"))
-        amount = units(credit.amount, credit.currency)
-        beyond = max(0, amount - int(invoice.get("amount_remaining") or 0))
-        form = {
-            "invoice": ident(invoice),
-            "amount": str(amount),
-            "email_type": "none",  # Stripe mails the customer where nothing is said
-            f"metadata[{MARK}]": command.mark,
-            **({"out_of_band_amount": str(beyond)} if beyond else {}),
-        }
-        return (yield from self.shown((yield from self.post("credit", "/v1/credit_notes", form))))
+        form = bodies.credit(command, facts_of(command, Credit), (yield from self.invoice(link(command, "invoice"))))
+        try:
+            note = yield from self.post("credit", "/v1/credit_notes", form)
+        except RejectedError:
+            paid = bodies.credit(command, facts_of(command, Credit), (yield from self.invoice(form["invoice"])))
+            if paid == form:
+                raise
+            note = yield from self.post("credit-again", "/v1/credit_notes", paid)
+        return (yield from self.shown(note))
 
     def record_refund(self, command: Command) -> Talk[Written]:
         """Refund at the processor (moves money); what was taken outside Stripe is only reported as gone back."""

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import RejectedError
-from schemas.facts import Payment
+from app.core.talk import Response
+from schemas.facts import Credit, Payment
 from schemas.platforms.stripe.facts import day, money, units
 from sinks.platforms.stripe import StripeSink
-from tests.platforms.stripe.plain import CONNECTION, SINK, command
+from tests.platforms.conversation import answer
+from tests.platforms.stripe.plain import CONNECTION, SINK, command, reply
 
 TWO, WHOLE, THREE = (
     ("EUR", "USD", "HUF", "TWD"),
@@ -59,3 +61,24 @@ def test_of_a_payment_without_any_day_we_know_when_we_were_told() -> None:
     assert form["initiated_at"] == str(int(told.timestamp()))
     with pytest.raises(RejectedError, match="day"):
         next(SINK.write(command("record_payment", bare)))
+
+
+def _bill(left: int) -> Response:
+    return reply({"object": "invoice", "id": "in_1", "status": "open" if left else "paid", "amount_remaining": left})
+
+
+NOTE = reply(
+    {"object": "credit_note", "id": "cn_1", "currency": "eur", "total": 500, "invoice": "in_1", "status": "issued"}
+)
+REFUSED = reply({"error": {"type": "invalid_request_error"}}, 400)
+
+
+def test_a_credit_that_a_payment_overtook_is_split_anew() -> None:
+    credit = Credit(amount=Decimal(5), currency="EUR")
+    wanted = command("issue_credit", credit, links={"invoice": "in_1"})
+    requests, written = answer(SINK.write(wanted), _bill(2400), REFUSED, _bill(200), NOTE)
+    forms = [request.form for request in requests if request.form is not None]
+    assert [form.get("out_of_band_amount") for form in forms] == [None, "300"]
+    assert written.id == "cn_1"
+    with pytest.raises(RejectedError):
+        answer(SINK.write(wanted), _bill(200), REFUSED, _bill(200))
