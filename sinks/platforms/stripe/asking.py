@@ -17,6 +17,7 @@ from app.core.errors import (
 )
 from app.core.status import from_status, retry_after
 from app.core.talk import Request, Response, Talk, segment
+from schemas.commands import Command
 from schemas.facts import Party
 from schemas.platforms.stripe import PLATFORM
 from schemas.platforms.stripe.facts import anchors, ident, mark, more_lines, to_facts
@@ -83,10 +84,18 @@ class Asking(Sink):
             "Stripe", response, mutating=mutating, detail=str(error.get("code") or error.get("type") or "")
         )
 
-    def post(self, step: str, path: str, form: dict[str, str], lock: str = "") -> Talk[Record]:
-        """Change something; the answer is what it became."""
-        request = Request(method="POST", path=path, form=form, mutates=True, step=step, key_in=_KEY, lock=lock)
+    def post(self, step: str, path: str, form: dict[str, str], *, lock: str = "", key: str = "") -> Talk[Record]:
+        """Change something; the answer is what it became. With a *key* every try has that one."""
+        request = Request(method="POST", path=path, form=form, mutates=True, step=step, key=key, key_in=_KEY, lock=lock)
         return (yield from self.ask(request))
+
+    def report(self, command: Command, path: str, form: dict[str, str]) -> Talk[Record]:
+        """Tell of money outside Stripe: no list shows that it was told, so its key alone keeps it from being twice.
+
+        A try that was throttled gets another key elsewhere; here the one before it may have been done. What Stripe
+        refuses before it begins, and a 429, is not kept under a key: https://docs.stripe.com/api/idempotent_requests
+        """
+        return (yield from self.post("report", path, form, key=f"{command.id}-report"))
 
     def ask(self, request: Request) -> Talk[Record]:
         """Return the answer; raises what it means where it is an error."""

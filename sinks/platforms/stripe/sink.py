@@ -89,7 +89,7 @@ class StripeSink(Probing):
     def record_payment(self, command: Command) -> Talk[Written]:
         """Report money taken outside Stripe and attach it to the invoice; nothing is charged."""
         form = bodies.reported(command, facts_of(command, Payment), self.connection)
-        record = yield from self.post("report", "/v1/payment_records/report_payment", form)
+        record = yield from self.report(command, "/v1/payment_records/report_payment", form)
         if invoice := command.links.get("invoice"):
             form = {"payment_record": str(record["id"]), "expand[0]": "payments"}
             paid = yield from self.post("attach", f"/v1/invoices/{segment(invoice)}/attach_payment", form)
@@ -121,7 +121,7 @@ class StripeSink(Probing):
         if kind == "payment_record":
             form = bodies.refunded(command, credit, self.connection)
             path = f"/v1/payment_records/{segment(payment)}/report_refund"
-            return self.refund_of((yield from self.post("report", path, form)), command, bodies.told(command, form))
+            return self.refund_of((yield from self.report(command, path, form)), command, bodies.told(command, form))
         form = {kind: payment, "amount": str(amount), f"metadata[{MARK}]": command.mark}
         return self.written((yield from self.post("refund", "/v1/refunds", form)))
 

@@ -120,7 +120,8 @@ async def test_whatever_goes_wrong_every_document_is_there_exactly_once(keys: bo
         async def sender(request: Request, key: str, before: Callable[[], Awaitable[None]] | None = None) -> Response:
             if before is not None:
                 await before()
-            return await http.send(request, {**AUTH, **({"Idempotency-Key": key} if key else {})}, {})
+            chosen = request.key or key
+            return await http.send(request, {**AUTH, **({"Idempotency-Key": chosen} if chosen else {})}, {})
 
         owner = Owner(SINK, sender, memory, epoch=1, now=lambda: FASTER * time(), settle=0.5 * FASTER)
         running = asyncio.create_task(owner.run())
@@ -192,3 +193,29 @@ def test_a_pause_that_stripe_asks_for_is_kept() -> None:
     error = SINK.classify(reply(_refused("rate_limit"), 429, retry_after="7"), mutating=True)
     assert isinstance(error, RateLimited)
     assert error.retry_after == 7
+
+
+async def test_a_throttled_report_keeps_the_key_under_which_it_may_have_been_done() -> None:
+    """What is told of money outside Stripe is in no list: under another key it would be there twice."""
+    keys: list[str] = []
+    paid = Payment(amount=Decimal(10), currency="EUR", date=date(2026, 5, 2))
+    record = {"object": "payment_record", "id": "pr_1", "amount_requested": {"currency": "eur", "value": 1000}}
+    answers = [Response(status=502), reply(_refused("rate_limit"), 429), reply(record)]
+
+    async def sender(request: Request, key: str, before: Callable[[], Awaitable[None]] | None = None) -> Response:
+        if before is not None:
+            await before()
+        keys.append(request.key or key)
+        return answers[len(keys) - 1]
+
+    memory, time = Memory(), asyncio.get_running_loop().time
+    owner = Owner(SINK, sender, memory, epoch=1, now=lambda: FASTER * time(), settle=1)
+    wanted = command("record_payment", paid, kind="append")
+    memory.waiting[wanted.id] = asyncio.Event()
+    await owner.accept(wanted)
+    running = asyncio.create_task(owner.run())
+    await asyncio.wait_for(memory.waiting[wanted.id].wait(), 30)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert memory.results[wanted.id].outcome == "confirmed"
+    assert (len(keys), len(set(keys))) == (3, 1)
