@@ -169,14 +169,13 @@ async def test_a_sweep_sees_what_no_webhook_told(sandbox: tuple[StripeSandbox, s
     assert event.presence == "deleted"
 
 
-async def test_what_a_checkout_took_is_found_by_the_order_that_it_names(sandbox: tuple[StripeSandbox, str]) -> None:
+async def test_what_a_checkout_took_is_read(sandbox: tuple[StripeSandbox, str]) -> None:
     running, url = sandbox
     bought = running.acts.checkout({"amount": "12.50", "currency": "EUR", "order_id": "SO-9"})
     source = StripeSource(CONNECTION)
     page = await converse(source.sweep("events", "", running.clock()), url, AUTH)
     told = [event for hint in page.hints for event in await converse(source.read(hint), url, AUTH)]
     assert {event.object.id for event in told} == {bought["payment_intent"]}
-    assert [[anchor.ref.id for anchor in event.anchors] for event in told] == [["SO-9"]]
     assert isinstance(told[-1].facts, Payment)
     assert (told[-1].facts.amount, told[-1].facts.status) == (Decimal("12.50"), "succeeded")
 

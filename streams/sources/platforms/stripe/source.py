@@ -108,10 +108,7 @@ class StripeSource(Source):
         if path := facts.more_lines(record):
             record["lines"]["data"] = yield from self._list(path, {})
         if record.get("object") in UNTOLD and "invoice" not in record and not facts.order_anchor(record):
-            parts = yield from self._paid(str(record["object"]), str(record["id"]))
-            record[facts.PARTS] = parts or []
-            if parts == [] and record["object"] == "payment_intent":
-                record["metadata"] = yield from self._ordered(record)
+            record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
         return self.parse("", record)
 
     def _read_reported(self, hint: Hint) -> Talk[list[ChangeEvent]]:
@@ -132,21 +129,12 @@ class StripeSource(Source):
                 events += yield from self.read(self._hint(type_, id_, "checkout"))
         return events
 
-    def _ordered(self, payment: dict[str, Any]) -> Talk[dict[str, Any]]:
-        """Return the payment's metadata, with the order that its checkout names; a key need not see checkouts."""
-        params = {"payment_intent": str(payment["id"]), "limit": "1"}
-        reply = yield Request(method="GET", path="/v1/checkout/sessions", params=params)
-        sessions = [] if reply.status in {_FORBIDDEN, _MISSING} else _success(reply)["data"]
-        numbers = [("order_id", anchor.ref.id) for one in sessions for anchor in facts.order_anchor(one)]
-        return {**dict(numbers), **(payment.get("metadata") or {})}
-
-    def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]] | None]:
-        """Return which invoices a payment is on; None of versions before 2025-03-31, which have no such list."""
+    def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
+        """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
         params = {"payment[type]": kind, f"payment[{kind}]": payment, "limit": str(PAGE)}
         reply = yield Request(method="GET", path="/v1/invoice_payments", params=params)
-        if reply.status == _MISSING:
-            return None
-        return [row for row in _success(reply)["data"] if row.get("status") != "canceled"]
+        rows = [] if reply.status == _MISSING else _success(reply)["data"]
+        return [row for row in rows if row.get("status") != "canceled"]
 
     def _list(self, path: str, params: dict[str, str]) -> Talk[list[dict[str, Any]]]:
         found: list[dict[str, Any]] = []
