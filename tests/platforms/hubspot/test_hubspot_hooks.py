@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.core.errors import DecodeError
 from schemas.refs import ObjectRef
@@ -41,23 +42,68 @@ def _signed(hook: Hook, at: datetime, url: str | None = None) -> Hook:
     return Hook(url=hook.url, headers=headers, body=hook.body)
 
 
-def test_the_vendors_vectors_verify(shared: Path) -> None:
-    vectors = json.loads((shared / "samples/hubspot/signature_vectors.json").read_text())["vectors"]
-    for vector in vectors:
-        version = vector["version"]
-        headers = {"x-hubspot-signature": vector["signature"], "x-hubspot-signature-version": version}
-        if version == "v3":
-            headers = {
-                "x-hubspot-signature-v3": vector["signature"],
-                "x-hubspot-request-timestamp": vector["timestamp"],
-            }
-        now = datetime.fromtimestamp(int(vector.get("timestamp", 0)) / 1000 + 1, UTC)
-        hook = Hook(url=vector.get("uri", ""), headers=headers, body=vector["body"].encode())
-        source = source_of(legacy_signatures="yes")
-        assert source.verify(hook, ["other", vector["secret"]], now), vector["name"]
-        assert not source.verify(hook, ["other"], now), vector["name"]
-        changed = Hook(url=hook.url, headers=headers, body=hook.body + b" ")
-        assert not source.verify(changed, [vector["secret"]], now), vector["name"]
+KEY, AT = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy", "1693657560000"
+CALLED = "https://www.example.com/webhook_uri"
+CREATED = (
+    b'[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,'
+    b'"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM",'
+    b'"changeFlag":"NEW","appId":54321}]'
+)
+VECTORS = {
+    "v1": (CREATED, "232db2615f3d666fe21a8ec971ac7b5402d33b9a925784df3ca654d05f4817de"),
+    "v2": (b'{"example_field":"example_value"}', "9569219f8ba981ffa6f6f16aa0f48637d35d728c7e4d93d0d52efaa512af7900"),
+    "v3": (b"{'example_field':'example_value'}", "K36dawei4A+QBNolUOqo7s91KQDWQ5MXZ/QufNYuk/Y="),
+}
+"""What HubSpot's documents sign, by version: the body and its signature."""
+
+
+def _vector(version: str) -> Hook:
+    body, signature = VECTORS[version]
+    headers = {"x-hubspot-signature": signature, "x-hubspot-signature-version": version}
+    if version == "v3":
+        headers = {"x-hubspot-signature-v3": signature, "x-hubspot-request-timestamp": AT}
+    return Hook(url=CALLED, headers=headers, body=body)
+
+
+def _verified(hook: Hook, *secrets: str) -> bool:
+    now = datetime.fromtimestamp(int(AT) / 1000 + 1, UTC)
+    return source_of(legacy_signatures="yes").verify(hook, secrets, now)
+
+
+def _flips(plain: bytes) -> list[bytes]:
+    """Return *plain* with each of its bits flipped once."""
+    return [
+        plain[:place] + bytes([plain[place] ^ 1 << bit]) + plain[place + 1 :]
+        for place in range(len(plain))
+        for bit in range(8)
+    ]
+
+
+@pytest.mark.parametrize("version", VECTORS)
+def test_the_vendors_vectors_verify(version: str) -> None:
+    hook = _vector(version)
+    assert _verified(hook, "other", KEY)
+    assert not _verified(hook, "other")
+
+
+def test_the_vendors_vectors_are_those_of_the_samples(shared: Path) -> None:
+    held = json.loads((shared / "samples/hubspot/signature_vectors.json").read_text())["vectors"]
+    assert {one["version"]: (one["body"].encode(), one["signature"]) for one in held} == VECTORS
+    assert {one["secret"] for one in held} == {KEY}
+
+
+@pytest.mark.parametrize("version", VECTORS)
+def test_a_flipped_bit_fails(version: str) -> None:
+    hook = _vector(version)
+    wrong = [replace(hook, body=body) for body in _flips(hook.body)]
+    for name, value in hook.headers.items():
+        if name != "x-hubspot-signature-version":
+            flipped = [text.decode("latin-1") for text in _flips(value.encode())]
+            wrong += [replace(hook, headers={**hook.headers, name: text}) for text in flipped]
+    if version != "v1":  # which covers the body alone
+        wrong += [replace(hook, url=text.decode("latin-1")) for text in _flips(hook.url.encode())]
+        wrong += [replace(hook, method=text.decode("latin-1")) for text in _flips(hook.method.encode())]
+    assert not [one for one in wrong if _verified(one, KEY)]
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
