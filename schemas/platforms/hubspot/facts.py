@@ -40,11 +40,15 @@ _PAYMENTS: Mapping[str, PaymentStatus] = {
 }
 _FINANCIAL = frozenset(("invoiced", "partially_paid", "paid", "overpaid", "partially_refunded", "refunded", "void"))
 _FULFILMENT = frozenset(("partially_fulfilled", "fulfilled", "delivered", "returned"))
-_SHIPPING: Mapping[str, Literal["shipped", "delivered", "returned", "cancelled"]] = {
+_Parcel = Literal["pending", "shipped", "delivered", "returned", "cancelled"]
+_PARCELS: Mapping[str, _Parcel] = {
+    "partially_fulfilled": "shipped",
+    "fulfilled": "shipped",
     "delivered": "delivered",
     "returned": "returned",
     "cancelled": "cancelled",
 }
+"""Canonical word -> what a parcel of such an order is; with any other word it has not left yet."""
 
 COMMERCE = ("invoices", "commerce_payments")
 """Objects that need scopes of their own and hang on others."""
@@ -156,12 +160,16 @@ def party(record: Record) -> Party:
     )
 
 
-def shipments(record: Record) -> list[tuple[str, str | None, Shipment]]:
-    """Return (id, mark, facts) of the parcels that an order object shows: one per tracking number."""
+def shipments(connection: Connection, record: Record) -> list[tuple[str, str | None, Shipment]]:
+    """Return (id, mark, facts) of the parcels that an order object shows: one per tracking number.
+
+    Its status is free text: a word that nobody mapped ("Packing" stands in the vendor's own example) is no departure.
+    """
     numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
     marks = record.value(PARCELS).split()
     stage = record.value("hs_fulfillment_status")
-    status = _SHIPPING.get(stage.lower(), "shipped")
+    known = word(connection, "shipments", stage) or word(connection, "shipments", stage.capitalize())
+    status: _Parcel = _PARCELS.get(known, "pending") if stage else "shipped"
     return [
         (
             record.id if position == 0 else f"{record.id}-{position}",
@@ -204,7 +212,7 @@ def invoice(connection: Connection, record: Record, parts: Parts) -> Invoice:
 
 
 def payment(record: Record) -> Payment:
-    """Return a payment; it lists the invoices it is associated with, in full when there is only one."""
+    """Return a payment; it went in full to the invoice it is associated with, to none when there are several."""
     currency = record.value("hs_currency_code").upper() or "XXX"
     total = amount(record.value("hs_initial_amount"), currency) or ZERO
     stage, at = record.value("hs_latest_status"), instant(record.value("hs_initiated_date"))
@@ -218,7 +226,8 @@ def payment(record: Record) -> Payment:
         paid_at=at,
         date=at.date() if at else None,
         reference=record.value("hs_reference_number"),
-        allocations=tuple(Allocation(type="invoices", id=id_, amount=total) for id_ in invoices[:1]),
+        # HubSpot does not say how much of it went to which of several.
+        allocations=tuple(Allocation(type="invoices", id=id_, amount=total) for id_ in invoices if len(invoices) == 1),
     )
 
 
@@ -263,6 +272,8 @@ def anchors(connection: Connection, order_kind: str, kind: str, record: Record) 
         return ()
     orders = tuple(Anchor("order", ref(order_kind, id_)) for id_ in record.linked(order_kind))
     invoices = record.linked("invoices") if kind == "commerce_payments" else ()
+    if len(invoices) > 1:  # nobody knows how much of it went to which: then only its one order tells whose it is
+        return orders if len(orders) == 1 else ()
     return orders + tuple(Anchor("object", ref("invoices", id_)) for id_ in invoices)
 
 

@@ -211,6 +211,12 @@ PLATFORM = Platform(
             "invoices:open": "invoiced",
             "invoices:paid": "paid",
             "invoices:voided": "void",
+            # Free text of an order object; these are the words that we write, and those that speak for themselves.
+            "shipments:Shipped": "fulfilled",
+            "shipments:Partially shipped": "partially_fulfilled",
+            "shipments:Delivered": "delivered",
+            "shipments:Returned": "returned",
+            "shipments:Cancelled": "cancelled",
         }
     ),
     stages=STAGES["deals"],

@@ -10,6 +10,7 @@ import msgspec
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
+from schemas.connection import Connection
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
 from schemas.platforms.hubspot import facts as shown_facts
 from schemas.platforms.hubspot import wire
@@ -205,7 +206,7 @@ class HubspotSink(Batching):
             raise ConflictError(f"HubSpot: order {id_} is gone.")
         yield from self._parcel(record, _with_parcel(record, command, parcel))
         after = yield from self.find("orders", id_)
-        found = _parcel_of(after, command) if after else None
+        found = _parcel_of(self.connection, after, command) if after else None
         return found or Written(type="shipments", id=id_, mark=command.mark)
 
     def _parcel(self, order: Record, properties: bodies.Properties) -> Talk[None]:
@@ -224,7 +225,7 @@ class HubspotSink(Batching):
         kind = _KINDS.get(command.capability, self.order_kind)
         if command.capability == "record_shipment" and kind == "orders":
             record = yield from self.find("orders", _link(command, "order"))
-            return _parcel_of(record, command) if record else None
+            return _parcel_of(self.connection, record, command) if record else None
         if command.capability == "record_shipment":
             kind = "notes"
         if command.capability == "reverse_payment":
@@ -260,7 +261,7 @@ class HubspotSink(Batching):
         kind = _KINDS.get(command.capability, self.order_kind)
         if command.capability == "record_shipment":
             record = yield from self.find("orders", command.bound_id.partition("-")[0])
-            return _parcel_of(record, command) if record else None
+            return _parcel_of(self.connection, record, command) if record else None
         record = yield from self.find(kind, command.bound_id)
         return (yield from self.written(kind, record)) if record else None
 
@@ -296,8 +297,8 @@ def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.P
     return {name: value for name, value in values.items() if value and value != record.value(name)}
 
 
-def _parcel_of(record: Record, command: Command) -> Written | None:
-    for id_, mark, parcel in shown_facts.shipments(record):
+def _parcel_of(connection: Connection, record: Record, command: Command) -> Written | None:
+    for id_, mark, parcel in shown_facts.shipments(connection, record):
         if (command.bound_id and id_ == command.bound_id) or (mark and mark == command.mark):
             native = wire.native(record)
             return Written(type="shipments", id=id_, facts=parcel, mark=mark, native=native)

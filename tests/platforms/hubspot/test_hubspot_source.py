@@ -179,6 +179,54 @@ def test_a_payment_names_its_invoices_and_shows_what_went_back() -> None:
     assert refund.anchors[0].ref.type == "commerce_payments"
 
 
+def _paid(*invoices: str, **links: str) -> dict[str, Any]:
+    record = _record(hs_initial_amount="10.00", hs_currency_code="EUR", hs_latest_status="succeeded")
+    ends = {"invoices": invoices, **{kind: ids.split() for kind, ids in links.items()}}
+    rows = {kind: {"results": [{"id": id_, "type": "a"} for id_ in ids]} for kind, ids in ends.items()}
+    return {**record, "associations": rows}
+
+
+def test_a_payment_on_one_invoice_is_booked_there_in_full() -> None:
+    (event,) = source_of().parse("payment", _paid("7", deals="1 2"))
+    assert isinstance(event.facts, Payment)
+    assert [(part.id, part.amount) for part in event.facts.allocations] == [("7", Decimal(10))]
+
+
+def test_nobody_guesses_what_of_a_payment_went_to_which_of_several_invoices() -> None:
+    (event,) = source_of().parse("payment", _paid("7", "8", deals="1"))
+    assert isinstance(event.facts, Payment)
+    assert event.facts.allocations == ()
+    assert [(anchor.kind, anchor.ref.id) for anchor in event.anchors] == [("order", "1")]
+    for links in ({}, {"deals": "1 2"}):
+        (event,) = source_of().parse("payment", _paid("7", "8", **links))
+        assert event.anchors == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("Shipped", "shipped"),
+        ("shipped", "shipped"),
+        ("Partially shipped", "shipped"),
+        ("DELIVERED", "delivered"),
+        ("Returned", "returned"),
+        ("Cancelled", "cancelled"),
+        ("", "shipped"),
+        ("Packing", "pending"),
+        ("Verpackt", "pending"),
+        ("Unterwegs", "shipped"),
+        ("Retour", "returned"),
+    ],
+)
+def test_a_parcel_shows_what_its_word_is_known_to_mean(word: str, status: str) -> None:
+    statuses = {"shipments:Unterwegs": "fulfilled", "Retour": "returned"}
+    connection = Connection(name="crm", tenant="acme", platform="hubspot", account=PORTAL, statuses=statuses)
+    record = _record(hs_order_name="O", hs_fulfillment_status=word, hs_shipping_tracking_number="1Z1")
+    _, parcel = HubspotSource(connection).parse("orders", record)
+    assert isinstance(parcel.facts, Shipment)
+    assert (parcel.facts.status, parcel.facts.stage) == (status, word)
+
+
 @pytest.mark.parametrize(
     ("word", "paid", "status"),
     [

@@ -55,7 +55,7 @@ class Reading(Source):
         """Return what a record shows: itself, the parcels of an order, the refunds of a payment."""
         try:
             shown = facts.to_facts(self.connection, kind, record, parts)
-            parcels = facts.shipments(record) if kind == "orders" else []
+            parcels = facts.shipments(self.connection, record) if kind == "orders" else []
             refund = facts.refund(record) if kind == "commerce_payments" else None
         except (ValueError, ArithmeticError) as error:
             raise DecodeError(f"HubSpot: {kind} {record.id} does not have the documented shape.") from error
