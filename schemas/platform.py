@@ -64,6 +64,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest request the platform works on."""
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform means by a status, where that is not what others mean by it.
+
+    Of several that fit the first counts.
+    """
+
+    status: int
+    error: Literal["auth", "conflict", "duplicate", "rate_limited", "rejected", "retryable"]
+    says: tuple[str, ...] = ()
+    """Texts of the body, any of which must be there; () = whatever it says."""
+    pause: float | None = None
+    """Seconds to wait where no Retry-After says it."""
+    least: float = 0.0
+    """Seconds to wait whatever Retry-After says."""
+    everybody: bool = False
+    """The whole connection waits, not only who asked."""
+
+
 class Consistency(msgspec.Struct, frozen=True, kw_only=True):
     """How far a look at the platform can be trusted (DESIGN section 4, decision 7)."""
 
@@ -160,6 +178,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Sent with every request."""
     support_header: str = ""
     """Header of a reply by which the platform's support finds the call; it is logged with what was refused."""
+    refusals: tuple[Refusal, ...] = ()
+    """Statuses that mean something of their own here, alike for source, sink and whoever sends for them."""
 
     def proof(self, options: Mapping[str, str]) -> Auth:
         """Return how a connection with *options* proves who it is."""

@@ -12,11 +12,11 @@ import structlog
 
 from app.config.model import ResolvedConnection
 from app.core.auth import Credential
-from app.core.errors import AuthError, RateLimited, RetryableError, UncertainError
+from app.core.errors import AuthError, RetryableError, UncertainError
 from app.core.faultpoints import around
 from app.core.http import HttpClient
 from app.core.limits import Limiter
-from app.core.status import retry_after
+from app.core.status import asked_to_wait
 from app.core.talk import Request, Response, Talk
 from schemas.connection import Connection
 from schemas.platform import Platform
@@ -24,7 +24,6 @@ from schemas.platform import Platform
 log = structlog.get_logger(__name__)
 _REFUSED = 400
 _UNAUTHORISED = 401
-_TOO_MANY = 429
 _SERVER = 500
 T = TypeVar("T")
 Before = Callable[[], Awaitable[None]]
@@ -77,7 +76,7 @@ class Sending:
         self._served = platform.version
 
     async def __call__(self, request: Request, key: str = "", before: Before | None = None) -> Response:
-        """Return the reply; AuthError when the credential is refused twice, RateLimited on 429.
+        """Return the reply; AuthError when the credential is refused twice, RateLimited where all are to wait.
 
         *before* is awaited right before each socket write: after the wait for quota, with a fresh token at hand.
         """
@@ -91,10 +90,9 @@ class Sending:
         self._limiter.heard(response.body, response.headers, number)
         self._note(request, response)
         self._look_at_version(response)
-        if response.status == _TOO_MANY:
-            pause = retry_after(response)
-            self._limiter.pause(_DEFAULT_PAUSE if pause is None else pause)
-            raise RateLimited(f"{self._platform.title} asks to wait.", pause)
+        if (wait := asked_to_wait(self._platform.title, response, self._platform.refusals)) is not None:
+            self._limiter.pause(_DEFAULT_PAUSE if wait.retry_after is None else wait.retry_after)
+            raise wait
         return response
 
     def _note(self, request: Request, response: Response) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from app.core.errors import (
     AuthError,
     ConflictError,
+    DuplicateError,
     O2CError,
     RateLimited,
     RejectedError,
@@ -12,6 +15,7 @@ from app.core.errors import (
     UncertainError,
 )
 from app.core.talk import Response
+from schemas.platform import Refusal
 
 _ERRORS: dict[int, type[O2CError]] = {
     401: AuthError,
@@ -21,6 +25,13 @@ _ERRORS: dict[int, type[O2CError]] = {
     412: ConflictError,
     423: RetryableError,
     425: RetryableError,
+}
+_NAMED: Mapping[str, type[O2CError]] = {
+    "auth": AuthError,
+    "conflict": ConflictError,
+    "duplicate": DuplicateError,
+    "rejected": RejectedError,
+    "retryable": RetryableError,
 }
 _MOVED = frozenset((301, 302, 303, 307, 308))
 """Answers that are none: no redirect is followed, and whether a write was done before one nobody knows."""
@@ -40,8 +51,37 @@ def retry_after(response: Response) -> float | None:
         return None
 
 
-def from_status(platform: str, response: Response, *, mutating: bool, detail: str = "") -> O2CError | None:
-    """Return the error for *response* by its status; a 5xx, redirect or page for a mutating request is uncertain."""
+def asked_to_wait(platform: str, response: Response, own: Sequence[Refusal] = ()) -> RateLimited | None:
+    """Return the error of a reply that asks for nothing more to be sent for a while, None for any other."""
+    refusal = _refusal(response, own)
+    if response.status != _TOO_MANY and not (refusal and refusal.everybody):
+        return None
+    return RateLimited(f"{platform} asks to wait.", _pause(response, refusal))
+
+
+def _refusal(response: Response, own: Sequence[Refusal]) -> Refusal | None:
+    """Return the first of *own* that fits."""
+    alike = [one for one in own if one.status == response.status]
+    return next(
+        (one for one in alike if not one.says or any(text.encode() in response.body for text in one.says)), None
+    )
+
+
+def _pause(response: Response, refusal: Refusal | None) -> float | None:
+    asked = retry_after(response)
+    if refusal is None:
+        return asked
+    pause = refusal.pause if asked is None else asked
+    return max(refusal.least, pause or 0.0) if refusal.least else pause
+
+
+def from_status(
+    platform: str, response: Response, *, mutating: bool, detail: str = "", own: Sequence[Refusal] = ()
+) -> O2CError | None:
+    """Return the error for *response* by its status; a 5xx, redirect or page for a mutating request is uncertain.
+
+    The platform's *own* meanings count before those that all share.
+    """
     status = response.status
     if status < _CLIENT and status not in _MOVED:
         if not response.body[:100].lstrip().lower().startswith(_PAGES):
@@ -49,8 +89,11 @@ def from_status(platform: str, response: Response, *, mutating: bool, detail: st
         message = f"{platform} answered {status} with a page for people."
         return UncertainError(message) if mutating else RetryableError(message)
     message = f"{platform} answered {status}{': ' + detail if detail else ''}."
-    if status == _TOO_MANY:
-        return RateLimited(message, retry_after(response))
+    refusal = _refusal(response, own)
+    if status == _TOO_MANY or (refusal and refusal.error == "rate_limited"):
+        return RateLimited(message, _pause(response, refusal))
+    if refusal:
+        return _NAMED[refusal.error](message)
     if status >= _SERVER or status in _MOVED:
         return UncertainError(message) if mutating else RetryableError(message)
     return _ERRORS.get(status, RejectedError)(message)

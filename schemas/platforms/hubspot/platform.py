@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform
+from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform, Refusal
 
 MARK = "o2c_mark"
 """Our own unique property on deals, orders, invoices, payments, contacts and line items: the upsert key."""
@@ -142,6 +142,19 @@ STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Object type -> canonical word -> stage id (deals) or stage label (orders, whose ids differ in every portal)."""
 
+TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
+"""What the refusal of a unique value says."""
+_REFUSALS = (
+    Refusal(status=400, error="duplicate", says=TAKEN),
+    Refusal(status=403, error="rejected", says=("SCOPE",)),
+    Refusal(status=409, error="duplicate"),
+    Refusal(status=423, error="rate_limited", least=2.0),
+    # Until midnight in the portal: whoever asks each hour begins again soon after.
+    Refusal(status=429, error="rate_limited", says=('"DAILY"',), pause=3600.0, everybody=True),
+    # The account moves to another data centre, which takes up to a day.
+    Refusal(status=477, error="rate_limited", everybody=True),
+)
+
 PLATFORM = Platform(
     slug="hubspot",
     title="HubSpot",
@@ -253,6 +266,7 @@ PLATFORM = Platform(
         "x-hubspot-signature",
         "x-hubspot-signature-version",
     ),
+    refusals=_REFUSALS,
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(
         {

@@ -153,3 +153,8 @@ def native(record: Record) -> int:
 def mark(record: Record) -> str | None:
     """Return our mark, None on records of other people."""
     return find_mark(record.value(MARK))
+
+
+def category(body: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return how an error body calls itself, "" for any other."""
+    return str(body.get("category") or body.get("errorType") or "") if isinstance(body, dict) else ""

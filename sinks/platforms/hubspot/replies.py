@@ -1,4 +1,4 @@
-"""What HubSpot's replies mean: one error body, 207 for batches, and statuses of its own."""
+"""What HubSpot's replies mean: one error body, and 207 for batches."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from typing import Any
 import msgspec
 
 from app.core.errors import (
-    AuthError,
     ConflictError,
     DecodeError,
     DuplicateError,
     O2CError,
-    RateLimited,
     RejectedError,
     RetryableError,
     UncertainError,
 )
-from app.core.status import from_status, retry_after
+from app.core.status import from_status
 from app.core.talk import Response
+from schemas.platforms.hubspot import PLATFORM, wire
+from schemas.platforms.hubspot.platform import TAKEN
 
-_MULTI, _CLIENT = 207, 400
-_LOCK_SECONDS, _DAY_SECONDS = 2.0, 3600.0
+_MULTI, _CLIENT, _MISSING = 207, 400, 404
 _PASSING = frozenset(("INTERNAL_ERROR", "RATE_LIMITS", "RATE_LIMIT", "LOCKED"))
-_TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -37,27 +35,10 @@ def error_of(response: Response, *, mutating: bool) -> O2CError | None:
     """Return the error that a reply means; a batch counts as failed when any of it was refused."""
     if response.status < _CLIENT:
         return _inside(response, mutating=mutating)
-    body = _body(response)
-    category = str(body.get("category") or body.get("errorType") or "no category")
-    text = f"HubSpot answered {response.status}: {category}."
-    message = str(body.get("message") or "")
-    match response.status:
-        case 429:
-            daily = body.get("policyName") == "DAILY"
-            return RateLimited(text, retry_after(response) or (_DAY_SECONDS if daily else None))
-        case 423:
-            return RateLimited(text, max(_LOCK_SECONDS, retry_after(response) or 0.0))
-        case 477:
-            return RateLimited(text, retry_after(response))
-        case 403:
-            return RejectedError(f"{text} The token lacks a scope.") if "SCOPE" in category else AuthError(text)
-        case 404 if mutating:
-            return ConflictError(text)
-        case 409:
-            return DuplicateError(text)
-        case 400 if any(word in message for word in _TAKEN):
-            return DuplicateError(text)
-    return from_status("HubSpot", response, mutating=mutating, detail=category)
+    category = wire.category(_body(response)) or "no category"
+    if response.status == _MISSING and mutating:
+        return ConflictError(f"HubSpot answered {response.status}: {category}.")
+    return from_status(PLATFORM.title, response, mutating=mutating, detail=category, own=PLATFORM.refusals)
 
 
 def _inside(response: Response, *, mutating: bool) -> O2CError | None:
@@ -84,7 +65,7 @@ def split(response: Response) -> Split:
 def _item(row: dict[str, Any]) -> O2CError:
     message, category = str(row.get("message") or ""), str(row.get("category") or "no category")
     text = f"HubSpot refused one of a batch: {category}."
-    if category == "CONFLICT" or any(word in message for word in _TAKEN):
+    if category == "CONFLICT" or any(word in message for word in TAKEN):
         return DuplicateError(text)
     if category == "OBJECT_NOT_FOUND":
         return ConflictError(text)

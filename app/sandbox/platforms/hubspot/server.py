@@ -16,6 +16,7 @@ from app.sandbox.base import Operation, Sandbox, Window, dumps
 from app.sandbox.consent import Consent
 from app.sandbox.platforms.hubspot.associations import Associations
 from app.sandbox.platforms.hubspot.books import books, shown
+from app.sandbox.platforms.hubspot.closures import Closures
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
 from app.sandbox.platforms.hubspot.people import People
 from app.sandbox.platforms.hubspot.portal import Portal
@@ -45,12 +46,14 @@ class HubspotSandbox(Sandbox):
         self.associations, self.settings = Associations(self.portal), Settings(self.portal)
         self.subscriptions = Subscriptions(self.clock, self._serve)
         self.consent = Consent(self.clock, CLIENT[0])
-        self.verbs = {**People(self.portal).verbs(), "consent": self.consent.act, "revoke": self._revoke}
+        self.closures = Closures(self.clock, int(_DAY * self.quota_scale))
+        self.verbs = {**People(self.portal).verbs(), **self.closures.verbs()}
+        self.verbs |= {"consent": self.consent.act, "revoke": self._revoke}
         self.tokens: dict[str, datetime] = {}
         self._revoked = False
         self._window = Window(_TEN_SECONDS * self.quota_scale, 10.0, self.clock)
         self._searches = Window(_SEARCHES * self.quota_scale, 1.0, self.clock)
-        self._events = self._errors = self._used = 0
+        self._events = self._errors = 0
         self._remembered: tuple[str, datetime] | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -83,13 +86,16 @@ class HubspotSandbox(Sandbox):
             known = self._known(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if not known:
             return self.unauthorized(request)
+        if (closed := self.closures.closed(request.method, request.path)) is not None:
+            refused, more, headers = closed
+            return _json(refused.body(self._error_number()) | more, refused.status, headers)
         search = request.path.endswith("/search")
         taken = self._window.take()
         if not taken.allowed:
             return self.throttled(request)
         if search and not self._searches.take().allowed:
             return self._limited("SECONDLY", "You have reached your secondly limit.")
-        self._used += 1
+        self.closures.take()
         headers = {} if search else self._quota(taken.left)
         try:
             status, answer = self._route(request, await request.read())
@@ -142,8 +148,8 @@ class HubspotSandbox(Sandbox):
             "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
             "X-HubSpot-RateLimit-Secondly": str(limit // 10),
             "X-HubSpot-RateLimit-Secondly-Remaining": str(limit // 10),
-            "X-HubSpot-RateLimit-Daily": str(_DAY),
-            "X-HubSpot-RateLimit-Daily-Remaining": str(_DAY - self._used),
+            "X-HubSpot-RateLimit-Daily": str(int(_DAY * self.quota_scale)),
+            "X-HubSpot-RateLimit-Daily-Remaining": str(self.closures.left),
         }
 
     # -- refusals -----------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from app.core.errors import DecodeError
 from app.core.status import from_status
 from app.core.talk import Response
 from schemas.errors import misfit
-from schemas.platforms.hubspot import wire
+from schemas.platforms.hubspot import PLATFORM, wire
 from schemas.platforms.hubspot.wire import Record
+
+_CLIENT = 400
 
 
 def record(value: Any) -> Record:  # noqa: ANN401 - any JSON
@@ -24,9 +26,17 @@ def record(value: Any) -> Record:  # noqa: ANN401 - any JSON
 
 def success(reply: Response) -> Any:  # noqa: ANN401 - any JSON
     """Return the body of a reply; raise what any other status means."""
-    if (error := from_status("HubSpot", reply, mutating=False)) is not None:
+    error = from_status(PLATFORM.title, reply, mutating=False, own=PLATFORM.refusals, detail=_category(reply))
+    if error is not None:
         raise error
     return reply.json()
+
+
+def _category(reply: Response) -> str:
+    try:
+        return wire.category(reply.json()) if reply.status >= _CLIENT else ""
+    except DecodeError:
+        return ""
 
 
 def rows(reply: Response) -> list[Any]:

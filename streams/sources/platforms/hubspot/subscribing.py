@@ -8,6 +8,7 @@ from typing import Any
 from app.core.errors import DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
+from schemas.platforms.hubspot import PLATFORM
 from schemas.platforms.hubspot.webhooks import asked, topic_of
 from streams.sources.subscribing import Subscriber, Subscription, same_place
 
@@ -97,7 +98,9 @@ class HubspotSubscriber(Subscriber):
         reply = yield request
         if request.method == "DELETE" and reply.status == _MISSING:
             return
-        if (error := from_status("HubSpot", reply, mutating=True, detail=request.step)) is not None:
+        if (
+            error := from_status("HubSpot", reply, mutating=True, detail=request.step, own=PLATFORM.refusals)
+        ) is not None:
             raise error
 
 
@@ -106,7 +109,7 @@ def _topic(row: dict[str, Any]) -> str:
 
 
 def _answer(reply: Response, *, mutating: bool) -> dict[str, Any]:
-    if (error := from_status("HubSpot", reply, mutating=mutating)) is not None:
+    if (error := from_status("HubSpot", reply, mutating=mutating, own=PLATFORM.refusals)) is not None:
         raise error
     found = reply.json()
     if not isinstance(found, dict):
