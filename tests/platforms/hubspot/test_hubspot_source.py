@@ -300,8 +300,9 @@ def test_a_sweep_starts_where_the_last_one_ended_with_an_overlap() -> None:
 
 
 def test_invoices_and_payments_are_walked_only_where_asked_for() -> None:
-    assert source_of().sweeps() == ("deals", "contacts")
+    assert source_of().sweeps() == ("line_items", "deals", "contacts")
     assert source_of(order_object="orders", commerce="yes").sweeps() == (
+        "line_items",
         "orders",
         "contacts",
         "invoices",

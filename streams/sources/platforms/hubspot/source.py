@@ -87,16 +87,22 @@ class HubspotSource(Reading):
     # -- what changed since -------------------------------------------------------------------------------------------
 
     def sweeps(self) -> tuple[str, ...]:
-        """Return the object types to walk; invoices and payments need scopes of their own."""
+        """Return the object types to walk; invoices and payments need scopes of their own.
+
+        Lines come first: whatever changes after their first walk began is in the next one.
+        """
         commerce = facts.COMMERCE if self.connection.options.get("commerce") == "yes" else ()
-        return (self.order_kind, "contacts", *commerce)
+        return ("line_items", self.order_kind, "contacts", *commerce)
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Walk by (last change, id) upwards: pages never shift, and the window of 10,000 rows is never reached.
 
-        The cursor is "since|id|started" in milliseconds; an id means: amid rows changed at one instant.
+        The cursor is "since|id|started" in milliseconds; an id means: amid rows changed at one instant. Lines that are
+        older than their first walk are read with their orders.
         """
         since, last_id, started = _cursor(cursor, now)
+        if name == "line_items" and not cursor:
+            since = started - _OVERLAP_MS
         changed = "lastmodifieddate" if name == "contacts" else "hs_lastmodifieddate"
         reply = yield _search(name, changed, since, last_id)
         rows = [replies.record(row) for row in replies.rows(reply)]
