@@ -1,4 +1,7 @@
-"""Open objects of ours are read again by id on a schedule: a deletion that no webhook and no list of changes tells."""
+"""Open objects of ours, and open orders of anybody's, are read again by id on a schedule.
+
+So a deletion is seen that no webhook and no list of changes tells: lists omit what is gone.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,17 @@ _LONGEST_PAUSE, _LATER = 60.0, 60.0
 
 
 def open_objects(order: PublicOrder, connection: Connection) -> tuple[ObjectRef, ...]:
-    """Return what o2c wrote of *order* into *connection*, without what ended and unless the order is done with."""
+    """Return what o2c wrote of *order* into *connection*, and the order itself whoever typed it there.
+
+    Without what ended, and unless the order is done with.
+    """
     done = order.life_cycle in {"closed", "cancelled"} and not order.amount_due
     if done or order.alias_of or order.tenant != connection.tenant:
         return ()
     return tuple(
         ObjectRef(one.connection, one.account, one.type, one.id)
         for one in order.shown
-        if one.ours and (one.connection, one.account) == (connection.name, connection.account)
+        if (one.ours or one.kind == "order") and (one.connection, one.account) == (connection.name, connection.account)
         if one.status not in _ENDED
     )
 

@@ -139,7 +139,7 @@ def _section(loaded: Loaded, start: Start) -> str:
     lines += [
         '# start_at = "first start"  # older objects are read and linked, never written; or a day, or "beginning"',
         "# sweep_seconds = 600       # how often everything that changed is walked, webhooks or not",
-        "# recheck_seconds = 86400   # how often what o2c wrote and is open is read again by id; 0 = never",
+        "# recheck_seconds = 86400   # how often open orders and what o2c wrote are read again by id; 0 = never",
         f"# webhooks_seconds = {often:<6.0f} # how often it is looked whether registered webhooks still are; 0 = never",
     ]
     if platform.options:

@@ -40,6 +40,13 @@ def test_only_our_open_objects_of_this_account_are_read_again() -> None:
     assert open_objects(order(shown("1", status="paid"), *others), BOOKS) == (ref("1"),)
 
 
+def test_an_open_order_that_a_person_typed_is_read_again() -> None:
+    typed = shown("2", ours=False, kind="order")
+    elsewhere = shown("3", ours=False, kind="order", connection="shop")
+    assert open_objects(order(typed, elsewhere, shown("4", ours=False, kind="payment")), BOOKS) == (ref("2"),)
+    assert open_objects(order(shown("2", ours=False, kind="order", status="cancelled")), BOOKS) == ()
+
+
 @pytest.mark.parametrize(
     "done", [{"life_cycle": "closed", "amount_due": Decimal(0)}, {"alias_of": "other"}, {"tenant": "another"}]
 )
