@@ -64,7 +64,7 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
     """Return a deal or an order object as an order."""
     is_deal = kind == "deals"
     currency = record.value("deal_currency_code" if is_deal else "hs_currency_code")
-    currency = (currency or connection.options.get("currency", "XXX")).upper()
+    currency = (currency or connection.options.get("currency") or parts.currency or "XXX").upper()
     name = connection.options.get("number_property") or ("dealname" if is_deal else "hs_order_name")
     stage, canonical = stage_of(connection, kind, record, parts)
     if canonical and record.value("hs_fulfillment_status").lower() == "delivered":

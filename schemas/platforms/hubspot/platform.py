@@ -38,6 +38,7 @@ SINGULAR: Mapping[str, str] = MappingProxyType(
         "order": "orders",
     }
 )
+ACCOUNT = "/account-info/v3/details"
 PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "deals": (
@@ -272,7 +273,7 @@ PLATFORM = Platform(
         {
             "order_object": "deals or orders: which object is the order (default deals)",
             "pipeline": "id of the pipeline that new deals or orders go into (default: the portal's first)",
-            "currency": "currency of deals in a portal with one currency",
+            "currency": "currency of deals that name none (default: the portal's, for one call more per read)",
             "commerce": "yes: follow invoices and payments in HubSpot as well (needs their scopes)",
             "number_property": "property that holds the order number (default dealname or hs_order_name)",
             "po_property": "property that holds the customer's order number",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
+from schemas.connection import Connection
 from schemas.money import rounded
 from schemas.platforms.hubspot.platform import MARK
 from schemas.refs import find_mark
@@ -73,11 +74,12 @@ class Pipeline(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What lives apart from a record: its contact, its lines, and the stages of its pipelines by id."""
+    """What lives apart from a record: its contact, its lines, its pipelines' stages by id, the portal's currency."""
 
     contact: Record | None = None
     lines: tuple[Record, ...] = ()
     stages: Mapping[str, Stage] = {}
+    currency: str = ""
 
 
 def pipelines(reply: Any) -> tuple[Pipeline, ...]:  # noqa: ANN401 - any JSON
@@ -153,6 +155,17 @@ def native(record: Record) -> int:
 def mark(record: Record) -> str | None:
     """Return our mark, None on records of other people."""
     return find_mark(record.value(MARK))
+
+
+def lacks_currency(connection: Connection, kind: str, records: Iterable[Record]) -> bool:
+    """Tell whether the portal must be asked for its currency: deals name none where it has one alone."""
+    unnamed = kind == "deals" and not connection.options.get("currency")
+    return unnamed and any(not record.value("deal_currency_code") for record in records)
+
+
+def home_currency(account: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return the currency in a reply of GET /account-info/v3/details, "" where it has none."""
+    return str(account.get("companyCurrency") or "") if isinstance(account, dict) else ""
 
 
 def category(body: Any) -> str:  # noqa: ANN401 - any JSON

@@ -181,9 +181,10 @@ class OrderBatches(Many):
         stages = drafts[0].stages
         if not stages and any(self.has_unknown_stage(kind, head) for head in heads.values()):
             stages = stages_in((yield from self.pipelines()))
+        currency = yield from self.currency(kind, heads.values())
         for draft in drafts:
             shown = tuple(lines[id_] for id_ in draft.lines if id_ in lines)
-            seen = self.seen_or_error(kind, heads.get(draft.id), Parts(draft.contact, shown, stages))
+            seen = self.seen_or_error(kind, heads.get(draft.id), Parts(draft.contact, shown, stages, currency))
             if isinstance(seen, Written):
                 draft.written, draft.error = msgspec.structs.replace(seen, adopted=draft.known), None
             else:

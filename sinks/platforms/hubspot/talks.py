@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,7 +14,7 @@ from app.core.talk import Request, Response, Talk, segment
 from schemas.errors import misfit
 from schemas.facts import Line, Party
 from schemas.platforms.hubspot import PLATFORM, facts, wire
-from schemas.platforms.hubspot.platform import ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
+from schemas.platforms.hubspot.platform import ACCOUNT, ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
 from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
 from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
@@ -117,7 +117,15 @@ class Talks(Sink):
             parts = Parts(contact=contacts[0] if contacts else None, lines=tuple(lines))
         if self.has_unknown_stage(kind, record):
             parts = msgspec.structs.replace(parts, stages=stages_in((yield from self.pipelines())))
+        parts = msgspec.structs.replace(parts, currency=(yield from self.currency(kind, [record])))
         return self.seen(kind, record, parts)
+
+    def currency(self, kind: str, records: Iterable[Record]) -> Talk[str]:
+        """Return the portal's currency where one of *records* names none, else ""."""
+        if not wire.lacks_currency(self.connection, kind, records):
+            return ""
+        reply = yield from self.ask(Request(method="GET", path=ACCOUNT))
+        return wire.home_currency(reply.json())
 
     def has_unknown_stage(self, kind: str, record: Record) -> bool:
         """Tell whether the pipelines must be looked at to know what the record's stage means."""

@@ -274,11 +274,9 @@ def test_a_buyers_second_address_is_known_and_an_unlisted_deal_is_found_by_its_m
         },
         {"id": "2", "properties": {"email": "buyer1@example.com"}},
     )
+    won = {"dealstage": "closedwon", "deal_currency_code": "EUR"}
     deals = [
-        {
-            "id": id_,
-            "properties": {"dealname": command.facts.number, "dealstage": "closedwon", "o2c_mark": command.mark},
-        }
+        {"id": id_, "properties": {"dealname": command.facts.number, "o2c_mark": command.mark, **won}}
         for id_, command in (("7", one), ("8", two))
     ]
     connection = Connection(name="crm", tenant="acme", platform="hubspot", account="1")

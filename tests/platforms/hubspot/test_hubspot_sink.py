@@ -156,7 +156,8 @@ def test_our_own_property_is_made_at_the_first_write() -> None:
         mark=MARK,
         facts=order,
     )
-    record = {"id": "7", "properties": {"dealname": "1", "dealstage": "closedwon", "o2c_mark": MARK}}
+    held = {"dealname": "1", "dealstage": "closedwon", "deal_currency_code": "EUR", "o2c_mark": MARK}
+    record = {"id": "7", "properties": held}
     requests, written = answer(
         SINK.write(command),
         _reply({"category": "VALIDATION_ERROR", "message": "whatever it says"}, 400),

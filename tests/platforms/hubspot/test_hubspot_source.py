@@ -260,7 +260,7 @@ def test_a_missing_record_reads_as_deleted() -> None:
 
 
 def test_a_merged_record_that_answers_under_its_new_id_ends_the_old_one() -> None:
-    record = {**_record(dealname="D", dealstage="closedwon"), "id": "2"}
+    record = {**_record(dealname="D", dealstage="closedwon", deal_currency_code="EUR"), "id": "2"}
     _, events = answer(source_of().read(_hint("deals", "1")), _reply(record))
     assert [(event.object.id, event.presence) for event in events] == [("1", "deleted"), ("2", "present")]
 
@@ -271,7 +271,7 @@ def test_a_merge_tells_where_the_old_deals_went_and_what_the_new_one_is_made_of(
     seen = {"subscriptionType": "deal.propertyChange", "objectId": 1}
     body = json.dumps([{**event, "portalId": int(PORTAL)} for event in (seen, merge)]).encode()
     hints = {hint.object.id: hint for hint in source.hints(Hook(body=body))}
-    new = _reply({**_record(dealname="D", dealstage="closedwon"), "id": "3"})
+    new = _reply({**_record(dealname="D", dealstage="closedwon", deal_currency_code="EUR"), "id": "3"})
     for old in ("1", "2"):
         _, (gone,) = answer(source.read(hints[old]), _reply({}, 404))
         assert (gone.presence, gone.facts) == ("deleted", Order(merged_into="3"))

@@ -12,7 +12,7 @@ from app.core.talk import Request, Talk, segment
 from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
 from schemas.facts import Facts
 from schemas.platforms.hubspot import PLATFORM, facts, wire
-from schemas.platforms.hubspot.platform import LINKS, MARK, PROPERTIES
+from schemas.platforms.hubspot.platform import ACCOUNT, LINKS, MARK, PROPERTIES
 from schemas.platforms.hubspot.wire import Link, Links, Parts, Pipeline, Record, Stage
 from schemas.refs import ObjectRef
 from streams.sources.base import Source
@@ -203,7 +203,7 @@ class Reading(Source):
         return found
 
     def _parts(self, kind: str, records: Sequence[Record]) -> Talk[dict[str, Parts]]:
-        """Read contacts, lines and, where a stage is unknown, the pipelines."""
+        """Read contacts, lines and, where something is not known yet, the pipelines and the portal's currency."""
         contacts: dict[str, Record] = {}
         lines: dict[str, Record] = {}
         if "line_items" in LINKS[kind]:
@@ -214,11 +214,15 @@ class Reading(Source):
         stages: dict[str, Stage] = {}
         if kind == self.order_kind and any(self._unknown(kind, record) for record in records):
             stages = yield from self._stages(kind)
+        currency = ""
+        if wire.lacks_currency(self.connection, kind, records):
+            currency = wire.home_currency(replies.success((yield Request(method="GET", path=ACCOUNT))))
         return {
             record.id: Parts(
                 contact=next((contacts[id_] for id_ in record.linked("contacts") if id_ in contacts), None),
                 lines=tuple(lines[id_] for id_ in record.linked("line_items") if id_ in lines),
                 stages=stages,
+                currency=currency,
             )
             for record in records
         }

@@ -10,7 +10,7 @@ from typing import Any
 from app.core.talk import Request, Talk
 from schemas.events import Hint
 from schemas.platforms.hubspot import facts, wire
-from schemas.platforms.hubspot.platform import STAGES
+from schemas.platforms.hubspot.platform import ACCOUNT, STAGES
 from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
 from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
 from schemas.refs import ObjectRef
@@ -124,8 +124,8 @@ class HubspotSource(Reading):
 
     def identify(self) -> Talk[Identity]:
         """Ask whose token this is."""
-        account = replies.success((yield Request(method="GET", path="/account-info/v3/details")))
-        home = str(account.get("companyCurrency") or "")
+        account = replies.success((yield Request(method="GET", path=ACCOUNT)))
+        home = wire.home_currency(account)
         return Identity(
             account=str(account["portalId"]),
             currencies=tuple(sorted({home, *account.get("additionalCurrencies", ())} - {""})),
