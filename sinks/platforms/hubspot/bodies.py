@@ -98,9 +98,19 @@ def note(command: Command) -> str:
     return f"Refund {asked.reference or asked.number}: {money}"
 
 
+def contact_key(party: Party) -> tuple[str, str]:
+    """Return the unique property by which a contact is found, and its value: our own one where there is no e-mail."""
+    return ("email", party.email) if party.email else (MARK, f"customer/{party.name.strip().lower()}")
+
+
+def somebody(party: Party | None) -> Party | None:
+    """Return *party* unless it has neither an e-mail nor a name to be found by."""
+    return party if party and (party.email or party.name.strip()) else None
+
+
 def contact(party: Party) -> Properties:
     """Return the properties of a new contact."""
-    first, _, last = party.name.partition(" ")
+    first, _, last = party.name.strip().partition(" ")
     values = {"email": party.email, "firstname": first, "lastname": last, "phone": party.phone}
     return {name: value for name, value in values.items() if value}
 

@@ -10,7 +10,7 @@ import msgspec
 from app.core.errors import DuplicateError, O2CError, RetryableError, UncertainError, UnsupportedError
 from app.core.talk import Talk
 from schemas.commands import Command
-from schemas.facts import Order
+from schemas.facts import Order, Party
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, MARK
 from schemas.platforms.hubspot.wire import Parts, Record, Stage
 from sinks.base import Written
@@ -36,8 +36,10 @@ class _Draft(msgspec.Struct):
     error: O2CError | None = None
 
     @property
-    def email(self) -> str:
-        return self.order.customer.email.lower() if self.order.customer else ""
+    def buyer(self) -> str:
+        """By what the contact is found, "" where nobody is named."""
+        party = bodies.somebody(self.order.customer)
+        return bodies.contact_key(party)[1].lower() if party else ""
 
     @property
     def word(self) -> str:
@@ -61,24 +63,28 @@ class OrderBatches(Many):
         return {id_: part for id_, part in ended.items() if part is not None}
 
     def _find_buyers(self, drafts: Sequence[_Draft]) -> Talk[None]:
-        """Find the contacts of all e-mails, make those that are missing; the data of a known one stays as it is."""
-        parties = {draft.email: draft.order.customer for draft in drafts if draft.order.customer and draft.email}
+        """Find the contacts of all e-mails and names, make those that are missing; a known one stays as it is."""
+        parties = {draft.buyer: draft.order.customer for draft in drafts if draft.order.customer and draft.buyer}
         found: dict[str, Record] = {}
-        for record in (yield from self.batch_read("contacts", list(parties), "email", _OTHER_EMAILS)):
-            found |= {email: record for email in _emails(record) if email in parties}
-        missing = [
-            {"idProperty": "email", "id": party.email, "objectWriteTraceId": email, "properties": bodies.contact(party)}
-            for email, party in parties.items()
-            if email not in found
-        ]
         refused: dict[str, O2CError] = {}
-        if missing:
-            made, refused = yield from self._new_buyers(missing)
-            found |= made
+        for by in ("email", MARK):
+            wanted = {key: party for key, party in parties.items() if bodies.contact_key(party)[0] == by}
+            found |= yield from self._known_buyers(by, list(wanted))
+            missing = [_new_buyer(key, party) for key, party in wanted.items() if key not in found]
+            if missing:
+                made, bad = yield from self._new_buyers(missing)
+                found, refused = found | made, refused | bad
         for draft in drafts:
-            draft.contact = found.get(draft.email)
-            if draft.email and draft.contact is None:
-                draft.error = refused.get(draft.email, DuplicateError())
+            draft.contact = found.get(draft.buyer)
+            if draft.buyer and draft.contact is None:
+                draft.error = refused.get(draft.buyer, DuplicateError())
+
+    def _known_buyers(self, by: str, keys: Sequence[str]) -> Talk[dict[str, Record]]:
+        """Return the contacts that are there already by what they were asked for with."""
+        if by == "email":
+            records = yield from self.batch_read("contacts", keys, by, _OTHER_EMAILS)
+            return {email: record for record in records for email in _emails(record) if email in keys}
+        return {record.value(MARK): record for record in (yield from self.named_contacts(keys))}
 
     def _new_buyers(self, rows: Sequence[Row]) -> Talk[tuple[dict[str, Record], dict[str, O2CError]]]:
         try:
@@ -86,9 +92,9 @@ class OrderBatches(Many):
         except UncertainError as error:
             # Nothing of an order left yet, and the same contact cannot be made twice.
             raise RetryableError(str(error)) from error
-        emails = {str(row["id"]): email for email, row in made.items()}
-        shown = yield from self.batch_read("contacts", list(emails))
-        return {emails[one.id]: one for one in shown if one.id in emails}, refused
+        keys = {str(row["id"]): key for key, row in made.items()}
+        shown = yield from self.batch_read("contacts", list(keys))
+        return {keys[one.id]: one for one in shown if one.id in keys}, refused
 
     def _make(self, drafts: Sequence[_Draft]) -> Talk[None]:
         """Make the deals or order objects, associated with their buyers."""
@@ -189,6 +195,12 @@ class OrderBatches(Many):
                 draft.written, draft.error = msgspec.structs.replace(seen, adopted=draft.known), None
             else:
                 draft.written, draft.error = None, seen
+
+
+def _new_buyer(key: str, party: Party) -> Row:
+    by, value = bodies.contact_key(party)
+    properties = bodies.contact(party) | ({} if by == "email" else {by: value})
+    return {"idProperty": by, "id": value, "objectWriteTraceId": key, "properties": properties}
 
 
 def _emails(record: Record) -> list[str]:

@@ -49,8 +49,8 @@ class HubspotSink(Batching):
             return (yield from self._change_order(command, order, word))
         found = None if command.presence == "absent" else (yield from self.find(kind, command.mark, MARK))
         id_, fresh = (found.id, False) if found else (yield from self._new_order(command, order, word))
-        if found and not found.linked("contacts") and order.customer and order.customer.email:
-            yield from self.buyer(kind, None, id_, order.customer)
+        if found and not found.linked("contacts") and (buyer := bodies.somebody(order.customer)):
+            yield from self.buyer(kind, None, id_, buyer)
         yield from self.lines(kind, id_, order.lines, order.currency, fresh=fresh)
         return msgspec.structs.replace((yield from self.shown(kind, id_)), adopted=not fresh)
 
@@ -61,8 +61,8 @@ class HubspotSink(Batching):
         with contextlib.suppress(UnsupportedError):
             properties |= yield from self.stage(word)
         links: list[tuple[str, str]] = []
-        if order.customer and order.customer.email:
-            links.append(("contacts", (yield from self.contact(order.customer))))
+        if buyer := bodies.somebody(order.customer):
+            links.append(("contacts", (yield from self.contact(buyer))))
         return (yield from self.made(kind, command.mark, properties, links, "order"))
 
     def _change_order(self, command: Command, order: Order, word: str) -> Talk[Written]:
@@ -253,7 +253,7 @@ class HubspotSink(Batching):
             return all(id_ in record.linked(to) for to, id_ in ends.items() if id_)
         if not isinstance(wanted, Order):
             return True
-        has_buyer = bool(record.linked("contacts")) or not (wanted.customer and wanted.customer.email)
+        has_buyer = bool(record.linked("contacts")) or not bodies.somebody(wanted.customer)
         return has_buyer and len(record.linked("line_items")) >= len(bodies.positive(wanted.lines))
 
     def reread(self, command: Command) -> Talk[Written | None]:

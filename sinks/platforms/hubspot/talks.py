@@ -236,12 +236,20 @@ class Talks(Sink):
 
     def known_contact(self, party: Party) -> Talk[Record | None]:
         """Return the contact with that e-mail; somebody without one is found by what we wrote for the name."""
-        by, key = _contact_key(party)
-        return (yield from self.find("contacts", key, by))
+        by, key = bodies.contact_key(party)
+        if by == "email":
+            return (yield from self.find("contacts", key, by))
+        return next(iter((yield from self.named_contacts([key]))), None)
+
+    def named_contacts(self, keys: Sequence[str]) -> Talk[list[Record]]:
+        """Return the contacts that we made for names, asked for in a body: a path cannot hold every name."""
+        if not keys or (yield from self.lacks("contacts", MARK)):
+            return []
+        return (yield from self.batch_read("contacts", keys, MARK))
 
     def new_contact(self, party: Party) -> Talk[str]:
         """Make the contact and return its id; whoever makes the same one meanwhile makes it once."""
-        by, key = _contact_key(party)
+        by, key = bodies.contact_key(party)
         properties = bodies.contact(party) | ({} if party.email else {MARK: key})
         row = {"idProperty": by, "id": key, "objectWriteTraceId": "customer", "properties": properties}
         ids = yield from self._upserted("contacts", {"inputs": [row]}, "customer", f"customer:{key.lower()}")
@@ -350,10 +358,6 @@ class Talks(Sink):
             return wire.pipelines(reply.json())
         except (msgspec.ValidationError, KeyError) as error:
             raise DecodeError("HubSpot: the pipelines do not have the documented shape.") from error
-
-
-def _contact_key(party: Party) -> tuple[str, str]:
-    return ("email", party.email) if party.email else (MARK, f"customer/{party.name.strip().lower()}")
 
 
 def stages_in(pipelines: Sequence[Pipeline]) -> dict[str, Stage]:
