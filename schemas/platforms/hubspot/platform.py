@@ -13,6 +13,8 @@ PARCELS = "o2c_shipments"
 """Our own property on orders: the marks of the parcels whose tracking numbers stand beside it, in order."""
 
 _SCOPES = ("deals", "orders", "invoices", "commercepayments", "contacts", "companies", "line_items")
+_OWN_PROPERTIES = ("deals", "orders", "invoices", "commercepayments", "contacts")
+"""Objects whose scope lets us make our properties; that of line items has another name, notes go with contacts."""
 
 TYPE_IDS: Mapping[str, str] = MappingProxyType(
     {
@@ -170,13 +172,15 @@ PLATFORM = Platform(
         authorize_url="https://app.hubspot.com/oauth/authorize",
         scopes=(
             *(f"crm.objects.{name}.{access}" for name in _SCOPES for access in ("read", "write")),
-            "crm.schemas.deals.write",
+            *(f"crm.schemas.{name}.write" for name in _OWN_PROPERTIES),
+            "e-commerce",
         ),
     ),
     limits=Limits(
-        windows=(Limit(100, 10.0),),
+        # The smallest of each: free and starter accounts. A share above 1 tells of a larger one.
+        windows=(Limit(100, 10.0), Limit(250_000, 86_400.0)),
         concurrent=0,
-        remaining_headers=("x-hubspot-ratelimit-remaining",),
+        remaining_headers=("x-hubspot-ratelimit-remaining", "x-hubspot-ratelimit-daily-remaining"),
         timeout_seconds=30.0,
     ),
     consistency=Consistency(

@@ -175,3 +175,20 @@ def test_our_own_property_is_made_at_the_first_write() -> None:
 
 def test_every_capability_of_the_platform_has_a_method() -> None:
     assert all(callable(getattr(SINK, capability)) for capability in PLATFORM.capabilities)
+
+
+def test_consent_is_asked_for_whatever_is_read_or_written_and_for_every_property_of_ours(shared: Path) -> None:
+    asked = set(PLATFORM.auth.scopes)
+    own = {kind for kind in PLATFORM.consistency.mark_field if kind not in {"shipments", "notes"}} | {"contacts"}
+    assert {f"crm.schemas.{kind.replace('_', '')}.write" for kind in own} <= asked
+    files = {path: json.loads(path.read_text()) for path in (shared / "specs/hubspot").glob("crm-*-v3.json")}
+    listed = {
+        scope
+        for document in files.values()
+        for methods in document["paths"].values()
+        for one in methods.values()
+        if isinstance(one, dict)
+        for given in one.get("security", [])
+        for scope in given.get("oauth2", [])
+    }
+    assert asked <= listed
