@@ -10,6 +10,8 @@ from schemas.webhooks import Webhooks
 _CLASSIC = frozenset(("contacts", "deals", "line_items"))
 """Objects with events of their own; all others are told as object.* with a type id."""
 _EVENTS = ("creation", "deletion", "merge", "restore", "associationChange")
+_FORGOTTEN = "contact.privacyDeletion"
+"""A person has to be forgotten for good; only contacts have it."""
 _UNTOLD = frozenset(("createdate", "hs_createdate", "hs_lastmodifieddate", "lastmodifieddate"))
 """Properties that change with every other one."""
 _OURS = "o2c_"
@@ -45,6 +47,8 @@ def _topics(kind: str, more: Iterable[str]) -> Iterator[str]:
     for event in _EVENTS:
         if kind == "deals" or tail or event != "associationChange":
             yield f"{prefix}.{event}{tail}"
+    if kind == "contacts":
+        yield _FORGOTTEN
     for name in dict.fromkeys((*PROPERTIES[kind], *more)):
         if name not in _UNTOLD and not name.startswith(_OURS):
             yield f"{prefix}.propertyChange{tail} {name}"

@@ -84,6 +84,7 @@ def test_every_topic_is_one_that_the_source_reads_for(options: dict[str, str]) -
 
 def test_what_a_connection_follows_decides_what_is_asked_for() -> None:
     assert {"deal.creation", "deal.propertyChange dealstage", "contact.propertyChange email"} <= set(SOURCE.topics())
+    assert [topic for topic in SOURCE.topics() if "privacyDeletion" in topic] == ["contact.privacyDeletion"]
     assert not any("0-123" in topic or "hs_lastmodifieddate" in topic for topic in SOURCE.topics())
     options = {"order_object": "orders", "commerce": "yes", "number_property": "shop_number"}
     orders = HubspotSource(Connection(name="crm", tenant="a", platform="hubspot", account="7", options=options))

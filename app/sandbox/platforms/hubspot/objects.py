@@ -43,6 +43,10 @@ class Objects:
                 ids = str(asked["primaryObjectId"]), str(asked["objectIdToMerge"])
                 primary, other = (self.portal.get(kind, id_) for id_ in ids)
                 return 200, self._shown(self.portal.merge(primary, other, source), [])
+            case "POST", ["gdpr-delete"] if kind.name == "contacts":
+                by = str(asked.get("idProperty") or "")
+                self.portal.forget(self.portal.get(kind, str(asked["objectId"]), by), source)
+                return 204, None
             case "POST", ["batch", action]:
                 return self._batch(kind, action, asked, source)
             case _, [id_]:

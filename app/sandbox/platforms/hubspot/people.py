@@ -47,6 +47,10 @@ class People:
             "edit_deal": self._edit,
             "edit_order": self._edit,
             "delete_deal": self._delete,
+            "restore": self._restore,
+            "forget_contact": self._forget,
+            "edit_line": self._edit_line,
+            "delete_line": self._delete_line,
             "merge_deals": self._merge,
             "ship_order": self._ship,
             "type_invoice": self._type_invoice,
@@ -149,6 +153,37 @@ class People:
         record = self._record(asked["id"])
         self.portal.archive(record, USER)
         return {"id": record.id}
+
+    def _restore(self, asked: dict[str, Any]) -> dict[str, Any]:
+        for kind in model.KINDS:
+            record = self.portal.records[kind.name].get(str(asked["id"]))
+            if record is not None and record.archived and record.values:
+                self.portal.restore(record, USER)
+                return {"id": record.id}
+        raise ActError(f"there is no record {asked['id']} in the bin")
+
+    def _forget(self, asked: dict[str, Any]) -> dict[str, Any]:
+        record = self.portal.find(_CONTACT, "email", str(asked["email"]))
+        if record is None:
+            raise ActError(f"there is no contact {asked['email']}")
+        self.portal.forget(record, USER)
+        return {"id": record.id}
+
+    def _line_of(self, asked: dict[str, Any]) -> Record:
+        """Return the line of a record that has a name."""
+        for id_ in self.portal.linked(self._record(asked["id"]), _LINE):
+            if (line := self.portal.records[_LINE.name][id_]).values.get("name") == asked["title"]:
+                return line
+        raise ActError(f"there is no line {asked['title']}")
+
+    def _edit_line(self, asked: dict[str, Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {name: asked[name] for name in ("quantity", "price") if name in asked}
+        return {"id": self.portal.update(self._line_of(asked), values, USER).id}
+
+    def _delete_line(self, asked: dict[str, Any]) -> dict[str, Any]:
+        line = self._line_of(asked)
+        self.portal.archive(line, USER)
+        return {"id": line.id}
 
     def _merge(self, asked: dict[str, Any]) -> dict[str, Any]:
         merged = self.portal.merge(self._record(asked["id"]), self._record(asked["other"]), USER)

@@ -87,6 +87,29 @@ class Portal(Records):
         self._tell(Change("deletion", record.kind, record.id, at, source, {"changeFlag": "DELETED"}))
         self._refresh(record)
 
+    def forget(self, contact: Record, source: str) -> None:
+        """Delete a person for good: nobody gets the record back."""
+        at = self.now()
+        self._bin(contact, at)
+        contact.values = {}
+        contact.looks.clear()
+        self._tell(Change("privacyDeletion", contact.kind, contact.id, at, source))
+        self._refresh(contact)
+
+    def restore(self, record: Record, source: str) -> None:
+        """Take a record out of the bin, with what it is associated with, unless somebody has its unique values now."""
+        known = self.properties[record.kind.name]
+        for name, value in record.values.items():
+            if value and name in known and known[name].unique:
+                rules.free(self, record.kind, known[name], value, record)
+        at = self.now()
+        record.archived, record.archived_at = False, None
+        record.values = dict(record.values)
+        self.hold(record, record.values)
+        self._settle(record, at)
+        self._tell(Change("restore", record.kind, record.id, at, source))
+        self._refresh(record)
+
     def _bin(self, record: Record, at: datetime) -> None:
         self.release(record, record.values)
         record.values = dict(record.values)

@@ -52,7 +52,7 @@ def _typed(
     if kind.name in model.PIPELINE and name == model.PIPELINE[kind.name][1]:
         _stage_known(held, kind, text, {**(record.values if record else {}), **given})
     if definition.unique:
-        _free(held, kind, definition, text, record)
+        free(held, kind, definition, text, record)
     return text
 
 
@@ -64,7 +64,8 @@ def _stage_known(held: Records, kind: Kind, text: str, values: dict[str, Any]) -
         raise invalid(name, "INVALID_OPTION", f"{text} was not one of the allowed options")
 
 
-def _free(held: Records, kind: Kind, definition: model.Property, text: str, record: Record | None) -> None:
+def free(held: Records, kind: Kind, definition: model.Property, text: str, record: Record | None) -> None:
+    """Refuse a unique value that another record has."""
     holder = held.find(kind, definition.name, text)
     if holder is None or holder is record:
         return
