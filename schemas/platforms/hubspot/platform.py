@@ -275,6 +275,7 @@ PLATFORM = Platform(
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(
         {
+            "api_version": "v3, or the date of a version as 2026-09: under which path records live (default v3)",
             "order_object": "deals or orders: which object is the order (default deals)",
             "pipeline": "id of the pipeline that new deals or orders go into (default: the portal's first)",
             "currency": "currency of deals that name none (default: the portal's, for one call more per read)",

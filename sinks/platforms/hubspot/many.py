@@ -9,6 +9,7 @@ from typing import Any
 from app.core.errors import ConflictError, DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Talk
 from schemas.commands import Command
+from schemas.platforms.hubspot import paths
 from schemas.platforms.hubspot.platform import MARK
 from schemas.platforms.hubspot.wire import Parts, Record
 from sinks.base import Written
@@ -34,7 +35,7 @@ class Many(Talks):
 
         Our property is made when the portal lacks it; another write may have made it meanwhile: once more suffices.
         """
-        path, body = f"/crm/v3/objects/{kind}/batch/{action}", {"inputs": list(rows)}
+        path, body = paths.records(self.connection, kind, "batch", action), {"inputs": list(rows)}
         reply = yield Request(method="POST", path=path, json=body, mutates=True, step=step)
         error = replies.error_of(reply, mutating=True)
         nothing_done = isinstance(error, RejectedError) and not replies.split(reply).results

@@ -13,7 +13,7 @@ from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
 from schemas.platforms.hubspot import facts as shown_facts
-from schemas.platforms.hubspot import wire
+from schemas.platforms.hubspot import paths, wire
 from schemas.platforms.hubspot.platform import MARK, PARCELS
 from schemas.platforms.hubspot.wire import Record
 from sinks.base import Written
@@ -163,7 +163,7 @@ class HubspotSink(Batching):
     def reverse_payment(self, command: Command) -> Talk[Written]:
         """Archive the record of a payment; no money moves."""
         id_ = command.bound_id or _link(command, "payment")
-        path = f"/crm/v3/objects/commerce_payments/{segment(id_)}"
+        path = paths.records(self.connection, "commerce_payments", segment(id_))
         yield from self.ask(Request(method="DELETE", path=path, mutates=True, step="reverse"))
         return Written(type="commerce_payments", id=id_, mark=command.mark)
 

@@ -13,7 +13,7 @@ from app.core.errors import DecodeError, DuplicateError, O2CError, RejectedError
 from app.core.talk import Request, Response, Talk, segment
 from schemas.errors import misfit
 from schemas.facts import Line, Party
-from schemas.platforms.hubspot import PLATFORM, facts, wire
+from schemas.platforms.hubspot import PLATFORM, facts, paths, wire
 from schemas.platforms.hubspot.platform import ACCOUNT, ASSOCIATIONS, LINKS, MARK, PROPERTIES, STAGES
 from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
 from sinks.base import Sink, Written
@@ -54,7 +54,7 @@ class Talks(Sink):
     def patch(self, step: str, kind: str, id_: str, properties: bodies.Properties) -> Talk[None]:
         """Change properties of one record; nothing is sent when there are none."""
         if properties:
-            path, body = f"/crm/v3/objects/{kind}/{segment(id_)}", {"properties": properties}
+            path, body = paths.records(self.connection, kind, segment(id_)), {"properties": properties}
             yield from self.ask(Request(method="PATCH", path=path, json=body, mutates=True, step=step))
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Talks(Sink):
             params["associations"] = ",".join(LINKS[kind])
         if by:
             params["idProperty"] = by
-        path = f"/crm/v3/objects/{kind}/{segment(id_)}"
+        path = paths.records(self.connection, kind, segment(id_))
         reply = yield Request(method="GET", path=path, params=params)
         if by == MARK and reply.status == _BAD:
             if (yield from self.lacks(kind, MARK)):
@@ -104,7 +104,9 @@ class Talks(Sink):
             names = [*self._properties(kind), *filter(None, [also])]
             body: dict[str, Any] = {"inputs": inputs, "properties": names, "propertiesWithHistory": []}
             body |= {"idProperty": by} if by else {}
-            reply = yield from self.ask(Request(method="POST", path=f"/crm/v3/objects/{kind}/batch/read", json=body))
+            reply = yield from self.ask(
+                Request(method="POST", path=paths.records(self.connection, kind, "batch/read"), json=body)
+            )
             found += [_record(row) for row in replies.split(reply).results]
         return found
 
@@ -175,7 +177,7 @@ class Talks(Sink):
             return id_, True
         body = {"properties": {MARK: mark, **properties}, "associations": bodies.associations(kind, links)}
         try:
-            reply = yield from self._sent(kind, f"/crm/v3/objects/{kind}", body, step)
+            reply = yield from self._sent(kind, paths.records(self.connection, kind), body, step)
         except DuplicateError:
             found = yield from self.find(kind, mark, MARK)
             if found is None:
@@ -184,7 +186,8 @@ class Talks(Sink):
         return _record(reply.json()).id, True
 
     def _upserted(self, kind: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[list[str]]:
-        return _all((yield from self._sent(kind, f"/crm/v3/objects/{kind}/batch/upsert", body, step, lock)), body, kind)
+        path = paths.records(self.connection, kind, "batch/upsert")
+        return _all((yield from self._sent(kind, path, body, step, lock)), body, kind)
 
     def _sent(self, kind: str, path: str, body: dict[str, Any], step: str, lock: str = "") -> Talk[Response]:
         """Send a write that carries our mark; our property is made when the portal lacks it."""
@@ -299,7 +302,8 @@ class Talks(Sink):
     def _new_lines(self, kind: str, id_: str, rows: Sequence[dict[str, Any]], step: str) -> Talk[list[str]]:
         parents = bodies.associations("line_items", [(kind, id_)])
         body = {"inputs": [{**row, "associations": parents} for row in rows]}
-        reply = yield from self._sent("line_items", "/crm/v3/objects/line_items/batch/create", body, step)
+        path = paths.records(self.connection, "line_items", "batch/create")
+        reply = yield from self._sent("line_items", path, body, step)
         return _all(reply, body, "line_items")
 
     def _upserted_lines(self, kind: str, id_: str, rows: Sequence[dict[str, Any]], step: str) -> Talk[list[str]]:
@@ -314,7 +318,8 @@ class Talks(Sink):
         stale = [id_ for id_ in record.linked("line_items") if id_ not in ids]
         for start in range(0, len(stale), BATCH):
             body = {"inputs": [{"id": id_} for id_ in stale[start : start + BATCH]]}
-            yield from self.post(f"stale-lines-{start}", "/crm/v3/objects/line_items/batch/archive", body)
+            path = paths.records(self.connection, "line_items", "batch/archive")
+            yield from self.post(f"stale-lines-{start}", path, body)
 
     # -- stages -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from app.core.errors import DecodeError
 from app.core.talk import Request, Talk, segment
 from schemas.events import MERGED_INTO, ChangeEvent, Hint, Version
 from schemas.facts import Facts
-from schemas.platforms.hubspot import PLATFORM, facts, wire
+from schemas.platforms.hubspot import PLATFORM, facts, paths, wire
 from schemas.platforms.hubspot.platform import ACCOUNT, LINKS, MARK, PROPERTIES
 from schemas.platforms.hubspot.wire import Link, Links, Parts, Pipeline, Record, Stage
 from schemas.refs import ObjectRef
@@ -113,7 +113,7 @@ class Reading(Source):
         params = {"properties": ",".join(self._properties(kind))}
         if LINKS[kind]:
             params["associations"] = ",".join(LINKS[kind])
-        return Request(method="GET", path=f"/crm/v3/objects/{kind}/{segment(id_)}", params=params)
+        return Request(method="GET", path=paths.records(self.connection, kind, segment(id_)), params=params)
 
     def _properties(self, kind: str) -> list[str]:
         own = [self.connection.options.get(name, "") for name in ("number_property", "po_property")]
@@ -150,7 +150,9 @@ class Reading(Source):
             if id_ in there:
                 continue
             params = {"archived": "true", "associations": ",".join(kinds)}
-            reply = yield Request(method="GET", path=f"/crm/v3/objects/line_items/{segment(id_)}", params=params)
+            reply = yield Request(
+                method="GET", path=paths.records(self.connection, "line_items", segment(id_)), params=params
+            )
             if reply.status != _MISSING:
                 found.append(replies.record(replies.success(reply)))
         return found
@@ -177,7 +179,7 @@ class Reading(Source):
         for start in range(0, len(wanted), _BATCH):
             inputs = [{"id": id_} for id_ in wanted[start : start + _BATCH]]
             body = {"inputs": inputs, "properties": self._properties(kind), "propertiesWithHistory": []}
-            reply = yield Request(method="POST", path=f"/crm/v3/objects/{kind}/batch/read", json=body)
+            reply = yield Request(method="POST", path=paths.records(self.connection, kind, "batch/read"), json=body)
             found |= {record.id: record for record in map(replies.record, replies.rows(reply))}
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.core.talk import Request, Talk
 from schemas.events import Hint
-from schemas.platforms.hubspot import facts, wire
+from schemas.platforms.hubspot import facts, paths, wire
 from schemas.platforms.hubspot.platform import ACCOUNT, STAGES
 from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
 from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
@@ -104,7 +104,8 @@ class HubspotSource(Reading):
         if name == "line_items" and not cursor:
             since = started - _OVERLAP_MS
         changed = "lastmodifieddate" if name == "contacts" else "hs_lastmodifieddate"
-        reply = yield _search(name, changed, since, last_id)
+        path = paths.records(self.connection, name, "search")
+        reply = yield _search(path, changed, since, last_id)
         rows = [replies.record(row) for row in replies.rows(reply)]
         hints = tuple(self._swept(name, row) for row in rows)
         if len(rows) < _PAGE and not last_id:
@@ -168,7 +169,7 @@ class HubspotSource(Reading):
         return facts.stage_of(self.connection, self.order_kind, record, parts)[0], stage.label
 
 
-def _search(kind: str, changed: str, since: int, last_id: str) -> Request:
+def _search(path: str, changed: str, since: int, last_id: str) -> Request:
     filters = [{"propertyName": changed, "operator": "EQ" if last_id else "GTE", "value": str(since)}]
     if last_id:
         filters.append({"propertyName": "hs_object_id", "operator": "GT", "value": last_id})
@@ -182,7 +183,7 @@ def _search(kind: str, changed: str, since: int, last_id: str) -> Request:
         "after": "0",
     }
     # Five searches a second are allowed, half of what the common window lets through.
-    return Request(method="POST", path=f"/crm/v3/objects/{kind}/search", json=body, cost=2)
+    return Request(method="POST", path=path, json=body, cost=2)
 
 
 def _cursor(cursor: str, now: datetime) -> tuple[int, str, int]:
