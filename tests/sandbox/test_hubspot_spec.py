@@ -19,10 +19,16 @@ KINDS = {
     "deals": {"dealname": "D"},
     "orders": {"hs_order_name": "O"},
     "contacts": {"email": "a@example.com"},
+    "companies": {"name": "Acme"},
     "line_items": {"name": "Mug", "quantity": "2", "price": "1.50"},
     "notes": {"hs_timestamp": "2026-01-31T10:00:00Z", "hs_note_body": "Paid"},
     "invoices": {"hs_currency": "EUR"},
     "commerce_payments": {"hs_initial_amount": "1.00", "hs_currency_code": "EUR"},
+}
+MERGED = {
+    "deals": [{"dealname": "D"}, {"dealname": "E"}],
+    "contacts": [{"email": "a@example.com"}, {"email": "b@example.com"}],
+    "companies": [{"name": "Acme"}, {"name": "Acme Ltd"}],
 }
 
 
@@ -53,9 +59,10 @@ async def call(shared: Path) -> AsyncIterator[Caller]:
     await sandbox.stop()
 
 
+@pytest.mark.parametrize("place", ["/crm/v3/objects", "/crm/objects/2026-09"])
 @pytest.mark.parametrize("kind", list(KINDS))
-async def test_every_object_call_answers_as_the_files_say(kind: str, call: Caller) -> None:
-    base, values = f"/crm/v3/objects/{kind}", KINDS[kind]
+async def test_every_object_call_answers_as_the_files_say(place: str, kind: str, call: Caller) -> None:
+    base, values = f"{place}/{kind}", KINDS[kind]
     status, made = await call("POST", base, {"properties": values, "associations": []})
     assert status == 201
     id_ = made["id"]
@@ -74,6 +81,25 @@ async def test_every_object_call_answers_as_the_files_say(kind: str, call: Calle
     assert (await call("DELETE", f"{base}/{id_}"))[0] == 204
     assert (await call("GET", f"{base}/{id_}"))[0] == 404
     assert (await call("POST", f"{base}/batch/archive", {"inputs": [{"id": id_}]}))[0] == 204
+
+
+@pytest.mark.parametrize("base", [*(f"/crm/v3/objects/{kind}" for kind in MERGED), "/crm/objects/2026-09/deals"])
+async def test_a_merge_answers_as_the_files_say(base: str, call: Caller) -> None:
+    kind = base.rpartition("/")[2]
+    made = [(await call("POST", base, {"properties": values, "associations": []}))[1]["id"] for values in MERGED[kind]]
+    status, merged = await call("POST", f"{base}/merge", {"primaryObjectId": made[0], "objectIdToMerge": made[1]})
+    assert status == 200
+    assert (await call("GET", f"{base}/{merged['id']}"))[0] == 200
+    assert (await call("POST", f"{base}/merge", {"primaryObjectId": made[0], "objectIdToMerge": "1"}))[0] == 404
+
+
+async def test_a_person_is_forgotten_as_the_files_say(call: Caller) -> None:
+    contacts = "/crm/v3/objects/contacts"
+    made = await call("POST", contacts, {"properties": KINDS["contacts"], "associations": []})
+    by_email = {"objectId": "a@example.com", "idProperty": "email"}
+    assert [(await call("POST", f"{contacts}/gdpr-delete", by_email))[0] for _ in range(2)] == [204, 404]
+    assert (await call("GET", f"{contacts}/{made[1]['id']}?archived=true"))[0] == 404
+    assert (await call("GET", f"{contacts}?archived=true"))[1]["results"] == []
 
 
 async def test_refusals_have_the_bodies_of_the_files(call: Caller) -> None:

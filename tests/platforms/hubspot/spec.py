@@ -18,6 +18,7 @@ FILES = (
     "crm-deals-2026-09",
     "crm-orders-2026-09",
     "crm-contacts-v3",
+    "crm-companies-v3",
     "crm-line-items-v3",
     "crm-notes-v3",
     "crm-invoices-v3",

@@ -104,7 +104,7 @@ class Objects:
         archived = query.get("archived", "").lower() == "true"
         order, held = self.portal.order[kind.name], self.portal.records[kind.name]
         candidates = (held[str(order[place])] for place in range(bisect_left(order, after), len(order)))
-        found = (one for one in candidates if one.archived == archived and self.visible(one.created))
+        found = (one for one in candidates if one.archived == archived and one.values and self.visible(one.created))
         rows = list(islice(found, limit + 1))
         answer: dict[str, Any] = {"results": [self._shown(record, _names(query)) for record in rows[:limit]]}
         if len(rows) > limit:

@@ -58,7 +58,7 @@ class Records:
     def get(self, kind: Kind, id_: str, id_property: str = "", *, archived: bool = False) -> Record:
         """Return a record by id or by a unique property; a record in the bin only when asked for."""
         record = self.find(kind, id_property, id_) if id_property else self.records[kind.name].get(id_)
-        if record is None or record.archived != archived:
+        if record is None or record.archived != archived or not record.values:  # without any: forgotten for good
             raise missing(kind.name, id_)
         return record
 
