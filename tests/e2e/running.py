@@ -253,8 +253,11 @@ async def running(
     start: str = "beginning",
     settle: float | None = None,
     past: Callable[[Running], Awaitable[None]] | None = None,
+    adjusted: Callable[[str], str] = str,
 ) -> AsyncIterator[Running]:
     """Start everything and stop it: with or without webhooks, swept every *sweep* seconds.
+
+    *adjusted* returns the configuration that counts, made of the usual one.
 
     *settle* is how long a lost answer may still take effect, where it is not as long as the platforms say (seconds).
     *past* is what happened in the sandboxes before any role was started, *start* every connection's `start_at`.
@@ -270,7 +273,7 @@ async def running(
         hooks = {name: _recorded(sandbox) for name, sandbox in sandboxes.items()}
         text = written(pipeline.urls, bootstrap, prefix, sweep=sweep, flow=flow or flows(), start=start, settle=settle)
         path = folder / "o2c.toml"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(adjusted(text), encoding="utf-8")
         there = await watched(stack, pipeline, load(path, os.environ), sandboxes)
         there.hooks = hooks
         if past is not None:

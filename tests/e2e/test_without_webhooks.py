@@ -23,6 +23,7 @@ from tests.e2e.running import Running, running
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]
 NEVER = 86_400.0
 ORDERS, DEALS = 8, 3
+WAYS = {"told": {"webhooks": True, "sweep": NEVER}, "swept": {"webhooks": False, "sweep": 2.0}}
 _OURS = re.compile(r" ?o2c1:\S+")
 """Our mark, which Xero's notes of parcels have in their text."""
 _HEADS = {"order", "invoice", "sales_receipt"}
@@ -32,9 +33,8 @@ _IDS = {"id", "number", "mark", "marks", "invoice_id", "order_id", "customer", "
 
 async def test_the_same_states_and_books(kafka: str, tmp_path: Path) -> None:
     rows = generated(ORDERS, DEALS, seed=11)
-    ways = {"told": {"webhooks": True, "sweep": NEVER}, "swept": {"webhooks": False, "sweep": 2.0}}
     found = {}
-    for name, how in ways.items():
+    for name, how in WAYS.items():
         folder = tmp_path / name
         folder.mkdir()
         async with running(kafka, folder, f"{name}-{uuid.uuid4().hex[:8]}-", **how) as company:  # type: ignore[arg-type]
@@ -43,6 +43,62 @@ async def test_the_same_states_and_books(kafka: str, tmp_path: Path) -> None:
             assert (hooked > 0) is (name == "told"), "the two ways are really two"
     assert found["swept"][0] == found["told"][0]
     assert found["swept"][1] == found["told"][1]
+
+
+async def test_what_people_do_to_lines_and_deals_is_seen(kafka: str, tmp_path: Path) -> None:
+    found = {}
+    for name, how in WAYS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        seen = {"adjusted": _reread} if name == "swept" else {}
+        async with running(kafka, folder, f"{name}-{uuid.uuid4().hex[:8]}-", **how, **seen) as company:  # type: ignore[arg-type]
+            found[name] = await _typed(company)
+    assert found["swept"] == found["told"]
+
+
+def _reread(text: str) -> str:
+    """Return the configuration with every open order read again by id each two seconds."""
+    return text.replace("sweep_seconds", "recheck_seconds = 2\nsweep_seconds")
+
+
+async def _typed(company: Running) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Type deals, change lines of one, delete a line of another and a third as a whole; return states and books.
+
+    The totals stay as they are, and so do the deals themselves: only their lines look changed.
+    """
+    lines = [
+        {"title": name, "quantity": n, "price": price}
+        for name, n, price in (("Mug", 2, 5), ("Pen", 1, 2), ("Gift", 1, 0))
+    ]
+    asked = {"stage": "closedwon", "amount": "12.00", "currency": "EUR", "email": "a@example.com", "lines": lines}
+    ids = {name: (await company.act("crm", "create_deal", name=name, **asked))["id"] for name in ("D-1", "D-2", "D-3")}
+    keys = {name: company.key("crm", "deals", id_) for name, id_ in ids.items()}
+    full = [("Gift", 1, 0), ("Mug", 2, 5), ("Pen", 1, 2)]
+    await company.until(lambda: _billed(company, keys) == dict.fromkeys(keys, full), "every deal is billed")
+    await company.silent()
+    await company.act("crm", "edit_line", id=ids["D-1"], title="Mug", quantity=1)
+    await company.act("crm", "edit_line", id=ids["D-1"], title="Pen", price="7.00")
+    await company.act("crm", "delete_line", id=ids["D-2"], title="Gift")
+    await company.act("crm", "delete_deal", id=ids["D-3"])
+    changed = {"D-1": [("Gift", 1, 0), ("Mug", 1, 5), ("Pen", 1, 7)], "D-2": full[1:]}
+    await company.until(lambda: _billed(company, keys).items() >= changed.items(), "the bills follow the lines")
+    gone = keys["D-3"]
+    await company.until(lambda: "order_deleted" in {one.code for one in company.findings(gone)}, "the deletion is seen")
+    await asyncio.sleep(3)
+    await company.silent()
+    names = {key: name for name, key in keys.items()}
+    states = {name: _state(company, key) for name, key in keys.items()}
+    return states, {name: _books(company.books("books"), names).get(name, []) for name in keys}
+
+
+def _billed(company: Running, keys: Mapping[str, str]) -> dict[str, list[tuple[str, Decimal, Decimal]]]:
+    """Return the lines that the ledger bills of each order: what, how many, at which price."""
+    held = company.sandboxes["books"].books_of.invoices  # type: ignore[attr-defined]  # of Xero's alone
+    found = {name: held[company.one("books", key, "invoice")["id"]]["LineItems"] for name, key in keys.items()}
+    return {
+        name: sorted((line["Description"], Decimal(line["Quantity"]), Decimal(line["UnitAmount"])) for line in lines)
+        for name, lines in found.items()
+    }
 
 
 async def _played(company: Running, rows: list[Row]) -> tuple[dict[str, Any], dict[str, Any]]:
