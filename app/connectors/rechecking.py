@@ -17,7 +17,7 @@ from app.connectors.reading import Cursor
 from schemas.commands import BACKFILL
 from schemas.connection import Connection
 from schemas.errors import misfit
-from schemas.events import Hint
+from schemas.events import RECHECK, Hint
 from schemas.order_state import PublicOrder
 from schemas.refs import ObjectRef
 
@@ -116,7 +116,7 @@ class Recheck:
 
     async def _read_again(self, refs: Sequence[ObjectRef]) -> None:
         tenant = self._connection.tenant
-        rest: Sequence[Hint] = [Hint(tenant=tenant, object=ref, reason="recheck", priority=BACKFILL) for ref in refs]
+        rest: Sequence[Hint] = [Hint(tenant=tenant, object=ref, reason=RECHECK, priority=BACKFILL) for ref in refs]
         for tries in range(_TRIES):
             await self._well.wait()
             rest = list(await self._read(rest))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.sandbox.base import ActError
+from schemas.events import RECHECK
 from streams.sources.base import Hook
 from tests.platforms.hubspot.desk import KINDS, ORDER, Desk, command_of, desks
 
@@ -63,3 +65,22 @@ async def test_a_contact_who_is_forgotten_is_told_and_gone(open_desk: Any) -> No
     assert told == (["privacyDeletion"], [(contact, "deleted")])
     (event,) = await desk.read("deals", written.id)
     assert event.facts.customer is None
+
+
+async def test_a_merge_that_nobody_told_shows_when_the_old_deals_are_read_again(open_desk: Any) -> None:
+    desk = await open_desk()
+    desk.sandbox.portal.follows = True
+    asked = {"amount": "5.00", "currency": "EUR"}
+    one, two, other = (desk.sandbox.verbs["create_deal"]({"name": name, **asked})["id"] for name in "ABC")
+    merged = desk.sandbox.verbs["merge_deals"]({"id": one, "other": two})["id"]
+    desk.sandbox.verbs["delete_deal"]({"id": other})
+    hints = [replace(desk.hint("deals", id_), reason=RECHECK) for id_ in (one, two, other)]
+    events = await desk.converse(desk.source.read_many(hints))
+    told = {event.object.id: (event.presence, event.facts and event.facts.merged_into) for event in events}
+    assert told == {
+        one: ("deleted", merged),
+        two: ("deleted", merged),
+        other: ("deleted", None),
+        merged: ("present", ""),
+    }
+    assert len(events) == 4

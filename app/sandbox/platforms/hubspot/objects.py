@@ -61,6 +61,7 @@ class Objects:
             if record is not None and not record.archived:
                 self.portal.archive(record, source)
             return 204, None
+        id_ = self.portal.now_of(id_) if method == "GET" else id_
         record = self.portal.get(
             kind, id_, query.get("idProperty", ""), archived=query.get("archived", "").lower() == "true"
         )

@@ -30,6 +30,9 @@ class Portal(Records):
         """*visible* tells whether searches show a change at once, so that no older look need be kept."""
         super().__init__()
         self.clock, self._tell, self._visible = clock, tell, visible
+        self.follows = False
+        """A read of one merged record by its old id shows the new one, as HubSpot says of deals; else it is gone."""
+        self._became: dict[str, Record] = {}
         self._last_id, self._last_at, self._invoices = 331_000_000_000, datetime.fromtimestamp(0, UTC), 1000
 
     def now(self) -> datetime:
@@ -117,13 +120,14 @@ class Portal(Records):
         self._settle(record, at)
 
     def merge(self, primary: Record, other: Record, source: str) -> Record:
-        """Merge two records: the result has a new id, both old ones are gone (deals) or lead to it (contacts)."""
+        """Merge two records: the result has a new id, both old ones are gone or lead to it (see `follows`)."""
         merged = self.create(primary.kind, {**_writable(self, other), **_writable(self, primary)}, source)
         for record in (primary, other):
             for kind in model.KINDS:
                 for id_ in self.linked(record, kind):
                     self.link(merged, self.records[kind.name][id_], source)
             self._bin(record, merged.created)
+            self._became[record.id] = merged
         detail = {
             "primaryObjectId": int(primary.id),
             "mergedObjectIds": [int(other.id)],
@@ -132,6 +136,11 @@ class Portal(Records):
         }
         self._tell(Change("merge", primary.kind, primary.id, merged.created, source, detail))
         return merged
+
+    def now_of(self, id_: str) -> str:
+        """Return the id under which a record answers that may have been merged."""
+        became = self._became.get(id_) if self.follows else None
+        return id_ if became is None else self.now_of(became.id)
 
     def link(self, one: Record, two: Record, source: str, *, removed: bool = False) -> None:
         """Associate two records, or end that; both directions are told."""
