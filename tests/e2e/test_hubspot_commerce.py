@@ -46,7 +46,7 @@ async def _sold_in_the_shop(company: Running) -> None:
 
 
 async def _paid_in_hubspot(company: Running) -> None:
-    """A person bills an order in HubSpot and types its payment there: that reaches the ledgers."""
+    """A person bills a copy of the shop's order in HubSpot, and types payment and parcel there: they are the order's."""
     key, _ = await order_in_shop(company)
     bill = {"order_id": company.one("crm", key, "order")["id"], "currency": "EUR", "lines": LINES}
     invoice = await company.act("crm", "type_invoice", email=BUYER["email"], **bill)
@@ -57,6 +57,8 @@ async def _paid_in_hubspot(company: Running) -> None:
     await company.silent()
     assert company.order(key).paid_amount == Decimal(TOTAL)
     assert company.one("crm", key, "invoice")["status"] == "paid"
+    await company.act("crm", "ship_order", id=bill["order_id"], tracking="1Z7")
+    await company.until(lambda: company.order(key).tracking_numbers == ("1Z7",), "the parcel is the order's")
 
 
 async def _typed_in_hubspot(company: Running) -> None:
@@ -73,7 +75,6 @@ async def _typed_in_hubspot(company: Running) -> None:
     key = company.key("crm", "orders", made["id"])
     for ledger in ("books", "qbo"):
         await company.until(lambda ledger=ledger: company.one(ledger, key, "invoice")["total"] == TOTAL, ledger)
-    await company.silent()
     await company.act("crm", "set_stage", id=made["id"], stage="Cancelled")
     for ledger in ("books", "qbo"):
         await company.until(lambda ledger=ledger: company.one(ledger, key, "invoice")["status"] == "void", ledger)

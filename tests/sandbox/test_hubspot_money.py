@@ -39,7 +39,7 @@ async def test_an_invoice_comes_out_to_the_cent_and_hangs_on_its_order(open_desk
     facts = event.facts
     assert isinstance(facts, Invoice)
     assert (facts.payable_amount, facts.status, facts.due_date) == (Decimal("11.90"), "invoiced", date(2026, 12, 2))
-    assert [anchor.ref.id for anchor in event.anchors if anchor.kind == "order"] == [order]
+    assert [(anchor.kind, anchor.ref.type, anchor.ref.id) for anchor in event.anchors] == [("object", "deals", order)]
     (row,) = desk.books("invoice")
     assert (row["total"], row["status"], row["mark"], row["order_id"]) == ("11.90", "invoiced", MARKS[1], order)
 
@@ -85,7 +85,8 @@ async def test_payments_pay_the_invoice_once_and_are_taken_back(open_desk: Any) 
         "BANK 77",
         date(2026, 11, 3),
     )
-    assert {(anchor.kind, anchor.ref.id) for anchor in event.anchors} == {("order", order), ("object", invoice)}
+    assert {(anchor.ref.type, anchor.ref.id) for anchor in event.anchors} == {("deals", order), ("invoices", invoice)}
+    assert {anchor.kind for anchor in event.anchors} == {"object"}
     taken = command_of("reverse_payment", PAYMENT, 3, kind="append", links={"payment": written.id})
     assert await desk.converse(desk.sink.probe(taken)) is None
     await desk.write(taken)

@@ -255,14 +255,15 @@ def customer(record: Record) -> Customer:
 def anchors(connection: Connection, order_kind: str, kind: str, record: Record) -> tuple[Anchor, ...]:
     """Return what says whose a record is: the order objects and invoices that it is associated with.
 
-    A deal that a person made may stand for another system's order: then it has that order's number.
+    A deal that a person made may stand for another system's order: then it has that order's number. None is said to be
+    the order itself ("order"): it may be our copy of another system's, whose bills, payments and parcels these are.
     """
 
     def ref(kind: str, id_: str) -> ObjectRef:
         return ObjectRef(connection.name, connection.account, kind, id_)
 
     if kind == "shipments":
-        return (Anchor("order", ref("orders", record.id)),)
+        return (Anchor("object", ref("orders", record.id)),)
     if kind == "refunds":
         return (Anchor("object", ref("commerce_payments", record.id)),)
     if kind == order_kind and mark(record) is None:
@@ -270,7 +271,7 @@ def anchors(connection: Connection, order_kind: str, kind: str, record: Record) 
         return (Anchor("number", ObjectRef("", "", "number", typed)),) if typed else ()
     if kind not in COMMERCE:
         return ()
-    orders = tuple(Anchor("order", ref(order_kind, id_)) for id_ in record.linked(order_kind))
+    orders = tuple(Anchor("object", ref(order_kind, id_)) for id_ in record.linked(order_kind))
     invoices = record.linked("invoices") if kind == "commerce_payments" else ()
     if len(invoices) > 1:  # nobody knows how much of it went to which: then only its one order tells whose it is
         return orders if len(orders) == 1 else ()

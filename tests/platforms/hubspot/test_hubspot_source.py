@@ -196,7 +196,7 @@ def test_nobody_guesses_what_of_a_payment_went_to_which_of_several_invoices() ->
     (event,) = source_of().parse("payment", _paid("7", "8", deals="1"))
     assert isinstance(event.facts, Payment)
     assert event.facts.allocations == ()
-    assert [(anchor.kind, anchor.ref.id) for anchor in event.anchors] == [("order", "1")]
+    assert [(anchor.kind, anchor.ref.type, anchor.ref.id) for anchor in event.anchors] == [("object", "deals", "1")]
     for links in ({}, {"deals": "1 2"}):
         (event,) = source_of().parse("payment", _paid("7", "8", **links))
         assert event.anchors == ()
