@@ -339,6 +339,11 @@ def claims(record: wire.Order, kind: str) -> dict[str, Claim]:
     return found
 
 
+def is_copy(record: wire.Order) -> bool:
+    """Tell whether the order is one that o2c wrote: its parts belong to the order that it is a copy of."""
+    return find_mark(record.source_identifier) is not None
+
+
 def payment_mark(record: wire.Order, one: wire.Transaction) -> str | None:
     """Return the mark of a payment that we recorded: a claim names its exact amount and second."""
     if one.kind != "sale" or one.manual_payment_gateway is False or one.processed_at is None:

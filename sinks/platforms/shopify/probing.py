@@ -106,4 +106,5 @@ class Probing(Asking):
 
     def _part_of(self, order: wire.Order) -> tuple[Anchor, ...]:
         account = self.connection.account
-        return (Anchor("order", ObjectRef(self.connection.name, account, "order", wire.text(order.id))),)
+        kind = "object" if facts.is_copy(order) else "order"
+        return (Anchor(kind, ObjectRef(self.connection.name, account, "order", wire.text(order.id))),)

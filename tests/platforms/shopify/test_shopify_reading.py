@@ -11,7 +11,7 @@ from schemas.connection import Connection
 from schemas.events import Hint
 from schemas.facts import Order
 from schemas.platforms.shopify import pages
-from schemas.refs import ObjectRef
+from schemas.refs import ObjectRef, mark_of
 from sinks.platforms.shopify import ShopifySink
 from streams.sources.base import Hook
 from streams.sources.platforms.shopify import ShopifySource, reading
@@ -193,3 +193,19 @@ async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> 
     plain = (await shop.talk(SOURCE.read(hint)))[0].facts
     assert isinstance(plain, Order)
     assert plain.status == "open"
+
+
+@pytest.mark.parametrize(("mark", "kind"), [("", "order"), (mark_of("a" * 32, "b" * 32), "object")])
+async def test_what_hangs_on_a_copy_of_another_systems_order_is_not_said_to_be_of_an_order_of_the_shop(
+    shop: Shop, mark: str, kind: str
+) -> None:
+    made = shop.act("create_order", reference="SO-1", **BOUGHT)
+    record = shop.sandbox.shop.orders[int(made["id"])]
+    record.source_identifier = mark
+    for act in ("pay_order", "fulfil_order"):
+        shop.act(act, id=made["id"])
+    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", made["id"]))
+    told = SOURCE.to_events(Hook(body=dumps(rest.order(record)), headers={"x-shopify-topic": "orders/updated"}))
+    parts = [event for event in (*(await shop.talk(SOURCE.read(hint))), *told) if event.object.type != "order"]
+    assert {event.object.type for event in parts} == {"transaction", "fulfillment"}
+    assert {(anchor.kind, anchor.ref.id) for event in parts for anchor in event.anchors} == {(kind, made["id"])}

@@ -201,6 +201,7 @@ class ShopifySource(Source):
                 changed_at=one.processed_at or one.created_at,
                 order=text(one.order_id or order.id),
                 mark=facts.payment_mark(order, one),
+                copy=facts.is_copy(order),
             )
 
     def _refund(self, one: wire.Refund, order: wire.Order, *, origin: Any) -> Iterator[ChangeEvent]:  # noqa: ANN401
@@ -215,6 +216,7 @@ class ShopifySource(Source):
                 changed_at=one.processed_at or one.created_at,
                 order=text(one.order_id or order.id),
                 mark=find_mark(one.note),
+                copy=facts.is_copy(order),
             )
 
     def _parcel(self, one: wire.Fulfillment, order: wire.Order, *, origin: Any) -> Iterator[ChangeEvent]:  # noqa: ANN401
@@ -227,6 +229,7 @@ class ShopifySource(Source):
             changed_at=one.updated_at or one.created_at,
             order=text(one.order_id or order.id),
             mark=facts.shipment_mark(order, one),
+            copy=facts.is_copy(order),
         )
 
     def _customer(self, record: wire.Customer, *, origin: Any) -> Iterator[ChangeEvent]:  # noqa: ANN401 - a literal
@@ -249,7 +252,7 @@ class ShopifySource(Source):
             version=Version(native=more["native"], read=more["origin"] == "read"),
             changed_at=facts.utc(more["changed_at"]),
             mirror_of=more.get("mark"),
-            anchors=(Anchor("order", self._ref("order", order)),) if order else (),
+            anchors=(Anchor("object" if more.get("copy") else "order", self._ref("order", order)),) if order else (),
             origin=more["origin"],
         )
 
