@@ -196,8 +196,11 @@ class HubspotSink(Batching):
     # -- shipments ----------------------------------------------------------------------------------------------------
 
     def record_shipment(self, command: Command) -> Talk[Written]:
-        """Add the tracking number to the order object; a deal gets a note."""
+        """Add the tracking number to the order object; a deal gets a note, worded anew when the number changes."""
         parcel = _facts(command, Shipment)
+        if self.order_kind != "orders" and command.bound_id:
+            yield from self.patch("note", "notes", command.bound_id, {"hs_note_body": bodies.note(command)})
+            return Written(type="notes", id=command.bound_id, mark=command.mark)
         if self.order_kind != "orders":
             return (yield from self._note(command))
         id_ = command.links.get("order") or command.bound_id.partition("-")[0]
@@ -259,6 +262,9 @@ class HubspotSink(Batching):
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the bound object as it is now."""
         kind = _KINDS.get(command.capability, self.order_kind)
+        if command.capability == "record_shipment" and self.order_kind != "orders":
+            note = yield from self.find("notes", command.bound_id)
+            return Written(type="notes", id=note.id, mark=command.mark) if note else None
         if command.capability == "record_shipment":
             record = yield from self.find("orders", command.bound_id.partition("-")[0])
             return _parcel_of(self.connection, record, command) if record else None
