@@ -29,6 +29,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
         "tests/e2e/test_without_webhooks.py",
         "tests/chaos/test_short_matrix.py",
         "tests/e2e/test_examples.py",
+        "tests/e2e/test_hubspot_commerce.py",
         "tests/e2e/test_observed.py",
         "tests/e2e/test_console.py",
         "tests/e2e/test_reconnecting.py",
