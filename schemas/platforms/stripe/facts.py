@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from schemas.connection import Connection
 from schemas.events import Anchor
@@ -27,7 +25,8 @@ from schemas.facts import (
     Payout,
     PayoutStatus,
 )
-from schemas.money import minor_units, rounded
+from schemas.money import rounded
+from schemas.platforms.stripe.integers import day, instant, money
 from schemas.refs import ObjectRef, find_mark, read_mark
 
 MARK = "o2c"
@@ -39,8 +38,6 @@ PARTS = "invoice_payments"
 _LINES = {"invoice": "/v1/invoices/{}/lines", "credit_note": "/v1/credit_notes/{}/lines"}
 _PLACES, _EACH = 4, Decimal("0.0001")
 ORDER_KEYS = ("order_id", "order_number", "order")
-_DECIMALS = {"ISK": 2, "UGX": 2, "MGA": 0}
-"""Where Stripe differs from ISO 4217, see https://docs.stripe.com/currencies; the first two are whole all the same."""
 
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",
@@ -82,33 +79,6 @@ _PAYOUT: dict[str, PayoutStatus] = {
     "canceled": "cancelled",
     "failed": "failed",
 }
-
-
-def _decimals(code: str) -> int:
-    return _DECIMALS.get(code, minor_units(code))
-
-
-def money(units: int | None, currency: str) -> Decimal:
-    """Return Stripe's integer as an amount; *currency* in any case."""
-    return Decimal(units or 0).scaleb(-_decimals(currency.upper()))
-
-
-def units(amount: Decimal, currency: str) -> int:
-    """Return an amount as Stripe's integer, rounded half up: the opposite of `money`."""
-    code = currency.upper()
-    smallest = Decimal(1).scaleb(-min(_decimals(code), minor_units(code)))
-    return int(amount.quantize(smallest, ROUND_HALF_UP).scaleb(_decimals(code)))
-
-
-def instant(seconds: int | None) -> datetime | None:
-    """Return Unix seconds as a time."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def day(seconds: int | None, zone: str) -> date | None:
-    """Return Unix seconds as a day in the zone of the account."""
-    moment = instant(seconds)
-    return None if moment is None else moment.astimezone(ZoneInfo(zone)).date()
 
 
 def ident(value: Any) -> str:  # noqa: ANN401 - an id, an expanded object or nothing

@@ -105,6 +105,5 @@ class Probing(Asking):
         return None
 
     def _part_of(self, order: wire.Order) -> tuple[Anchor, ...]:
-        account = self.connection.account
-        kind = "object" if facts.is_copy(order) else "order"
-        return (Anchor(kind, ObjectRef(self.connection.name, account, "order", wire.text(order.id))),)
+        whole = ObjectRef(self.connection.name, self.connection.account, "order", wire.text(order.id))
+        return (Anchor("object" if facts.is_copy(order) else "order", whole),)

@@ -11,7 +11,8 @@ from app.core.errors import RejectedError
 from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.facts import Credit, Facts, Invoice, Party, Payment, Shipment
-from schemas.platforms.stripe.facts import MARK, REFUND, units, written_key
+from schemas.platforms.stripe.facts import MARK, REFUND, written_key
+from schemas.platforms.stripe.integers import units
 
 F = TypeVar("F", bound=Facts)
 Form = dict[str, str]

@@ -6,7 +6,8 @@ from app.core.errors import RejectedError, UnsupportedError
 from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
-from schemas.platforms.stripe.facts import MARK, PARTS, ident, units
+from schemas.platforms.stripe.facts import MARK, PARTS, ident
+from schemas.platforms.stripe.integers import units
 from sinks.base import Written
 from sinks.platforms.stripe import bodies
 from sinks.platforms.stripe.asking import Record

@@ -329,13 +329,6 @@ async def test_a_parcel_is_recorded_tracked_and_delivered_once(shop: Shop) -> No
     assert (await shop.talk(SINK.probe(second))).id == written[1].id
 
 
-async def test_nothing_left_to_ship_is_a_conflict(shop: Shop) -> None:
-    made = shop.act("create_order", reference="SO-1", **BOUGHT)
-    shop.act("fulfil_order", id=made["id"])
-    with pytest.raises(ConflictError):
-        await shop.talk(SINK.write(command("record_shipment", Shipment(), links={"order": made["id"]})))
-
-
 async def test_a_customer_is_made_once_by_email(shop: Shop) -> None:
     party = Party(name="Chi Nguyen", email="chi@example.com", phone="+491701234567")
     wish = command("upsert_customer", Customer(party=party))

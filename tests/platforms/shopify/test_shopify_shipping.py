@@ -58,6 +58,12 @@ async def test_a_named_line_of_which_nothing_is_left_ships_no_other(shop: Shop, 
     assert shipped(shop, made) == [3, 0]
 
 
+async def test_nothing_left_to_ship_is_a_conflict(shop: Shop, made: str) -> None:
+    shop.act("fulfil_order", id=made)
+    with pytest.raises(ConflictError):
+        await ship(shop, made, [])
+
+
 async def test_a_line_split_over_two_parts_ships_what_was_asked(shop: Shop, made: str) -> None:
     mug, _ = ids(shop, made)
     shop.act("split_order", id=made, lines=[{"sku": "MUG", "quantity": 2}])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.core.errors import RejectedError
 from app.core.talk import Response
 from schemas.facts import Credit, Payment
-from schemas.platforms.stripe.facts import day, money, units
+from schemas.platforms.stripe.integers import day, money, units
 from sinks.platforms.stripe import StripeSink
 from tests.platforms.conversation import answer
 from tests.platforms.stripe.plain import CONNECTION, SINK, command, reply

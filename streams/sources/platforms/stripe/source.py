@@ -11,6 +11,7 @@ from app.core.status import from_status
 from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
 from schemas.platforms.stripe import facts
+from schemas.platforms.stripe.integers import instant
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
@@ -84,7 +85,7 @@ class StripeSource(Source):
                 tenant=self.connection.tenant,
                 object=self._ref(str(record["object"]), str(record["id"])),
                 facts=found,
-                changed_at=facts.instant(record.get("created")),
+                changed_at=instant(record.get("created")),
                 mirror_of=facts.mark(record),
                 anchors=facts.anchors(self.connection, record),
                 presence="deleted" if record.get("deleted") else "present",
