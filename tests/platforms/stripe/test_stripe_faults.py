@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -26,10 +25,9 @@ from app.core.http import HttpClient, new_session
 from app.core.talk import Request, Response
 from app.sandbox.faults import Faults
 from app.sandbox.platforms.stripe import StripeSandbox
-from schemas.commands import Command, Result
 from schemas.facts import Credit, Facts, Invoice, Line, Party, Payment, Shipment
 from sinks.delivery.owner import Owner
-from sinks.delivery.row import Row
+from tests.platforms.memory import Memory
 from tests.platforms.stripe.plain import AUTH, SINK, command, reply
 
 ORDERS = 6
@@ -45,34 +43,6 @@ FAULTS = Faults(
     html_200=0.05,
     rate_429=0.05,
 )
-
-
-@dataclass
-class Memory:
-    """What the owner writes, kept in memory; tells each order's waiting step when its result is there."""
-
-    results: dict[str, Result] = field(default_factory=dict)
-    waiting: dict[str, asyncio.Event] = field(default_factory=dict)
-    dead: list[str] = field(default_factory=list)
-
-    async def keep_row(self, row: Row) -> int:
-        return 0
-
-    async def drop_rows(self, keys: list[str]) -> None:
-        return None
-
-    async def keep_command(self, command: Command) -> None:
-        return None
-
-    async def drop_command(self, command: str) -> None:
-        return None
-
-    async def publish_result(self, result: Result) -> None:
-        self.results[result.command] = result
-        self.waiting.setdefault(result.command, asyncio.Event()).set()
-
-    async def dead_letter(self, command: Command, reason: str) -> None:
-        self.dead.append(reason)
 
 
 async def _order(owner: Owner, memory: Memory, n: int, money: bool) -> None:  # noqa: FBT001 - one of two runs

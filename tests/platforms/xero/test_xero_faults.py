@@ -20,8 +20,8 @@ from app.sandbox.platforms.xero import XeroSandbox
 from schemas.facts import Credit, Facts, Party, Payment, Shipment
 from sinks.delivery.owner import Owner
 from sinks.platforms.xero import XeroSink
+from tests.platforms.memory import Memory
 from tests.platforms.xero.company import AUTH, CONNECTION, INVOICE, TENANT, command
-from tests.platforms.xero.delivering import Memory
 
 pytestmark = pytest.mark.sandbox
 ORDERS = 6
