@@ -115,6 +115,7 @@ async def test_after_a_demo_every_panel_and_every_alert_has_its_series(
         query = await after.enter_async_context(_prometheus(root, tmp_path, programs, service, ports))
         session = await after.enter_async_context(aiohttp.ClientSession())
         await _until(lambda: _all_ready(session, ports), "every role is ready")
+        await _until(lambda: _all_seen(query, ports), "every role was asked for its figures before anything happens")
         player = Player(session, stack.urls)
         await player.play(generated(8, 2))
         pages = [f"http://127.0.0.1:{port}" for port in ports.values()]
@@ -184,6 +185,11 @@ async def _all_ready(session: aiohttp.ClientSession, ports: dict[str, int]) -> b
             if reply.status != 200:
                 return False
     return True
+
+
+async def _all_seen(query: Query, ports: dict[str, int]) -> bool:
+    """Tell whether Prometheus has a first look at each role: it sees no increase in what happened before."""
+    return len([row for row in await query("up") if row["value"][1] == "1"]) == len(ports)
 
 
 async def _until(true: Callable[[], Awaitable[bool]], what: str) -> None:
