@@ -135,7 +135,7 @@ async def test_an_overpayment_that_somebody_used_refuses_the_whole(company: Comp
     first, other = [await company.write("upsert_invoice", INVOICE, n=n) for n in (1, 2)]
     money = Payment(amount=Decimal("20.00"), currency="EUR", date=date(2026, 5, 2))
     paid = await company.write("record_payment", money, n=3, links={"invoice": first.id})
-    body = {"Allocations": [{"Invoice": {"InvoiceID": other.id}, "Amount": 4}]}
+    body = {"Allocations": [{"Invoice": {"InvoiceID": other.id}, "Amount": 4, "Date": "2026-05-03"}]}
     await company.talk(company.sink.put(f"/Overpayments/{paid.also[0].id}/Allocations", body, "typed"))
     with pytest.raises(RejectedError, match="was used"):
         await company.write("reverse_payment", money, n=4, links={"payment": paid.id})
