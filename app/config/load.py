@@ -33,11 +33,11 @@ def load(path: Path, environment: Mapping[str, str], drafts: Mapping[Path, str] 
     main = _Part(path, text)
     patterns = main.listed(table, "tenant_files", str, 'write it as tenant_files = ["tenants/*.toml"]')
     entries = main.listed(table, "tenant", dict, "begin each tenant with [[tenant]], in two brackets")
-    parts = [replace(main, within=("tenant", position)) for position in range(len(entries))]
+    parts = [replace(main, within=("tenant", at), called=_called(entry)) for at, entry in enumerate(entries)]
     for file in tenant_files(path, patterns, line_of(text, ("tenant_files",))):
         entry, its_text = _table(file, drafts)
         entries.append(entry)
-        parts.append(_Part(file, its_text))
+        parts.append(_Part(file, its_text, called=_called(entry)))
     resolved = main.resolved(table, environment)
     folder = resolved.get("data_dir", "data")
     if not isinstance(folder, str):
@@ -75,11 +75,9 @@ class _Part:
     def tenant(self, table: dict[str, Any], environment: Mapping[str, str]) -> TenantConfig:
         """Return the tenant of *table*, whose name may be called `name` or `tenant`."""
         resolved = self.resolved(table, environment)
-        if "tenant" in resolved:
-            return self.checked(TenantConfig, resolved)
-        if "name" in resolved:
-            resolved["tenant"] = resolved.pop("name")
-        return replace(self, called="name").checked(TenantConfig, resolved)
+        if self.called in resolved:
+            resolved["tenant"] = resolved.pop(self.called)
+        return self.checked(TenantConfig, resolved)
 
     def resolved(self, table: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
         """Return *table* with its references replaced; ConfigError names every one that leads nowhere."""
@@ -127,6 +125,11 @@ class _Part:
         """Return what is wrong with the key *where*, its file and line before it."""
         where = (*self.within, *((self.called,) if where == ("tenant",) else where))
         return f"{self.path}:{line_of(self.text, where)}: {'.'.join(map(str, where)) or 'file'}: {what}"
+
+
+def _called(entry: Mapping[str, Any]) -> str:
+    """Return the key that names the tenant of *entry*."""
+    return "tenant" if "tenant" in entry else "name"
 
 
 def _table(path: Path, drafts: Mapping[Path, str]) -> tuple[dict[str, Any], str]:

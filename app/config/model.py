@@ -305,7 +305,12 @@ class Settings(_Section):
     def _names_are_unique(self) -> Settings:
         connections: dict[str, str] = {}
         flows: dict[str, str] = {}
+        tenants: set[str] = set()
         for number, tenant in enumerate(self.tenants):
+            if tenant.tenant in tenants:  # two companies would see each other's orders, and share their keys
+                one = "is written down twice; join the two, or give one another name"
+                raise _wrong(f"the tenant {tenant.tenant} {one}", "tenants", number, "tenant")
+            tenants.add(tenant.tenant)
             for name in tenant.connections:
                 if name in connections:
                     users = f"is used by two tenants, {connections[name]} and {tenant.tenant}; rename one of them"

@@ -174,6 +174,11 @@ def _beside(folder: Path, text: str, main: str = GOOD) -> str:
             BETA + FLOW.replace("till", "main", 1),
             "beta.toml:6: flows.0.name: the flow name main is used by acme and beta",
         ),
+        (BETA.replace("beta", "acme", 1), "beta.toml:1: name: the tenant acme is written down twice; "),
+        (
+            BETA.replace('name = "beta"', 'tenant = "acme"'),
+            "beta.toml:1: tenant: the tenant acme is written down twice; ",
+        ),
     ],
 )
 def test_what_disagrees_between_keys_is_told_where_it_stands(tmp_path: Path, text: str, said: str) -> None:
