@@ -18,6 +18,8 @@ from app.core.talk import Request, Response
 from schemas.platform import Auth
 
 _EARLY = 60.0
+_UNSAID = 1800.0
+"""Seconds that an access token is used where its reply does not say how long it lives, and another can be had."""
 _LOOKS = (0.0, 0.5, 1.0)
 """Seconds before each look whether another worker's refresh was quicker: it is stored a moment after it was granted."""
 _OK = 200
@@ -223,10 +225,13 @@ def tokens_of(auth: Auth, reply: Response, before: Tokens, now: float) -> Tokens
     """Return what the token endpoint gave; what it does not say stays as it was."""
     answer = reply.into(_Answer)
     left = answer.left or (auth.refresh_seconds if answer.refresh_token else 0.0)
+    refresh = answer.refresh_token or before.refresh
+    renewable = bool(refresh) or auth.kind == "client_credentials"
+    seconds = answer.expires_in or (_UNSAID if renewable else 0.0)
     return Tokens(
         access=answer.access_token,
-        refresh=answer.refresh_token or before.refresh,
-        expires_at=now + answer.expires_in,
+        refresh=refresh,
+        expires_at=now + seconds if seconds else 0.0,
         refresh_expires_at=now + left if left else 0.0,
         origin=before.origin,
         account=before.account,
@@ -236,7 +241,10 @@ def tokens_of(auth: Auth, reply: Response, before: Tokens, now: float) -> Tokens
 class _Answer(msgspec.Struct):
     access_token: str
     refresh_token: str = ""
-    expires_in: float = 1800.0
+    expires_in: float | None = None
+    """None where it is not said: a token that nothing renews (Shopify's old ones) lives until it is taken back."""
+    refresh_token_expires_in: float = 0.0
+    """Shopify says so when the refresh token ends; every refresh gives a new one."""
     x_refresh_token_expires_in: float = 0.0
     """QuickBooks says when the refresh token ends, which every refresh moves."""
     x_refresh_token_hard_expires_in: float = 0.0
@@ -245,7 +253,11 @@ class _Answer(msgspec.Struct):
     @property
     def left(self) -> float:
         """Return the seconds until the first end that is named, 0 where none is."""
-        ends = (self.x_refresh_token_expires_in, self.x_refresh_token_hard_expires_in)
+        ends = (
+            self.refresh_token_expires_in,
+            self.x_refresh_token_expires_in,
+            self.x_refresh_token_hard_expires_in,
+        )
         return min((end for end in ends if end), default=0.0)
 
 

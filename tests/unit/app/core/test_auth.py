@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import pytest
 
-from app.core.auth import Credential, Tokens, Vault
+from app.core.auth import Credential, Tokens, Vault, tokens_of
 from app.core.errors import AuthError, ConfigError, DecodeError, RateLimited, RetryableError
 from app.core.http import HttpClient
 from app.core.talk import Request, Response
@@ -79,6 +80,29 @@ async def test_a_refused_grant_is_named_without_the_body() -> None:
     assert "r0" not in str(caught.value)
     assert "jane" not in str(caught.value)
     assert desk.stored == []
+
+
+@pytest.mark.parametrize(
+    ("told", "expires_at", "ends"),
+    [
+        ({"expires_in": 3600, "refresh_token": "r1", "refresh_token_expires_in": 7_776_000}, 4_600.0, 7_776_000),
+        ({"refresh_token": "r1", "refresh_token_expires_in": 7_776_000}, 2_800.0, 7_776_000),
+        ({"refresh_token": "r1", "expires_in": None}, 2_800.0, None),
+    ],
+)
+async def test_what_a_refresh_says_of_the_ends_is_kept(
+    told: dict[str, Any], expires_at: float, ends: float | None
+) -> None:
+    desk = Desk(Response(status=200, body=json.dumps({"access_token": "a", **told}).encode()))
+    await desk.credential.headers()
+    assert (desk.stored[0].expires_at, desk.credential.expires_in) == (expires_at, ends)
+
+
+def test_a_token_that_nothing_renews_is_used_until_it_is_refused() -> None:
+    reply = Response(status=200, body=b'{"access_token": "a", "scope": "write_orders"}')
+    assert tokens_of(OAUTH, reply, Tokens(access=""), 1_000.0).expires_at == 0
+    alone = Auth(kind="client_credentials")
+    assert tokens_of(alone, reply, Tokens(access=""), 1_000.0).expires_at == 2_800
 
 
 async def test_a_busy_token_endpoint_is_tried_again_later() -> None:
