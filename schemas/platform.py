@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -12,7 +13,10 @@ import msgspec
 from schemas.commands import Capability
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+_SCOPES = re.compile(r"[\s,]+")
 _NO_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+Grant = Literal["consent", "client_credentials"]
 
 Words = Literal[
     "draft",
@@ -111,18 +115,27 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     token_headers: Mapping[str, str] = _EMPTY
     """Sent with every request for tokens."""
     rotates: bool = False
-    machine: bool = False
-    """The app may prove who it is by itself as well, where the connection's option `grant` says client_credentials."""
+    grants: tuple[Grant, ...] = ()
+    """What the connection's option `grant` may say, where an app has several ways to prove who it is; its first is the
+    one that `kind` names."""
     refresh_seconds: float = 0.0
     """How long a new refresh token lives while nobody uses it, where replies do not tell; 0 = for ever, or unknown."""
     authorize_url: str = ""
     """Where a person gives consent, "" when there is no code flow. Absolute, or a path on the connection's base URL."""
     scopes: tuple[str, ...] = ()
-    """What consent is asked for."""
+    """What consent is asked for, unless the connection's option `scopes` says otherwise."""
+    scope_separator: str = " "
+    code_form: Mapping[str, str] = _EMPTY
+    """Sent with the exchange of a code besides what everybody asks."""
+    signed_by: str = ""
+    """Parameter of the call-back with the HMAC-SHA256 of all others under the client secret; "" = it is not signed."""
     pkce: bool = False
     """The platform takes a code challenge (S256), and a client id without a secret."""
     account_param: str = ""
     """Parameter of the call-back that names the account."""
+    account_pattern: str = ""
+    """What an account looks like, where it is a host that secrets are sent to; "" = anything."""
+    account_example: str = ""
     accounts_url: str = ""
     """Where a login lists the accounts that it reaches; "" when it reaches one, which `identify` tells."""
     account_id: str = ""
@@ -182,9 +195,12 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Statuses that mean something of their own here, alike for source, sink and whoever sends for them."""
 
     def proof(self, options: Mapping[str, str]) -> Auth:
-        """Return how a connection with *options* proves who it is."""
-        alone = self.auth.machine and options.get("grant") == "client_credentials"
-        return msgspec.structs.replace(self.auth, kind="client_credentials") if alone else self.auth
+        """Return how a connection with *options* proves who it is; a `grant` that is none is the platform's usual."""
+        auth, grant = self.auth, options.get("grant", "")
+        if grant in auth.grants[1:]:
+            auth = msgspec.structs.replace(auth, kind="oauth2" if grant == "consent" else "client_credentials")
+        scopes = tuple(filter(None, _SCOPES.split(options.get("scopes", "")))) if auth.grants else ()
+        return msgspec.structs.replace(auth, scopes=scopes) if scopes else auth
 
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""

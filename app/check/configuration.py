@@ -8,6 +8,7 @@ from typing import get_args
 from app import platforms
 from app.check.problems import Places, Problem, Severity
 from app.config.model import NO_ACCOUNT, ConnectionConfig, FlowConfig, Settings, TargetConfig, TenantConfig
+from app.connecting.choosing import fitting
 from app.core.errors import ConfigError
 from app.platforms import Loaded
 from schemas.platform import Auth, Effect, Platform, Words
@@ -82,6 +83,7 @@ class _Tenant:
                 yield self._problem("unknown_platform", text, "connections", name, "platform")
                 continue
             yield from self._secrets(name, connection)
+            yield from self._grant(name, connection)
             yield from self._options(name, connection)
             yield from self._mappings(name, connection)
         for position, flow in enumerate(self._tenant.flows):
@@ -104,6 +106,22 @@ class _Tenant:
         if platform.hook_secret in platform.secrets and platform.hook_secret not in given:
             text = f"{name} refuses every webhook without the secret {platform.hook_secret}; add it to its secrets."
             yield self._problem("no_hook_secret", text, "connections", name, "secrets", severity="warning")
+
+    def _grant(self, name: str, connection: ConnectionConfig) -> Found:
+        """Say what leaves open how a connection proves who it is, or whether that is the account which is meant."""
+        platform = self._loaded[name].platform
+        auth, grant = platform.proof(connection.options), connection.options.get("grant", "")
+        at = ("connections", name, "options", "grant")
+        if grant and auth.grants and grant not in auth.grants:
+            text = f"{name} has a grant {grant!r} that {platform.title} does not know; use {_listed(auth.grants)}."
+            yield self._problem("unknown_grant", text, *at)
+        elif grant and auth.secret in connection.secrets and auth.secret not in platform.secrets:
+            text = f"{name} has a grant and the secret {auth.secret}, which needs none; remove one of them."
+            yield self._problem("two_grants", text, *at)
+        try:
+            fitting(auth, name, "" if connection.account == NO_ACCOUNT else connection.account)
+        except ConfigError as error:
+            yield self._problem("wrong_account", str(error), "connections", name, "account")
 
     def _options(self, name: str, connection: ConnectionConfig) -> Found:
         known = set(self._loaded[name].platform.options) | _GENERAL_OPTIONS

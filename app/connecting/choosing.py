@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,6 +48,17 @@ def wanted(connection: str, configured: str, asked: str) -> str:
             f"or set account = {quoted(asked)} first."
         )
     return configured
+
+
+def fitting(auth: Auth, connection: str, account: str) -> str:
+    """Return *account*, which may be ""; ConfigError when none looks so that a person could be asked for.
+
+    It may be the host that a person's login and the app's secret are sent to.
+    """
+    asked = auth.kind == "oauth2" and account and auth.account_pattern
+    if asked and not re.fullmatch(auth.account_pattern, account):
+        raise ConfigError(f"{quoted(account)} is no account for {connection}; write it as {auth.account_example}.")
+    return account
 
 
 def chosen(connection: str, there: Sequence[Reached], account: str, pick: Pick) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from app import platforms
 from app.config.model import NO_ACCOUNT, ResolvedConnection, Settings
-from app.connecting.choosing import Reached, chosen, other, reached, wanted
+from app.connecting.choosing import Reached, chosen, fitting, other, reached, wanted
 from app.connecting.consent import answer, blames_client, grant, pasted, question
 from app.connecting.listening import callback, listening
 from app.connecting.storing import TokenShelf
@@ -92,9 +92,10 @@ async def connect(settings: Settings, resolved: ResolvedConnection, person: Pers
     """Connect; any error means that nothing was stored."""
     connection = resolved.connection
     platform = platforms.load(connection.platform).platform
-    account = wanted(connection.name, connection.account, way.account)
+    auth = platform.proof(connection.options)
+    account = fitting(auth, connection.name, wanted(connection.name, connection.account, way.account))
     given = {name for name, value in resolved.secrets.items() if value}
-    by = how(platform.proof(connection.options), platform, given, connection.name)
+    by = how(auth, platform, given, connection.name)
     shelf = TokenShelf(settings, connection.name) if by in {"consent", "key"} else None
     if shelf is not None:
         await shelf.ready()
@@ -193,8 +194,10 @@ class _Attempt:
             verifier=secrets.token_urlsafe(48),
         )
         self._person.open(asked.url)
-        found = answer(self._auth, asked, await came())
-        return await self._redeemed(http, grant(asked, found)), found.account
+        found = answer(self._auth, asked, await came(), given.get("client_secret", ""))
+        if found.account:  # another account's code is not exchanged: that would end the tokens which it has
+            chosen(self._name, (Reached(found.account),), self._account, self._person.pick)
+        return await self._redeemed(http, {**grant(asked, found), **self._auth.code_form}), found.account
 
     async def _redeemed(self, http: HttpClient, form: Mapping[str, str]) -> Tokens:
         """Return the tokens that *form* gets from the token endpoint."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from collections.abc import Mapping
-from hmac import compare_digest
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
@@ -45,7 +45,7 @@ def question(
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(auth.scopes),
+        "scope": auth.scope_separator.join(auth.scopes),
         "state": state,
     }
     if auth.pkce:
@@ -67,22 +67,41 @@ def pasted(text: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(query).items()}
 
 
-def answer(auth: Auth, asked: Question, told: Mapping[str, str]) -> Answer:
-    """Return what the call-back's parameters say; AuthError when they are no consent to what was asked."""
+def answer(auth: Auth, asked: Question, told: Mapping[str, str], secret: str = "") -> Answer:
+    """Return what the call-back's parameters say; AuthError when they are no consent to what was asked.
+
+    *secret* is the client secret, under which some platforms sign the call-back.
+    """
     again = f"run `o2c connect {asked.connection}` again"
     error = told.get("error", "")
     state = told.get("state", "")
-    if (state or not error) and not compare_digest(state.encode(), asked.state.encode()):
+    if (state or not error) and not hmac.compare_digest(state.encode(), asked.state.encode()):
         raise AuthError(f"The call-back does not answer the consent that was asked for (another state); {again}.")
     if error:
         why = "Consent was refused" if error == _DENIED else "The platform gave no consent"
         raise AuthError(f"{why} ({_word(error)}); {again} and allow the access.")
+    if auth.signed_by and not _signed(told, auth.signed_by, secret):
+        raise AuthError(
+            f"The call-back is not signed under the client secret of {asked.connection} ({auth.signed_by}); "
+            f"compare client_secret in its secrets, then {again}."
+        )
     if not told.get("code"):
         raise AuthError(f"The call-back carries no code; {again} and use the whole address.")
     account = told.get(auth.account_param, "") if auth.account_param else ""
     if auth.account_param and not account:
         raise AuthError(f"The call-back names no account ({auth.account_param}); {again} and use the whole address.")
     return Answer(told["code"], account)
+
+
+def _signed(told: Mapping[str, str], name: str, secret: str) -> bool:
+    """Tell whether the parameter *name* signs all others, as Shopify does it (shopify_python_api, session.py)."""
+    pairs = (
+        (key.replace("%", "%25").replace("=", "%3D") + "=" + value.replace("%", "%25")).replace("&", "%26")
+        for key, value in told.items()
+        if key != name
+    )
+    digest = hmac.new(secret.encode(), "&".join(sorted(pairs)).encode(), "sha256").hexdigest()
+    return bool(secret) and hmac.compare_digest(told.get(name, "").encode(), digest.encode())
 
 
 def _word(error: str) -> str:

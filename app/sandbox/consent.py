@@ -35,6 +35,10 @@ class Consent:
     challenges: bool = False
     """Whether the platform takes a code challenge."""
     deny: bool = False
+    loose: bool = False
+    """Neither the kind of answer nor, with the code, the call-back has to be named."""
+    seal: Callable[[dict[str, str]], dict[str, str]] = dict
+    """What the platform makes of the call-back's parameters before it sends them."""
     code_seconds: float = 300.0
     tenants: list[dict[str, str]] = field(default_factory=list)
     """Organisations that the login reaches besides the sandbox's own, as {"id", "name"}."""
@@ -51,7 +55,8 @@ class Consent:
     async def page(self, request: web.Request) -> web.Response:
         """Answer the authorisation address: the person decides at once and is sent back."""
         asked = request.query
-        known = asked.get("client_id") == self.client_id and asked.get("response_type") == "code"
+        known = asked.get("client_id") == self.client_id
+        known &= asked.get("response_type", "code" if self.loose else "") == "code"
         if not (known and asked.get("redirect_uri") and asked.get("scope")):
             return web.json_response({"error": "invalid_request"}, status=400)
         challenge = asked.get("code_challenge", "") if self.challenges else ""
@@ -61,7 +66,7 @@ class Consent:
             answer = {"code": self._given(asked["redirect_uri"], challenge), **self.told}
         back = {**answer, **({"state": asked["state"]} if "state" in asked else {})}
         mark = "&" if "?" in asked["redirect_uri"] else "?"
-        return web.Response(status=302, headers={"Location": asked["redirect_uri"] + mark + urlencode(back)})
+        return web.Response(status=302, headers={"Location": asked["redirect_uri"] + mark + urlencode(self.seal(back))})
 
     def _given(self, redirect_uri: str, challenge: str) -> str:
         code = secrets.token_urlsafe(24)
@@ -73,7 +78,9 @@ class Consent:
         if form.get("code") == ALWAYS_GOOD:
             return True
         code = self._codes.pop(str(form.get("code", "")), None)
-        if code is None or self.clock() >= code.until or form.get("redirect_uri") != code.redirect_uri:
+        if code is None or self.clock() >= code.until:
+            return False
+        if form.get("redirect_uri", code.redirect_uri if self.loose else None) != code.redirect_uri:
             return False
         return not code.challenge or _challenge(str(form.get("code_verifier", ""))) == code.challenge
 

@@ -14,18 +14,46 @@ PATH = f"/admin/api/{VERSION}/graphql.json"
 NAMESPACE = "o2c"
 """Of our metafields on an order; webhook subscriptions ask for it, so that every order body carries them."""
 
+AUTH = Auth(
+    kind="client_credentials",
+    header="X-Shopify-Access-Token",
+    secret="token",  # noqa: S106 - the name of a secret, not one
+    token_url="/admin/oauth/access_token",  # noqa: S106 - a path
+    grants=("client_credentials", "consent"),
+    authorize_url="/admin/oauth/authorize",
+    # Which scopes each call needs was not verified; the option `scopes` names others.
+    scopes=(
+        "read_orders",
+        "write_orders",
+        "read_customers",
+        "write_customers",
+        "read_fulfillments",
+        "write_fulfillments",
+        "write_merchant_managed_fulfillment_orders",
+        "write_third_party_fulfillment_orders",
+    ),
+    scope_separator=",",
+    # An access token of an hour and a refresh token of 90 days that every use replaces; without it a token for ever,
+    # which public apps may not use any more: https://shopify.dev/docs/apps/build/authentication-authorization/
+    # access-tokens/offline-access-tokens. The one before is good until its successor is used, 30 days at most:
+    # https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens
+    code_form=MappingProxyType({"expiring": "1"}),
+    rotates=True,
+    refresh_seconds=90 * 86_400.0,
+    # https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/authorization-code-grant
+    signed_by="hmac",
+    account_param="shop",
+    account_pattern=r"[a-z0-9][a-z0-9-]*\.myshopify\.com",
+    account_example="NAME.myshopify.com",
+)
+
 PLATFORM = Platform(
     slug="shopify",
     title="Shopify",
     side="order",
     base_url="https://{account}",
     docs="https://shopify.dev/docs/api/admin-graphql",
-    auth=Auth(
-        kind="client_credentials",
-        header="X-Shopify-Access-Token",
-        secret="token",  # noqa: S106 - the name of a secret, not one
-        token_url="/admin/oauth/access_token",  # noqa: S106 - a path
-    ),
+    auth=AUTH,
     # A leaky bucket: 20 seconds' worth at 100 points a second (standard plan).
     limits=Limits(
         points=Limit(2000, 20.0),
@@ -106,6 +134,9 @@ PLATFORM = Platform(
     secrets=("client_id", "client_secret", "webhook_secret"),
     options=MappingProxyType(
         {
+            "grant": "consent for a public app or one of another organisation: `o2c connect` asks the merchant "
+            "(default client_credentials, for an app of the shop's own; beside the secret token neither)",
+            "scopes": "what the merchant is asked for, comma-separated (default: orders, customers, fulfilments)",
             "since": "oldest change to read, for example 2026-01-01T00:00:00Z (default: all that Shopify shows)",
             "holds": "yes: read every changed order, since webhooks do not show holds (default no)",
             "payment_terms": "yes: read every changed order and when it falls due; the app needs the scope "

@@ -264,6 +264,68 @@ async def test_client_credentials_and_a_configured_key_are_only_looked_at(
     assert (await office.stored("shop"), await office.stored("crm")) == (None, None)
 
 
+def merchant(office: Office, **changes: Any) -> dict[str, dict[str, Any]]:
+    """Return the shop's section for a public app, with *changes* of its secrets."""
+    secret = cast("Any", office.sandboxes["shop"]).client_secret
+    return {"shop": {"secrets": {**APP, "client_secret": secret, **changes}, "options": {"grant": "consent"}}}
+
+
+async def test_a_merchant_is_asked_for_a_public_app_and_the_signed_answer_gives_tokens_that_rotate(
+    office: Office, capsys: pytest.CaptureFixture[str], browser: list[str]
+) -> None:
+    shop = merchant(office)
+    code, told, err = await office.connect(capsys, "shop", **shop)
+    assert (code, told["by"], told["stored"], told["account"]) == (0, "consent", True, "demo.myshopify.com"), err
+    assert told["connect_again_by"]
+    asked = parse_qs(urlsplit(browser[0]).query)
+    assert urlsplit(browser[0]).path == "/admin/oauth/authorize"
+    assert asked["scope"][0].startswith("read_orders,write_orders,")
+    tokens = await office.stored("shop")
+    assert tokens is not None
+    assert (tokens.account, tokens.access[:6], tokens.refresh[:6]) == ("demo.myshopify.com", "shpat_", "shprt_")
+    _, checked = await office.check(capsys, **{**BARE, **shop})
+    assert "shop" in [row["connection"] for row in checked["accounts"]]
+    assert cast("Any", office.sandboxes["shop"]).tokens.refreshes == 0
+    scopes = {"shop": {**shop["shop"], "options": {"grant": "consent", "scopes": "read_orders, read_all_orders"}}}
+    assert (await office.connect(capsys, "shop", **scopes))[0] == 0
+    assert parse_qs(urlsplit(browser[-1]).query)["scope"] == ["read_orders,read_all_orders"]
+
+
+async def test_without_tokens_a_public_app_is_not_asked_for_any(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, checked = await office.check(capsys, **{**BARE, **merchant(office)})
+    (told,) = [row["message"] for row in checked["problems"] if "secrets of shop" in row["message"]]
+    assert "There are no tokens yet: `o2c connect` obtains them" in told
+
+
+async def test_an_answer_that_is_not_the_shops_own_is_not_exchanged(
+    office: Office, capsys: pytest.CaptureFixture[str], browser: list[str]
+) -> None:
+    shop = merchant(office)
+    assert (await office.connect(capsys, "shop", **shop))[0] == 0
+    before, calls = await office.stored("shop"), len(office.sandboxes["shop"].log)
+    office.knobs("shop", told={"shop": "demo.myshopify.com", "hmac": "0" * 64})
+    code, _, err = await office.connect(capsys, "shop", **shop)
+    assert code == 1
+    assert "not signed under the client secret of shop (hmac)" in err
+    office.knobs("shop", told={"shop": "other.myshopify.com"})
+    code, _, err = await office.connect(capsys, "shop", **shop)
+    assert code == 2
+    assert "belongs to other.myshopify.com, not to account demo.myshopify.com of shop" in err
+    code, _, err = await office.connect(capsys, "shop", **merchant(office, client_secret="typo"))
+    assert code == 1
+    assert "compare client_secret in its secrets" in err
+    asked = len(browser)
+    elsewhere = {"shop": {**shop["shop"], "account": "demo.myshopify.com.evil.example"}}
+    code, _, err = await office.connect(capsys, "shop", **elsewhere)
+    assert (code, len(browser)) == (2, asked), "nobody is sent there"
+    assert "is no account for shop; write it as NAME.myshopify.com." in err
+    assert await office.stored("shop") == before
+    later = list(office.sandboxes["shop"].log)[calls:]
+    assert not [entry for entry in later if entry.path == "/admin/oauth/access_token"], "no code was exchanged"
+
+
 async def test_nobody_is_asked_for_consent_that_could_not_be_stored(
     office: Office, capsys: pytest.CaptureFixture[str], browser: list[str]
 ) -> None:

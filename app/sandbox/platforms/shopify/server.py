@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from hmac import new as hmac_of
 from itertools import islice
@@ -32,6 +32,7 @@ from app.sandbox.platforms.shopify.legacy import Legacy
 from app.sandbox.platforms.shopify.rest import gid
 from app.sandbox.platforms.shopify.shop import INDEXED, Shop
 from app.sandbox.platforms.shopify.subscriptions import VERSION, Subscriptions
+from app.sandbox.platforms.shopify.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from app.sandbox.platforms.shopify.records import Customer, Order
 
 RESTORE = 100
-TOKEN_LIFE = timedelta(hours=24)
 
 
 class ShopifySandbox(Sandbox):
@@ -60,9 +60,15 @@ class ShopifySandbox(Sandbox):
         self.shop.changed = lambda order: self.remember(head(order))
         self.points = Bucket(20 * RESTORE * self.quota_scale, RESTORE * self.quota_scale, self.clock)
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
-        self._tokens: dict[str, datetime] = {}
+        self.tokens = Tokens(account, self.client_secret, self.clock, self.random)
         self.subscriptions = Subscriptions(self.shop.new_id, self.clock, self._serve)
-        self.verbs = {**Acts(self.shop).verbs(), "fall_silent": self.subscriptions.fall_silent}
+        self.verbs = {
+            **Acts(self.shop).verbs(),
+            "fall_silent": self.subscriptions.fall_silent,
+            "consent": self.tokens.consent.act,
+            "uninstall": self.tokens.uninstall,
+            "keep_used": self.tokens.keep_used,
+        }
         own: dict[str, Any] = {**self.subscriptions.mutations(), "bulkOperationRunQuery": self._bulk}
         self.engine = Engine(self.shop, self._queries(), own)
         self.engine.idempotency_off = lambda: self.injector.happens("idempotency_off")
@@ -70,8 +76,9 @@ class ShopifySandbox(Sandbox):
     # ----------------------------------------------------------------------------------------- the sandbox
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the vendor's routes: one for GraphQL, one for tokens, the legacy ones."""
+        """Return the vendor's routes: one for GraphQL, two for tokens, the legacy ones."""
         return [
+            web.get("/admin/oauth/authorize", self.tokens.consent.page),
             web.post("/admin/api/{version}/graphql.json", self._graphql),
             web.post("/admin/oauth/access_token", self._token),
             *Legacy(self).routes(),
@@ -106,7 +113,7 @@ class ShopifySandbox(Sandbox):
     def known_token(self, request: web.Request) -> bool:
         """Tell whether the access token is good."""
         token = request.headers.get("X-Shopify-Access-Token", "")
-        return token == self.token or self._tokens.get(token, self.clock()) > self.clock()
+        return token == self.token or self.tokens.good(token)
 
     def _tell(self, topic: str, body: Mapping[str, Any]) -> None:
         if not self.hooks.wanted(topic):
@@ -130,13 +137,8 @@ class ShopifySandbox(Sandbox):
     # ---------------------------------------------------------------------------------------------- tokens
 
     async def _token(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        if form.get("client_secret") != self.client_secret or form.get("grant_type") != "client_credentials":
-            return _json({"error": "invalid_client"}, 400)
-        token = f"shpat_{self.random.getrandbits(128):032x}"
-        self._tokens[token] = self.clock() + TOKEN_LIFE
-        life = int(TOKEN_LIFE.total_seconds())
-        return _json({"access_token": token, "scope": "write_orders,write_customers", "expires_in": life - 1})
+        status, answer = self.tokens.grant(await request.post())
+        return _json(answer, status)
 
     # --------------------------------------------------------------------------------------------- GraphQL
 

@@ -112,6 +112,42 @@ def test_an_app_that_stands_for_itself_needs_its_secret(tmp_path: Path) -> None:
     assert (problem.code, "client_secret" in problem.message) == ("no_secret", True)
 
 
+SHOP = """[tenant.connections.more]
+platform = "shopify"
+account = "b.myshopify.com"
+options = { grant = "consent" }
+secrets = { client_id = "i", client_secret = "s", webhook_secret = "w" }
+"""
+
+
+def _with(shop: str) -> str:
+    return GOOD.replace("[[tenant.flows]]", shop + "[[tenant.flows]]")
+
+
+@pytest.mark.parametrize("grant", ["consent", "client_credentials", ""])
+def test_a_shop_is_connected_by_what_its_grant_says(tmp_path: Path, grant: str) -> None:
+    assert _problems(tmp_path, _with(SHOP.replace("consent", grant))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line", "said"),
+    [
+        ('client_secret = "s", ', "", "no_secret", 18, "client_secret"),
+        ('"consent"', '"code"', "unknown_grant", 17, "use client_credentials, consent."),
+        ('client_id = "i", client_secret = "s"', 'token = "t"', "two_grants", 17, "remove one of them."),
+        ('"b.myshopify.com"', '"b"', "wrong_account", 16, "write it as NAME.myshopify.com."),
+        ('"b.myshopify.com"', '"b.myshopify.com.evil.example"', "wrong_account", 16, "no account for more"),
+    ],
+)
+def test_what_leaves_open_how_a_shop_is_connected_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, code: str, line: int, said: str
+) -> None:
+    assert SHOP.count(old) == 1
+    (problem,) = _problems(tmp_path, _with(SHOP.replace(old, new)))
+    assert (problem.code, problem.where.rpartition(":")[2]) == (code, str(line))
+    assert said in problem.message
+
+
 def test_an_account_may_not_have_connections_of_two_tenants(tmp_path: Path) -> None:
     other = '[[tenant]]\nname = "beta"\n[tenant.connections.other]\nplatform = "xero"\naccount = "org-1"\n'
     secrets = 'secrets = { token = "t", webhook_secret = "w" }\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,6 +16,11 @@ from schemas.platform import Auth
 
 PLAIN = Auth(kind="oauth2", scopes=("a.read", "b.write"))
 CHALLENGING = Auth(kind="oauth2", scopes=("a.read",), pkce=True)
+SIGNING = Auth(kind="oauth2", signed_by="hmac", account_param="shop")
+SIGNED = {"code": "0907a61c0c8d55e99db179b68161bc00", "shop": "some-shop.myshopify.com", "timestamp": "1337178173"}
+WITH_STATE = {**SIGNED, "state": "0.6784241404160823"}
+"""The call-back in Shopify's own documentation, signed under `hush`."""
+HMAC = "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf"
 NAMING = Auth(kind="oauth2", account_param="realmId")
 
 
@@ -81,6 +87,55 @@ def test_the_account_is_the_one_that_the_call_back_names() -> None:
     assert answer(PLAIN, asked(), {"code": "c", "state": "s1", "realmId": "42"}).account == ""
     with pytest.raises(AuthError, match=r"names no account \(realmId\)"):
         answer(NAMING, asked(NAMING), {"code": "c", "state": "s1"})
+
+
+def signed(told: dict[str, str], secret: str = "hush") -> str:
+    found = question(
+        SIGNING, "https://some-shop.myshopify.com", "app 1", connection="shop", redirect_uri="http://localhost:8400/cb",
+        state=WITH_STATE["state"], verifier="",
+    )  # fmt: skip
+    return answer(SIGNING, found, told, secret).account
+
+
+def test_a_signed_call_back_is_the_platforms_own() -> None:
+    assert signed({**WITH_STATE, "hmac": HMAC}) == "some-shop.myshopify.com"
+    assert signed(dict(reversed({"hmac": HMAC, **WITH_STATE}.items()))) == "some-shop.myshopify.com"
+
+
+@pytest.mark.parametrize(
+    ("told", "secret"),
+    [
+        ({"hmac": HMAC.replace("7", "6", 1)}, "hush"),
+        ({"hmac": HMAC.upper()}, "hush"),
+        ({"hmac": ""}, "hush"),
+        ({}, "hush"),
+        ({"hmac": HMAC}, "hush2"),
+        ({"hmac": HMAC}, ""),
+        ({"hmac": HMAC, "shop": "other-shop.myshopify.com"}, "hush"),
+        ({"hmac": HMAC, "code": "another"}, "hush"),
+        ({"hmac": HMAC, "locale": "en"}, "hush"),
+        ({"hmac": HMAC, "locale": ""}, "hush"),
+        ({"hmac": "4712bf92ffc2917d15a2f5a273e39f0116667419aa4b6ac0b3baaf26fa3c4d20"}, "hush"),
+        ({"hmac": "\u00e9"}, "hush"),
+    ],
+)
+def test_a_call_back_that_anybody_could_have_written_is_no_answer(told: dict[str, str], secret: str) -> None:
+    with pytest.raises(AuthError, match=r"not signed under the client secret of shop \(hmac\)") as caught:
+        signed({**WITH_STATE, **told}, secret)
+    assert "; compare client_secret in its secrets, then run `o2c connect shop` again." in str(caught.value)
+
+
+def test_two_parameters_cannot_be_passed_off_as_one() -> None:
+    whole = {"a": "1&b=2"}
+    digest = hmac.new(b"hush", b"a=1%26b=2&code=c&shop=s&state=0.6784241404160823", "sha256").hexdigest()
+    assert signed({**whole, "code": "c", "shop": "s", "state": WITH_STATE["state"], "hmac": digest}) == "s"
+    with pytest.raises(AuthError, match="not signed"):
+        signed({"a": "1", "b": "2", "code": "c", "shop": "s", "state": WITH_STATE["state"], "hmac": digest})
+
+
+def test_scopes_are_joined_as_the_platform_reads_them() -> None:
+    auth = Auth(kind="oauth2", scopes=("read_orders", "write_orders"), scope_separator=",")
+    assert parse_qs(urlsplit(asked(auth).url).query)["scope"] == ["read_orders,write_orders"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from app.core.auth import Tokens
 from app.core.metrics import new_metrics
 from schemas.connection import Connection
 from schemas.platform import Auth
+from schemas.platforms.shopify import PLATFORM as SHOPIFY
 from schemas.platforms.xero import PLATFORM
 
 OAUTH = Auth(kind="oauth2")
@@ -87,6 +88,10 @@ def test_tokens_tell_whose_they_are_and_when_they_end() -> None:
         ({}, {"refresh_token": "r"}, OAUTH, "configured"),
         ({}, {"token": "t"}, OAUTH, "configured"),
         ({}, {}, Auth(kind="client_credentials"), "configured"),
+        ({}, {}, SHOPIFY.proof({}), "configured"),
+        ({}, {}, SHOPIFY.proof({"grant": "consent"}), "missing"),
+        ({"books": Tokens(access="a", refresh="r")}, {}, SHOPIFY.proof({"grant": "consent"}), "stored"),
+        ({}, {"token": "t"}, SHOPIFY.auth, "configured"),
     ],
 )
 def test_where_the_credential_is(tokens: dict[str, Any], secrets: dict[str, str], auth: Auth, said: str) -> None:
