@@ -340,8 +340,11 @@ def claims(record: wire.Order, kind: str) -> dict[str, Claim]:
 
 
 def is_copy(record: wire.Order) -> bool:
-    """Tell whether the order is one that o2c wrote: its parts belong to the order that it is a copy of."""
-    return find_mark(record.source_identifier) is not None
+    """Tell whether the order is one that o2c wrote: its parts belong to the order that it is a copy of.
+
+    It may be one as well where only its id is known: the bodies of parts name no more of it.
+    """
+    return not record.name or find_mark(record.source_identifier) is not None
 
 
 def payment_mark(record: wire.Order, one: wire.Transaction) -> str | None:
