@@ -248,9 +248,7 @@ def credit(record: wire.Refund, currency: str, zone: str, *, included: bool = Fa
     """Return a refund of money or, without transactions, a credit of its lines; None when it is worth nothing."""
     money = [one for one in record.transactions if one.kind == "refund"]
     tax = sum((one.total_tax for one in record.refund_line_items), ZERO)
-    goods = sum((one.subtotal for one in record.refund_line_items), ZERO) + (ZERO if included else tax)
-    shipping = -sum((one.amount + one.tax_amount for one in record.order_adjustments if "shipping" in one.kind), ZERO)
-    amount = sum((one.amount for one in money), ZERO) if money else goods + shipping
+    amount = sum((one.amount for one in money), ZERO) if money else _returned(record, included=included)
     if amount <= 0:
         return None
     states = {one.status for one in money}
@@ -272,6 +270,29 @@ def credit(record: wire.Refund, currency: str, zone: str, *, included: bool = Fa
         ),
         restock=_restocked(record),
     )
+
+
+def _returned(record: wire.Refund, *, included: bool) -> Decimal:
+    """Return what the lines and the shipping of a refund are worth, tax included."""
+    tax = sum((one.total_tax for one in record.refund_line_items), ZERO)
+    goods = sum((one.subtotal for one in record.refund_line_items), ZERO) + (ZERO if included else tax)
+    return goods - sum(
+        (one.amount + one.tax_amount for one in record.order_adjustments if "shipping" in one.kind), ZERO
+    )
+
+
+def all_in_lines(record: wire.Order) -> bool:
+    """Tell whether the order's current total is what its lines and shipping that are left are worth.
+
+    A tip and duties are in no line; money that went back for no lines lowered the total and left them as they were.
+    """
+    given = ((one, [each for each in one.transactions if each.kind == "refund"]) for one in record.refunds)
+    explained = all(
+        sum((each.amount for each in money), ZERO) == _returned(one, included=record.taxes_included)
+        for one, money in given
+        if money
+    )
+    return explained and not _fees(record)
 
 
 def _restocked(record: wire.Refund) -> bool:

@@ -130,10 +130,10 @@ def credited_lines(order: wire.Order, credit: Credit) -> tuple[list[dict[str, An
     """Return the lines (and shipping) of a credit: its own, or all that is left when it is for everything.
 
     Shopify credits a line at its price alone. UnsupportedError when no lines are named, or when they are worth
-    something else than is to be credited, as after a reduction of the price.
+    something else than is to be credited, as after a reduction of the price or a refund of money alone.
     """
     left = {wire.text(line.id): line.current_quantity or 0 for line in order.line_items}
-    if credit.amount == order.current_total_price:
+    if credit.amount == order.current_total_price and facts.all_in_lines(order):
         lines = [_refund_line(id_, quantity) for id_, quantity in left.items() if quantity]
         return lines, {"shipping": {"fullRefund": True}} if order.shipping_lines else {}
     pieces = _credited(order, credit)
