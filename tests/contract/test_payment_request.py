@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from app import platforms
 from app.render.studio import studio
 from tests.platforms.planned import Planned, order
 
@@ -13,6 +14,8 @@ pytestmark = pytest.mark.sandbox
 MENDED = ("xero", "quickbooks_online")
 """Platforms whose sink takes the planner's command; each that has `request_payment` belongs here."""
 ASKS = "request_payment"
+WRITTEN = {slug: platforms.load(slug).platform for slug in platforms.slugs()}
+WITHOUT = [slug for slug, platform in WRITTEN.items() if platform.capabilities and ASKS not in platform.capabilities]
 
 
 @pytest.mark.parametrize("slug", MENDED)
@@ -34,3 +37,13 @@ async def test_a_request_makes_a_document_and_a_changed_order_amends_it_without_
 def is_mail(call: str) -> bool:
     """Tell whether a call mails the customer."""
     return call.partition("?")[0].lower().endswith(("/email", "/send"))
+
+
+@pytest.mark.parametrize("slug", sorted({"shopify", *WITHOUT}))
+async def test_where_there_is_no_such_document_it_is_told_and_the_order_is_kept(slug: str) -> None:
+    async with studio(slug) as bench:
+        flow = Planned(bench, "payment_request", (ASKS,))
+        done = await flow.see(order("10.00", 1))
+        assert {(one.capability, one.outcome) for one in done} == {("upsert_order", "confirmed")}
+        told = [one.message for one in flow.findings if one.code == "unsupported"]
+        assert told == [f"{WRITTEN[slug].title} has no payment_request."]

@@ -113,7 +113,6 @@ PLATFORM = Platform(
             "upsert_customer": Effect.RECORDS,
             "add_note": Effect.RECORDS,
             "record_refund": Effect.MOVES_MONEY,
-            "request_payment": Effect.CONTACTS_CUSTOMER,
         }
     ),
     shows=MappingProxyType(
@@ -145,7 +144,7 @@ PLATFORM = Platform(
         }
     ),
     gaps=(
-        "Shopify has no invoices; the order stands for them.",
+        "Shopify has no invoices and no requests for payment; the order stands for them, and a person mails it.",
         "Lines of an existing order are edited by a person.",
         "Money that was authorised is captured by a person.",
         "A recorded payment cannot be taken back; refund it.",

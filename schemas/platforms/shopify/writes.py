@@ -70,4 +70,3 @@ UNFULFIL = f"""mutation fulfillmentCancel($id: ID!) {{
 CUSTOMER_SET = f"""mutation customerSet($email: String!, $input: CustomerSetInput!) {{
   customerSet(identifier: {{ email: $email }}, input: $input) {{ customer {CUSTOMER_FIELDS} {_CODED} }}
 }}"""
-INVOICE_SEND = f"""mutation orderInvoiceSend($id: ID!) {{ orderInvoiceSend(id: $id) {{ order {{ id }} {_CODED} }} }}"""

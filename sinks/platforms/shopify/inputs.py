@@ -39,11 +39,9 @@ def key(command: Command, kind: str) -> str:
 
 
 def said(command: Command) -> Written:
-    """Return what a note or a mail leaves behind: no facts, since the order itself is no mirror of it."""
+    """Return what a note leaves behind: no facts, since the order itself is no mirror of it."""
     id_ = command.links.get("order") or command.bound_id
-    if command.capability == "add_note":
-        return Written(type="metafield", id=f"{id_}:{key(command, 'note')}", mark=command.mark)
-    return Written(type="order", id=id_, mark=command.mark)
+    return Written(type="metafield", id=f"{id_}:{key(command, 'note')}", mark=command.mark)
 
 
 def email(party: Party | None) -> str:

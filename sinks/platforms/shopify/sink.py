@@ -99,12 +99,6 @@ class ShopifySink(Probing):
         yield from self.metafield(id_, "note", command, command.text, "multi_line_text_field")
         return inputs.said(command)
 
-    def request_payment(self, command: Command) -> Talk[Written]:
-        """Mail the customer a link to pay (contacts the customer)."""
-        id_ = graph.gid("Order", command.bound_id or command.links["order"])
-        yield from self.change("send", writes.INVOICE_SEND, {"id": id_})
-        return inputs.said(command)
-
     def upsert_customer(self, command: Command) -> Talk[Written]:
         """Make or change the customer with this e-mail, in one call that the vendor makes an upsert."""
         party = inputs.wanted(command, Customer).party

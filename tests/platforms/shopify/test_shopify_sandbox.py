@@ -341,13 +341,6 @@ async def test_a_note_leaves_the_customers_note_alone(shop: Shop) -> None:
     assert await shop.talk(SINK.probe(wish)) is not None
 
 
-async def test_a_payment_request_goes_to_the_customer(shop: Shop) -> None:
-    made = shop.act("create_order", reference="SO-1", **BOUGHT)
-    written = await shop.talk(SINK.write(command("request_payment", ORDER, links={"order": made["id"]})))
-    assert written.id == made["id"]
-    assert [request.step for request in shop.asked] == ["send"]
-
-
 async def test_every_step_of_a_write_has_its_own_name(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", **BOUGHT)
     parcel = Shipment(status="delivered", tracking_numbers=("1Z",))
@@ -373,7 +366,6 @@ async def test_all_variables_are_what_the_published_schema_wants(shop: Shop, sha
         command("record_refund", Credit(amount=Decimal(5), currency="EUR"), "e" * 12, links=links),
         command("upsert_customer", Customer(party=Party(email="x@example.com", name="X Y"))),
         command("add_note", ORDER, text="hello", links=links),
-        command("request_payment", ORDER, links=links),
         command("set_status", ORDER, bound_id=made["id"], status="on_hold"),
         command("set_status", ORDER, bound_id=made["id"], status="open"),
         command("set_status", ORDER, bound_id=made["id"], status="closed"),
