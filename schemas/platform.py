@@ -189,6 +189,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Object types of payments and refunds that the sink cannot take back."""
     headers: Mapping[str, str] = _EMPTY
     """Sent with every request."""
+    headers_by_option: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """Connection option -> headers that are sent as well once the option is set; {account} is filled in."""
     support_header: str = ""
     """Header of a reply by which the platform's support finds the call; it is logged with what was refused."""
     refusals: tuple[Refusal, ...] = ()
@@ -201,6 +203,12 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
             auth = msgspec.structs.replace(auth, kind="oauth2" if grant == "consent" else "client_credentials")
         scopes = tuple(filter(None, _SCOPES.split(options.get("scopes", "")))) if auth.grants else ()
         return msgspec.structs.replace(auth, scopes=scopes) if scopes else auth
+
+    def said(self, account: str, options: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of every request of a connection to *account* with *options*."""
+        more = [added for option, added in self.headers_by_option.items() if options.get(option)]
+        filled = {name: value.replace("{account}", account) for added in more for name, value in added.items()}
+        return {**self.headers, **filled}
 
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,8 @@ Name = Annotated[str, Field(pattern=NAME)]
 NO_ACCOUNT = "..."
 """What `o2c init` writes for an account: `o2c connect` tells the right one."""
 Port = Annotated[int, Field(ge=0, le=65535)]
+_LIVEMODE, _KEY = "livemode", re.compile(r"[sr]k_(live|test)_")
+"""The option that says whether an account is a live one, and how Stripe's keys say it."""
 _SHARED = ("note", "po_number", "email", "due_date")
 """What two systems may both edit."""
 
@@ -154,6 +157,14 @@ class ConnectionConfig(_Section):
             message = f"there is no time zone {value}; write one as Europe/Berlin"
             raise ValueError(message) from error
         return value
+
+    @model_validator(mode="after")
+    def _key_is_of_the_world(self) -> ConnectionConfig:
+        opened, told = _world(self.secrets).get(_LIVEMODE), self.options.get(_LIVEMODE)
+        if told is not None and opened not in {None, told}:
+            message = f"{_LIVEMODE} is {told}, the key says {opened}; correct one of them"
+            raise _wrong(message, "options", _LIVEMODE)
+        return self
 
     @property
     def starts(self) -> datetime | None:
@@ -324,12 +335,19 @@ class Settings(_Section):
         return self
 
 
+def _world(secrets: Mapping[str, SecretStr]) -> dict[str, str]:
+    """Return as an option what the beginning of a key tells: whether it opens an account's live world or its tests."""
+    key = secrets.get("token")
+    found = None if key is None else _KEY.match(key.get_secret_value())
+    return {} if found is None else {_LIVEMODE: "true" if found[1] == "live" else "false"}
+
+
 def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConnection:
     legacy = {"legacy_signatures": "yes"} if config.legacy_signatures else {}
     connection = Connection(
         name=name,
         tenant=tenant,
-        options={**config.options, **legacy},
+        options={**_world(config.secrets), **config.options, **legacy},
         **{
             field: getattr(config, field)
             for field in (

@@ -126,7 +126,8 @@ class Sending:
     async def _signed(self, request: Request, key: str, before: Before | None) -> Response:
         place, _, name = request.key_in.partition(":")
         chosen = request.key or key
-        headers = {**self._platform.headers, **await self._credential.headers()}
+        said = self._platform.said(self.connection.account, self.connection.options)
+        headers = {**said, **await self._credential.headers()}
         params: dict[str, str] = {}
         if chosen and place == "header":
             headers[name] = chosen

@@ -17,6 +17,7 @@ PLATFORM = Platform(
     docs="https://docs.stripe.com/api",
     auth=Auth(kind="bearer", secret="token"),  # noqa: S106 - the name of a secret, not one
     headers=MappingProxyType({"Stripe-Version": VERSION}),
+    headers_by_option=MappingProxyType({"connect": MappingProxyType({"Stripe-Account": "{account}"})}),
     limits=Limits(windows=(Limit(25, 1.0),), concurrent=0, timeout_seconds=80.0),
     consistency=Consistency(
         search_lag_seconds=3600.0,
@@ -81,6 +82,8 @@ PLATFORM = Platform(
     options=MappingProxyType(
         {
             "days_until_due": "days until an invoice is due whose order names no day to come (default 30)",
+            "livemode": "true or false: the world of its key (default: what a configured one says, as sk_live_)",
+            "connect": "yes where the key is a Connect platform's and the account one that is connected to it",
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
         }
     ),
@@ -129,5 +132,12 @@ EVENTS = (
 )
 """What a connection subscribes to: snapshot events of the objects that are read."""
 WEBHOOKS = Webhooks(
-    topics=EVENTS, rights="a restricted key needs the permission Webhook Endpoints: Write", secret_once=True
+    topics=EVENTS,
+    rights="a restricted key needs the permission Webhook Endpoints: Write",
+    secret_once=True,
+    steps=(
+        "In the Connect platform's account open Developers > Webhooks and add a destination for connected accounts.",
+        "Set its address to {address}, its API version to 2026-10-28.endive and its events to {topics}.",
+        "Copy the signing secret into the connection's secrets as webhook_secret and restart the gateway.",
+    ),
 )

@@ -31,8 +31,8 @@ class Events:
         self._all: list[Event] = []
         self._created: list[int] = []
 
-    def add(self, type_: str, record: dict[str, Any], now: datetime) -> bytes:
-        """Return the body of what happened to *record*."""
+    def add(self, type_: str, record: dict[str, Any], now: datetime, account: str = "") -> bytes:
+        """Return the body of what happened to *record*; a Connect platform is told in which *account*."""
         created = max(int(now.timestamp()), self._created[-1] if self._created else 0)
         event = {
             "id": _ID.format(len(self._all) + 1),
@@ -44,6 +44,7 @@ class Events:
             "pending_webhooks": 1,
             "request": {"id": None, "idempotency_key": None},
             "data": {"object": shown(record)},
+            **({"account": account} if account else {}),
         }
         self._all.append(Event(type_, dumps(event)))
         self._created.append(created)

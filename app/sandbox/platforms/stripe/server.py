@@ -48,6 +48,8 @@ class StripeSandbox(Sandbox):
         self.ledger = Ledger(self.clock, self._event)
         self.endpoints = Endpoints(self.ledger, self.hooks.keep)
         self.events = Events(API_VERSION)
+        self.connect = ""
+        """The Connect platform whose key is used, "" for none: who names no account is that one."""
         self.replies: dict[str, tuple[str, int, bytes]] = {}
         self.window = Window(_PER_SECOND * self.quota_scale, 1.0, self.clock)
         self.acts = Acts(self.ledger, self.clock, self._event)
@@ -70,6 +72,9 @@ class StripeSandbox(Sandbox):
             return self.unauthorized(request)
         if not self.window.take().allowed:
             return self.throttled(request)
+        if request.headers.get("Stripe-Account", self.account) != self.account:
+            text = "The provided key does not have access to that account (or that account does not exist)."
+            return _failed(StripeError(403, "invalid_request_error", "account_invalid", text))
         body = await request.read()
         key = "" if self.faults.idempotency_off else request.headers.get("Idempotency-Key", "")
         digest = hashlib.sha256(request.path.encode() + body).hexdigest()
@@ -94,6 +99,8 @@ class StripeSandbox(Sandbox):
     def _route(self, request: web.Request, asked: Record) -> Record:
         parts = request.match_info["path"].strip("/").replace("checkout/sessions", "checkout_sessions").split("/")
         if request.method == "GET":
+            if parts == ["account"] and self.connect and "Stripe-Account" not in request.headers:
+                return {**self._get(parts, request.query), "id": self.connect}
             return self._get(parts, request.query)
         return self._post(request, parts, asked)
 
@@ -161,6 +168,8 @@ class StripeSandbox(Sandbox):
                     "default_currency": "eur",
                     "email": "sandbox@example.com",
                 }
+            case ["balance"]:
+                return {"object": "balance", "available": [], "pending": [], "livemode": False}
             case ["events"]:
                 return self._events(query)
             case ["invoice_payments"]:
@@ -217,7 +226,7 @@ class StripeSandbox(Sandbox):
     def _event(self, type_: str, record: Record) -> None:
         if (row := books.row(record)) is not None:
             self.remember(row)
-        self.emit(self.events.add(type_, record, self.clock()), topic=type_)
+        self.emit(self.events.add(type_, record, self.clock(), self.account if self.connect else ""), topic=type_)
 
     def sign(self, body: bytes, url: str, secret: str, now: datetime) -> Mapping[str, str]:
         """Sign as Stripe: t and v1 over `<t>.<body>`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.errors import DecodeError
 from app.core.stamps import seconds
+from schemas.connection import Connection
 from schemas.events import ChangeEvent
 from schemas.platforms.stripe import facts
 from streams.sources.base import Hook
@@ -82,6 +83,19 @@ def event_of(hook: Hook) -> dict[str, Any]:
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
         raise DecodeError("Stripe: the event carries no object.")
     return event
+
+
+def check_world(connection: Connection, told: dict[str, Any]) -> None:
+    """Raise DecodeError for an event or object of the other world: tests are no business, and business is no test.
+
+    What says nothing of it, as a refund, is of the world of the key that reads it.
+    """
+    livemode, live = told.get("livemode"), connection.options.get("livemode", "")
+    if live and isinstance(livemode, bool) and livemode != (live == "true"):
+        worlds = ("live", "test") if live == "true" else ("test", "live")
+        raise DecodeError(
+            f"Stripe: {connection.name} is a {worlds[0]} connection, the {told.get('object')} a {worlds[1]} one."
+        )
 
 
 def renamed(event: ChangeEvent, event_id: str, *, deleted: bool) -> ChangeEvent:

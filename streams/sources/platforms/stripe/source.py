@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.core.errors import DecodeError, RejectedError
+from app.core.errors import AuthError, DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
@@ -15,11 +15,21 @@ from schemas.platforms.stripe.integers import instant
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Reply, Source
-from streams.sources.platforms.stripe.hooks import PATHS, UNTOLD, event_of, is_part, refunds_of, renamed, signed, told
+from streams.sources.platforms.stripe.hooks import (
+    PATHS,
+    UNTOLD,
+    check_world,
+    event_of,
+    is_part,
+    refunds_of,
+    renamed,
+    signed,
+    told,
+)
 from streams.sources.platforms.stripe.subscribing import StripeSubscriber
 from streams.sources.platforms.stripe.sweeping import PAGE, Lists, Walk, is_stale, lists_of, walk_of
 
-_FORBIDDEN, _MISSING = 403, 404
+_OK, _FORBIDDEN, _MISSING = 200, 403, 404
 _HISTORY = "history"
 """The walk through what there is: the events tell of a month only."""
 
@@ -30,9 +40,9 @@ class StripeSource(Source):
     platform = PLATFORM
     webhooks = WEBHOOKS
 
-    def subscriber(self) -> StripeSubscriber:
-        """Register by the API of webhook endpoints."""
-        return StripeSubscriber()
+    def subscriber(self) -> StripeSubscriber | None:
+        """Register by the API of webhook endpoints; those of a Connect platform for all accounts a person makes."""
+        return None if self.connection.options.get("connect") else StripeSubscriber()
 
     def verify(self, hook: Hook, secrets: Sequence[str], now: datetime) -> bool:
         """Compare with any v1 value; too old or too far ahead is refused."""
@@ -45,21 +55,31 @@ class StripeSource(Source):
 
     def to_events(self, hook: Hook) -> list[ChangeEvent]:
         """Return the snapshot as events; it is no observation (see the platform's consistency)."""
-        event = event_of(hook)
-        if not self._is_ours(event):
+        event = self._event(hook)
+        if event is None:
             return []
         deleted = str(event["type"]).endswith(".deleted")
         return [renamed(one, str(event["id"]), deleted=deleted) for one in self.parse("", event["data"]["object"])]
 
     def hints(self, hook: Hook) -> list[Hint]:
         """Return the object of the event, and the payment behind a refund or dispute."""
-        event = event_of(hook)
-        objects = told(event["data"]["object"]) if self._is_ours(event) else []
-        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in objects]
+        event = self._event(hook)
+        if event is None:
+            return []
+        return [self._hint(type_, id_, str(event["type"])) for type_, id_ in told(event["data"]["object"])]
 
-    def _is_ours(self, event: dict[str, Any]) -> bool:
-        """Tell whether an event is of this account: a platform hears of the accounts that are connected to it too."""
-        return event.get("account") in {None, self.connection.account}
+    def _event(self, hook: Hook) -> dict[str, Any] | None:
+        """Return the event; None for one of another account, as a platform hears of all that are connected to it.
+
+        A connected account's own events name it, those of the platform itself name none. DecodeError for one of the
+        other world: tests of a connected account are told to the live endpoint too.
+        """
+        event = event_of(hook)
+        own = {self.connection.account} if self.connection.options.get("connect") else {None, self.connection.account}
+        if event.get("account") not in own:
+            return None
+        check_world(self.connection, event)
+        return event
 
     def _hint(self, type_: str, id_: str, reason: str) -> Hint:
         return Hint(tenant=self.connection.tenant, object=self._ref(type_, id_), reason=reason)
@@ -73,6 +93,7 @@ class StripeSource(Source):
             raise DecodeError("Stripe: the record is no object.")
         if record.get("object") == "list":
             return [event for item in record["data"] for event in self.parse(type_, item)]
+        check_world(self.connection, record)
         try:
             found = facts.to_facts(record, self.connection.time_zone)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -201,8 +222,21 @@ class StripeSource(Source):
         """Ask whose key this is."""
         reply = yield Request(method="GET", path="/v1/account")
         record = _success(reply)
+        yield from self._of_its_world()
         currency = str(record.get("default_currency") or "").upper()
         return Identity(account=str(record["id"]), name=facts.ident(record.get("email")), home_currency=currency)
+
+    def _of_its_world(self) -> Talk[None]:
+        """Raise AuthError where the key opens another world than the connection's; an account alone is of both."""
+        if not self.connection.options.get("livemode"):
+            return
+        reply = yield Request(method="GET", path="/v1/balance")
+        if reply.status == _OK:  # a restricted key need not see it
+            try:
+                check_world(self.connection, _success(reply))
+            except DecodeError as error:
+                message = f"{self.connection.name} has a key of Stripe's other world; correct it or livemode."
+                raise AuthError(message) from error
 
 
 def _gone(hint: Hint) -> ChangeEvent:
