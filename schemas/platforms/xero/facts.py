@@ -139,8 +139,8 @@ def invoice_facts(record: wire.Invoice) -> Invoice | None:
         net_amount=_maybe(record.sub_total),
         tax_amount=_maybe(record.total_tax),
         payable_amount=plain(record.total),
-        paid_amount=_maybe(record.amount_paid),
-        credited_amount=_maybe(record.amount_credited),
+        paid_amount=None if record.amount_paid is None else plain(_paid_on(record)),
+        credited_amount=None if record.amount_credited is None else plain(record.amount_credited - _in_advance(record)),
         amount_due=_maybe(record.amount_due),
         prices_include_tax=record.line_amount_types.lower() == "inclusive",
         issue_date=day(record.date),
@@ -150,8 +150,17 @@ def invoice_facts(record: wire.Invoice) -> Invoice | None:
     )
 
 
+def _in_advance(record: wire.Invoice) -> Decimal:
+    """Return the money in advance that was used on it, which AmountCredited counts among the credit notes."""
+    return sum((used.applied_amount for used in (*record.overpayments, *record.prepayments)), ZERO)
+
+
+def _paid_on(record: wire.Invoice) -> Decimal:
+    return (record.amount_paid or ZERO) + _in_advance(record)
+
+
 def _invoice_status(record: wire.Invoice) -> DocumentStatus:
-    paid, credited = record.amount_paid or ZERO, record.amount_credited or ZERO
+    paid, credited = _paid_on(record), record.amount_credited or ZERO
     word = PLATFORM.statuses.get(f"invoice:{record.status}", "on_hold")
     if word == "invoiced" and paid + credited > 0:
         return "partially_paid" if (record.amount_due or ZERO) > 0 else "paid"

@@ -106,6 +106,8 @@ class Invoice(_Document, frozen=True, kw_only=True):
     amount_credited: Decimal | None = None
     sent_to_contact: bool = False
     payments: tuple[Payment, ...] = ()
+    overpayments: tuple[Advance, ...] = ()
+    prepayments: tuple[Advance, ...] = ()
 
 
 class CreditNote(_Document, frozen=True, kw_only=True):
@@ -124,6 +126,8 @@ class Advance(_Document, frozen=True, kw_only=True):
     overpayment_id: str = ""
     prepayment_id: str = ""
     remaining_credit: Decimal | None = None
+    applied_amount: Decimal = Decimal(0)
+    """What of it went to the invoice that shows it."""
     allocations: tuple[Allocation, ...] = ()
     payments: tuple[Payment, ...] = ()
     """Paid out of it again."""

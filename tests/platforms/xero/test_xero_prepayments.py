@@ -59,7 +59,23 @@ async def test_what_it_is_used_for_hangs_on_the_invoice(company: Company) -> Non
     assert event.facts.unapplied_amount == 7
     shown = next(one.facts for one in await company.read("invoice", invoice.id) if one.object.type == "invoice")
     assert isinstance(shown, Invoice)
-    assert (shown.credited_amount, shown.status) == (5, "partially_paid")
+    assert (shown.paid_amount, shown.credited_amount, shown.status) == (5, 0, "partially_paid")
+
+
+async def test_an_invoice_that_a_prepayment_covers_is_paid_and_one_that_a_credit_covers_is_not(
+    company: Company,
+) -> None:
+    id_ = _typed(company)
+    act = company.sandbox.verbs
+    mugs = {**MUGS, "lines": [{"price": "10"}]}
+    covered, credited = [str(act["type_invoice"](mugs)["id"]) for _ in range(2)]
+    body = {"Allocations": [{"Invoice": {"InvoiceID": covered}, "Amount": 10}]}
+    await company.talk(company.sink.put(f"/Prepayments/{id_}/Allocations", body, "typed"))
+    act["type_credit"]({**mugs, "invoice_id": credited})
+    for invoice, shown in ((covered, (10, 0, "paid")), (credited, (0, 10, "refunded"))):
+        (seen,) = await company.read("invoice", invoice)
+        assert isinstance(seen.facts, Invoice)
+        assert (seen.facts.paid_amount, seen.facts.credited_amount, seen.facts.status) == shown
 
 
 async def test_what_is_paid_out_of_it_is_a_refund(company: Company) -> None:
