@@ -73,8 +73,8 @@ def is_void(record: Form | Payment) -> bool:
 
 
 def is_set_off(payment: Payment) -> bool:
-    """Tell whether a payment moves no money but only sets a credit off against an invoice."""
-    return payment.total_amt == 0 and any(link.txn_type == "CreditMemo" for link in _links(payment))
+    """Tell whether a payment moves no money but only sets a credit or a journal entry off against an invoice."""
+    return payment.total_amt == 0 and any(link.txn_type != "Invoice" for link in _links(payment))
 
 
 def set_off(payments: Sequence[Payment]) -> dict[str, tuple[facts.Allocation, ...]]:
@@ -228,7 +228,11 @@ def _line(line: Line, tax: Decimal | None, rate: Decimal | None) -> facts.Line:
 
 
 def _cash(payment: Payment, currency: str) -> tuple[facts.Allocation, ...]:
-    """Return the invoices that the money itself closes: credits in the same payment are taken off first."""
+    """Return the invoices that the money itself closes: credits in the same payment are taken off first.
+
+    A journal entry or a cheque in it may pay as well or be paid, its line does not say which; what the lines of the
+    invoices have beyond the money was not paid by it.
+    """
     invoices: list[list[str | Decimal]] = [
         [link.txn_id, line.amount] for line in payment.line for link in line.linked_txn if link.txn_type == "Invoice"
     ]
@@ -236,6 +240,8 @@ def _cash(payment: Payment, currency: str) -> tuple[facts.Allocation, ...]:
         (line.amount for line in payment.line for link in line.linked_txn if link.txn_type == "CreditMemo"), ZERO
     )
     _taken(invoices, credited)
+    closed = sum((Decimal(left) for _, left in invoices), ZERO)
+    _taken(invoices, closed - (payment.total_amt - payment.unapplied_amt))
     return tuple(
         facts.Allocation(type="Invoice", id=str(id_), amount=rounded(Decimal(left), currency))
         for id_, left in invoices

@@ -48,11 +48,14 @@ def payment_changes(row: Row, payment: Payment, changes: Collection[str], invoic
 def _applied(row: Row, amount: Decimal, invoice: Row | None) -> list[Row]:
     """Return where *amount* goes: to the invoices that it closes already, the rest to *invoice* while that is open.
 
-    A credit that a person set off in the same payment stays as it is: it pays a part of the invoices, too.
+    What a person set off in the same payment stays as it is. A credit pays a part of the invoices, too; a journal entry
+    may pay as well or be paid: what the invoices have beyond the money of the payment tells.
     """
     lines = [(_link(line), line) for line in row.get("Line", ())]
     others = [line for link, line in lines if link.get("TxnType") != "Invoice"]
-    left = amount + sum(Decimal(line["Amount"]) for link, line in lines if link.get("TxnType") == "CreditMemo")
+    closed = sum((Decimal(line["Amount"]) for link, line in lines if link.get("TxnType") == "Invoice"), ZERO)
+    beyond = closed - (Decimal(row["TotalAmt"]) - Decimal(row.get("UnappliedAmt") or 0)) if others else ZERO
+    left = max(ZERO, amount + beyond)
     parts: dict[str, Decimal] = {}
     for link, line in lines:
         if link.get("TxnType") == "Invoice":
