@@ -67,8 +67,8 @@ TERMS = "paymentTerms { paymentSchedules(first: 10) { nodes { dueAt } } }"
 READ = f"query read($id: ID!) {{ order(id: $id) {{ ...order }} }}\n{ORDER}"
 READ_MANY = f"query readMany($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...order }} }}\n{ORDER}"
 FIND = f"""query find($q: String!) {{ orders(first: 2, query: $q) {{ nodes {{ ...order }} }} }}\n{ORDER}"""
-SWEEP = f"""query sweep($after: String, $q: String!) {{
-  orders(first: 10, after: $after, sortKey: UPDATED_AT, query: $q) {{
+SWEEP = f"""query sweep($after: String, $q: String!, $by: OrderSortKeys = UPDATED_AT) {{
+  orders(first: 10, after: $after, sortKey: $by, query: $q) {{
     nodes {{ ...order }} {NEXT}
   }}
 }}\n{ORDER}"""
@@ -84,8 +84,8 @@ CUSTOMER = f"query customer($id: ID!) {{ customer(id: $id) {CUSTOMER_FIELDS} }}"
 CUSTOMER_BY_EMAIL = f"""query customerByEmail($email: String!) {{
   customerByIdentifier(identifier: {{ emailAddress: $email }}) {CUSTOMER_FIELDS}
 }}"""
-CUSTOMERS = f"""query customers($after: String, $q: String!) {{
-  customers(first: 100, after: $after, sortKey: UPDATED_AT, query: $q) {{
+CUSTOMERS = f"""query customers($after: String, $q: String!, $by: CustomerSortKeys = UPDATED_AT) {{
+  customers(first: 100, after: $after, sortKey: $by, query: $q) {{
     nodes {CUSTOMER_FIELDS} {NEXT}
   }}
 }}"""

@@ -98,6 +98,38 @@ async def test_a_first_sweep_of_a_large_shop_comes_to_its_end(
     assert page.complete_up_to is not None
 
 
+@pytest.mark.parametrize("name", ["orders", "customers"])
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(minutes=1)], ids=["one second", "one day"])
+async def test_more_changes_at_a_time_than_a_walk_may_have_are_walked_by_id(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str, apart: timedelta
+) -> None:
+    shop.sandbox.deepest, shop.sandbox.whole_days = 150, True
+    monkeypatch.setattr(reading, "DEEPEST", 100)
+    begun, now, made = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC), list[str]()
+    for number in range(420):
+        changed = begun if number < 20 else begun + timedelta(days=1) + number * apart
+        shop.sandbox.shop.clock = lambda changed=changed: changed
+        line = {"sku": "MUG", "quantity": 1, "price": "1.00"}
+        made.append(shop.act("create_order", lines=[line], email=f"{number}@example.com")["id"])
+    shop.sandbox.shop.clock = lambda: now
+    cursor, more, seen, by_id = "", True, list[str](), False
+    while more:
+        page = await shop.talk(SOURCE.sweep(name, cursor, now))
+        seen += [event.object.id for event in by_type(list(page.events), name.removesuffix("s"))]
+        cursor, more = page.cursor, page.more
+        if not by_id and (by_id := '"past"' in cursor):
+            shop.act("edit_order", id=made[5], note="moved")
+    assert by_id == (name == "customers" or not apart), "times that differ need no ids"
+    assert len(set(seen)) == 420
+    assert name != "orders" or set(seen) == set(made)
+    assert len(seen) <= 420 + 3 * reading.DEEPEST + 1, "what the walks by time saw before, and who moved"
+    assert page.complete_up_to is not None
+    if name == "orders" and by_id:
+        again = await shop.talk(SOURCE.sweep(name, cursor, now))
+        orders = by_type(list(again.events), "order")
+        assert [event.object.id for event in orders] == [made[5]], "what changed behind the walk"
+
+
 async def test_one_order_that_cannot_be_told_does_not_end_a_sweep(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [shop.act("create_order", reference=f"SO-{number}", **BOUGHT)["id"] for number in range(2)]
     for _ in range(25):

@@ -106,6 +106,12 @@ def since(query: str | None) -> int:
     return 0
 
 
+def least(query: str | None) -> int:
+    """Return the lower bound that a search puts on the id, 0 for none."""
+    terms = _TERM.findall(query or "")
+    return next((int(bare) for field, sign, _, _, bare in terms if (field, sign) == ("id", ">=")), 0)
+
+
 def texts(query: str | None) -> list[tuple[str, str]]:
     """Return (field, value) of every comparison with a text that a search makes."""
     terms = _TERM.findall(query or "")
@@ -117,7 +123,11 @@ def matches(query: str | None, values: Mapping[str, Any]) -> bool:
     for field, sign, single, double, bare in _TERM.findall(query or ""):
         wanted, value = single or double or bare, values.get(field)
         if isinstance(value, datetime):
-            if not _in_time(value, sign, datetime.fromisoformat(wanted)):
+            moment = datetime.fromisoformat(wanted)
+            if not _compared(value, sign, moment if moment.tzinfo else moment.replace(tzinfo=UTC)):
+                return False
+        elif field == "id" and sign:
+            if not _compared(int(str(value)), sign, int(wanted)):
                 return False
         elif isinstance(value, list):
             if wanted not in value:
@@ -127,10 +137,9 @@ def matches(query: str | None, values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _in_time(value: datetime, sign: str, wanted: datetime) -> bool:
-    moment = wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)
-    answers = {">=": value >= moment, "<=": value <= moment, ">": value > moment, "<": value < moment}
-    return answers.get(sign, value == moment)
+def _compared(value: Any, sign: str, wanted: Any) -> bool:  # noqa: ANN401 - two times or two numbers
+    answers = {">=": value >= wanted, "<=": value <= wanted, ">": value > wanted, "<": value < wanted}
+    return bool(answers.get(sign, value == wanted))
 
 
 def searched(order: Order) -> dict[str, Any]:

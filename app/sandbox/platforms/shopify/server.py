@@ -21,6 +21,7 @@ from app.sandbox.platforms.shopify.graph import (
     Of,
     after_key,
     at,
+    least,
     matches,
     number,
     page,
@@ -35,11 +36,12 @@ from app.sandbox.platforms.shopify.subscriptions import VERSION, Subscriptions
 from app.sandbox.platforms.shopify.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from app.sandbox.platforms.shopify.records import Customer, Order
 
 RESTORE = 100
+_DAY = 86_400
 
 
 class ShopifySandbox(Sandbox):
@@ -51,6 +53,8 @@ class ShopifySandbox(Sandbox):
     client_secret: ClassVar[str] = "shpss_sandbox"
     deepest = 25_000
     """Records after which a walk ends, however many are left."""
+    whole_days = False
+    """Customers are searched by the day of their change, as the schema says of their updated_at."""
 
     def __init__(self, account: str = "example.myshopify.com", **knobs: Any) -> None:  # noqa: ANN401 - see Sandbox
         super().__init__(account, **knobs)
@@ -209,6 +213,9 @@ class ShopifySandbox(Sandbox):
         sort_key, reverse = asked.pop("sortKey", "PROCESSED_AT"), asked.pop("reverse", False)
         if sort_key == "UPDATED_AT" and not reverse:
             return self._changed_orders(query, **asked)
+        if sort_key == "ID" and not reverse:
+            rows = (order for order in self.shop.past(least(query) - 1) if self._found(order, query))
+            return page(list(islice(rows, (asked.get("first") or 50) + 1)), asked.get("first"))
         return self._placed_orders(query, reverse=reverse, **asked)
 
     def _placed_orders(
@@ -253,9 +260,17 @@ class ShopifySandbox(Sandbox):
         after = asked.get("after")
         mails = [value for name, value in texts(query) if name == "email"]
         known = self.shop.by_email.get(mails[0].lower()) if mails and not after else None
-        walked = ([known] if known else []) if mails else self.shop.customers_since(since(query), _past(after))
-        seen = (one for one in walked if self.visible(one.updated_at) and matches(query, _searched(one)))
-        return self._walked(seen, first, after)
+        if by_id := asked.get("sortKey") == "ID":
+            walked: Iterable[Customer] = (self.shop.customers[id_] for id_ in sorted(self.shop.customers))
+        else:
+            begin = since(query) - (since(query) % _DAY if self.whole_days else 0)
+            walked = ([known] if known else []) if mails else self.shop.customers_since(begin, _past(after))
+        seen = (one for one in walked if self.visible(one.updated_at) and matches(query, self._searched(one)))
+        return page(list(islice(seen, (first or 50) + 1)), first) if by_id else self._walked(seen, first, after)
+
+    def _searched(self, one: Customer) -> dict[str, Any]:
+        shown = one.updated_at.replace(hour=23, minute=59, second=59) if self.whole_days else one.updated_at
+        return {"email": one.email, "id": str(one.id), "updated_at": shown}
 
     def _by_identifier(self, identifier: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an order or nothing
         if identifier.get("id"):
@@ -296,10 +311,6 @@ class ShopifySandbox(Sandbox):
             "rootObjectCount": "0",
         }
         return {"bulkOperation": operation, "userErrors": []}
-
-
-def _searched(one: Customer) -> dict[str, Any]:
-    return {"email": one.email, "id": str(one.id), "updated_at": one.updated_at}
 
 
 def _second(one: Customer | Order) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,6 +20,8 @@ from streams.sources.base import Hook
 
 DEEPEST = 20_000
 """Objects after which a walk begins anew: Shopify ends each one after 25,000."""
+_FIRST = "0"
+"""An id before all ids."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,13 +31,30 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: str = ""
     started: datetime | None = None
     seen: int = 0
+    past: str = ""
+    """The id behind which it goes on, where more objects than a walk may have share a time; else it walks by time."""
+
+    def asked(self) -> dict[str, Any]:
+        """Return the variables that ask for the next page."""
+        changed = f"updated_at:>='{self.since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}'"
+        if self.past:
+            return {"after": None, "q": f"{changed} id:>={int(self.past) + 1}", "by": "ID"}
+        return {"after": self.after or None, "q": changed}
 
     def behind(self, page: Mapping[str, Any], started: datetime) -> Place:
-        """Return the place behind *page*; a walk that grows too long goes on as another, from the last change seen."""
-        seen = self.seen + len(page["nodes"])
-        last = instant(page["nodes"][-1]["updatedAt"]) if page["nodes"] else None
-        if seen >= DEEPEST and last is not None and last > self.since:
-            return Place(since=last, started=started)
+        """Return the place behind *page*; a walk that grows too long goes on as another, from the last change seen.
+
+        Where that is where it began (a second, or of customers, whose times match whole days, a day), all that is left
+        is walked by id, each page as the first of its own: what changes behind it is seen by the next sweep.
+        """
+        nodes = page["nodes"]
+        if self.past:
+            return Place(since=self.since, started=started, past=text(nodes[-1]["id"]))
+        seen = self.seen + len(nodes)
+        last = instant(nodes[-1]["updatedAt"]) if nodes else None
+        if seen >= DEEPEST and last is not None:
+            moved = last > self.since
+            return Place(since=max(last, self.since), started=started, past="" if moved else _FIRST)
         return Place(since=self.since, after=page["pageInfo"]["endCursor"], started=started, seen=seen)
 
     def text(self) -> str:
