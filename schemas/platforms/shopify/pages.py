@@ -14,7 +14,7 @@ from schemas.platforms.shopify import graph, writes
 from schemas.platforms.shopify.graph import NEXT, Node
 
 MOST = 250
-"""The largest list or page (Shopify's limits); an order with so many parts of one kind cannot be told whole."""
+"""The largest list or page that may be asked for (Shopify's limits)."""
 COST = 140
 """No question here costs more points."""
 Found = dict[str, Any]
@@ -55,6 +55,12 @@ IDS = f"""query ids($id: ID!) {{
     transactions(first: {MOST}) {{ id }} refunds(first: {MOST}) {{ id }} fulfillments(first: {MOST}) {{ id }}
   }}
 }}"""
+UNCUT = """query uncut($id: ID!) {
+  order(id: $id) {
+    transactions { id } refunds { id } fulfillments { id } transactionsCount { count } fulfillmentsCount { count }
+  }
+}"""
+"""Without `first` a list is not cut; whether Shopify shows more than MOST so was not seen, and is looked at."""
 TRANSACTIONS = _by_id("OrderTransaction", graph.TRANSACTION)
 REFUNDS = _by_id("Refund", graph.REFUND)
 PARCELS = _by_id("Fulfillment", graph.FULFILLMENT)
@@ -74,6 +80,8 @@ def whole(node: Node, ask: Ask) -> Generator[Any, Any, Found]:
     order = yield from _paged(node, _ORDER, ask)
     full = {name: cut for name, cut in _LISTS.items() if len(order.get(name) or ()) >= cut.after}
     ids = (yield from ask(IDS, {"id": node["id"]}, COST))["order"] or {} if full else {}
+    if any(len(ids.get(name, ())) >= MOST for name in full):
+        ids = _proven((yield from ask(UNCUT, {"id": node["id"]}, COST))["order"] or {})
     for name in full.keys() & ids.keys():
         order[name] = yield from _listed(order[name], [one["id"] for one in ids[name]], full[name], ask)
     order["refunds"] = yield from _each(order.get("refunds"), _REFUND, ask)
@@ -114,10 +122,17 @@ def _paged(node: Node, pages: Mapping[str, str], ask: Ask) -> Generator[Any, Any
     return found
 
 
+def _proven(ids: Found) -> Found:
+    """Return *ids* of whole lists; DecodeError where one may be cut: a full one, or one of fewer than are counted."""
+    for name in ids.keys() & _LISTS.keys():
+        shown, counted = len(ids[name]), (ids.get(f"{name}Count") or {}).get("count", 0)
+        if (shown and shown % MOST == 0) or shown < counted:
+            raise DecodeError(f"Shopify: an order of which no more than {shown} {name} are shown cannot be read whole.")
+    return ids
+
+
 def _listed(known: list[Node], ids: list[str], cut: Cut, ask: Ask) -> Generator[Any, Any, list[Node]]:
     """Return the nodes with *ids*; those that are not *known* yet are read."""
-    if len(ids) >= MOST:
-        raise DecodeError(f"Shopify: an order with {MOST} parts of one kind or more cannot be read whole.")
     found = {one["id"]: one for one in known}
     missing = [id_ for id_ in ids if id_ not in found]
     for start in range(0, len(missing), cut.batch):

@@ -120,8 +120,50 @@ def test_more_than_can_be_listed_is_refused_aloud() -> None:
     talk = pages.whole({"id": "1", "transactions": nodes}, _asked)
     assert next(talk)[0] == pages.IDS
     ids = [{"id": str(place)} for place in range(pages.MOST)]
+    shown = {"transactions": ids, "refunds": [], "fulfillments": []}
+    assert talk.send({"order": shown})[0] == pages.UNCUT
     with pytest.raises(DecodeError):
-        talk.send({"order": {"transactions": ids, "refunds": [], "fulfillments": []}})
+        talk.send({"order": shown})
+
+
+def uncut(name: str, more: int, counted: int | None) -> Any:
+    """Return what is asked once an order shows so many *more* parts than may be asked for, and counts that many."""
+    ids = [{"id": str(place)} for place in range(pages.MOST + more)]
+    talk = pages.whole({"id": "1", name: ids[:25]}, _asked)
+    next(talk)
+    talk.send({"order": {name: ids[: pages.MOST]}})
+    count = None if counted is None else {"count": pages.MOST + counted}
+    return talk.send({"order": {name: ids, f"{name}Count": count}})
+
+
+@pytest.mark.parametrize(("name", "more", "counted"), [("refunds", pages.MOST, None), ("transactions", 1, 2)])
+def test_a_list_that_may_be_cut_is_refused(name: str, more: int, counted: int | None) -> None:
+    with pytest.raises(DecodeError, match=f"no more than {pages.MOST + more} {name} are shown"):
+        uncut(name, more, counted)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "counted"),
+    [("refunds", 1, None), ("transactions", 1, 1), ("fulfillments", 9, 9), ("fulfillments", 9, None)],
+)
+def test_a_list_that_is_whole_is_read_on(name: str, more: int, counted: int | None) -> None:
+    query, variables, _ = uncut(name, more, counted)
+    assert "byId" in query
+    assert variables["ids"][0] == "25"
+
+
+async def test_an_order_of_more_parts_than_a_list_may_be_asked_for_is_read_whole(
+    shop: Shop, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(27):
+        shop.act("pay_order", id=made, amount="10.00", gateway="card")
+        shop.act("fulfil_order", id=made, tracking=f"2Z{place}", lines=[{"sku": f"S{place}", "quantity": 1}])
+        shop.act("refund_order", id=made, lines=[{"sku": f"S{place}", "quantity": 1}])
+    monkeypatch.setattr(pages, "MOST", 26)
+    for name in ("IDS", "UNCUT"):
+        monkeypatch.setattr(pages, name, getattr(pages, name).replace("250", "26"))
+    for kind in ("transaction", "fulfillment", "refund"):
+        assert len(await agreed(shop, made, kind)) == 27
 
 
 def test_an_order_that_is_deleted_meanwhile_is_what_was_seen_of_it() -> None:
