@@ -8,7 +8,7 @@ from typing import get_args
 from app import platforms
 from app.check.problems import Places, Problem, Severity
 from app.config.model import NO_ACCOUNT, ConnectionConfig, FlowConfig, Settings, TargetConfig, TenantConfig
-from app.connecting.choosing import fitting
+from app.connecting.choosing import fitting, known_grant
 from app.core.errors import ConfigError
 from app.platforms import Loaded
 from schemas.platform import Auth, Effect, Platform, Words
@@ -112,10 +112,11 @@ class _Tenant:
         platform = self._loaded[name].platform
         auth, grant = platform.proof(connection.options), connection.options.get("grant", "")
         at = ("connections", name, "options", "grant")
-        if grant and auth.grants and grant not in auth.grants:
-            text = f"{name} has a grant {grant!r} that {platform.title} does not know; use {_listed(auth.grants)}."
-            yield self._problem("unknown_grant", text, *at)
-        elif grant and auth.secret in connection.secrets and auth.secret not in platform.secrets:
+        try:
+            known_grant(auth, platform.title, name, grant)
+        except ConfigError as error:
+            yield self._problem("unknown_grant", str(error), *at)
+        if grant and auth.secret in connection.secrets and auth.secret not in platform.secrets:
             text = f"{name} has a grant and the secret {auth.secret}, which needs none; remove one of them."
             yield self._problem("two_grants", text, *at)
         try:

@@ -50,6 +50,13 @@ def wanted(connection: str, configured: str, asked: str) -> str:
     return configured
 
 
+def known_grant(auth: Auth, title: str, connection: str, grant: str) -> None:
+    """Raise ConfigError where *grant* is none of those that an app of the platform has; others have no such option."""
+    if grant and auth.grants and grant not in auth.grants:
+        words = ", ".join(sorted(auth.grants))
+        raise ConfigError(f"{connection} has a grant {grant!r} that {title} does not know; use one of {words}.")
+
+
 def fitting(auth: Auth, connection: str, account: str) -> str:
     """Return *account*, which may be ""; ConfigError when none looks so that a person could be asked for.
 

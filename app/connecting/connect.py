@@ -12,7 +12,7 @@ import msgspec
 
 from app import platforms
 from app.config.model import NO_ACCOUNT, ResolvedConnection, Settings
-from app.connecting.choosing import Reached, chosen, fitting, other, reached, wanted
+from app.connecting.choosing import Reached, chosen, fitting, known_grant, other, reached, wanted
 from app.connecting.consent import answer, blames_client, grant, pasted, question
 from app.connecting.listening import callback, listening
 from app.connecting.storing import TokenShelf
@@ -93,6 +93,7 @@ async def connect(settings: Settings, resolved: ResolvedConnection, person: Pers
     connection = resolved.connection
     platform = platforms.load(connection.platform).platform
     auth = platform.proof(connection.options)
+    known_grant(auth, platform.title, connection.name, connection.options.get("grant", ""))
     account = fitting(auth, connection.name, wanted(connection.name, connection.account, way.account))
     given = {name for name, value in resolved.secrets.items() if value}
     by = how(auth, platform, given, connection.name)

@@ -321,6 +321,10 @@ async def test_an_answer_that_is_not_the_shops_own_is_not_exchanged(
     code, _, err = await office.connect(capsys, "shop", **elsewhere)
     assert (code, len(browser)) == (2, asked), "nobody is sent there"
     assert "is no account for shop; write it as NAME.myshopify.com." in err
+    mistyped = {"shop": {**shop["shop"], "options": {"grant": "code"}}}
+    code, _, err = await office.connect(capsys, "shop", **mistyped)
+    assert (code, len(browser)) == (2, asked)
+    assert "has a grant 'code' that Shopify does not know; use one of client_credentials, consent." in err
     assert await office.stored("shop") == before
     later = list(office.sandboxes["shop"].log)[calls:]
     assert not [entry for entry in later if entry.path == "/admin/oauth/access_token"], "no code was exchanged"

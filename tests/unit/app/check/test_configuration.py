@@ -133,7 +133,7 @@ def test_a_shop_is_connected_by_what_its_grant_says(tmp_path: Path, grant: str) 
     ("old", "new", "code", "line", "said"),
     [
         ('client_secret = "s", ', "", "no_secret", 18, "client_secret"),
-        ('"consent"', '"code"', "unknown_grant", 17, "use client_credentials, consent."),
+        ('"consent"', '"code"', "unknown_grant", 17, "use one of client_credentials, consent."),
         ('client_id = "i", client_secret = "s"', 'token = "t"', "two_grants", 17, "remove one of them."),
         ('"b.myshopify.com"', '"b"', "wrong_account", 16, "write it as NAME.myshopify.com."),
         ('"b.myshopify.com"', '"b.myshopify.com.evil.example"', "wrong_account", 16, "no account for more"),
