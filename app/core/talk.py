@@ -50,6 +50,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A natural key to lock besides the command's entity, for example "customer:a@example.com"."""
     shared: bool = True
     """What is made under the lock serves every command that needs the key (find-or-create); False: this one alone."""
+    once: bool = False
+    """Not sent again where nobody knows whether it was done and no read tells, as of a mail: a person says so first."""
     cost: int = 1
     priority: int = LIVE
     """Of the command or hint that asks; set by whoever answers the talk."""

@@ -17,6 +17,8 @@ from sinks.delivery.writing import Told, Writing
 
 _NOT_MADE = frozenset(("deferred", "rejected", "stale", "unsupported"))
 """After these nothing shows the streams what was asked for meanwhile and is missing: that is answered by itself."""
+_SETTLES = frozenset(("confirmed", "rejected"))
+"""After these nobody waits to learn what an earlier try did: it was found out, or a person was told to look."""
 
 
 class Answers:
@@ -144,7 +146,7 @@ class Answers:
         await self._ledger.publish_result(result)
         if outcome == "superseded" and command.id in self._inbox:  # it came again meanwhile, and waits
             return
-        if command.kind != "set" and outcome == "confirmed":  # before it is forgotten: else in doubt for ever
+        if command.kind != "set" and outcome in _SETTLES:  # before it is forgotten: else in doubt for ever
             await self._writing.settle(command.id)
         if outcome not in _NOT_MADE or not self._inbox.ask_later(command.id):
             self._inbox.remove(command.id)

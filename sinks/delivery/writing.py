@@ -177,6 +177,7 @@ class Writing:
             run.faithful = run.faithful and answers(known, request)
             run.told = _newest(run, known)
             return remembered(known)
+        self._check_once(request, known)
         if request.lock and request.shared and (made := self._made_by_another(run, request)) is not None:
             return made
         row = intent(run.command, request, self._epoch, self._now(), known, run.members)
@@ -210,6 +211,12 @@ class Writing:
         run.sent, run.told = True, None
         await self.keep(self._after(row, response))
         return response
+
+    def _check_once(self, request: Request, known: Row | None) -> None:
+        """Refuse to send again what may have been done where no read tells; its row is settled with the refusal."""
+        if request.once and known is not None and known.is_open:
+            name = self._sink.platform.title
+            raise RejectedError(f"{name} may have done it and nobody can tell: look there, retry if it did not.")
 
     def _made_by_another(self, run: Conversation, request: Request) -> Response | None:
         """Return the reply that another command got for the same find-or-create, while searches may not show it yet."""

@@ -54,6 +54,7 @@ class Asking(Sink):
         *,
         method: str = "PUT",
         lock: str = "",
+        once: bool = False,
     ) -> Talk[wire.Reply]:
         """Write; raise what the reply means. PUT creates and never overwrites, POST changes by id."""
         reply = yield Request(
@@ -66,6 +67,7 @@ class Asking(Sink):
             step=step,
             key_in="header:Idempotency-Key",
             lock=lock,
+            once=once,
         )
         return self._read(reply, mutating=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -111,8 +112,21 @@ class XeroSink(Reversing):
             written = invoice_written((yield from self.shown(command.bound_id or command.links["invoice"])))
         else:
             written = yield from self.upsert_invoice(command)
-        yield from self.put(f"/Invoices/{segment(written.id)}/Email", {}, "email", method="POST")
+        yield from self.put(f"/Invoices/{segment(written.id)}/Email", {}, "email", method="POST", once=True)
+        yield from self._mark_as_sent(written.id)
         return written
+
+    def _mark_as_sent(self, id_: str) -> Talk[None]:
+        """Mark what was mailed as sent, unless Xero did: nothing says that it does, and whoever asks later looks there.
+
+        "You can mark them as sent in Xero by setting SentToContact" (https://developer.xero.com/documentation/api/
+        accounting/invoices). Where the invoice takes no change any more, the mail has left all the same.
+        """
+        if (yield from self.shown(id_)).sent_to_contact:
+            return
+        sent = {"Invoices": [{"InvoiceID": id_, "SentToContact": True}]}
+        with suppress(ConflictError, RejectedError):
+            yield from self.put(f"/Invoices/{segment(id_)}", sent, "sent", method="POST")
 
     # ----------------------------------------------------------------------------------------------- payments
 

@@ -64,6 +64,8 @@ class Ledger:
         self.lock_date: date | None = None
         self.own_tax = False
         """Take no TaxAmount from anybody: the rate of the line's tax type holds, to the cent of each line."""
+        self.marks_mailed = False
+        """Whether an e-mail that the API asks for marks its invoice as sent: no source says that it does."""
         self.changed: Callable[[str, str, Row], None] = lambda *_: None
         self.contact_index: dict[str, defaultdict[str, set[str]]] = {
             field: defaultdict(set) for field in ("EmailAddress", "Name", "ContactNumber")

@@ -378,7 +378,7 @@ class XeroSandbox(Sandbox):
         row = self.books_of.invoices.get(request.match_info["id"])
         if row is None:
             return _missing()
-        row["SentToContact"] = True
+        row["SentToContact"] = row["SentToContact"] or self.books_of.marks_mailed
         self.books_of.note(row["InvoiceID"], "Invoice sent", "E-mailed to the contact.")
         self.books_of.touch(row, "INVOICE")
         return web.Response(status=204)
