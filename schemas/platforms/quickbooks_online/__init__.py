@@ -56,6 +56,7 @@ PLATFORM = Platform(
             "RefundReceipt": "credit",
             "Customer": "customer",
             "Estimate": "order",
+            "Parcel": "shipment",
         }
     ),
     statuses=MappingProxyType(
@@ -119,7 +120,7 @@ PLATFORM = Platform(
         "A US company's tax engine honours the tax that is sent with a document; another total made of it is told.",
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
-        "A tracking number that a person types in QuickBooks is not told to other systems.",
+        "Tracking numbers that a person types are one parcel of the whole document; taken away again, they stay known.",
         "Of what was deleted while o2c was away for 29 days or more, only open documents that it wrote are noticed.",
     ),
 )

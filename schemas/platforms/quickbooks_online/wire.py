@@ -143,6 +143,9 @@ class Form(_Entity, frozen=True, kw_only=True):
     custom_field: tuple[CustomField, ...] = ()
     global_tax_calculation: str = ""
     payment_ref_num: str = ""
+    tracking_num: str = ""
+    ship_date: str = ""
+    ship_method_ref: Ref = Ref()
     txn_status: str = ""
 
 

@@ -11,6 +11,7 @@ from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.facts import Credit, Invoice, Line, Party, Payment, Shipment
 from schemas.money import ZERO, rounded
+from schemas.platforms.quickbooks_online import parcels
 from schemas.platforms.quickbooks_online.translate import REFERENCE_LINE
 from schemas.taxes import rate_of
 from sinks.platforms.quickbooks_online.asking import Row
@@ -201,9 +202,10 @@ def payment_day(connection: Connection, payment: Payment) -> str:
 def parcel(row: Row, shipment: Shipment, before: Collection[str] = ()) -> Row:
     """Return the fields of *row* that a parcel changes: numbers are added, what does not fit goes to the note.
 
-    *before* are the numbers that this parcel had when it was last written; those of other parcels stay.
+    *before* are the numbers that this parcel had when it was last written; those of other parcels stay. The note says
+    which numbers are ours, so that they are not read as a person's.
     """
-    numbers = [part.strip() for part in str(row.get("TrackingNum") or "").split(",") if part.strip()]
+    numbers = parcels.numbers(str(row.get("TrackingNum") or ""))
     wanted = list(dict.fromkeys([*(one for one in numbers if one not in before), *shipment.tracking_numbers]))
     shown = [number for place, number in enumerate(wanted) if len(", ".join(wanted[: place + 1])) <= TRACKING_LENGTH]
     body: Row = {}
@@ -214,7 +216,11 @@ def parcel(row: Row, shipment: Shipment, before: Collection[str] = ()) -> Row:
     if shipment.shipped_at is not None and not row.get("ShipDate"):
         body["ShipDate"] = shipment.shipped_at.date().isoformat()
     left = [number for number in wanted if number not in shown]
-    if left and (note := noted(row, f"Parcel {shipment.carrier} {', '.join(left)}".strip())) is not None:
+    there = str(row.get("PrivateNote") or "")
+    more = noted(row, f"Parcel {shipment.carrier} {', '.join(left)}".strip()) if left else None
+    kept = [one for one in parcels.ours(there) if one not in before]
+    note = parcels.told(more or there, [*kept, *shipment.tracking_numbers])[:NOTE_LENGTH]
+    if note != there:
         body["PrivateNote"] = note
     return body
 

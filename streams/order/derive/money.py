@@ -112,8 +112,19 @@ def _credit_counts(facts: Facts | None) -> bool:
 
 
 def shipments(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) -> list[Counted]:
-    """Return parcels that left."""
-    return _distinct(originals(state, flow, Shipment, ours), _shipment_counts, lambda _: "")
+    """Return parcels that left; one whose numbers other systems told already is no further parcel."""
+    found = _distinct(originals(state, flow, Shipment, ours), _shipment_counts, lambda _: "")
+    return [one for place, one in enumerate(found) if not _told_elsewhere(one, found[:place])]
+
+
+def _told_elsewhere(parcel: Counted, before: list[Counted]) -> bool:
+    there = parcel.look.object.connection
+    told = {number for one in before if one.look.object.connection != there for number in _numbers(one.look.facts)}
+    return bool(_numbers(parcel.look.facts)) and told.issuperset(_numbers(parcel.look.facts))
+
+
+def _numbers(facts: Facts | None) -> tuple[str, ...]:
+    return facts.tracking_numbers if isinstance(facts, Shipment) else ()
 
 
 def _shipment_counts(facts: Facts | None) -> bool:

@@ -139,7 +139,10 @@ class Acts:
         return _answer(self.company.write("Payment", body))
 
     def edit_invoice(self, asked: Asked) -> Record:
-        """Change what is named: note, email, reference, due_date, date, lines, number, private_note."""
+        """Change what is named: note, email, reference, due_date, date, lines, number, private_note.
+
+        And what a parcel has there: tracking, carrier, shipped (a day).
+        """
         record = self.company.store.get("Invoice", str(asked["id"]))
         body: Record = {"Id": record["Id"], "SyncToken": record["SyncToken"], "sparse": True}
         for name, field in (
@@ -147,6 +150,8 @@ class Acts:
             ("date", "TxnDate"),
             ("number", "DocNumber"),
             ("private_note", "PrivateNote"),
+            ("tracking", "TrackingNum"),
+            ("shipped", "ShipDate"),
         ):
             if name in asked:
                 body[field] = str(asked[name])
@@ -154,6 +159,8 @@ class Acts:
             body["CustomerMemo"] = {"value": str(asked["note"])}
         if "email" in asked:
             body["BillEmail"] = {"Address": str(asked["email"])}
+        if "carrier" in asked:
+            body["ShipMethodRef"] = {"value": str(asked["carrier"]), "name": str(asked["carrier"])}
         if "reference" in asked:
             body["CustomField"] = [{**REFERENCE_FIELD, "StringValue": str(asked["reference"])}]
         if "lines" in asked:

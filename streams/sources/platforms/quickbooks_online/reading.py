@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
+
 from app.core.errors import DecodeError
 from app.core.talk import Request, Talk, segment
 from schemas.events import Anchor, ChangeEvent, Hint, Version, allocated
 from schemas.facts import Allocation, Credit, Customer, Facts, Party, Payment
-from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, SWEPT, translate, wire
+from schemas.platforms.quickbooks_online import BATCH, MINOR_VERSION, PAGE, PLATFORM, SWEPT, parcels, translate, wire
 from schemas.platforms.quickbooks_online.faults import read_fault
 from schemas.platforms.quickbooks_online.query import quoted, select
 from schemas.refs import ObjectRef
@@ -52,8 +54,23 @@ class Reading(Source):
         return [
             event
             for entity, row in rows
-            if (event := self.event(entity, row, "read", applied.get(str(row.get("Id")), ()))) is not None
+            for event in self.events(entity, row, "read", applied.get(str(row.get("Id")), ()))
         ]
+
+    def events(
+        self, entity: str, row: dict[str, Any], origin: Origin, applied: Sequence[Allocation] = ()
+    ) -> list[ChangeEvent]:
+        """Return a record as an event, none where it is no object of its own; and the parcel that a person typed."""
+        event = self.event(entity, row, origin, applied)
+        if event is None:
+            return []
+        record = convert(entity, row) if row.get("TrackingNum") and event.facts is not None else None
+        parcel = parcels.typed(entity, record) if isinstance(record, wire.Form) else None
+        if parcel is None:
+            return [event]
+        ref = self.ref(parcels.PARCEL, parcels.parcel_id(entity, event.object.id))
+        hangs = (Anchor("object", event.object),)
+        return [event, msgspec.structs.replace(event, object=ref, facts=parcel, mirror_of=None, anchors=hangs)]
 
     def event(
         self, entity: str, row: dict[str, Any], origin: Origin, applied: Sequence[Allocation] = ()
@@ -114,6 +131,8 @@ class Reading(Source):
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one record; for a credit also where it went, for a payment also the credits that it set off."""
         entity, id_ = hint.object.type, hint.object.id
+        if entity == parcels.PARCEL:
+            return (yield from self._read_parcel(hint))
         if entity not in wire.KINDS:
             return []
         reply = yield self.asking(f"{entity.lower()}/{segment(id_)}")
@@ -123,6 +142,15 @@ class Reading(Source):
                 ChangeEvent(tenant=hint.tenant, object=hint.object, facts=merged, presence="deleted", origin="read")
             ]
         return (yield from self._completed(entity, dict(success(reply)[entity])))
+
+    def _read_parcel(self, hint: Hint) -> Talk[list[ChangeEvent]]:
+        """Read the document that carries a parcel; a number that was taken away again is gone."""
+        document = msgspec.structs.replace(hint, object=self.ref(*parcels.document_of(hint.object.id)))
+        events = yield from self.read(document)
+        if any(event.object == hint.object for event in events):
+            return events
+        gone = ChangeEvent(tenant=hint.tenant, object=hint.object, facts=None, presence="deleted", origin="read")
+        return [*events, gone]
 
     def _completed(self, entity: str, row: dict[str, Any]) -> Talk[list[ChangeEvent]]:
         applied: Sequence[Allocation] = ()
@@ -134,8 +162,7 @@ class Reading(Source):
             for credit in translate.set_off([record]):
                 hint = Hint(tenant=self.connection.tenant, object=self.ref("CreditMemo", credit))
                 events += yield from self.read(hint)
-        event = self.event(entity, row, "read", applied)
-        return [event, *events] if event is not None else events
+        return [*self.events(entity, row, "read", applied), *events]
 
     def _applied_to(self, credit: wire.Form) -> Talk[tuple[Allocation, ...]]:
         """Ask the payments for the invoices that *credit* went to: its own record does not say."""

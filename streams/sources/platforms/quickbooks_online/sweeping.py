@@ -153,8 +153,8 @@ class Sweeping(Reading):
             if isinstance(record, wire.Form) and was_applied(entity, record):
                 ref = self.ref(entity, record.id)
                 hints.append(Hint(tenant=self.connection.tenant, object=ref, reason="sweep"))
-            elif (event := self.event(entity, row, "sweep")) is not None:
-                events.append(event)
+            else:
+                events += self.events(entity, row, "sweep")
         return Page(
             events=tuple(events),
             hints=tuple(hints),

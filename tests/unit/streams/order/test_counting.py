@@ -208,6 +208,27 @@ def test_two_parcels_of_two_systems_are_two() -> None:
     assert len(shipments(state(look(Shipment()), look(Shipment(), "crm")), FLOW)) == 2
 
 
+@pytest.mark.parametrize(
+    ("there", "copied", "left"),
+    [
+        (("1Z1", "1Z2"), ("1Z2",), ["shop"]),
+        (("1Z1",), ("1Z1", "1Z2"), ["shop", "crm"]),
+        (("1Z1",), (), ["shop", "crm"]),
+        ((), ("1Z1",), ["shop", "crm"]),
+    ],
+)
+def test_a_parcel_whose_numbers_another_system_told_is_no_further_one(
+    there: tuple[str, ...], copied: tuple[str, ...], left: list[str]
+) -> None:
+    shown = look(Shipment(tracking_numbers=copied), "crm"), look(Shipment(tracking_numbers=there))
+    assert [system for system, *_ in ids(shipments(state(*shown), FLOW))] == left
+
+
+def test_two_parcels_of_one_system_under_one_number_are_two() -> None:
+    shown = [look(Shipment(tracking_numbers=("1Z1",)), "shop", id_) for id_ in ("1", "2")]
+    assert len(shipments(state(*shown), FLOW)) == 2
+
+
 def test_documents_are_the_living_and_issued_ones_of_every_system() -> None:
     kept = [look(Invoice(), "books", "2"), look(Invoice(), "books", "1", mirror_of=mark())]
     dead = [look(Invoice(status=word), "books", word) for word in ("void", "cancelled", "draft")]
