@@ -68,8 +68,13 @@ def histories(draw: st.DrawFn, *, setbacks: bool) -> list[ChangeEvent]:
 
 
 def _hear(told: list[ChangeEvent], seed: int, *, first: bool) -> Simulation:
-    """Play a history in the sequence that *seed* decides; *first*: all of it is heard before anything is written."""
-    play = Simulation(seed, doubles=True)
+    """Play a history in the sequence that *seed* decides; *first*: all of it is heard before anything is written.
+
+    The second ledger cannot change what an issued invoice bills.
+    """
+    play = Simulation(seed, company.world(), doubles=True)
+    play.world = company.with_fixed(play.world, "second")
+    play.systems["second"].fixed = True
     for number, event in enumerate(told):
         play.queues[f"event {number}"].append(event)
     while first and (waiting := [name for name, queue in play.queues.items() if queue]):

@@ -94,3 +94,13 @@ def world(**changes: Any) -> World:
 def with_facts(known: World, **changes: Any) -> World:
     """Return *known* with other broadcast facts."""
     return msgspec.structs.replace(known, facts=msgspec.structs.replace(known.facts, **changes))
+
+
+def with_fixed(known: World, ledger: str) -> World:
+    """Return *known* with a ledger whose invoices keep what they bill."""
+    connection = known.facts.connections[ledger]
+    fixed = msgspec.structs.replace(PLATFORMS[connection.platform], slug="fixed", fixed_amounts=True)
+    there = {**known.facts.connections, ledger: msgspec.structs.replace(connection, platform="fixed")}
+    return World(
+        facts=msgspec.structs.replace(known.facts, connections=there), platforms={**known.platforms, "fixed": fixed}
+    )

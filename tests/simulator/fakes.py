@@ -48,6 +48,8 @@ class FakePlatform:
     refuses: set[str] = field(default_factory=set)
     shows_paid: bool = False
     """An invoice shows what was paid on it, a payment that was taken back shows zero."""
+    fixed: bool = False
+    """What an issued invoice bills cannot be changed, and one that money is on cannot be voided."""
     docs: dict[str, Doc] = field(default_factory=dict)
     applied: list[tuple[str, str, Decimal]] = field(default_factory=list)
     """(credit, invoice, amount): what was set off."""
@@ -93,6 +95,7 @@ class FakePlatform:
         if command.capability in {"reverse_payment", "reverse_refund"}:
             return self._reverse(self.docs[command.links["payment"]])
         if command.kind == "set":
+            assert not (self.fixed and {"payable_amount", "lines"} & set(command.changes)), command
             return self.edit(self.docs[command.bound_id], **self._changes(command))
         texts = {name: command.fields[name] for name in ("note",) if name in command.fields}
         facts = msgspec.structs.replace(command.facts, **texts) if hasattr(command.facts, "note") else command.facts
@@ -135,6 +138,13 @@ class FakePlatform:
         paid = [one.facts.amount for one in self.of("payment") if self._counts(one, invoice)]  # type: ignore[union-attr]
         used = [amount for _, there, amount in self.applied if there == invoice]
         return facts.payable_amount - sum((*paid, *used), Decimal(0))
+
+    def refused(self, command: Command) -> bool:
+        """Tell whether an invoice may not be voided, since money is on it."""
+        if not self.fixed or command.capability != "void_invoice":
+            return False
+        invoice = command.links["invoice"]
+        return any(self._counts(one, invoice) for one in self.of("payment"))
 
     def _counts(self, payment: Doc, invoice: str) -> bool:
         return payment.parents.get("invoice") == invoice and payment.facts.status == "succeeded"  # type: ignore[union-attr]

@@ -27,6 +27,7 @@ _RECORDS = Effect.RECORDS
 _DEAD = frozenset(("void", "cancelled"))
 _MONEY_THERE = frozenset[str | None](("confirmed", "uncertain"))
 _MONEY_STARTED = _MONEY_THERE | {None}
+_ON_ITS_WAY = frozenset[str | None]((None, "uncertain", "deferred"))
 _OPEN = frozenset[str | None](("uncertain", "deferred", "stale", None))
 
 
@@ -245,13 +246,46 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def voiding(self) -> bool:
         """Tell whether a void was asked for and not refused: nothing more is hung on the document."""
         record = self.record(self.void_key)
-        return record is not None and not record.stopped
+        return self.making_room or (record is not None and not record.stopped)
+
+    @once
+    def room_key(self) -> str:
+        """Return the write record of the void of the newest document, where amounts are fixed."""
+        return self.room_at(self.replaced + 1)
+
+    def room_at(self, number: int) -> str:
+        """Return the write record of the void that made room for document *number*."""
+        return write_key(self.name, "room", str(number))
+
+    @once
+    def making_room(self) -> bool:
+        """Tell whether that void was asked for: the next document follows, whatever the order says by then.
+
+        Where the document was paid before the void came, it is `stale` or refused, and the document stays.
+        """
+        record = self.record(self.room_key)
+        if record is None or record.stopped:
+            return False
+        return record.bound is not None or record.outcome in _ON_ITS_WAY
+
+    @once
+    def is_open(self) -> bool:
+        """Tell whether the document is of an open period."""
+        ref = self.document
+        look = None if ref is None else self.state.objects.get(ref.key)
+        day = look.facts.issue_date if look is not None and isinstance(look.facts, Invoice) else None
+        return self.closed is None or (day is not None and day > self.closed)
 
     @once
     def frozen(self) -> bool:
         """Tell whether the document may not change its amounts: money or a credit hangs on it, or the order ended."""
         started = bool(self._money & _MONEY_STARTED) and not self.correcting
         return started or self._paid_there or self.derived.cancelled
+
+    @once
+    def fixed(self) -> bool:
+        """Tell whether the document may not change its amounts, or cannot."""
+        return self.frozen or self.platform.fixed_amounts
 
     @once
     def correcting(self) -> bool:

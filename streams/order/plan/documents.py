@@ -1,4 +1,7 @@
-"""Which document an order becomes in a ledger, and how a paid one is corrected: credit note, then the new one."""
+"""Which document an order becomes in a ledger, and how a paid one is corrected: credit note, then the new one.
+
+Where amounts are fixed once a document is issued, an unpaid one is voided to make room for the new one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from schemas.commands import Capability
 from schemas.facts import Credit, Invoice, Line, Order
 from schemas.findings import Finding
 from schemas.money import ZERO, text
+from schemas.projection import project
 from schemas.state import Observation
 from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
@@ -21,6 +25,7 @@ from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
 DocumentKind = Literal["invoice", "sales_receipt", "payment_request"]
+_AMOUNTS = ("payable_amount", "lines")
 CAPABILITIES: dict[str, Capability] = {
     "invoice": "upsert_invoice",
     "sales_receipt": "upsert_sales_receipt",
@@ -31,12 +36,16 @@ CAPABILITIES: dict[str, Capability] = {
 def documents(desk: Desk) -> Iterator[Want]:
     """Yield the document, and the correction of one that may no longer change."""
     capability = CAPABILITIES.get(desk.target.document)
-    if capability is None or not desk.can(capability) or desk.theirs or desk.ended or desk.voiding:
+    if capability is None or not desk.can(capability) or desk.theirs:
+        return
+    if desk.making_room:
+        yield from _remade(desk, capability)
+    if desk.ended or desk.voiding:
         return
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
         return
-    amounts = () if desk.frozen else ("payable_amount", "lines")
+    amounts = () if desk.fixed else _AMOUNTS
     yield Want(
         write=desk.document_key,
         connection=desk.name,
@@ -47,14 +56,21 @@ def documents(desk: Desk) -> Iterator[Want]:
         facts=invoice(desk),
         shared=(*desk.target.fields, *amounts),
     )
-    if made and not desk.derived.cancelled and (_begun(desk) or (_replaceable(desk) and _outdated(desk))):
+    if not made or desk.derived.cancelled:
+        return
+    if _is_voided(desk):
+        yield from _remade(desk, capability)
+    elif _begun(desk) or (_replaceable(desk) and _outdated(desk)):
         yield from _correction(desk, capability)
 
 
 def _chained(desk: Desk, number: int) -> str:
-    """Return the canonical object: the order, or for a replacement the credit note that made room for it."""
-    credit = desk.bound(correction_key(desk, number)) if number else None
-    return desk.derived.giver.object.key if credit is None else credit.key
+    """Return the canonical object: the order, or for a replacement what made room for it.
+
+    That is the credit note over the document before it, or that document itself, voided.
+    """
+    room = desk.bound(correction_key(desk, number)) or desk.bound(desk.room_at(number)) if number else None
+    return desk.derived.giver.object.key if room is None else room.key
 
 
 def correction_key(desk: Desk, number: int) -> str:
@@ -62,14 +78,20 @@ def correction_key(desk: Desk, number: int) -> str:
     return write_key(desk.name, "correction", str(number))
 
 
-def _sent_total(desk: Desk) -> Decimal | None:
-    """Return the total that our document was written with, if nobody edited it there since."""
+def _sent(desk: Desk, name: str) -> str | None:
+    """Return the field that our document was written with, if nobody edited it there since."""
     record = desk.record(desk.document_key)
-    pair = None if record is None else record.base.get("payable_amount")
+    pair = None if record is None else record.base.get(name)
     if record is None or pair is None:
         return None
-    there = (shown(desk.state, record.bound, record) or {}).get("payable_amount", pair.made)
-    return Decimal(pair.sent) if there == pair.made else None
+    there = (shown(desk.state, record.bound, record) or {}).get(name, pair.made)
+    return pair.sent if there == pair.made else None
+
+
+def _sent_total(desk: Desk) -> Decimal | None:
+    """Return the total that our document was written with, if nobody edited it there since."""
+    sent = _sent(desk, "payable_amount")
+    return None if sent is None else Decimal(sent)
 
 
 def _begun(desk: Desk) -> bool:
@@ -88,10 +110,59 @@ def billed(desk: Desk) -> Decimal:
 
 def _outdated(desk: Desk) -> bool:
     """Tell whether a document that may not change bills another total than the order's, and no credit explains it."""
-    if not desk.frozen or desk.derived.cancelled or desk.derived.credits:
+    if not desk.fixed or desk.derived.cancelled or desk.derived.credits:
         return False
     sent, currency = _sent_total(desk), desk.derived.order.currency
     return sent is not None and text(sent, currency) != text(desk.derived.payable, currency)
+
+
+def _is_voided(desk: Desk) -> bool:
+    """Tell whether a document whose amounts are fixed bills something else than the order, and nothing hangs on it."""
+    if not desk.platform.fixed_amounts or desk.frozen or desk.derived.credits:
+        return False
+    refused = desk.record(desk.room_key)
+    if not (desk.can("void_invoice") and desk.is_open) or (refused is not None and refused.stopped):
+        return False
+    wanted = project(invoice(desk))
+    written = {name: _sent(desk, name) for name in _AMOUNTS}
+    return any(sent is not None and wanted.get(name, sent) != sent for name, sent in written.items())
+
+
+def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
+    """Void the document, then write the next one: at no time do two of them count."""
+    old, order = desk.record(desk.document_key), desk.derived.order
+    if old is None or old.bound is None:
+        return
+    yield Want(
+        write=desk.room_key,
+        connection=desk.name,
+        capability="void_invoice",
+        kind="append",
+        canonical=f"room+{old.id}",
+        entity=f"document:{desk.state.key}",
+        # Only what never changes: the command must stay the same while it waits.
+        facts=Invoice(document=_kind(desk), currency=order.currency),
+        after=(desk.document_key,),
+        links={"invoice": old.bound.id},
+        text="Order changed",
+    )
+    if not desk.derived.cancelled and desk.derived.payable > ZERO:
+        yield _next(desk, capability, after=desk.room_key)
+
+
+def _next(desk: Desk, capability: Capability, *, after: str) -> Want:
+    """Return the document that follows the newest one once *after* is written."""
+    number = desk.replaced + 1
+    return Want(
+        write=desk.document_at(number),
+        connection=desk.name,
+        capability=capability,
+        kind="create",
+        canonical=_chained(desk, number),
+        entity=f"document:{desk.state.key}",
+        facts=invoice(desk),
+        after=(after,),
+    )
 
 
 def _unexplained(desk: Desk) -> bool:
@@ -99,7 +170,7 @@ def _unexplained(desk: Desk) -> bool:
 
     Some systems lower an order's total by what they credit, others do not.
     """
-    if not desk.frozen or desk.derived.cancelled or not desk.derived.credits or _begun(desk):
+    if not desk.fixed or desk.derived.cancelled or not desk.derived.credits or _begun(desk):
         return False
     sent = _sent_total(desk)
     lowered = {ZERO}
@@ -132,16 +203,7 @@ def _correction(desk: Desk, capability: Capability) -> Iterator[Want]:
         after=(desk.document_key,),
         links={"invoice": old.bound.id},
     )
-    yield Want(
-        write=desk.document_at(number),
-        connection=desk.name,
-        capability=capability,
-        kind="create",
-        canonical=_chained(desk, number),
-        entity=f"document:{desk.state.key}",
-        facts=invoice(desk),
-        after=(credit,),
-    )
+    yield _next(desk, capability, after=credit)
 
 
 def findings(desk: Desk) -> Iterator[Finding]:
@@ -151,10 +213,10 @@ def findings(desk: Desk) -> Iterator[Finding]:
         yield _finding(desk, "unsupported", f"{desk.platform.title} has no {desk.target.document}.", "write it by hand")
     elif capability is not None and not desk.can(capability):
         yield _finding(desk, "not_allowed", f"{capability} is not allowed.", "name it in the target's allow list")
-    if desk.ended and (not desk.derived.cancelled or _unrecorded(desk)):
+    if desk.ended and not desk.making_room and (not desk.derived.cancelled or _unrecorded(desk)):
         message = f"The document in {desk.name} was voided or deleted; it is not made anew."
         yield _finding(desk, "document_ended", message, "cancel the order or ask for a new document")
-    if desk.bound(desk.document_key) is not None and not _replaceable(desk) and _outdated(desk):
+    if desk.bound(desk.document_key) is not None and not (_replaceable(desk) or _is_voided(desk)) and _outdated(desk):
         message = f"The order changed after payment, {desk.name} bills the old total."
         yield _finding(desk, "paid_edit", message, "credit it and write a new one")
     if _unexplained(desk):
@@ -238,8 +300,11 @@ def _merged_away(desk: Desk, look: Observation) -> bool:
 def invoice(desk: Desk) -> Invoice:
     """Return the whole order as a document of this ledger; its total is the source's."""
     target, cap = desk.target, desk.derived.flow.rounding_cap
-    kind = "invoice" if target.document == "none" else target.document
-    return kept(_invoice, desk.derived.order, kind, issue_date(desk), target.due_days, cap)
+    return kept(_invoice, desk.derived.order, _kind(desk), issue_date(desk), target.due_days, cap)
+
+
+def _kind(desk: Desk) -> DocumentKind:
+    return "invoice" if desk.target.document == "none" else desk.target.document
 
 
 def _invoice(order: Order, kind: DocumentKind, day: date | None, due_days: int, cap: Decimal) -> Invoice:

@@ -54,7 +54,7 @@ def _void(desk: Desk) -> Want | None:
 
 
 def _voidable(desk: Desk, look: Observation) -> bool:
-    return desk.record(desk.void_key) is None and not _touched(desk, look) and _open(desk, look)
+    return desk.record(desk.void_key) is None and not _touched(desk, look) and desk.is_open
 
 
 def _facts(look: Observation) -> Invoice:
@@ -73,11 +73,6 @@ def _touched(desk: Desk, look: Observation) -> bool:
         or desk.paid_by_itself
         or any(record.key.startswith(started) for record in desk.records)
     )
-
-
-def _open(desk: Desk, look: Observation) -> bool:
-    day = _facts(look).issue_date
-    return desk.closed is None or (day is not None and day > desk.closed)
 
 
 def _cancellation(desk: Desk, left: Decimal, before: tuple[str, ...], links: dict[str, str]) -> Want:
