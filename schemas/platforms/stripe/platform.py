@@ -77,6 +77,7 @@ PLATFORM = Platform(
             "issue_credit": frozenset(("amount", "currency")),
         }
     ),
+    fixed_amounts=True,
     signature_headers=("stripe-signature",),
     secrets=("token", "webhook_secret"),
     options=MappingProxyType(
@@ -89,7 +90,6 @@ PLATFORM = Platform(
     ),
     gaps=(
         "Stripe has no order object and no fulfilment states.",
-        "What a finalized invoice bills stays: a person voids it and writes a new one.",
         "A payment cannot be taken back by a record; refund it.",
         "A refund that somebody else reports on a payment record is not read.",
     ),
