@@ -177,6 +177,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a connection needs."""
     options: Mapping[str, str] = _EMPTY
     """Option name -> one line of explanation, written into `o2c init`."""
+    holds: frozenset[str] = frozenset()
+    """Types of credits that put their order on hold until they are decided, as a bank that asks for money back."""
     fixed_amounts: bool = False
     """What a document bills cannot be changed once it is issued: it is voided and made anew, or credited."""
     advance_payments: bool = False

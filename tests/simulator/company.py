@@ -56,7 +56,11 @@ PLATFORMS = {
     "shopp": platform("shopp", ("upsert_order", "record_payment")),
     "crmm": platform("crmm", ("upsert_order", "set_status")),
     "ledgerr": platform("ledgerr", _LEDGER),
-    "processor": platform("processor", ()),
+    "processor": msgspec.structs.replace(
+        platform("processor", ()),
+        objects={"payment": "payment", "credit": "credit", "dispute": "credit"},
+        holds=frozenset(("dispute",)),
+    ),
     "tilll": platform("tilll", ("upsert_sales_receipt", "record_payment", "issue_credit", "record_refund")),
 }
 CONNECTIONS = {

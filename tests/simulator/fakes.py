@@ -190,6 +190,8 @@ class FakePlatform:
         if "invoice" in doc.parents:
             share = f"{doc.facts.amount}" if isinstance(doc.facts, Payment) else None
             return (Anchor("object", ObjectRef(self.name, here, "invoice", doc.parents["invoice"]), share),)
+        if "payment" in doc.parents:
+            return (Anchor("object", ObjectRef(self.name, here, "payment", doc.parents["payment"])),)
         if "order" in doc.parents:
             return (Anchor("order", ObjectRef(self.name, here, "order", doc.parents["order"])),)
         number = doc.parents.get("number") or (doc.facts.reference if isinstance(doc.facts, Invoice) else "")

@@ -77,6 +77,7 @@ PLATFORM = Platform(
             "issue_credit": frozenset(("amount", "currency")),
         }
     ),
+    holds=frozenset(("dispute",)),
     fixed_amounts=True,
     signature_headers=("stripe-signature",),
     secrets=("token", "webhook_secret"),

@@ -105,6 +105,14 @@ def _merging(state: OrderState, giver: Observation) -> Iterator[Finding]:
         yield Finding("merging", "block", message, ref.key)
 
 
+def disputed(look: Observation) -> Finding:
+    """Return that somebody asks for money of the order back, and nobody has decided."""
+    facts = look.facts
+    asked = f"{facts.amount:f} {facts.currency} ({facts.reason})" if isinstance(facts, Credit) else "money"
+    message = f"{asked} is asked back by {look.object.key}; the order is on hold until that is decided."
+    return Finding("disputed", "warn", message, look.object.key, f"answer it in {look.object.connection}")
+
+
 def rounding(order: Order) -> Decimal:
     """Return what a rounding line must carry so that the lines add up to the source's total."""
     billed = sum((line.net_amount + line.tax_amount for line in order.lines), ZERO)

@@ -16,7 +16,7 @@ from schemas.projection import project
 from schemas.refs import ObjectRef
 from schemas.state import Agreed, Conflict, Observation, OrderState, WriteRecord
 from streams.order.derive import money, status
-from streams.order.derive.checks import check
+from streams.order.derive.checks import check, disputed
 from streams.order.derive.money import Counted
 from streams.order.derive.shared import SHARED, agree, finding
 from streams.order.merge import is_gone
@@ -68,8 +68,9 @@ def derive(state: OrderState, world: World) -> Derived | None:
     ours = money.written_keys(state)
     paid, credited = money.payments(state, flow, ours), money.credited(state, flow, ours)
     parcels = money.shipments(state, flow, ours)
-    public = _public(state, (flow, giver, order), (paid, credited, parcels), ours)
-    findings = (*check(state, world, giver, order, flow), *map(finding, conflicts))
+    held = money.holding(state, flow, world, ours)
+    public = _public(state, (flow, giver, order), (paid, credited, parcels), ours, held=bool(held))
+    findings = (*check(state, world, giver, order, flow), *map(finding, conflicts), *map(disputed, held))
     return Derived(
         flow=flow,
         giver=giver,
@@ -127,12 +128,14 @@ def _public(
     known: tuple[Flow, Observation, Order],
     counted: tuple[list[Counted], list[Counted], list[Counted]],
     ours: frozenset[str],
+    *,
+    held: bool,
 ) -> PublicOrder:
     (flow, giver, order), (paid, credited, parcels) = known, counted
     payable, received = order.payable_amount or ZERO, money.total(paid)
     refunds = [one for one in credited if isinstance(one.look.facts, Credit) and one.look.facts.document == "refund"]
     refunded, documents = money.total(refunds), money.documents(state)
-    life = status.life_cycle(order, giver)
+    life = status.life_cycle(order, giver, held=held)
     financial = status.financial(payable, received, refunded, invoiced=bool(documents), cancelled=life == "cancelled")
     goods = status.fulfilment(order, parcels)
     left = [one.look.facts for one in parcels if isinstance(one.look.facts, Shipment)]

@@ -10,10 +10,12 @@ import msgspec
 from schemas.facts import Credit, Facts, Invoice, Payment, Shipment
 from schemas.flow import Flow
 from schemas.money import ZERO
+from schemas.platform import Platform
 from schemas.refs import read_mark
 from schemas.state import Observation, OrderState
 from streams.order.merge import is_gone
 from streams.order.once import once
+from streams.order.world import World
 
 _DEAD = frozenset(("void", "cancelled", "draft"))
 
@@ -109,6 +111,22 @@ def credited(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) 
 
 def _credit_counts(facts: Facts | None) -> bool:
     return isinstance(facts, Credit) and facts.status == "issued" and facts.amount > 0
+
+
+def holding(state: OrderState, flow: Flow, world: World, ours: frozenset[str] | None = None) -> list[Observation]:
+    """Return what somebody asks back of the order's money and is not decided yet, where that holds an order."""
+    if not any(_is_pending(look.facts) for look in state.objects.values()):  # almost every order
+        return []
+    found = [look for look in originals(state, flow, Credit, ours) if _is_pending(look.facts)]
+    return [look for look in found if look.object.type in _holds(world.platform(look.object.connection))]
+
+
+def _is_pending(facts: Facts | None) -> bool:
+    return isinstance(facts, Credit) and facts.status == "pending"
+
+
+def _holds(platform: Platform | None) -> frozenset[str]:
+    return frozenset() if platform is None else platform.holds
 
 
 def shipments(state: OrderState, flow: Flow, ours: frozenset[str] | None = None) -> list[Counted]:

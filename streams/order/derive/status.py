@@ -18,9 +18,15 @@ HEADLINES = (
 )  # fmt: skip
 
 
-def life_cycle(order: Order, look: Observation) -> LifeCycle:
+_HELD = frozenset[LifeCycle](("open", "closed"))
+"""Orders that what a bank asks back puts on hold."""
+
+
+def life_cycle(order: Order, look: Observation, *, held: bool = False) -> LifeCycle:
     """Return where the order stands in its life; a deleted order is cancelled, never made anew."""
-    return "cancelled" if is_gone(look) else order.status
+    if is_gone(look):
+        return "cancelled"
+    return "on_hold" if held and order.status in _HELD else order.status
 
 
 def financial(payable: Decimal, paid: Decimal, refunded: Decimal, *, invoiced: bool, cancelled: bool) -> Financial:
@@ -76,10 +82,13 @@ def headline(life: LifeCycle, money: Financial, goods: Fulfilment) -> str:
     return max(words, key=HEADLINES.index)
 
 
-def reached(public: PublicOrder) -> frozenset[str]:
-    """Return every word that the order has come to or passed: what was paid too much or paid back was paid."""
+def reached(public: PublicOrder, said: LifeCycle | None = None) -> frozenset[str]:
+    """Return every word that the order has come to or passed: what was paid too much or paid back was paid.
+
+    *said* is what its own system calls it, where that may be another word: what a bank holds is open all the same.
+    """
     words = {public.life_cycle, public.financial, public.fulfilment, public.headline}
-    words |= {"open"} if public.life_cycle == "closed" else set()
+    words |= {"open"} if (said or public.life_cycle) in _HELD else set()
     words |= {"partially_paid"} if public.paid_amount > 0 else set()
     words |= {"paid"} if 0 < public.payable_amount <= public.paid_amount else set()
     words |= set(_FULFILMENT[1 : _FULFILMENT.index(public.fulfilment) + 1])

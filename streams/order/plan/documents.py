@@ -288,7 +288,8 @@ def _due(desk: Desk) -> bool:
         for look in desk.state.objects.values()
         if isinstance(look.facts, Order) and look.facts.stage and not _merged_away(desk, look)
     }
-    return bool((reached(desk.derived.public) | stages) & set(desk.target.when))
+    words = reached(desk.derived.public, desk.derived.order.status) | stages
+    return bool(words & set(desk.target.when))
 
 
 def _merged_away(desk: Desk, look: Observation) -> bool:

@@ -28,6 +28,7 @@ class Acts:
             "refund": self.refund,
             "payout": self.payout,
             "dispute": self.dispute,
+            "close_dispute": self.close_dispute,
             "type_invoice": self.type_invoice,
             "bill_subscription": self.bill_subscription,
             "finalize_invoice": self.finalize,
@@ -100,7 +101,15 @@ class Acts:
                 "status": asked.get("status", "needs_response"),
             },
         )
+        self._ledger.get("charge", intent["latest_charge"])["disputed"] = True
         self._tell("charge.dispute.created", record)
+        return record
+
+    def close_dispute(self, asked: Record) -> Record:
+        """Decide a dispute, as a bank does: it is won, or lost, as it is when the business accepts it."""
+        record = self._ledger.get("dispute", asked["id"])
+        record["status"] = asked.get("status", "lost")
+        self._tell("charge.dispute.closed", record)
         return record
 
     def type_invoice(self, asked: Record) -> Record:

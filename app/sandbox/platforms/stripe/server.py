@@ -126,6 +126,8 @@ class StripeSandbox(Sandbox):
                 return self.endpoints.update(id_, asked)
             case ["customers", id_]:
                 return ledger.update_customer(ledger.get("customer", id_), asked)
+            case ["disputes", id_, "close"]:
+                return self.acts.close_dispute({"id": id_})
             case ["payment_records", id_, "report_refund"]:
                 return ledger.report_refund(ledger.get("payment_record", id_), asked)
             case ["credit_notes", id_, "void"]:
@@ -194,7 +196,7 @@ class StripeSandbox(Sandbox):
         return _page([row for row in rows if query.get("invoice", row["invoice"]) == row["invoice"]], query)
 
     def _events(self, query: Mapping[str, str]) -> Record:
-        types = [value for name, value in query.items() if name == "types[]"]
+        types = [value for name, value in query.items() if name.startswith("types[")]
         return self.events.page(
             _limit(query),
             _created(query),

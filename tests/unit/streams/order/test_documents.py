@@ -166,6 +166,13 @@ def test_what_was_paid_too_much_or_paid_back_before_it_was_made_is_due_all_the_s
     assert len(list(documents(desk(paid, *back, target=target(when=("paid",)))))) == 1
 
 
+def test_what_a_bank_holds_is_billed_all_the_same() -> None:
+    known = desk()
+    held = msgspec.structs.replace(known.derived.public, life_cycle="on_hold", financial="paid", headline="paid")
+    derived = msgspec.structs.replace(known.derived, public=held)
+    assert list(documents(msgspec.structs.replace(known, derived=derived))) == [wanted()]
+
+
 def test_a_stage_of_the_deal_makes_it_due() -> None:
     deal = look(Order(currency="EUR", stage="won"), "crm")
     when = target(when=("stage:crm:won",))

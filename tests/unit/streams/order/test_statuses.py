@@ -43,6 +43,23 @@ def test_a_deleted_order_is_cancelled() -> None:
     assert life_cycle(order, look(order, presence="deleted")) == "cancelled"
 
 
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("open", "on_hold"),
+        ("closed", "on_hold"),
+        ("draft", "draft"),
+        ("cancelled", "cancelled"),
+        ("on_hold", "on_hold"),
+    ],
+)
+def test_what_is_held_is_on_hold_while_it_lives(said: Any, word: str) -> None:
+    order = Order(status=said)
+    assert life_cycle(order, look(order), held=True) == word
+    assert life_cycle(order, look(order), held=False) == said
+    assert life_cycle(order, look(order, presence="deleted"), held=True) == "cancelled"
+
+
 LINES = (Line(id="a", quantity=Decimal(2)), Line(id="b"), Line(id="s", kind="shipping"))
 
 
@@ -124,3 +141,9 @@ def test_an_order_has_reached_what_it_has_passed(shown: dict[str, Any], words: s
     amounts = {name: Decimal(value) for name, value in values.items() if name.endswith("amount")}
     order = PublicOrder(key="k", tenant="acme", **{**values, **amounts})
     assert reached(order) - {"none"} == set(words.split())
+
+
+@pytest.mark.parametrize(("said", "words"), [("open", "on_hold open"), ("on_hold", "on_hold"), (None, "on_hold")])
+def test_what_a_bank_holds_is_open_all_the_same(said: Any, words: str) -> None:
+    order = PublicOrder(key="k", tenant="acme", life_cycle="on_hold", payable_amount=Decimal(10), headline="none")
+    assert reached(order, said) - {"none"} == set(words.split())
