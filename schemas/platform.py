@@ -214,12 +214,6 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
         filled = {name: value.replace("{account}", account) for added in more for name, value in added.items()}
         return {**self.headers, **filled}
 
-    def said(self, account: str, options: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers of every request of a connection to *account* with *options*."""
-        more = [added for option, added in self.headers_by_option.items() if options.get(option)]
-        filled = {name: value.replace("{account}", account) for added in more for name, value in added.items()}
-        return {**self.headers, **filled}
-
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""
         fields = self.shows.get(capability)
