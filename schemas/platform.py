@@ -127,6 +127,8 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     scope_separator: str = " "
     code_form: Mapping[str, str] = _EMPTY
     """Sent with the exchange of a code besides what everybody asks."""
+    app_form: Mapping[str, str] = _EMPTY
+    """The same, with the request for an app's own token."""
     signed_by: str = ""
     """Parameter of the call-back with the HMAC-SHA256 of all others under the client secret; "" = it is not signed."""
     pkce: bool = False

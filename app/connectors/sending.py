@@ -80,6 +80,8 @@ class Sending:
 
         *before* is awaited right before each socket write: after the wait for quota, with a fresh token at hand.
         """
+        if request.bare:
+            return await self._http.send(request, {}, {})
         try:
             async with self._limiter.turn(request.cost, request.priority) as number:
                 response = await self._once(request, key, before)

@@ -179,7 +179,7 @@ class Credential:
         return self._tokens.access
 
     async def _exchange(self) -> Tokens:
-        grant = {"grant_type": "client_credentials"}
+        grant = {"grant_type": "client_credentials", **self._auth.app_form}
         if self._auth.kind == "oauth2":
             if not self._tokens.refresh:
                 raise AuthError("There are no tokens yet: `o2c connect` obtains them.")

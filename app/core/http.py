@@ -110,7 +110,7 @@ class HttpClient:
         """Send relative paths to *base_url*; plain http and literal private addresses need *allow_private*.
 
         Absolute URLs, as a reply may name them, lead to the base's scheme, host and port or to those of the URLs in
-        *also*; credentials go nowhere else.
+        *also*; credentials go nowhere else. A `bare` request has none and may go to any public host.
 
         *moved* says that the base URL is not the vendor's own (a simulator, a proxy): tokens come from there as well.
         """
@@ -152,11 +152,24 @@ class HttpClient:
 
     def _target(self, request: Request) -> URL:
         """Return where *request* goes, as the address that is connected to: nobody parses it a second time."""
+        if request.bare:
+            return self._elsewhere(request.path)
         url = _parsed(self.url(request))
         if url is None or url.user is not None or url.origin() not in self._origins:
             raise RejectedError(f"A request of {self._host} leads to another host, where its credential must not go.")
         if not {".", ".."}.isdisjoint(unquote(request.path).replace("\\", "/").split("/")):
             raise RejectedError(f"A request of {self._host} leads out of its path.")
+        return url
+
+    def _elsewhere(self, text: str) -> URL:
+        """Return an address that a reply named, to the letter: a signature may cover how it is written."""
+        url = _parsed(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+        if url is None or url.user is not None:
+            raise RejectedError(f"{self._host} names a file that has no address.")
+        try:
+            self._check(url.origin())
+        except ConfigError as error:
+            raise RejectedError(f"{self._host} names a file at {url.host}: no public https address.") from error
         return url
 
     async def send(self, request: Request, headers: Mapping[str, str], params: Mapping[str, str]) -> Response:
@@ -192,10 +205,10 @@ class HttpClient:
             raise (UncertainError if request.mutates else RetryableError)(message) from error
 
 
-def _parsed(text: str) -> URL | None:
-    """Return *text* as the client takes it; None where it is no whole address."""
+def _parsed(text: str, *, encoded: bool = False) -> URL | None:
+    """Return *text* as the client takes it, *encoded* = to the letter; None where it is no whole address."""
     try:
-        url = URL(text)
+        url = URL(text, encoded=encoded)
     except ValueError:
         return None
     return url if url.scheme in {"http", "https"} and url.host else None

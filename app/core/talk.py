@@ -53,6 +53,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
     """Not sent again where nobody knows whether it was done and no read tells, as of a mail: a person says so first."""
     cost: int = 1
+    bare: bool = False
+    """A file that a reply names, on whatever public host: asked for without a credential, in nobody's quota."""
     priority: int = LIVE
     """Of the command or hint that asks; set by whoever answers the talk."""
 

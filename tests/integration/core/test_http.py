@@ -85,3 +85,57 @@ async def test_credentials_go_to_no_other_host() -> None:
         for url in ("https://evil.example.net/next", "https://api.example.com.evil.example.net/"):
             with pytest.raises(RejectedError):
                 await client.send(Request(method="GET", path=url), {"Authorization": "secret"}, {})
+
+
+async def test_a_file_elsewhere_is_asked_for_to_the_letter_and_without_a_credential() -> None:
+    asked: list[tuple[str, frozenset[str]]] = []
+
+    async def file(request: web.Request) -> web.Response:
+        asked.append((request.raw_path, frozenset(request.headers)))
+        return web.Response(body=b"{}")
+
+    app = web.Application()
+    app.router.add_get("/{name:.*}", file)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    path = "/a%2Fb/1.json?X-Credential=A%2F2026&X-Signature=a%2Bb%3D%7E"
+    url = f"http://localhost:{runner.addresses[0][1]}{path}"
+    async with new_session(allow_private=True, timeout=30) as session:
+        client = HttpClient(session, "http://127.0.0.1:9", allow_private=True)
+        assert (await client.send(Request(method="GET", path=url, bare=True), {}, {})).body == b"{}"
+        with pytest.raises(RejectedError):
+            await client.send(Request(method="GET", path=url), {"Authorization": "secret"}, {})
+    await runner.cleanup()
+    ((raw, headers),) = asked
+    assert raw == path
+    assert not {"Authorization", "Cookie", "Referer"} & headers
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.example.com/1.json",
+        "https://127.0.0.1/1.json",
+        "https://[::1]/1.json",
+        "https://169.254.169.254/latest/meta-data",
+        "https://127.1/1.json",
+        "https://user:word@files.example.com/1.json",
+        "https://files.example.com\r\nX: y/1.json",
+        "ftp://files.example.com/1.json",
+        "/1.json",
+        "",
+    ],
+)
+async def test_a_file_at_no_public_address_is_not_asked_for(url: str) -> None:
+    async with new_session(allow_private=False, timeout=30) as session:
+        client = HttpClient(session, "https://api.example.com", allow_private=False)
+        with pytest.raises(RejectedError):
+            await client.send(Request(method="GET", path=url, bare=True), {}, {})
+
+
+async def test_a_file_whose_host_resolves_to_a_private_address_is_not_asked_for() -> None:
+    async with new_session(allow_private=False, timeout=30) as session:
+        client = HttpClient(session, "https://api.example.com", allow_private=False)
+        with pytest.raises(RetryableError):
+            await client.send(Request(method="GET", path="https://localhost/1.json", bare=True), {}, {})

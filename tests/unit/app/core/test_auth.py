@@ -141,6 +141,13 @@ async def test_basic_clients_send_no_secret_in_the_form() -> None:
     assert "client_secret" not in form
 
 
+async def test_an_apps_own_token_is_asked_for_with_its_rights() -> None:
+    desk = Desk(auth=Auth(kind="client_credentials", token_url="/token", app_form={"scope": "journal.read"}))
+    await desk.credential.headers()
+    (form,) = desk.endpoint.forms
+    assert (form["grant_type"], form["scope"]) == ("client_credentials", "journal.read")
+
+
 def test_sealed_tokens_open_only_under_their_key() -> None:
     tokens = Tokens(access="secret-access", refresh="secret-refresh", expires_at=5.0)
     sealed = Vault("one").seal(tokens)
