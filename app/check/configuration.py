@@ -103,7 +103,13 @@ class _Tenant:
             if secret not in given:
                 text = f"{name} has no secret {secret}, which {platform.title} asks for; add it to its secrets."
                 yield self._problem("no_secret", text, "connections", name, "secrets")
-        if platform.hook_secret in platform.secrets and platform.hook_secret not in given:
+        journal = self._loaded[name].source.journal
+        follows = journal is not None and journal.asked(connection.options)
+        for secret in journal.secrets if journal is not None and follows else ():
+            if secret not in given | set(needed):
+                text = f"{name} has no secret {secret}, without which {platform.title} shows no journal; add it."
+                yield self._problem("no_secret", text, "connections", name, "secrets")
+        if not follows and platform.hook_secret in platform.secrets and platform.hook_secret not in given:
             text = f"{name} refuses every webhook without the secret {platform.hook_secret}; add it to its secrets."
             yield self._problem("no_hook_secret", text, "connections", name, "secrets", severity="warning")
 
@@ -129,6 +135,10 @@ class _Tenant:
         for option in sorted(set(connection.options) - known):
             text = f"{name} has an option {option!r} that nobody reads; remove it or name one of {_listed(known)}."
             yield self._problem("unknown_option", text, "connections", name, "options", option, severity="warning")
+        journal = self._loaded[name].source.journal
+        if journal is not None and connection.options.get(journal.option) and not journal.asked(connection.options):
+            text = f"{name} has a {journal.option} that nobody follows; use one of {_listed(journal.choices)}, or none."
+            yield self._problem("unknown_journal", text, "connections", name, "options", journal.option)
 
     def _mappings(self, name: str, connection: ConnectionConfig) -> Found:
         for word, canonical in connection.statuses.items():

@@ -16,6 +16,7 @@ from app import platforms
 from app.config.model import ResolvedConnection
 from app.connectors.account import Account
 from app.connectors.bus import Bus, Headers, partition_of
+from app.connectors.following import PLACE, Follower, way
 from app.connectors.gauges import ConnectionGauges
 from app.connectors.known import Known
 from app.connectors.late import Planners
@@ -138,11 +139,12 @@ class Desk:
             owner.restore(msgspec.json.decode(value, type=Stored))
         rows = await self._rows.left(topics.CURSORS)
         cursors = {name: msgspec.json.decode(value, type=Cursor) for name, value in rows.items()}
-        last = cursors.pop(CURSOR, None)
+        last, place = cursors.pop(CURSOR, None), cursors.pop(PLACE, None)
         self.reader = self._new_reader(sending, owner, epoch, cursors)
         if self.reader.sweeps:
             self._gauges.show("complete_up_to_age", self.reader.age)
-        self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader, self._recheck(self.reader, last)))]
+        recheck, follower = self._recheck(self.reader, last), self._follower(self.reader, place)
+        self._tasks = [asyncio.create_task(self._work(sending, owner, self.reader, recheck, follower))]
 
     def _seconds(self, option: str) -> float | None:
         found = self._connection.options.get(option)
@@ -208,6 +210,23 @@ class Desk:
             well=self.well,
         )
 
+    def _follower(self, reader: Reader, place: Cursor | None) -> Follower | None:
+        """Return who follows the vendor's journal, None where webhooks tell."""
+        source = self._loaded.source(self._connection)
+        if (journal := source.follows) is None or self._session is None:
+            return None
+        return Follower(
+            source,
+            way(self._resolved, self._loaded.platform, journal, self._session),
+            reader.want,
+            keep_cursor=self._keep_cursor,
+            cursor=place,
+            seconds=journal.seconds,
+            look_seconds=every(self._resolved, source.webhooks),
+            well=self.well,
+            missing=self._show_missing,
+        )
+
     async def _put_aside(self, hint: Hint, why: str) -> None:
         key = hint.object.connection.encode()
         await self._bus.dead_letter(key, _ENCODE(hint), reason="unreadable", detail=why, origin=topics.HINTS)
@@ -238,11 +257,15 @@ class Desk:
             self._gauges.hide("webhooks_missing")
             return
         if report.standing is not None:  # else the platform did not answer, and what is known stays
-            missing = float(len(report.standing.missing))
-            self._gauges.show("webhooks_missing", lambda: missing)
+            self._show_missing(len(report.standing.missing))
         self._metrics.webhooks_mended.labels(self.name).inc(len(report.changes))
 
-    async def _work(self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck) -> None:
+    def _show_missing(self, topics: int) -> None:
+        self._gauges.show("webhooks_missing", lambda: float(topics))
+
+    async def _work(
+        self, sending: Sending, owner: Owner, reader: Reader, recheck: Recheck, follower: Follower | None
+    ) -> None:
         """Verify the account first; then begin to write, read and watch."""
         if wrong := await self._account.verify(sending):
             owner.stop_writing(*wrong)
@@ -258,7 +281,10 @@ class Desk:
             self._tidy(owner),
             self._watch(sending, owner),
         ]
-        if self._kept is not None:
+        if follower is not None:
+            reader.silent = follower.look
+            works.append(follower.run())
+        elif self._kept is not None:
             keeper = self._keeper(self._kept, sending)
             reader.silent = keeper.renew
             works.append(keeper.run())

@@ -113,6 +113,9 @@ class Registrar:
         report = Report(
             connection=self.connection.name, platform=self.connection.platform, address=self.address, wanted=topics
         )
+        if self.source.follows is not None:
+            note = f"{self._platform.title}'s journal is followed instead: the connectors subscribe to it themselves."
+            return msgspec.structs.replace(report, address="", wanted=(), notes=(note,))
         if not topics:
             return msgspec.structs.replace(report, address="", notes=(f"{self._platform.title} has no webhooks.",))
         try:

@@ -12,6 +12,7 @@ import msgspec
 from app.core.talk import Talk
 from schemas.connection import Connection
 from schemas.events import ChangeEvent, Hint
+from schemas.journal import Journal
 from schemas.jsontext import read_json
 from schemas.platform import Platform
 from schemas.webhooks import Webhooks
@@ -115,6 +116,8 @@ class Source:
     """
 
     platform: ClassVar[Platform]
+    journal: ClassVar[Journal | None] = None
+    """What the vendor keeps to be fetched in place of webhooks."""
     read_batch: ClassVar[Mapping[str, int]] = {}
     """Object type -> how many `read_many` may take at once."""
     webhooks: ClassVar[Webhooks] = Webhooks()
@@ -191,6 +194,22 @@ class Source:
 
         A cursor that is refused or not understood costs no more than the pass: that begins anew.
         """
+        raise NotImplementedError
+
+    @property
+    def follows(self) -> Journal | None:
+        """Return the journal that this connection follows, None where webhooks tell."""
+        return self.journal if self.journal and self.journal.asked(self.connection.options) else None
+
+    def entry(self, cursor: str) -> Talk[Page]:
+        """Fetch the journal's entry after *cursor* (empty = its earliest), with `more` where another may follow.
+
+        A cursor that the vendor forgot, or an entry that nobody can read, costs a hint that says GAP.
+        """
+        raise NotImplementedError
+
+    def journal_subscriber(self) -> Subscriber:
+        """Return who subscribes to what the journal is to tell; its subscriptions have no address."""
         raise NotImplementedError
 
     def identify(self) -> Talk[Identity]:

@@ -283,6 +283,11 @@ PLATFORM = Platform(
             "number_property": "property that holds the order number (default dealname or hs_order_name)",
             "po_property": "property that holds the customer's order number",
             "app_id": "id of our own app: its echoes are read last",
+            "journal": "yes: fetch the portal's webhooks journal in place of webhooks, by the secrets client_id and "
+            "client_secret; app: fetch that of the whole app",
+            "journal_scopes": "what the app's token for the journal is asked for (default: what o2c uses of it)",
+            "journal_seconds": "how often it is looked whether the journal has something new (default 30)",
+            "journal_token_path": "where that token is asked for (default /oauth/2026-03/token)",
             "legacy_signatures": "yes: accept v1 and v2 signatures where v3 is absent",
         }
     ),

@@ -36,8 +36,18 @@ def topics(order: str, more: Iterable[str], *, commerce: bool) -> tuple[str, ...
 
     A topic is an event's name, then the type id of a generic object, then the property, with blanks between.
     """
-    kinds = (order, "contacts", "line_items", *(("invoices", "commerce_payments") if commerce else ()))
+    kinds = followed(order, commerce=commerce)
     return tuple(topic for kind in kinds for topic in _topics(kind, more if kind == order else ()))
+
+
+def followed(order: str, *, commerce: bool) -> tuple[str, ...]:
+    """Return the object types of which a connection wants to hear."""
+    return (order, "contacts", "line_items", *(("invoices", "commerce_payments") if commerce else ()))
+
+
+def told(names: Iterable[str]) -> list[str]:
+    """Return those properties among *names* whose change is to be told, each once."""
+    return [name for name in dict.fromkeys(names) if name not in _UNTOLD and not name.startswith(_OURS)]
 
 
 def _topics(kind: str, more: Iterable[str]) -> Iterator[str]:
@@ -49,9 +59,8 @@ def _topics(kind: str, more: Iterable[str]) -> Iterator[str]:
             yield f"{prefix}.{event}{tail}"
     if kind == "contacts":
         yield _FORGOTTEN
-    for name in dict.fromkeys((*PROPERTIES[kind], *more)):
-        if name not in _UNTOLD and not name.startswith(_OURS):
-            yield f"{prefix}.propertyChange{tail} {name}"
+    for name in told((*PROPERTIES[kind], *more)):
+        yield f"{prefix}.propertyChange{tail} {name}"
 
 
 def asked(topic: str) -> dict[str, object]:

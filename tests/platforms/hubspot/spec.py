@@ -30,6 +30,7 @@ FILES = (
     "oauth-v3",
     "webhooks-v3",
     "webhooks-2026-09",
+    "webhooks-journal-2026-03",
 )
 UNLISTED = ("/account-info/",)
 """Documented by the vendor, but in none of the files."""
@@ -83,7 +84,7 @@ class Spec:
         if status == MULTI and path.startswith(DATED):
             # The dated files leave partial failures out, and promise the bodies of the numbered ones.
             operation = self.find(method, path.replace(DATED, "/crm/v3/objects/"))
-        listed = operation.spec["responses"].get(str(status))
+        listed = operation.spec["responses"].get(str(status)) or _untold(operation, path, status)
         if listed is None:
             assert status >= 400, f"{method} {path} may not answer {status}"
             listed = operation.document["components"]["responses"]["Error"]
@@ -93,8 +94,20 @@ class Spec:
         _validate(operation.document, next(iter(listed["content"].values()))["schema"], json.loads(body))
 
 
+def _untold(operation: Operation, path: str, status: int) -> dict[str, Any] | None:
+    """Return what a single entry of the journal answers: the file promises errors alone, the guide these two.
+
+    https://developers.hubspot.com/docs/api-reference/latest/webhooks-journal/journal-entries/guide
+    """
+    if not path.startswith("/webhooks-journal/journal") or "/batch/" in path:
+        return None
+    entry = {"schema": operation.document["components"]["schemas"]["JournalFetchResponse"]}
+    return {200: {"content": {"application/json": entry}}, 204: {"description": "nothing new"}}.get(status)
+
+
 def _operations(document: dict[str, Any]) -> Iterator[Operation]:
     _allow_null(document)
+    _all_objects(document)
     paths = sorted(document["paths"].items(), key=lambda item: item[0].count("{"))
     for template, methods in paths:
         pattern = re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template))
@@ -112,6 +125,13 @@ def _allow_null(document: dict[str, Any]) -> None:
             values["nullable"] = True
         if "label" in held:
             held["label"]["nullable"] = True
+
+
+def _all_objects(document: dict[str, Any]) -> None:
+    """Let a subscription of the journal leave out the objects that it narrows itself to, as the guide does."""
+    for name, schema in document["components"]["schemas"].items():
+        if name.endswith("SubscriptionUpsertRequest") and "objectIds" in schema.get("required", ()):
+            schema["required"].remove("objectIds")
 
 
 def _validate(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:

@@ -17,6 +17,7 @@ from app.sandbox.consent import Consent
 from app.sandbox.platforms.hubspot.associations import Associations
 from app.sandbox.platforms.hubspot.books import books, shown
 from app.sandbox.platforms.hubspot.closures import Closures
+from app.sandbox.platforms.hubspot.journal import FILES, Journal
 from app.sandbox.platforms.hubspot.objects import Answer, Objects
 from app.sandbox.platforms.hubspot.people import People
 from app.sandbox.platforms.hubspot.portal import Portal
@@ -47,9 +48,12 @@ class HubspotSandbox(Sandbox):
         self.subscriptions = Subscriptions(self.clock, self._serve)
         self.consent = Consent(self.clock, CLIENT[0])
         self.closures = Closures(self.clock, int(_DAY * self.quota_scale))
-        self.verbs = {**People(self.portal).verbs(), **self.closures.verbs()}
+        self.journal = Journal(self.clock, self.account, APP)
+        self.verbs = {**People(self.portal).verbs(), **self.closures.verbs(), **self.journal.verbs()}
         self.verbs |= {"consent": self.consent.act, "revoke": self._revoke}
         self.tokens: dict[str, datetime] = {}
+        self._apps: dict[str, str] = {}
+        """Tokens of the app itself, which open the journal and nothing else, and their scopes."""
         self._revoked = False
         self._window = Window(_TEN_SECONDS * self.quota_scale, 10.0, self.clock)
         self._searches = Window(_SEARCHES * self.quota_scale, 1.0, self.clock)
@@ -66,9 +70,12 @@ class HubspotSandbox(Sandbox):
             web.route("*", "/{api:webhooks}/v3/{path:.+}", self._call),
             web.route("*", "/{api:app-webhooks}/2026-09/{path:.+}", self._call),
             web.get("/{api:account-info}/v3/{path:details}", self._call),
+            web.route("*", "/webhooks-journal/{api:subscriptions}/2026-03{path:.*}", self._call),
+            web.get("/webhooks-journal/{api:journal|journal-local}/2026-03/{path:.+}", self._call),
+            web.get(f"{FILES}{{name}}", self._file),
             web.get("/oauth/v1/access-tokens/{token}", self._introspect),
             web.get("/oauth/authorize", self.consent.page),
-            web.post("/oauth/{version:v1|v3}/token", self._token),
+            web.post("/oauth/{version:v1|v3|2026-0[39]}/token", self._token),
         ]
 
     def operation(self, request: web.Request, body: bytes) -> Operation:
@@ -80,11 +87,7 @@ class HubspotSandbox(Sandbox):
     # -- calls --------------------------------------------------------------------------------------------------------
 
     async def _call(self, request: web.Request) -> web.Response:
-        if request.match_info["api"] == "app-webhooks":
-            known = request.query.get("hapikey") == DEVELOPER_KEY
-        else:
-            known = self._known(request.headers.get("Authorization", "").removeprefix("Bearer "))
-        if not known:
+        if not self._admitted(request):
             return self.unauthorized(request)
         if (closed := self.closures.closed(request.method, request.path)) is not None:
             refused, more, headers = closed
@@ -108,6 +111,14 @@ class HubspotSandbox(Sandbox):
             return web.Response(status=status, headers=headers)
         return _json(answer, status, headers)
 
+    def _admitted(self, request: web.Request) -> bool:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if request.match_info["api"] == "app-webhooks":
+            return request.query.get("hapikey") == DEVELOPER_KEY
+        if request.path.startswith("/webhooks-journal/"):
+            return token in self._apps and self._known(token)
+        return token not in self._apps and self._known(token)
+
     def _route(self, request: web.Request, body: bytes) -> Answer:
         asked: Any = json.loads(body) if body else {}
         parts = request.match_info["path"].strip("/").split("/")
@@ -122,10 +133,36 @@ class HubspotSandbox(Sandbox):
             return self.associations.batch(parts, asked, source)
         if api == "account-info":
             return 200, self._account()
+        if api == "subscriptions":
+            return self._journal(request, "subscriptions." + ("read" if method == "GET" else "write")).call(
+                method, [part for part in parts if part], asked
+            )
+        if api.startswith("journal"):
+            # As with the vendor the files are on another host.
+            base = request.url.origin()
+            return self._journal(request, "read").fetch(
+                parts, str(base.with_host("localhost") if base.host == "127.0.0.1" else base)
+            )
         if api.endswith("webhooks"):
             return self.subscriptions.call(method, parts, asked)
         answer: Callable[[str, list[str], Any], Answer] = getattr(self.settings, api)
         return answer(method, parts, asked)
+
+    def _journal(self, request: web.Request, right: str) -> Journal:
+        scope = f"developer.webhooks_journal.{right}"
+        if scope not in self._apps[request.headers["Authorization"].removeprefix("Bearer ")].split():
+            text = "This app hasn't been granted all required scopes to make this call."
+            raise Refused(403, text, "MISSING_SCOPES", context={"requiredGranularScopes": [scope]})
+        return self.journal
+
+    async def _file(self, request: web.Request) -> web.Response:
+        """Answer as a file store does: whoever shows a credential beside a signed address is refused."""
+        if "Authorization" in request.headers:
+            return web.Response(status=400, text="<Error><Code>InvalidArgument</Code></Error>")
+        body = self.journal.file(request.match_info["name"], request.query.get("X-Signature", ""))
+        if body is None:
+            return web.Response(status=403, text="<Error><Code>AccessDenied</Code></Error>")
+        return web.Response(body=body, content_type="application/json")
 
     def _account(self) -> dict[str, Any]:
         return {
@@ -188,6 +225,8 @@ class HubspotSandbox(Sandbox):
         form = await request.post()
         if (form.get("client_id"), form.get("client_secret")) != CLIENT:
             return self._no_token("BAD_CLIENT_ID", "missing or invalid client id or secret")
+        if form.get("grant_type") == "client_credentials":
+            return self._app_token(request.match_info["version"], str(form.get("scope", "")))
         if form.get("grant_type") not in {"authorization_code", "refresh_token"}:
             return self._no_token("BAD_GRANT_TYPE", "missing or unknown grant type")
         if form.get("grant_type") == "authorization_code":
@@ -207,6 +246,14 @@ class HubspotSandbox(Sandbox):
             "hub_id": int(self.account),
         }
         return _json(body, 200, {})
+
+    def _app_token(self, version: str, scope: str) -> web.Response:
+        """Return a token of the app itself, as the dated addresses do."""
+        if version == "v1":
+            return self._no_token("BAD_GRANT_TYPE", "missing or unknown grant type")
+        token = f"app-{len(self.tokens) + 1}"
+        self.tokens[token], self._apps[token] = self.clock() + timedelta(seconds=TTL), scope
+        return _json({"access_token": token, "expires_in": TTL, "token_type": "bearer"}, 200, {})
 
     def _revoke(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Let the user take the permission back; private apps go on."""
@@ -241,6 +288,7 @@ class HubspotSandbox(Sandbox):
     def _tell(self, change: Change) -> None:
         """Send one thin event; generic types carry their type id."""
         self._remember(change)
+        self.journal.tell(change)
         prefix = "object" if change.kind.generic else change.kind.singular
         self._events += 1
         event: dict[str, Any] = {

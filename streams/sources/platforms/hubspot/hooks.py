@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 import msgspec
 
 from app.core.errors import DecodeError
-from schemas.events import MERGED_INTO
+from schemas.events import MERGED_INTO, RECHECK
 from schemas.facts import Facts, Order
 from schemas.platforms.hubspot.platform import SINGULAR, TYPE_IDS
 from streams.sources.base import Hook
@@ -66,13 +66,18 @@ def named(event: Mapping[str, Any], order: str) -> list[tuple[str, str]]:
 
 
 def merged(event: Mapping[str, Any], id_: str) -> str:
-    """Return what a merge means for one of its records: "merged_into:<id>" or "merged_from:<ids>"; "" for no merge."""
+    """Return what a merge means for one of its records: "merged_into:<id>" or "merged_from:<ids>"; "" for no merge.
+
+    Where the event does not say what they became, each is read by itself: a merged one may answer under its new id.
+    """
     if not type_of(event).endswith(".merge"):
         return ""
     old = [str(one) for one in (event.get("primaryObjectId"), *(event.get("mergedObjectIds") or [])) if one]
     new = str(event.get("newObjectId") or event.get("primaryObjectId") or "")
+    if not new:
+        return RECHECK
     if id_ != new:
-        return f"{MERGED_INTO}{new}" if new else ""
+        return f"{MERGED_INTO}{new}"
     return FROM + ",".join(one for one in dict.fromkeys(old) if one != new)
 
 

@@ -171,7 +171,7 @@ class Reading(Source):
         events = [event for record in found.values() for event in self._shown(kind, record, parts[record.id])]
         seen = {event.object for event in events}
         lost = [hint for hint in hints if hint.object not in seen]
-        again = [hint for hint in lost if kind == self.order_kind and hint.reason == RECHECK]
+        again = [hint for hint in lost if kind == self.order_kind and hint.reason.startswith((RECHECK, hooks.FROM))]
         events = self._merged(hints, events + [self._gone(hint.object) for hint in lost if hint not in again])
         # Read by itself a merged deal answers under its new id, which a batch may leave out, and nobody told:
         # https://developers.hubspot.com/changelog/announcement-deals-now-support-merging

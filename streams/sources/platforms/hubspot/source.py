@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.core.talk import Request, Talk
-from schemas.events import Hint
+from schemas.events import GAP, Hint
+from schemas.journal import Journal
 from schemas.platforms.hubspot import facts, paths, wire
+from schemas.platforms.hubspot.journal import JOURNAL, journal_of, subscriptions
 from schemas.platforms.hubspot.platform import ACCOUNT, STAGES
 from schemas.platforms.hubspot.webhooks import WEBHOOKS, topics
 from schemas.platforms.hubspot.wire import Parts, Pipeline, Record, Stage
 from schemas.refs import ObjectRef
 from streams.sources.base import Hook, Identity, Page, Setup
 from streams.sources.platforms.hubspot import hooks, replies
+from streams.sources.platforms.hubspot.entries import entry
+from streams.sources.platforms.hubspot.journal_subscribing import JournalSubscriber
 from streams.sources.platforms.hubspot.offering import currency_offer, stage_offers
 from streams.sources.platforms.hubspot.reading import Reading
 from streams.sources.platforms.hubspot.subscribing import HubspotSubscriber
@@ -29,18 +33,43 @@ class HubspotSource(Reading):
     """An order is a deal, or an order object where `order_object` says so."""
 
     webhooks = WEBHOOKS
+    journal = JOURNAL
 
     # -- registering ---------------------------------------------------------------------------------------------------
 
     def topics(self) -> tuple[str, ...]:
         """Return the events of the objects that this connection reads."""
-        own = [self.connection.options.get(name, "") for name in ("number_property", "po_property")]
-        return topics(self.order_kind, filter(None, own), commerce=self.connection.options.get("commerce") == "yes")
+        return topics(self.order_kind, self._own, commerce=self.connection.options.get("commerce") == "yes")
+
+    @property
+    def _own(self) -> list[str]:
+        """Return the properties of the order that this connection alone reads."""
+        named = (self.connection.options.get(name, "") for name in ("number_property", "po_property"))
+        return [name for name in named if name]
 
     def subscriber(self) -> HubspotSubscriber | None:
         """Register by the API of the app, where the connection names one."""
         app = self.connection.options.get("app_id", "")
         return HubspotSubscriber(app) if app.isdigit() else None
+
+    # -- the journal --------------------------------------------------------------------------------------------------
+
+    @property
+    def follows(self) -> Journal | None:
+        """Return the journal with the rights that this connection needs in it."""
+        asked = super().follows is not None
+        return journal_of(self.connection.options, self.order_kind) if asked else None
+
+    def entry(self, cursor: str) -> Talk[Page]:
+        """Fetch one entry; a gap is told of the portal as a whole."""
+        portal, journal = self.connection.account, self.connection.options["journal"]
+        gap = Hint(tenant=self.connection.tenant, object=self.ref("journal", journal), reason=GAP)
+        return entry(journal, portal, cursor, lambda told: self.hints(Hook(said=told)), gap)
+
+    def journal_subscriber(self) -> JournalSubscriber:
+        """Subscribe to what webhooks would be asked to tell."""
+        options = self.connection.options
+        return JournalSubscriber(self.connection.account, subscriptions(options, self.order_kind, self._own))
 
     # -- webhooks -----------------------------------------------------------------------------------------------------
 

@@ -148,6 +148,23 @@ def test_what_leaves_open_how_a_shop_is_connected_is_told_with_its_line(
     assert said in problem.message
 
 
+def _crm(secrets: str, journal: str) -> str:
+    crm = f'[tenant.connections.crm]\nplatform = "hubspot"\naccount = "1"\nsecrets = {{ {secrets} }}\n'
+    return GOOD.replace("[[tenant.flows]]", f'{crm}options = {{ journal = "{journal}" }}\n[[tenant.flows]]')
+
+
+def test_who_follows_a_journal_needs_an_app_and_no_secret_of_webhooks(tmp_path: Path) -> None:
+    assert _problems(tmp_path, _crm('token = "t", client_id = "i", client_secret = "s"', "yes")) == []
+    found = _problems(tmp_path, _crm('token = "t", client_id = "i"', "app"))
+    assert [(one.code, one.severity) for one in found] == [("no_secret", "error")]
+    assert "crm has no secret client_secret, without which HubSpot shows no journal" in found[0].message
+
+
+def test_a_journal_that_nobody_follows_is_told(tmp_path: Path) -> None:
+    (found,) = _problems(tmp_path, _crm('token = "t", webhook_secret = "w"', "true"))
+    assert (found.code, "use one of app, yes, or none" in found.message) == ("unknown_journal", True)
+
+
 def test_an_account_may_not_have_connections_of_two_tenants(tmp_path: Path) -> None:
     other = '[[tenant]]\nname = "beta"\n[tenant.connections.other]\nplatform = "xero"\naccount = "org-1"\n'
     secrets = 'secrets = { token = "t", webhook_secret = "w" }\n'
