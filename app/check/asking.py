@@ -21,6 +21,7 @@ from app import platforms
 from app.check.accounts import Account
 from app.config.model import NO_ACCOUNT, ResolvedConnection, Settings
 from app.connectors.bus import Bus, group_of, partition_of
+from app.connectors.following import way
 from app.connectors.sending import Sending, conversed, http_of
 from app.core import topics
 from app.core.auth import Credential, Tokens, Vault
@@ -28,8 +29,8 @@ from app.core.errors import AuthError, ConfigError, O2CError, RateLimited, Retry
 from app.core.http import new_session
 from app.core.limits import Limiter
 from app.kafka import security
-from schemas.platform import Auth
-from streams.sources.base import Setup
+from schemas.platform import Auth, Platform
+from streams.sources.base import Setup, Source
 
 _FAULTS = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 _NOBODY = frozenset(("Empty", "Dead"))
@@ -113,7 +114,25 @@ async def _account(settings: Settings, resolved: ResolvedConnection) -> Account:
         mine = connection.account in {identity.account, NO_ACCOUNT}
         source = loaded.source(msgspec.structs.replace(connection, account=identity.account))
         setup = await conversed(source.setup(), sending) if mine else Setup()
+    if mine and (why := await _no_journal(resolved, loaded.platform, source)):
+        identity = msgspec.structs.replace(identity, missing=(*identity.missing, why))
     return Account(resolved.connection, loaded.platform, identity, setup)
+
+
+async def _no_journal(resolved: ResolvedConnection, platform: Platform, source: Source) -> str:
+    """Return in one sentence why the journal that a connection follows cannot be fetched, "" when it can."""
+    if (journal := source.follows) is None:
+        return ""
+    async with new_session(allow_private=resolved.allow_private, timeout=platform.limits.timeout_seconds) as session:
+        send = way(resolved, platform, journal, session)
+        try:
+            await conversed(source.journal_subscriber().found(), send)
+            await conversed(source.entry(""), send)
+        except (O2CError, *_FAULTS) as error:
+            why = _plain(error) if isinstance(error, O2CError) else "It answered with something strange"
+            needs = " and ".join(journal.secrets)
+            return f"{platform.title}'s journal cannot be fetched ({why}); correct {needs}, or the app's rights."
+    return ""
 
 
 # ------------------------------------------------------------------------------------------------------------ tokens

@@ -159,6 +159,26 @@ async def test_what_every_account_lacks_is_told_with_its_line_and_the_next_step(
     assert lines[int(sales["where"].rpartition(":")[2]) - 1].startswith("accounts = ")
 
 
+@pytest.mark.parametrize(
+    ("secret", "more", "said"),
+    [
+        ("sandbox-secret", {}, ""),
+        ("wrong", {}, "(bad_client_id)"),
+        ("sandbox-secret", {"journal_scopes": "developer.webhooks_journal.subscriptions.read"}, "MISSING_SCOPES"),
+    ],
+)
+async def test_who_cannot_fetch_the_journal_that_is_followed_hears_why(
+    company: Company, capsys: pytest.CaptureFixture[str], secret: str, more: dict[str, str], said: str
+) -> None:
+    secrets = {"token": "pat-demo", "client_id": "sandbox-client", "client_secret": secret}
+    code, printed = await company.check(capsys, crm={"secrets": secrets, "options": {"journal": "yes", **more}})
+    assert code == 0
+    found = _of(printed, "account_setting")
+    assert len(found) == bool(said)
+    assert all("HubSpot's journal cannot be fetched (" in one and said in one for one in found)
+    assert all(one.endswith("; correct client_id and client_secret, or the app's rights.") for one in found)
+
+
 async def test_a_fresh_token_is_stored_for_the_owner_and_not_asked_for_again(
     company: Company, capsys: pytest.CaptureFixture[str]
 ) -> None:
