@@ -69,6 +69,22 @@ def test_an_api_with_a_key_of_its_own_says_which_and_what_a_person_does_without(
         assert _source(loaded, **{hooks.option: "1"}).subscriber() is not None
 
 
+def test_a_journal_is_followed_where_its_option_says_so_and_nowhere_else(loaded: Loaded) -> None:
+    journal = loaded.source.journal
+    assert _source(loaded).follows is None
+    if journal is None:
+        return
+    for choice in journal.choices:
+        source = _source(loaded, **{journal.option: choice})
+        assert source.follows is not None
+        assert source.follows.option in loaded.platform.options
+        assert source.follows.auth.kind == "client_credentials"
+        keys = [wanted.key for wanted in source.journal_subscriber().wanted("", ())]
+        assert len(keys) == len(set(keys)) > 0
+        first = next(source.entry(""))
+        assert (first.mutates, first.bare) == (False, False)
+
+
 def test_every_header_that_is_read_is_named_since_all_others_are_forgotten(loaded: Loaded) -> None:
     file = Path(inspect.getfile(loaded.source))
     files = file.parent.glob("*.py") if file.parent.name == loaded.platform.slug else [file]
