@@ -66,7 +66,7 @@ async def test_a_connector_that_never_lives_as_long_as_a_pass_reads_everything(
     left, told, died = dict[str, bytes](), set[str](), 0
     async with aiohttp.ClientSession() as session:
         while died < 20:
-            process = Process(url, session, left, calls=260)
+            process = Process(url, session, left, calls=360)
             try:
                 await process.reader.sweep("events")
             except asyncio.CancelledError:

@@ -8,8 +8,6 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from schemas.connection import Connection
-from schemas.events import Anchor
 from schemas.facts import (
     Allocation,
     Credit,
@@ -27,18 +25,13 @@ from schemas.facts import (
 )
 from schemas.money import rounded
 from schemas.platforms.stripe.integers import day, instant, money
-from schemas.refs import ObjectRef, find_mark, read_mark
+from schemas.platforms.stripe.whose import PARTS, REPORTED_REFUND, billed, ident, money_of, order_anchor
+from schemas.refs import find_mark, read_mark
 
 MARK = "o2c"
-REPORTED_REFUND = "reported_refund"
-"""Our name for money that went back outside Stripe: it is no object there, its payment record tells of it."""
 REFUND = "o2c_refund"
-PARTS = "invoice_payments"
-"""Where source and sink put what a payment paid: since 2025-03-31 it no longer says so itself."""
 _LINES = {"invoice": "/v1/invoices/{}/lines", "credit_note": "/v1/credit_notes/{}/lines"}
 _PLACES, _EACH = 4, Decimal("0.0001")
-ORDER_KEYS = ("order_id", "order_number", "order")
-
 _INVOICE: dict[str, DocumentStatus] = {
     "draft": "draft",
     "open": "invoiced",
@@ -81,11 +74,6 @@ _PAYOUT: dict[str, PayoutStatus] = {
 }
 
 
-def ident(value: Any) -> str:  # noqa: ANN401 - an id, an expanded object or nothing
-    """Return the id of a field that may be expanded."""
-    return str(value.get("id", "")) if isinstance(value, dict) else str(value or "")
-
-
 def more_lines(record: dict[str, Any]) -> str:
     """Return where the lines of an invoice or credit note are listed, "" where it holds all: at most ten it does."""
     path = _LINES.get(str(record.get("object")))
@@ -120,37 +108,6 @@ def reported_refund(record: dict[str, Any], told: str) -> dict[str, Any] | None:
         "created": int(parts[2]),
         "metadata": {MARK: parts[0]},
     }
-
-
-def order_anchor(record: dict[str, Any]) -> tuple[Anchor, ...]:
-    """Return the order number that people or a shop wrote into the metadata."""
-    metadata = record.get("metadata") or {}
-    number = next((str(metadata[key]) for key in ORDER_KEYS if metadata.get(key)), "")
-    return (Anchor("number", ObjectRef("", "", "number", number)),) if number else ()
-
-
-def anchors(connection: Connection, record: dict[str, Any]) -> tuple[Anchor, ...]:
-    """Return what says whose an object is: the order number in its metadata, its invoice, the payment behind it."""
-    linked = [("invoice", ident(record.get("invoice")), None), *_billed(record)]
-    if record.get("object") in {"refund", "dispute", "charge", REPORTED_REFUND}:
-        linked.append((*_money_of(record), None))
-    refs = [(ObjectRef(connection.name, connection.account, type_, id_), share) for type_, id_, share in linked if id_]
-    return order_anchor(record) + tuple(Anchor("object", ref, share) for ref, share in refs)
-
-
-def _money_of(record: dict[str, Any]) -> tuple[str, str]:
-    """Return (type, id) of the payment that a record is about; a charge counts where no payment intent made it."""
-    kinds = ("payment_intent", "charge", "payment_record")
-    return next(((kind, ident(record[kind])) for kind in kinds if record.get(kind)), ("payment_intent", ""))
-
-
-def _billed(record: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    """Return the invoices that a payment is on, each with its share where there are several."""
-    parts = record.get(PARTS) or []
-    if len(parts) == 1:
-        return [("invoice", ident(parts[0].get("invoice")), None)]
-    shares = [f"{money(part.get('amount_paid'), str(part.get('currency'))):f}" for part in parts]
-    return [("invoice", ident(part.get("invoice")), share) for part, share in zip(parts, shares, strict=True)]
 
 
 def to_facts(record: dict[str, Any], zone: str) -> Facts | None:
@@ -235,7 +192,7 @@ def _reported(record: dict[str, Any], zone: str) -> Payment:
     amount = money(units[stage] or record["amount_requested"]["value"], currency)
     custom = ((record.get("processor_details") or {}).get("custom") or {}).get("payment_reference") or ""
     how, payer = record.get("payment_method_details") or {}, record.get("customer_details") or {}
-    invoice = next((id_ for _, id_, _ in _billed(record)), "")
+    invoice = next((id_ for _, id_, _ in billed(record)), "")
     return Payment(
         amount=amount,
         currency=currency,
@@ -260,7 +217,7 @@ def _payment(record: dict[str, Any], zone: str) -> Payment:
     currency = str(record["currency"]).upper()
     stage = str(record.get("status"))
     received = record.get("amount_received") or record.get("amount_captured") or record.get("amount")
-    invoice = ident(record.get("invoice")) or next((id_ for _, id_, _ in _billed(record)), "")
+    invoice = ident(record.get("invoice")) or next((id_ for _, id_, _ in billed(record)), "")
     amount = money(received, currency)
     return Payment(
         amount=amount,
@@ -278,7 +235,7 @@ def _payment(record: dict[str, Any], zone: str) -> Payment:
 
 def _refund(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
-    kind, payment = _money_of(record)
+    kind, payment = money_of(record)
     amount = money(record.get("amount"), currency)
     return Credit(
         document="refund",
@@ -296,7 +253,7 @@ def _refund(record: dict[str, Any], zone: str) -> Credit:
 def _dispute(record: dict[str, Any], zone: str) -> Credit:
     currency, stage = str(record["currency"]).upper(), str(record.get("status"))
     status = _DISPUTE.get(stage, "pending")
-    kind, payment = _money_of(record)
+    kind, payment = money_of(record)
     amount = money(record.get("amount"), currency)
     return Credit(
         document="refund",

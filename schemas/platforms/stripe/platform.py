@@ -86,6 +86,7 @@ PLATFORM = Platform(
             "days_until_due": "days until an invoice is due whose order names no day to come (default 30)",
             "livemode": "true or false: the world of its key (default: what a configured one says, as sk_live_)",
             "connect": "yes where the key is a Connect platform's and the account one that is connected to it",
+            "checkout_reference": "order where a checkout's client_reference_id is its order's number (default: no)",
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
         }
     ),

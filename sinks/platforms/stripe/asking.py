@@ -20,7 +20,8 @@ from app.core.talk import Request, Response, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Party
 from schemas.platforms.stripe import PLATFORM
-from schemas.platforms.stripe.facts import anchors, ident, mark, more_lines, to_facts
+from schemas.platforms.stripe.facts import mark, more_lines, to_facts
+from schemas.platforms.stripe.whose import anchors, ident
 from sinks.base import Sink, Written
 from sinks.platforms.stripe import bodies
 

@@ -12,7 +12,8 @@ import msgspec
 from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Customer, Invoice, Party
-from schemas.platforms.stripe.facts import MARK, PARTS, REFUND, ident, mark, reported_refund, written_key
+from schemas.platforms.stripe.facts import MARK, REFUND, mark, reported_refund, written_key
+from schemas.platforms.stripe.whose import PARTS, ident
 from sinks.base import Written
 from sinks.platforms.stripe.asking import PAGE, Asking, Record
 from sinks.platforms.stripe.bodies import facts_of, kind_of, link, quoted

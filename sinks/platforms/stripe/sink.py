@@ -6,8 +6,9 @@ from app.core.errors import RejectedError, UnsupportedError
 from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
 from schemas.facts import Credit, Customer, Invoice, Party, Payment, Shipment
-from schemas.platforms.stripe.facts import MARK, PARTS, ident
+from schemas.platforms.stripe.facts import MARK
 from schemas.platforms.stripe.integers import units
+from schemas.platforms.stripe.whose import PARTS, ident
 from sinks.base import Written
 from sinks.platforms.stripe import bodies
 from sinks.platforms.stripe.asking import Record

@@ -84,7 +84,7 @@ def test_a_payment_that_says_whose_it_is_costs_one_call(changes: dict[str, Any])
 
 def test_where_nobody_knows_of_such_a_list_a_payment_is_on_no_invoice() -> None:
     missing = _reply({"error": {"message": "Unrecognized request URL"}}, 404)
-    _, (event,) = answer(SOURCE.read(_hint("payment_intent", "pi_1")), _reply(INTENT), missing)
+    _, (event,) = answer(SOURCE.read(_hint("payment_intent", "pi_1")), _reply(INTENT), missing, missing)
     assert event.anchors == ()
 
 
@@ -236,7 +236,7 @@ def test_what_a_checkout_took_is_read() -> None:
 
 def test_a_checkout_that_named_nothing_when_it_was_told_is_read() -> None:
     hint = _completed({**SESSION, "payment_intent": None})
-    found = _reply(INTENT), NONE
+    found = _reply(INTENT), NONE, NONE
     requests, (event,) = answer(SOURCE.read(hint), _reply(SESSION), *found)
     assert (requests[0].path, event.object.id) == ("/v1/checkout/sessions/cs_1", "pi_1")
     for nothing in (_reply({**SESSION, "payment_intent": None}), _reply({}, 404), _reply({}, 403)):

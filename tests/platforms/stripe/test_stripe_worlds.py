@@ -69,7 +69,7 @@ def test_an_object_of_the_other_world_is_never_booked(*, wrapped: bool) -> None:
     assert LIVE.parse("", seen(intent(live=None))), "what does not say it is of the world of its key"
     hint = Hint(tenant="acme", object=ObjectRef("pay", "acct_sandbox", "payment_intent", "pi_1"), reason="x")
     with pytest.raises(DecodeError, match="a test one"):
-        answer(LIVE.read(hint), reply(intent(live=False)), reply({"data": []}))
+        answer(LIVE.read(hint), reply(intent(live=False)), reply({"data": []}), reply({"data": []}))
 
 
 def test_a_key_of_the_other_world_stops_its_connection() -> None:

@@ -52,18 +52,23 @@ class Acts:
         return intent
 
     def checkout(self, asked: Record) -> Record:
-        """Buy at a checkout: it names the order in its metadata, the payment that it takes does not."""
-        values = {"amount": asked["amount"], "currency": asked["currency"], "email": asked.get("email")}
-        intent = self.charge(values)
+        """Buy at a checkout: it names the order in its metadata, the payment that it takes does not.
+
+        With `invoice` it writes a bill of what was bought, which names it as little.
+        """
+        names = ("amount", "currency", "email", "invoice")
+        intent = self.charge({name: asked[name] for name in names if asked.get(name)})
         session = self._ledger.add(
             "checkout.session",
             {
                 "amount_total": intent["amount"],
                 "currency": intent["currency"],
                 "customer_email": asked.get("email"),
-                "metadata": {"order_id": str(asked["order_id"])},
+                "client_reference_id": asked.get("reference"),
+                "metadata": {"order_id": str(asked["order_id"])} if asked.get("order_id") else {},
                 "mode": "payment",
                 "payment_intent": intent["id"],
+                "invoice": asked.get("invoice"),
                 "payment_status": "paid",
                 "status": "complete",
             },

@@ -11,7 +11,7 @@ from app.core.errors import DecodeError
 from app.core.stamps import seconds
 from schemas.connection import Connection
 from schemas.events import ChangeEvent
-from schemas.platforms.stripe import facts
+from schemas.platforms.stripe.whose import ident
 from streams.sources.base import Hook
 
 _TOLERANCE = 300
@@ -59,12 +59,12 @@ def told(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (type, id) of what an event's object says has changed."""
     found = [] if is_part(record) else [(str(record.get("object")), str(record.get("id", "")))]
     if record.get("object") in {"charge", "refund", "dispute"} and record.get("payment_intent"):
-        found.append(("payment_intent", facts.ident(record["payment_intent"])))
+        found.append(("payment_intent", ident(record["payment_intent"])))
     if record.get("object") == "invoice_payment":
         payment = record.get("payment") or {}
-        found = [(kind, facts.ident(payment.get(kind))) for kind in UNTOLD]
+        found = [(kind, ident(payment.get(kind))) for kind in UNTOLD]
     if record.get("object") == "checkout.session":
-        bought = [(kind, facts.ident(record.get(kind))) for kind in ("payment_intent", "invoice")]
+        bought = [(kind, ident(record.get(kind))) for kind in ("payment_intent", "invoice")]
         found = [one for one in bought if one[1]] or found
     found += [("refund", str(one.get("id", ""))) for one in refunds_of(record)]
     return [(type_, id_) for type_, id_ in found if type_ in PATHS and id_]

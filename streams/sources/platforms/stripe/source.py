@@ -10,7 +10,7 @@ from app.core.errors import AuthError, DecodeError, RejectedError
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk, segment
 from schemas.events import ChangeEvent, Hint
-from schemas.platforms.stripe import facts
+from schemas.platforms.stripe import facts, whose
 from schemas.platforms.stripe.integers import instant
 from schemas.platforms.stripe.platform import PLATFORM, WEBHOOKS
 from schemas.refs import ObjectRef
@@ -108,7 +108,7 @@ class StripeSource(Source):
                 facts=found,
                 changed_at=instant(record.get("created")),
                 mirror_of=facts.mark(record),
-                anchors=facts.anchors(self.connection, record),
+                anchors=whose.anchors(self.connection, record),
                 presence="deleted" if record.get("deleted") else "present",
                 origin="read",
             ),
@@ -117,7 +117,7 @@ class StripeSource(Source):
 
     def read(self, hint: Hint) -> Talk[list[ChangeEvent]]:
         """Read one object; lines beyond the first ten are paged."""
-        if hint.object.type == facts.REPORTED_REFUND:
+        if hint.object.type == whose.REPORTED_REFUND:
             return (yield from self._read_reported(hint))
         reply = yield Request(method="GET", path=PATHS[hint.object.type] + segment(hint.object.id))
         if reply.status == _MISSING:
@@ -129,8 +129,9 @@ class StripeSource(Source):
             return (yield from self._read_bought(record))
         if path := facts.more_lines(record):
             record["lines"]["data"] = yield from self._list(path, {})
-        if record.get("object") in UNTOLD and "invoice" not in record and not facts.order_anchor(record):
-            record[facts.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
+        if record.get("object") in UNTOLD and "invoice" not in record and not whose.order_anchor(record):
+            record[whose.PARTS] = yield from self._paid(str(record["object"]), str(record["id"]))
+        record[whose.CHECKOUT] = yield from self._bought(record)
         return self.parse("", record)
 
     def _read_reported(self, hint: Hint) -> Talk[list[ChangeEvent]]:
@@ -150,6 +151,32 @@ class StripeSource(Source):
             if type_ != session["object"]:
                 events += yield from self.read(self._hint(type_, id_, "checkout"))
         return events
+
+    def _bought(self, record: dict[str, Any]) -> Talk[dict[str, Any] | None]:
+        """Return the checkout of something that names no order; bills of subscriptions and what we wrote have none."""
+        if whose.order_anchor(record) or facts.mark(record):
+            return None
+        for intent in (yield from self._intents(record)):
+            reply = yield Request(method="GET", path="/v1/checkout/sessions", params={"payment_intent": intent})
+            rows = [] if reply.status in {_FORBIDDEN, _MISSING} else _success(reply)["data"]
+            if rows:
+                by_reference = self.connection.options.get("checkout_reference") == "order"
+                return whose.bought(rows[0], by_reference=by_reference)
+        return None
+
+    def _intents(self, record: dict[str, Any]) -> Talk[list[str]]:
+        """Return the payment intents that something was bought with: itself where no bill tells of it, or a bill's."""
+        if record.get("object") == "payment_intent":
+            return [str(record["id"])] if record.get(whose.PARTS) == [] else []
+        of_subscription = record.get("parent") or record.get("subscription")
+        if record.get("object") != "invoice" or record.get("status") != "paid" or of_subscription:
+            return []
+        reply = yield Request(
+            method="GET", path="/v1/invoice_payments", params={"invoice": str(record["id"]), "limit": str(PAGE)}
+        )
+        rows = [] if reply.status == _MISSING else _success(reply)["data"]
+        found = [whose.ident((row.get("payment") or {}).get("payment_intent")) for row in rows]
+        return [one for one in found if one]
 
     def _paid(self, kind: str, payment: str) -> Talk[list[dict[str, Any]]]:
         """Return which invoices a payment is on; versions before 2025-03-31 have no such list."""
@@ -224,7 +251,7 @@ class StripeSource(Source):
         record = _success(reply)
         yield from self._of_its_world()
         currency = str(record.get("default_currency") or "").upper()
-        return Identity(account=str(record["id"]), name=facts.ident(record.get("email")), home_currency=currency)
+        return Identity(account=str(record["id"]), name=whose.ident(record.get("email")), home_currency=currency)
 
     def _of_its_world(self) -> Talk[None]:
         """Raise AuthError where the key opens another world than the connection's; an account alone is of both."""
