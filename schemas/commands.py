@@ -20,6 +20,7 @@ Capability = Literal[
     "record_payment",
     "reverse_payment",
     "issue_credit",
+    "void_credit",
     "apply_credit",
     "record_refund",
     "reverse_refund",

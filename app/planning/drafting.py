@@ -34,6 +34,7 @@ DOCUMENTS = {
     "record_payment": "payment",
     "reverse_payment": "payment reversal",
     "issue_credit": "credit note",
+    "void_credit": "void of a credit note",
     "apply_credit": "credit application",
     "record_refund": "refund",
     "reverse_refund": "refund reversal",

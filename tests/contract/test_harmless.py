@@ -43,6 +43,7 @@ BEFORE = {
     "add_note": DOCUMENT,
     "reverse_payment": (*DOCUMENT, "record_payment"),
     "issue_credit": (*DOCUMENT, "record_payment"),
+    "void_credit": (*DOCUMENT, "issue_credit"),
     "record_refund": (*DOCUMENT, "record_payment", "issue_credit"),
     "reverse_refund": (*DOCUMENT, "record_payment", "issue_credit", "record_refund"),
     "apply_credit": (*DOCUMENT, "record_payment", "issue_credit", "upsert_invoice"),
@@ -89,6 +90,7 @@ FACTS: dict[str, Facts] = {
 FACTS |= dict.fromkeys(("void_invoice", "request_payment"), FACTS["upsert_invoice"])
 FACTS |= {
     "apply_credit": FACTS["issue_credit"],
+    "void_credit": FACTS["issue_credit"],
     "set_status": FACTS["upsert_order"],
     "add_note": FACTS["upsert_order"],
     "reverse_payment": FACTS["record_payment"],

@@ -90,8 +90,8 @@ class FakePlatform:
             note = (command.links["invoice"], command.text)
             self.notes += [note] if note not in self.notes else []
             return self.docs[command.links["invoice"]]
-        if command.capability == "apply_credit":
-            return self.set_off(self.docs[command.links["credit"]], command.links["invoice"])
+        if command.capability in {"apply_credit", "void_credit"}:
+            return self._noted(self.docs[command.links["credit"]], command.links.get("invoice"))
         if command.capability in {"reverse_payment", "reverse_refund"}:
             return self._reverse(self.docs[command.links["payment"]])
         if command.kind == "set":
@@ -109,6 +109,13 @@ class FakePlatform:
             made.facts = msgspec.structs.replace(facts, remaining_amount=facts.amount)
             self.set_off(made, command.links["invoice"])
         return made
+
+    def _noted(self, note: Doc, invoice: str | None) -> Doc:
+        """Use a credit note on an invoice, or void it: what it was used for is open again."""
+        if invoice is not None:
+            return self.set_off(note, invoice)
+        self.applied = [one for one in self.applied if one[0] != note.id]
+        return self.edit(note, status="void", remaining_amount=Decimal(0))
 
     def _reverse(self, money: Doc) -> Doc:
         """Take a payment or refund back: the credit note that a refund was paid out of is free again."""

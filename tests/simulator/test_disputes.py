@@ -5,23 +5,33 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.commands import Capability
 from schemas.facts import Credit, Payment
 from schemas.flow import Target
+from schemas.platform import Effect
 from tests.simulator import company
+from tests.simulator.delivery import Fault
 from tests.simulator.fakes import Doc
 from tests.simulator.simulation import Simulation
 
 SEEDS = pytest.mark.parametrize("seed", range(8))
+_FAULTS: tuple[Fault, ...] = ("", "", "after", "before", "crash")
 _BOOKS = (Target(connection="books", document="invoice"),)
 
 
 class _Case:
     """An order of 100.00 that a card paid, and the dispute of that payment."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *can: Capability) -> None:
         self.play = Simulation(seed, company.world(targets=_BOOKS), doubles=True, deaths=0.1)
+        self.play.owners["books"].faults = _FAULTS
+        ledger = company.PLATFORMS["ledgerr"]
+        able = {**ledger.capabilities, **dict.fromkeys(can, Effect.RECORDS)}
+        there = {**company.PLATFORMS, "ledgerr": msgspec.structs.replace(ledger, capabilities=able)}
+        self.play.world = msgspec.structs.replace(self.play.world, platforms=there)
         self.key, self.order = self.play.order()
         self._pay = self.play.systems["pay"]
         self._money = Payment(amount=Decimal(100), currency="EUR", paid_at=self.play.now)
@@ -84,7 +94,7 @@ def test_one_that_is_seen_before_the_charge_waits_for_it(seed: int) -> None:
     case = _Case(seed)
     doc = case.dispute()
     case.play.run(30)
-    assert case.shown == ("open", "invoiced")
+    assert case.shown[0] == "open"
     case.charge()
     case.play.settle()
     assert case.shown == ("on_hold", "paid")
@@ -139,3 +149,51 @@ def test_an_order_that_is_held_from_its_beginning_is_billed_when_it_is_due(seed:
     case.play.settle()
     assert case.shown == ("on_hold", "paid")
     assert (case.play.sum("books", "invoice"), case.play.sum("books", "payment")) == (100, 100)
+
+
+def _lost_and_won(case: _Case) -> Doc:
+    case.charge()
+    doc = case.dispute("40.00")
+    case.play.settle()
+    case.decide(doc, "issued")
+    case.decide(doc, "void")
+    assert case.shown == ("open", "paid")
+    return doc
+
+
+@SEEDS
+def test_one_that_is_won_after_it_looked_lost_has_its_credit_note_voided(seed: int) -> None:
+    case = _Case(seed, "void_credit")
+    _lost_and_won(case)
+    assert case.play.live("books", "credit") == []
+    (bill,) = case.play.live("books", "invoice")
+    assert case.play.systems["books"].open(bill.id) == 0
+    assert (case.play.public[case.key].waiting, case.play.public[case.key].findings) == ((), ())
+
+
+@SEEDS
+def test_where_no_credit_note_can_be_voided_a_person_is_told_until_it_was(seed: int) -> None:
+    case = _Case(seed)
+    _lost_and_won(case)
+    assert case.play.finding(case.key, "credit_left")
+    (note,) = case.play.live("books", "credit")
+    case.play.edit("books", note, status="void")
+    case.play.settle()
+    assert not case.play.finding(case.key, "credit_left")
+
+
+def test_a_ledger_that_refuses_the_void_leaves_it_to_a_person() -> None:
+    case = _Case(1, "void_credit")
+    case.play.systems["books"].refuses = {"void_credit"}
+    _lost_and_won(case)
+    assert len(case.play.live("books", "credit")) == 1
+    assert case.play.finding(case.key, "credit_left")
+
+
+@SEEDS
+def test_money_that_was_paid_out_of_a_credit_note_keeps_it(seed: int) -> None:
+    case = _Case(seed, "void_credit", "record_refund")
+    _lost_and_won(case)
+    assert len(case.play.live("books", "credit")) == 2, "the note, and the refund out of it"
+    found = [one.subject for one in case.play.public[case.key].findings if one.code == "credit_left"]
+    assert len(found) == 2

@@ -64,6 +64,7 @@ PLATFORM = Platform(
             "void_invoice": Effect.RECORDS,
             "record_payment": Effect.RECORDS,
             "issue_credit": Effect.RECORDS,
+            "void_credit": Effect.RECORDS,
             "record_shipment": Effect.RECORDS,
             "add_note": Effect.RECORDS,
             "record_refund": Effect.MOVES_MONEY,

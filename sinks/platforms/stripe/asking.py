@@ -134,6 +134,13 @@ class Asking(Sink):
             raise ConflictError("Stripe: the invoice is gone.")
         return found
 
+    def note(self, command: Command) -> Talk[Record]:
+        """Read the credit note that a write is about; ConflictError when it is gone."""
+        found = yield from self.find(f"/v1/credit_notes/{segment(bodies.link(command, 'credit'))}")
+        if found is None:
+            raise ConflictError("Stripe: the credit note is gone.")
+        return found
+
     def find(self, path: str) -> Talk[Record | None]:
         """Read one object; None when it is gone."""
         reply = yield Request(method="GET", path=path)

@@ -48,6 +48,8 @@ class Probing(Asking):
             return (yield from self.noted(invoice)) if there else None
         if capability == "void_invoice":
             return (yield from self._ended(command))
+        if capability == "void_credit":
+            return (yield from self._voided(command))
         if capability == "issue_credit":
             note = yield from self._marked(
                 "/v1/credit_notes", command, {"invoice": link(command, "invoice"), **created}
@@ -137,6 +139,10 @@ class Probing(Asking):
         if invoice is None:
             return Written(type="invoice", id=id_)
         return (yield from self.shown(invoice)) if invoice.get("status") == "void" else None
+
+    def _voided(self, command: Command) -> Talk[Written | None]:
+        note = yield from self.note(command)
+        return (yield from self.shown(note)) if note.get("status") == "void" else None
 
     def noted(self, invoice: Record) -> Talk[Written]:
         """Return the invoice that a note was written on; a person's is looked at anew, since a write's look is ours."""

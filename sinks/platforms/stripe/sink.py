@@ -115,6 +115,13 @@ class StripeSink(Probing):
             note = yield from self.post("credit-again", "/v1/credit_notes", paid)
         return (yield from self.shown(note))
 
+    def void_credit(self, command: Command) -> Talk[Written]:
+        """Void a credit note, which Stripe does while its invoice is open; what is void already stays as it is."""
+        note = yield from self.note(command)
+        if note.get("status") != "void":
+            note = yield from self.post("void", f"/v1/credit_notes/{segment(note['id'])}/void", {})
+        return (yield from self.shown(note))
+
     def record_refund(self, command: Command) -> Talk[Written]:
         """Refund at the processor (moves money); what was taken outside Stripe is only reported as gone back."""
         credit = facts_of(command, Credit)

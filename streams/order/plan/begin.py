@@ -26,7 +26,7 @@ def too_old(desk: Desk, want: Want, world: World) -> bool:
     """
     if desk.record(want.write) is not None:
         return False
-    if want.capability == "reverse_payment" or (want.source is None and _ours(desk)):
+    if want.capability in {"reverse_payment", "void_credit"} or (want.source is None and _ours(desk)):
         return False
     return is_old(want.source or desk.derived.giver, world) and not _asked_for(desk, want, world)
 

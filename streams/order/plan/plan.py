@@ -24,7 +24,7 @@ from streams.order.plan import documents, telling, unapplied
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
-from streams.order.plan.reversing import payment_findings
+from streams.order.plan.reversing import credit_findings, payment_findings
 from streams.order.plan.want import Want
 from streams.order.plan.wants import status_findings, wants
 from streams.order.world import World
@@ -211,7 +211,7 @@ def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
     return desk.derived.flow.drift == "report" and name not in SHARED and base is not None and base.sent == wanted
 
 
-_TOLD = (documents.findings, unapplied.findings, payment_findings, status_findings, telling.findings)
+_TOLD = (documents.findings, unapplied.findings, payment_findings, credit_findings, status_findings, telling.findings)
 
 
 def _create(

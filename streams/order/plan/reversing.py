@@ -1,11 +1,11 @@
-"""Payments of ours that no longer are what they tell: taken back where they do not count, told where they differ."""
+"""Payments and credits of ours that no longer are what they tell: taken back where they do not count, else told."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from decimal import Decimal
 
-from schemas.facts import Payment
+from schemas.facts import Credit, Facts, Payment
 from schemas.findings import Finding
 from schemas.money import text
 from schemas.refs import ObjectRef
@@ -14,7 +14,7 @@ from streams.order.derive.money import Counted
 from streams.order.merge import is_gone
 from streams.order.plan.desk import Desk, equal, shown
 from streams.order.plan.want import Want, write_key
-from streams.order.taken_back import counts_no_more, reversal_key
+from streams.order.taken_back import counts_no_more, end_key, reversal_key
 
 
 def reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
@@ -35,6 +35,38 @@ def reversals(desk: Desk, counted: dict[str, Counted]) -> Iterator[Want]:
             facts=facts,
             links={"payment": bound.id},
         )
+
+
+def voided_credits(desk: Desk) -> Iterator[Want]:
+    """Void a credit note of ours whose credit no longer counts where it came from, as a refund that failed.
+
+    One that money was paid back out of is for a person.
+    """
+    if not desk.can("void_credit"):
+        return
+    for record, bound, facts in _credits_left(desk):
+        if not _paid_out(desk, record):
+            yield Want(
+                write=end_key(record, "void"),
+                connection=desk.name,
+                capability="void_credit",
+                kind="append",
+                canonical=record.id,
+                entity=desk.money_entity,
+                facts=Credit(amount=facts.amount, currency=facts.currency),
+                links={"credit": bound.id},
+                text="it no longer counts",
+            )
+
+
+def credit_findings(desk: Desk) -> Iterator[Finding]:
+    """Yield which credits and refunds of ours stay although they no longer count."""
+    for record, bound, facts in (*_credits_left(desk), *_refunds_left(desk)):
+        asked = desk.record(end_key(record, "void"))
+        can = desk.can("void_credit") and record.capability == "issue_credit" and not _paid_out(desk, record)
+        if not can or (asked is not None and asked.stopped):
+            message = f"{desk.name} still shows a credit of {facts.amount:f} that no longer counts for this order."
+            yield Finding("credit_left", "warn", message, bound.key, f"take it back by hand in {desk.name}")
 
 
 def payment_findings(desk: Desk) -> Iterator[Finding]:
@@ -66,18 +98,39 @@ def _differing(desk: Desk) -> Iterator[Finding]:
 
 def _left(desk: Desk, counted: Container[str]) -> Iterator[tuple[WriteRecord, ObjectRef, Payment]]:
     """Yield the payments that we recorded here and that no longer count where they came from."""
-    prefix = write_key(desk.name, "payment") + "|"
+    for record, bound, facts in _over(desk, "payment", counted):
+        mirror = desk.state.objects.get(bound.key)
+        if isinstance(facts, Payment) and (mirror is None or _stays(mirror)):
+            yield record, bound, facts
+
+
+def _credits_left(desk: Desk) -> Iterator[tuple[WriteRecord, ObjectRef, Credit]]:
+    """Yield the credit notes that we wrote here over what no longer counts where it came from."""
+    return _credited(desk, "credit")
+
+
+def _refunds_left(desk: Desk) -> Iterator[tuple[WriteRecord, ObjectRef, Credit]]:
+    return _credited(desk, "refund")
+
+
+def _credited(desk: Desk, what: str) -> Iterator[tuple[WriteRecord, ObjectRef, Credit]]:
+    for record, bound, facts in _over(desk, what, {one.key for one in desk.derived.credits}):
+        if isinstance(facts, Credit) and not counts_no_more(desk.state, record):
+            yield record, bound, facts
+
+
+def _paid_out(desk: Desk, note: WriteRecord) -> bool:
+    """Tell whether a refund was asked for out of a credit note of ours."""
+    return desk.record(write_key(desk.name, "refund", note.key.split("|", 2)[-1])) is not None
+
+
+def _over(desk: Desk, what: str, counted: Container[str]) -> Iterator[tuple[WriteRecord, ObjectRef, Facts | None]]:
+    """Yield what we wrote here of things that no longer count where they came from, with what these show."""
+    prefix = write_key(desk.name, what) + "|"
     for record in desk.records:
-        if not record.key.startswith(prefix) or record.bound is None:
-            continue
         source = record.key.removeprefix(prefix)
-        look = desk.state.objects.get(source)
-        if look is None or source in counted:
-            continue
-        mirror = desk.state.objects.get(record.bound.key)
-        if mirror is not None and not _stays(mirror):
-            continue
-        if isinstance(look.facts, Payment):
+        look = desk.state.objects.get(source) if record.key.startswith(prefix) else None
+        if look is not None and record.bound is not None and source not in counted:
             yield record, record.bound, look.facts
 
 

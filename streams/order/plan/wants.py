@@ -21,7 +21,7 @@ from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
-from streams.order.plan.reversing import reversals
+from streams.order.plan.reversing import reversals, voided_credits
 from streams.order.plan.taxing import taxed
 from streams.order.plan.unapplied import applications, came_and_went
 from streams.order.plan.want import Want, write_key
@@ -41,6 +41,7 @@ def wants(desk: Desk) -> Iterator[Want]:
     yield from _payments(desk)
     yield from applications(desk)
     yield from _credits(desk)
+    yield from voided_credits(desk)
     yield from _shipments(desk)
     yield from notes(desk)
     yield from _status(desk)

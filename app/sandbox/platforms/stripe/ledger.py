@@ -369,10 +369,13 @@ class Ledger(Records):
         """Take a credit note back."""
         if record["status"] == "void":
             raise invalid("This credit note is void.")
-        record["status"] = "void"
         invoice = self.get("invoice", record["invoice"])
+        if invoice["status"] != "open":
+            raise invalid("You can only void a credit note if its invoice is open.")
+        record["status"] = "void"
         for when in ("pre", "post"):
             invoice[f"{when}_payment_credit_notes_amount"] -= record[f"{when}_payment_amount"]
         self._sum(invoice)
         self.emit("credit_note.voided", record)
+        self.emit("invoice.updated", invoice)
         return record
