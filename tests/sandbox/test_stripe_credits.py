@@ -1,4 +1,4 @@
-"""Credit notes that no longer count: voided while their invoice is open, by our sink and by the vendor's library."""
+"""What can be taken back at the simulated Stripe: a credit note while its invoice is open, and no reported payment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stripe
@@ -79,6 +80,39 @@ async def test_the_vendors_library_meets_the_same_rule() -> None:
 
         assert await asyncio.to_thread(work) == ("void", "void")
         assert account.record("invoice", bill)["amount_remaining"] == 2400
+    finally:
+        await account.close()
+
+
+async def test_no_report_takes_a_payment_off_its_invoice() -> None:
+    """Stripe cancels no payment that is guaranteed, which one on an invoice is; money that went back leaves it paid.
+
+    https://docs.stripe.com/api/payment-record/report; only a preview takes payments off invoices, and payment intents.
+    """
+    sandbox = StripeSandbox()
+    url = await sandbox.start()
+    account = Account(sandbox, url)
+    try:
+        bill = await account.bill("24.00")
+        paid = await account.pay(bill.id, "24.00")
+
+        def work() -> int:
+            client = stripe.StripeClient("sk_test_a", base_addresses={"api": url}, http_client=stripe.RequestsClient())
+            records = client.v1.payment_records
+            with pytest.raises(stripe.InvalidRequestError, match="already guaranteed"):
+                records.report_payment_attempt_canceled(paid.id, {"canceled_at": 1_700_000_000})
+            with pytest.raises(stripe.InvalidRequestError, match="already guaranteed"):
+                records.report_payment_attempt_failed(paid.id, {"failed_at": 1_700_000_000})
+            wanted: Any = {
+                "outcome": "refunded",
+                "processor_details": {"type": "custom", "custom": {"refund_reference": "r1"}},
+                "refunded": {"refunded_at": 1_700_000_001},
+            }
+            return records.report_refund(paid.id, wanted).amount_refunded.value
+
+        assert await asyncio.to_thread(work) == 2400
+        invoice = account.record("invoice", bill.id)
+        assert (invoice["status"], invoice["amount_paid"]) == ("paid", 2400)
     finally:
         await account.close()
 

@@ -93,7 +93,7 @@ PLATFORM = Platform(
     ),
     gaps=(
         "Stripe has no order object and no fulfilment states.",
-        "A payment cannot be taken back by a record; refund it.",
+        "A payment that was reported stays on its invoice, which stays paid: a person corrects it there.",
         "A refund that somebody else reports on a payment record is not read.",
     ),
 )

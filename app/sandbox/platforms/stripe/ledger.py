@@ -242,6 +242,13 @@ class Ledger(Records):
             },
         )
 
+    def report_end(self, record: Record, how: str) -> Record:
+        """Record that an attempt was `canceled` or `failed`: what is guaranteed stays so, on an invoice or not."""
+        if record["amount_guaranteed"]["value"]:
+            raise invalid("The latest payment attempt is already guaranteed.", code="")
+        record[f"amount_{how}"] = record["amount"]
+        return record
+
     def report_refund(self, record: Record, asked: Record) -> Record:
         """Record that money taken outside Stripe went back; a reference may come once."""
         for needed in ("outcome", "processor_details", "refunded"):

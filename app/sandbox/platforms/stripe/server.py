@@ -128,14 +128,24 @@ class StripeSandbox(Sandbox):
                 return ledger.update_customer(ledger.get("customer", id_), asked)
             case ["disputes", id_, "close"]:
                 return self.acts.close_dispute({"id": id_})
-            case ["payment_records", id_, "report_refund"]:
-                return ledger.report_refund(ledger.get("payment_record", id_), asked)
+            case ["payment_records", id_, action]:
+                return self._reported(ledger.get("payment_record", id_), action, asked)
             case ["credit_notes", id_, "void"]:
                 return ledger.void_credit(ledger.get("credit_note", id_))
         create = creates.get("/".join(parts))
         if create is None or request.method != "POST":
             raise _unknown(request)
         return create(asked)
+
+    def _reported(self, record: Record, action: str, asked: Record) -> Record:
+        actions: dict[str, Callable[[], Record]] = {
+            "report_refund": lambda: self.ledger.report_refund(record, asked),
+            "report_payment_attempt_canceled": lambda: self.ledger.report_end(record, "canceled"),
+            "report_payment_attempt_failed": lambda: self.ledger.report_end(record, "failed"),
+        }
+        if action not in actions:
+            raise StripeError(404, "invalid_request_error", "", f"Unrecognized request URL (payment_records/{action}).")
+        return actions[action]()
 
     def _invoice(self, invoice: Record, action: str, asked: Record) -> Record:
         ledger = self.ledger
