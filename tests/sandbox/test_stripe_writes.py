@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import stripe
 
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Talk
@@ -118,6 +120,37 @@ def _until(step: str, talk: Talk[Any]) -> Talk[Any]:
     while request.step != step:
         request = talk.send((yield request))
     raise RuntimeError(step)
+
+
+@pytest.mark.parametrize("lines", [1, 12])
+async def test_a_draft_of_an_earlier_wish_bills_what_is_wanted_now(account: Account, lines: int) -> None:
+    """A finalize that was refused leaves a draft; by the next try the order may cost something else."""
+    earlier = account.command("upsert_invoice", bill("24.00", lines=lines))
+    with pytest.raises(RuntimeError):
+        await account.talk(_until("finalize", SINK.write(earlier)))
+    now = msgspec.structs.replace(earlier, facts=bill("30.00", lines=2), presence="unknown")
+    made = await account.talk(SINK.write(now))
+    assert (made.facts.payable_amount, len(made.facts.lines)) == (Decimal(30), 2)
+    assert [row["total"] for row in account.rows("invoice")] == ["30.00"]
+
+
+async def test_the_vendors_library_takes_lines_off_a_draft_and_off_nothing_else(account: Account) -> None:
+    with pytest.raises(RuntimeError):
+        await account.talk(_until("finalize", SINK.write(account.command("upsert_invoice", bill("24.00", lines=2)))))
+
+    def work() -> tuple[int, int]:
+        client = stripe.StripeClient(
+            "sk_test_a", base_addresses={"api": account.url}, http_client=stripe.RequestsClient()
+        )
+        (draft,) = client.v1.invoices.list().data
+        first, second = ({"id": str(line.id), "behavior": "delete"} for line in draft.lines.data)
+        left = client.v1.invoices.remove_lines(str(draft.id), {"lines": [first]})  # type: ignore[typeddict-item]
+        client.v1.invoices.finalize_invoice(str(draft.id))
+        with pytest.raises(stripe.InvalidRequestError, match="finalized"):
+            client.v1.invoices.remove_lines(str(draft.id), {"lines": [second]})  # type: ignore[typeddict-item]
+        return len(left.lines.data), left.total
+
+    assert await asyncio.to_thread(work) == (1, 1200)
 
 
 async def test_an_old_invoice_is_found_among_those_of_its_customer(account: Account) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -92,6 +92,17 @@ def lines(invoice: Invoice) -> Form:
         form[f"lines[{position}][description]"] = f"{line.name or line.sku} x {line.quantity:f}"
         form[f"lines[{position}][amount]"] = str(amount)
     return form
+
+
+def total(lines: Form) -> int:
+    """Return what *lines* come to, in the smallest unit."""
+    return sum(int(value) for name, value in lines.items() if name.endswith("[amount]"))
+
+
+def removed(lines: Iterable[str]) -> Form:
+    """Return the removal of a draft's lines, by their ids."""
+    named = enumerate(lines)
+    return {f"lines[{at}][{name}]": value for at, id_ in named for name, value in (("id", id_), ("behavior", "delete"))}
 
 
 def reported(command: Command, payment: Payment, connection: Connection) -> Form:

@@ -64,9 +64,17 @@ class StripeSink(Probing):
         if draft.get("status") != "draft":
             return draft
         path = f"/v1/invoices/{segment(draft['id'])}"
-        if not (draft.get("lines") or {}).get("data"):
-            yield from self.post("lines", f"{path}/add_lines", bodies.lines(invoice))
+        yield from self._filled(draft, path, bodies.lines(invoice))
         return (yield from self.post("finalize", f"{path}/finalize", {"auto_advance": "false"}))
+
+    def _filled(self, draft: Record, path: str, lines: Form) -> Talk[None]:
+        """Put *lines* on a draft; what an earlier wish put there goes where it comes to something else."""
+        if (draft.get("lines") or {}).get("data"):
+            if int(draft.get("subtotal") or 0) == bodies.total(lines):
+                return
+            there = yield from self.rows(f"{path}/lines")
+            yield from self.post("unlines", f"{path}/remove_lines", bodies.removed(ident(line) for line in there))
+        yield from self.post("lines", f"{path}/add_lines", lines)
 
     def void_invoice(self, command: Command) -> Talk[Written]:
         """Void an invoice, delete a draft; what is void already stays as it is."""

@@ -31,7 +31,7 @@ class Account:
     """What is written to the account and read from it; what was asked on the way is kept, and judged."""
 
     def __init__(self, sandbox: StripeSandbox, url: str, judge: Judge = _lenient) -> None:
-        self.sandbox, self._url, self._session, self._judge = sandbox, url, aiohttp.ClientSession(), judge
+        self.sandbox, self.url, self._session, self._judge = sandbox, url, aiohttp.ClientSession(), judge
         self.asked: list[Request] = []
         self._number = self._talks = 0
 
@@ -54,7 +54,7 @@ class Account:
             request = next(conversation)
             while True:
                 self.asked.append(request)
-                reply = await send(self._session, self._url, self._keyed(request), AUTH)
+                reply = await send(self._session, self.url, self._keyed(request), AUTH)
                 self._judge(request, reply)
                 request = conversation.send(reply)
         except StopIteration as done:

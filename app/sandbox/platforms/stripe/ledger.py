@@ -101,6 +101,15 @@ class Ledger(Records):
         self.emit("invoice.updated", invoice)
         return invoice
 
+    def remove_lines(self, invoice: Record, lines: list[Record]) -> Record:
+        """Take lines off a draft."""
+        self._draft(invoice)
+        gone = {line["id"] for line in lines}
+        invoice["lines"]["data"] = [line for line in invoice["lines"]["data"] if line["id"] not in gone]
+        self._sum(invoice)
+        self.emit("invoice.updated", invoice)
+        return invoice
+
     def finalize(self, invoice: Record) -> Record:
         """Give the draft its number and open it; an empty one is paid at once."""
         self._draft(invoice)

@@ -152,6 +152,7 @@ class StripeSandbox(Sandbox):
         actions: dict[str, Callable[[], Record]] = {
             "": lambda: ledger.update_invoice(invoice, asked),
             "add_lines": lambda: ledger.add_lines(invoice, asked.get("lines") or []),
+            "remove_lines": lambda: ledger.remove_lines(invoice, asked.get("lines") or []),
             "finalize": lambda: ledger.finalize(invoice),
             "pay": lambda: ledger.pay(invoice),
             "void": lambda: ledger.void(invoice),
