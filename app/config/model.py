@@ -161,6 +161,8 @@ class ConnectionConfig(_Section):
     @model_validator(mode="after")
     def _key_is_of_the_world(self) -> ConnectionConfig:
         opened, told = _world(self.secrets).get(_LIVEMODE), self.options.get(_LIVEMODE)
+        if told not in {None, "true", "false"}:
+            raise _wrong(f"{_LIVEMODE} is {told}; write true or false", "options", _LIVEMODE)
         if told is not None and opened not in {None, told}:
             message = f"{_LIVEMODE} is {told}, the key says {opened}; correct one of them"
             raise _wrong(message, "options", _LIVEMODE)

@@ -56,6 +56,9 @@ def test_a_key_of_the_other_world_is_told_where_it_stands(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"o2c\.toml:8: .*livemode is true, the key says false; correct one"):
         load(path, {"SHOP_TOKEN": "sk_test_1"})
     assert load(path, {"SHOP_TOKEN": "sk_live_1"}).connections[0].connection.options == {"livemode": "true"}
+    path = _write(tmp_path, GOOD.replace("secrets =", 'options = { livemode = "yes" }\nsecrets ='))
+    with pytest.raises(ConfigError, match=r"o2c\.toml:8: .*livemode is yes; write true or false"):
+        load(path, {"SHOP_TOKEN": "x"})
 
 
 def test_a_missing_environment_variable_is_named(tmp_path: Path) -> None:
