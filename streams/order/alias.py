@@ -66,7 +66,7 @@ def take_over(state: OrderState, handover: Handover) -> OrderState:
         writes={**state.writes, **_moved(state.writes, other)},
         agreed={**other.agreed, **state.agreed},
         aliases=tuple(sorted({*state.aliases, other.key, *other.aliases} - {state.key})),
-        held=state.held or other.held or _has_documents(state) or _has_documents(other),
+        held=state.held or other.held or (_has_documents(state) and not _is_draft(other)) or _has_documents(other),
         conflicts=(*other.conflicts, *state.conflicts)[-_CONFLICTS:],
         said_of={**other.said_of, **state.said_of},
         expired_at=state.expired_at or other.expired_at,
@@ -84,6 +84,12 @@ def _moved(known: Mapping[str, WriteRecord], other: OrderState) -> dict[str, Wri
 def _has_documents(state: OrderState) -> bool:
     asked = any(record.capability not in _NO_DOCUMENTS for record in state.writes.values())
     return asked or any(isinstance(look.facts, Invoice) and not is_gone(look) for look in state.objects.values())
+
+
+def _is_draft(state: OrderState) -> bool:
+    """Tell whether the order was no more than a draft of the other one: without documents it bills nothing twice."""
+    looks = (look for look in state.objects.values() if order_key(state.tenant, look.object) == state.key)
+    return any(isinstance(look.facts, Order) and look.facts.status == "draft" for look in looks)
 
 
 def receive(state: OrderState, handover: Handover) -> tuple[OrderState, Handover | None]:

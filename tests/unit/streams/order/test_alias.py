@@ -157,6 +157,17 @@ def test_an_order_with_documents_waits_for_a_person(mine: list[Any], theirs: lis
     assert take_over(state(*mine), handed(*theirs)).held is held
 
 
+@pytest.mark.parametrize(
+    ("status", "theirs", "held"),
+    [("draft", [], False), ("draft", [record("crm|order", capability="upsert_order")], False), ("open", [], True),
+     ("draft", [record("books|document")], True)],
+)  # fmt: skip
+def test_what_was_no_more_than_a_draft_holds_no_order_up(status: Any, theirs: list[Any], *, held: bool) -> None:
+    draft = look(Order(number="D2", status=status, merged_into="1"), id_="2")
+    known = state(draft, *theirs, key=SECOND_KEY)
+    assert take_over(state(record("books|document")), Handover(order=KEY, state=known)).held is held
+
+
 @pytest.mark.parametrize(("mine", "theirs", "held"), [(True, False, True), (False, True, True), (False, False, False)])
 def test_what_waited_for_a_person_still_waits(*, mine: bool, theirs: bool, held: bool) -> None:
     assert take_over(state(held=mine), handed(held=theirs)).held is held
