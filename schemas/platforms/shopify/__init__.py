@@ -100,6 +100,9 @@ PLATFORM = Platform(
             "order:cancelled": "cancelled",
             "order:restocked": "cancelled",
             "order:on_hold": "on_hold",
+            "order:open": "draft",
+            "order:invoice_sent": "draft",
+            "order:completed": "draft",
         }
     ),
     stages=MappingProxyType({"cancelled": "cancelled"}),
@@ -140,6 +143,8 @@ PLATFORM = Platform(
             "holds": "yes: read every changed order, since webhooks do not show holds (default no)",
             "payment_terms": "yes: read every changed order and when it falls due; the app needs the scope "
             "read_payment_terms (default no)",
+            "drafts": "yes: read draft orders as orders that are drafts, which nobody bills; the app needs the scope "
+            "read_draft_orders (default no)",
             "payment_method": "name of a manual payment method of the shop (default: Other)",
         }
     ),
@@ -151,7 +156,7 @@ PLATFORM = Platform(
         "A credit without lines, or of another amount than theirs, is recorded as a refund of money or not at all.",
         "Goods are not put back into stock.",
         "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
-        "Draft orders count once they are completed.",
+        'Drafts are seen with the option drafts = "yes" alone, else once they are completed; none is written to.',
         'Holds are seen with the option holds = "yes" alone: no webhook shows them, so every changed order is read.',
         'Due dates are seen with the option payment_terms = "yes" alone, and overdue is for the ledger to say.',
         "Partial manual payments need Shopify Plus.",

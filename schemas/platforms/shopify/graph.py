@@ -12,19 +12,19 @@ from schemas.platforms.shopify import wire
 
 Node = Mapping[str, Any]
 
-_MONEY = "{ shopMoney { amount currencyCode } }"
-_ADDRESS = "{ name company address1 address2 city province zip countryCodeV2 phone }"
+MONEY = "{ shopMoney { amount currencyCode } }"
+ADDRESS = "{ name company address1 address2 city province zip countryCodeV2 phone }"
 CUSTOMER_FIELDS = """{
   id firstName lastName updatedAt defaultEmailAddress { emailAddress } defaultPhoneNumber { phoneNumber }
 }"""
-_TAX = f"{{ rate priceSet {_MONEY} }}"
+TAX = f"{{ rate priceSet {MONEY} }}"
 NEXT = "pageInfo { hasNextPage endCursor }"
 LINE = f"""{{
-  id sku title name quantity currentQuantity originalUnitPriceSet {_MONEY} taxLines {_TAX}
-  discountAllocations {{ allocatedAmountSet {_MONEY} }}
+  id sku title name quantity currentQuantity originalUnitPriceSet {MONEY} taxLines {TAX}
+  discountAllocations {{ allocatedAmountSet {MONEY} }}
 }}"""
 SHIPPING = f"""{{
-  id title originalPriceSet {_MONEY} taxLines {_TAX} discountAllocations {{ allocatedAmountSet {_MONEY} }}
+  id title originalPriceSet {MONEY} taxLines {TAX} discountAllocations {{ allocatedAmountSet {MONEY} }}
 }}"""
 METAFIELD = "{ namespace key value }"
 TRANSACTION = """{
@@ -32,9 +32,9 @@ TRANSACTION = """{
   amountSet { shopMoney { amount currencyCode } presentmentMoney { amount } } parentTransaction { id }
 }"""
 REFUND_LINE = f"""{{
-  quantity restockType subtotalSet {_MONEY} totalTaxSet {_MONEY} lineItem {{ id sku title name taxLines {_TAX} }}
+  quantity restockType subtotalSet {MONEY} totalTaxSet {MONEY} lineItem {{ id sku title name taxLines {TAX} }}
 }}"""
-REFUND_SHIPPING = f"{{ subtotalAmountSet {_MONEY} taxAmountSet {_MONEY} }}"
+REFUND_SHIPPING = f"{{ subtotalAmountSet {MONEY} taxAmountSet {MONEY} }}"
 REFUND = f"""{{
   id createdAt processedAt note
   refundLineItems(first: 20) {{ nodes {REFUND_LINE} {NEXT} }}
@@ -50,11 +50,11 @@ FULFILLMENT = f"""{{
   fulfillmentLineItems(first: 20) {{ nodes {PARCEL_LINE} {NEXT} }}
 }}"""
 ORDER = f"""fragment order on Order {{
-  id name test currencyCode presentmentCurrencyCode email phone note poNumber sourceIdentifier taxesIncluded
-  createdAt processedAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
-  totalPriceSet {_MONEY} totalTaxSet {_MONEY} currentTotalPriceSet {_MONEY} currentTotalTaxSet {_MONEY}
-  totalOutstandingSet {_MONEY} totalTipReceivedSet {_MONEY} originalTotalDutiesSet {_MONEY}
-  customer {CUSTOMER_FIELDS} billingAddress {_ADDRESS} shippingAddress {_ADDRESS}
+  id name test currencyCode presentmentCurrencyCode email phone note poNumber sourceIdentifier sourceName
+  taxesIncluded createdAt processedAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
+  totalPriceSet {MONEY} totalTaxSet {MONEY} currentTotalPriceSet {MONEY} currentTotalTaxSet {MONEY}
+  totalOutstandingSet {MONEY} totalTipReceivedSet {MONEY} originalTotalDutiesSet {MONEY}
+  customer {CUSTOMER_FIELDS} billingAddress {ADDRESS} shippingAddress {ADDRESS}
   lineItems(first: 50) {{ nodes {LINE} {NEXT} }}
   shippingLines(first: 2) {{ nodes {SHIPPING} {NEXT} }}
   transactions(first: {TRANSACTIONS_SHOWN}) {TRANSACTION}
@@ -133,6 +133,7 @@ def order(node: Node, *, holds: bool = False) -> wire.Order:
         "note": node.get("note"),
         "po_number": node.get("poNumber"),
         "source_identifier": node.get("sourceIdentifier"),
+        "source_name": node.get("sourceName"),
         "financial_status": (node.get("displayFinancialStatus") or "pending").lower(),
         "fulfillment_status": _fulfilment(str(node.get("displayFulfillmentStatus")), parcels, holds=holds),
         "taxes_included": bool(node.get("taxesIncluded")),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 from schemas.errors import DecodeError
-from schemas.platforms.shopify import graph, writes
+from schemas.platforms.shopify import drafts, graph, writes
 from schemas.platforms.shopify.graph import NEXT, Node
 
 MOST = 250
@@ -47,6 +47,7 @@ REFUND_LINES = _more("refund", "refundLineItems", graph.REFUND_LINE)
 REFUND_SHIPPING = _more("refund", "refundShippingLines", graph.REFUND_SHIPPING)
 REFUND_MONEY = _more("refund", "transactions", graph.TRANSACTION)
 PARCEL_LINES = _more("fulfillment", "fulfillmentLineItems", graph.PARCEL_LINE)
+DRAFT_LINES = _more("draftOrder", "lineItems", drafts.LINE)
 TRACKING = f"query tracking($id: ID!) {{ fulfillment(id: $id) {{ trackingInfo(first: {MOST}) {graph.TRACKING} }} }}"
 PARTS = _more("order", "fulfillmentOrders", writes.PART)
 PART_LINES = _more("fulfillmentOrder", "lineItems", writes.PART_LINE)
@@ -91,6 +92,11 @@ def whole(node: Node, ask: Ask) -> Generator[Any, Any, Found]:
             shown = (yield from ask(TRACKING, {"id": parcel["id"]}, COST))["fulfillment"] or parcel
             parcel["trackingInfo"] = shown["trackingInfo"]
     return order
+
+
+def draft(node: Node, ask: Ask) -> Generator[Any, Any, Found]:
+    """Return a draft's node with all its lines."""
+    return (yield from _paged(node, {"lineItems": DRAFT_LINES}, ask))
 
 
 def parts(node: Node, ask: Ask) -> Generator[Any, Any, list[Found]]:

@@ -29,7 +29,8 @@ TOPICS = (
 """What a connection subscribes to."""
 WEBHOOKS = Webhooks(
     topics=TOPICS,
-    rights="the app needs to read orders, customers, fulfilments and returns, and access to protected customer data",
+    rights="the app needs to read orders, customers, fulfilments and returns (and draft orders, where they are read), "
+    "and access to protected customer data",
     signed_with="client_secret",
     look_seconds=3_600.0,  # within four hours eight deliveries fail, and Shopify deletes the subscription
 )

@@ -191,6 +191,7 @@ class Order(Wire, frozen=True, kw_only=True):
     note: str | None = None
     po_number: str | None = None
     source_identifier: str | None = None
+    source_name: str | None = None
     financial_status: str | None = None
     fulfillment_status: str | None = None
     taxes_included: bool = False

@@ -17,15 +17,16 @@ from app.core.errors import (
     RejectedError,
     RetryableError,
     UncertainError,
+    UnsupportedError,
 )
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.commands import Command
-from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, graph, pages, wire, writes
+from schemas.platforms.shopify import NAMESPACE, PATH, PLATFORM, drafts, graph, pages, wire, writes
 from schemas.platforms.shopify.facts import Claim
 from schemas.platforms.shopify.replies import GONE, meaning
 from schemas.refs import find_mark
-from sinks.base import Sink
+from sinks.base import Sink, Written
 from sinks.platforms.shopify import inputs
 
 READ_COST = 260
@@ -35,6 +36,12 @@ class Asking(Sink):
     """Requests and replies."""
 
     platform = PLATFORM
+
+    def write(self, command: Command) -> Talk[Written]:
+        """Write; UnsupportedError for a draft, which is no order yet and which Shopify changes by other means."""
+        if any(drafts.is_draft(id_) for id_ in (command.bound_id, command.links.get("order", ""))):
+            raise UnsupportedError("Shopify: a draft order is changed by a person.")
+        return super().write(command)
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:
         """Look at the status, then inside: Shopify answers most refusals with 200."""

@@ -16,18 +16,23 @@ from graphql import (
 )
 
 from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, understood
-from schemas.platforms.shopify import graph, pages, webhooks, writes
+from schemas.connection import Connection
+from schemas.platforms.shopify import drafts, graph, pages, webhooks, writes
 from schemas.platforms.shopify.webhooks import TOPICS, asked
-from tests.platforms.shopify.plain import SOURCE, hook_of
+from streams.sources.platforms.shopify import ShopifySource
+from tests.platforms.shopify.plain import DOMAIN, hook_of
 
-_GROUPS = ("ORDER_TRANSACTIONS", "FULFILLMENT_ORDERS", "FULFILLMENT_EVENTS")
+_GROUPS = ("ORDER_TRANSACTIONS", "FULFILLMENT_ORDERS", "FULFILLMENT_EVENTS", "DRAFT_ORDERS")
+SOURCE = ShopifySource(
+    Connection(name="shop", tenant="acme", platform="shopify", account=DOMAIN, options={"drafts": "yes"})
+)
 
 
 def test_every_topic_we_subscribe_to_is_published_and_understood(published: GraphQLSchema) -> None:
     topics = published.type_map["WebhookSubscriptionTopic"]
     assert isinstance(topics, GraphQLEnumType)
-    assert set(TOPICS) <= set(topics.values)
-    for word in set(TOPICS) - {"APP_UNINSTALLED"}:
+    assert set(TOPICS) < set(SOURCE.topics()) <= set(topics.values)
+    for word in set(SOURCE.topics()) - {"APP_UNINSTALLED"}:
         group = next((head for head in _GROUPS if word.startswith(head)), word.split("_")[0])
         topic = f"{group.lower()}/{word.removeprefix(group)[1:].lower()}"
         body = {"id": 100, "order_id": 100, "order_edit": {"order_id": 100}, "fulfillment_order": {"id": 100}}
@@ -53,7 +58,7 @@ def published(shared: Path) -> GraphQLSchema:
 
 QUERIES = {
     f"{module.__name__.rsplit('.', 1)[-1]}.{name}": text
-    for module in (graph, pages, writes, webhooks)
+    for module in (drafts, graph, pages, writes, webhooks)
     for name, text in vars(module).items()
     if name.isupper() and isinstance(text, str) and text.startswith(("query", "mutation"))
 }

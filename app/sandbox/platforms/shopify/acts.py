@@ -8,6 +8,7 @@ from typing import Any
 
 from app.sandbox.base import Verb
 from app.sandbox.platforms.shopify import parts
+from app.sandbox.platforms.shopify.drafts import Drafts
 from app.sandbox.platforms.shopify.mutations import moment
 from app.sandbox.platforms.shopify.records import ZERO, Line, Order, Transaction
 from app.sandbox.platforms.shopify.rest import at, money
@@ -34,14 +35,15 @@ def amount(value: object) -> Decimal:
 class Acts:
     """What a customer or a clerk does; answers name the ids of what was made."""
 
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
+    def __init__(self, shop: Shop, drafts: Drafts) -> None:
+        self.shop, self.drafts = shop, drafts
 
     def verbs(self) -> dict[str, Verb]:
         """Return the acts by name."""
         names = (
             "create_order pay_order authorize_order split_order fulfil_order deliver_order refund_order "
-            "cancel_order edit_order hold_order release_order close_order delete_order tamper"
+            "cancel_order edit_order hold_order release_order close_order delete_order tamper "
+            "create_draft edit_draft send_draft complete_draft delete_draft"
         )
         return {name: getattr(self, name) for name in names.split()}
 
@@ -63,27 +65,62 @@ class Acts:
 
     def create_order(self, asked: Asked) -> Asked:
         """Place an order, as a customer does."""
+        order = self.shop.create(
+            self._lines(asked),
+            name=str(asked.get("reference") or ""),
+            processed_at=moment(asked.get("placed_at")),
+            buyer=(asked["buyer_currency"], amount(asked["buyer_rate"])) if asked.get("buyer_currency") else None,
+            test=bool(asked.get("test")),
+            due_at=moment(asked.get("due_at")),
+            **self._bought(asked),
+        )
+        return {"id": str(order.id), "number": order.name, "total": money(order.total())}
+
+    def _bought(self, asked: Asked) -> dict[str, Any]:
+        """Return what an order and a draft have in common but their lines."""
         first, _, last = str(asked.get("name") or "").partition(" ")
         email = str(asked.get("email") or "")
         shipping = asked.get("shipping") or 0
         price, rate = (shipping["price"], shipping.get("tax_rate")) if isinstance(shipping, dict) else (shipping, 0)
-        order = self.shop.create(
-            self._lines(asked),
-            email=email,
-            customer=self.shop.customer(email, (first, last)) if email else None,
-            name=str(asked.get("reference") or ""),
-            currency=asked.get("currency") or "",
-            processed_at=moment(asked.get("placed_at")),
-            buyer=(asked["buyer_currency"], amount(asked["buyer_rate"])) if asked.get("buyer_currency") else None,
-            included=bool(asked.get("prices_include_tax")),
-            shipping=amount(price),
-            shipping_rate=amount(rate),
-            note=asked.get("note") or "",
-            po_number=asked.get("po_number") or "",
-            test=bool(asked.get("test")),
-            due_at=moment(asked.get("due_at")),
-        )
+        return {
+            "email": email,
+            "customer": self.shop.customer(email, (first, last)) if email else None,
+            "currency": asked.get("currency") or "",
+            "included": bool(asked.get("prices_include_tax")),
+            "shipping": amount(price),
+            "shipping_rate": amount(rate),
+            "note": asked.get("note") or "",
+            "po_number": asked.get("po_number") or "",
+        }
+
+    def create_draft(self, asked: Asked) -> Asked:
+        """Type a draft order, as a clerk does."""
+        draft = self.drafts.create(self._lines(asked), **self._bought(asked))
+        return {"id": str(draft.id), "number": draft.name, "total": money(draft.like.total())}
+
+    def edit_draft(self, asked: Asked) -> Asked:
+        """Change a draft."""
+        draft = self.drafts.get(str(asked["id"]))
+        fields = {key: asked[key] for key in ("note", "email", "po_number") if key in asked}
+        self.drafts.edit(draft, self._lines(asked) if "lines" in asked else None, **fields)
+        return {"id": str(draft.id), "total": money(draft.like.total())}
+
+    def send_draft(self, asked: Asked) -> Asked:
+        """Mail a draft's invoice."""
+        self.drafts.send(self.drafts.get(str(asked["id"])))
+        return {"id": str(asked["id"])}
+
+    def complete_draft(self, asked: Asked) -> Asked:
+        """Make an order of a draft; `paid` says that its money is here."""
+        order = self.drafts.complete(self.drafts.get(str(asked["id"])))
+        if asked.get("paid"):
+            self.shop.pay_manually(order, None, "manual", None)
         return {"id": str(order.id), "number": order.name, "total": money(order.total())}
+
+    def delete_draft(self, asked: Asked) -> Asked:
+        """Delete a draft."""
+        self.drafts.delete(self.drafts.get(str(asked["id"])))
+        return {"id": str(asked["id"])}
 
     def pay_order(self, asked: Asked) -> Asked:
         """Pay, as the customer does; without an amount all that is outstanding."""

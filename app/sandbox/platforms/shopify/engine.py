@@ -33,10 +33,10 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from app.sandbox.platforms.shopify.fields import TYPES, type_name
 from app.sandbox.platforms.shopify.mutations import MUTATIONS
 from app.sandbox.platforms.shopify.plan import Planner, Run, Step, Unplanned
 from app.sandbox.platforms.shopify.shop import Refused, Shop
+from app.sandbox.platforms.shopify.types import TYPES, type_name
 
 SCHEMA = build_schema(files("app.sandbox.platforms.shopify").joinpath("schema.graphql").read_text("utf-8"))
 MUTATION_COST = 10

@@ -9,14 +9,8 @@ from app.sandbox.platforms.shopify.graph import Of, at, bag, digest, page, parts
 from app.sandbox.platforms.shopify.parts import HOME, FulfillmentOrder, fulfillment_orders
 from app.sandbox.platforms.shopify.records import (
     ZERO,
-    Customer,
-    Hold,
-    Line,
     Order,
     Parcel,
-    Refund,
-    RefundLine,
-    Transaction,
     tax_of,
 )
 from app.sandbox.platforms.shopify.rest import gid, money
@@ -102,7 +96,8 @@ def metafields(order: Order, namespace: str | None = None) -> list[dict[str, Any
     return [one for key in keys if (one := _metafield(order, key)) is not None]
 
 
-def _shipping(order: Order) -> list[dict[str, Any]]:
+def shipping(order: Order) -> list[dict[str, Any]]:
+    """Return the shipping lines of an order."""
     if not order.shipping:
         return []
     tax = _taxes(order.shipping_tax(current=False), order.shipping_rate, order.currency)
@@ -122,7 +117,8 @@ def _shipping(order: Order) -> list[dict[str, Any]]:
     ]
 
 
-def _address(order: Order) -> dict[str, Any] | None:
+def address(order: Order) -> dict[str, Any] | None:
+    """Return the buyer's address."""
     return {"id": gid("MailingAddress", order.id), **order.address} if order.address else None
 
 
@@ -157,14 +153,14 @@ ORDER: Fields = {
     "presentmentCurrencyCode": lambda o: o.presentment,
     "taxesIncluded": lambda o: o.included,
     "sourceIdentifier": lambda o: o.source_identifier or None,
-    "sourceName": lambda _: "web",
+    "sourceName": lambda o: o.source_name,
     "poNumber": lambda o: o.po_number or None,
     "note": lambda o: o.note or None,
     "email": lambda o: o.email or None,
     "phone": lambda _: None,
     "customAttributes": lambda o: [{"key": key, "value": value} for key, value in o.attributes.items()],
-    "billingAddress": _address,
-    "shippingAddress": _address,
+    "billingAddress": address,
+    "shippingAddress": address,
     "canMarkAsPaid": lambda o: o.cancelled_at is None and o.outstanding > 0,
     "fullyPaid": lambda o: o.outstanding <= 0,
     "unpaid": lambda o: o.received == 0,
@@ -180,8 +176,8 @@ ORDER: Fields = {
     "fulfillmentsCount": lambda o: {"count": len(o.parcels), "precision": "EXACT"},
     "fulfillmentOrders": lambda o, **args: page(fulfillment_orders(o), **args),
     "lineItems": lambda o, **args: page(parts(o, o.lines), **args),
-    "shippingLines": lambda o, **args: page(_shipping(o), **args),
-    "shippingLine": lambda o: next(iter(_shipping(o)), None),
+    "shippingLines": lambda o, **args: page(shipping(o), **args),
+    "shippingLine": lambda o: next(iter(shipping(o)), None),
     "taxLines": lambda _: [],
     "paymentTerms": lambda o: _terms(o) if o.due_at else None,
     "metafield": lambda o, key, namespace="custom": _metafield(o, (namespace, key)),
@@ -362,30 +358,3 @@ CUSTOMER: Fields = {
     "defaultEmailAddress": lambda c: {"emailAddress": c.email} if c.email else None,
     "defaultPhoneNumber": lambda c: {"phoneNumber": c.phone} if c.phone else None,
 }
-TYPES: Mapping[str, Fields] = {
-    "Order": ORDER,
-    "LineItem": LINE,
-    "OrderTransaction": TRANSACTION,
-    "Refund": REFUND,
-    "RefundLineItem": REFUND_LINE,
-    "Fulfillment": PARCEL,
-    "FulfillmentOrder": FULFILLMENT_ORDER,
-    "FulfillmentHold": HOLD,
-    "Customer": CUSTOMER,
-}
-_NAMES = {
-    Line: "LineItem",
-    Transaction: "OrderTransaction",
-    Refund: "Refund",
-    RefundLine: "RefundLineItem",
-    Parcel: "Fulfillment",
-    Order: "Order",
-    Customer: "Customer",
-    FulfillmentOrder: "FulfillmentOrder",
-    Hold: "FulfillmentHold",
-}
-
-
-def type_name(value: Any) -> str | None:  # noqa: ANN401 - any record
-    """Return the GraphQL type of a record found by `node(id)`."""
-    return _NAMES.get(type(value.record) if isinstance(value, Of) else type(value))

@@ -32,8 +32,8 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from app.sandbox.platforms.shopify.fields import TYPES, type_name
 from app.sandbox.platforms.shopify.records import Order
+from app.sandbox.platforms.shopify.types import TYPES, type_name
 
 KEPT = 20_000
 """Orders that one selection keeps as JSON; the oldest go first."""

@@ -184,6 +184,7 @@ class Order:
     note: str = ""
     po_number: str = ""
     source_identifier: str = ""
+    source_name: str = "web"
     tags: list[str] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)
     metafields: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)

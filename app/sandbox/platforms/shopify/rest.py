@@ -234,7 +234,7 @@ def order(record: Order) -> Body:
         "tags": ", ".join(record.tags),
         "po_number": record.po_number or None,
         "source_identifier": record.source_identifier or None,
-        "source_name": "web",
+        "source_name": record.source_name,
         "financial_status": record.financial,
         "fulfillment_status": record.fulfilment or None,
         "taxes_included": record.included,

@@ -16,6 +16,7 @@ from graphql import GraphQLError
 
 from app.sandbox.base import Bucket, Operation, Sandbox, dumps
 from app.sandbox.platforms.shopify.acts import Acts, books, head
+from app.sandbox.platforms.shopify.drafts import Draft, Drafts
 from app.sandbox.platforms.shopify.engine import SINGLE_LIMIT, Engine, understood
 from app.sandbox.platforms.shopify.graph import (
     Of,
@@ -66,8 +67,9 @@ class ShopifySandbox(Sandbox):
         self.calls = Bucket(40 * self.quota_scale, 2 * self.quota_scale, self.clock)
         self.tokens = Tokens(account, self.client_secret, self.clock, self.random)
         self.subscriptions = Subscriptions(self.shop.new_id, self.clock, self._serve)
+        self.drafts = Drafts(self.shop, self._tell)
         self.verbs = {
-            **Acts(self.shop).verbs(),
+            **Acts(self.shop, self.drafts).verbs(),
             "fall_silent": self.subscriptions.fall_silent,
             "consent": self.tokens.consent.act,
             "uninstall": self.tokens.uninstall,
@@ -188,6 +190,8 @@ class ShopifySandbox(Sandbox):
             "customer": lambda id: shop.customers.get(number(id)),  # noqa: A006
             "customerByIdentifier": lambda identifier: self._customer(**identifier),
             "customers": self._customers,
+            "draftOrder": lambda id: self.drafts.held.get(number(id)),  # noqa: A006
+            "draftOrders": self._drafts,
             "fulfillmentOrder": lambda id: shop.part(number(id)),  # noqa: A006
             "job": lambda id: {"id": id, "done": True},  # noqa: A006 - jobs of this shop are quick
             "node": lambda id: self._node(id),  # noqa: A006, PLW0108
@@ -256,6 +260,20 @@ class ShopifySandbox(Sandbox):
         places = {one.id: before + position for position, one in enumerate(found, 1)}
         return page(found, most, previous=bool(after), key=lambda one: f"{_second(one)} {one.id} {places[one.id]}")
 
+    def _drafts(
+        self,
+        query: str | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        *,
+        reverse: bool = False,
+        **asked: Any,  # noqa: ANN401 - sorting
+    ) -> dict[str, Any]:
+        walked = self.drafts.walk(query, _past(after), self.visible)
+        if reverse or asked.get("sortKey") == "ID":
+            return page(reversed(list(walked)) if reverse else sorted(walked, key=lambda one: one.id), first)
+        return self._walked(walked, first, after)
+
     def _customers(self, query: str | None = None, first: int | None = None, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - paging
         after = asked.get("after")
         mails = [value for name, value in texts(query) if name == "email"]
@@ -313,7 +331,7 @@ class ShopifySandbox(Sandbox):
         return {"bulkOperation": operation, "userErrors": []}
 
 
-def _second(one: Customer | Order) -> int:
+def _second(one: Customer | Draft | Order) -> int:
     return int(one.updated_at.timestamp())
 
 

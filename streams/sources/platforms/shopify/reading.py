@@ -13,7 +13,7 @@ from app.core.errors import AuthError, DecodeError, O2CError, RateLimited, Rejec
 from app.core.status import from_status
 from app.core.talk import Request, Response, Talk
 from schemas.events import ChangeEvent, Hint, Version
-from schemas.platforms.shopify import PATH, pages
+from schemas.platforms.shopify import PATH, drafts, pages
 from schemas.platforms.shopify.replies import GONE, meaning
 from schemas.platforms.shopify.wire import text
 from streams.sources.base import Hook
@@ -73,8 +73,8 @@ def ask(query: str, variables: Mapping[str, Any], cost: int = 5) -> Talk[dict[st
 
 
 def whole(node: Mapping[str, Any]) -> Talk[dict[str, Any]]:
-    """Return the node with all that did not fit on its first page."""
-    return (yield from pages.whole(node, ask))
+    """Return the node of an order or a draft with all that did not fit on its first page."""
+    return (yield from (pages.draft if drafts.is_draft(node["id"]) else pages.whole)(node, ask))
 
 
 def data_of(reply: Response) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from app.core.errors import DecodeError
 from app.core.talk import Talk
 from schemas.events import Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Customer, Facts, Party
-from schemas.platforms.shopify import PLATFORM, VERSION, facts, graph, wire
+from schemas.platforms.shopify import PLATFORM, VERSION, drafts, facts, graph, wire
 from schemas.platforms.shopify.webhooks import WEBHOOKS
 from schemas.platforms.shopify.wire import text
 from schemas.refs import ObjectRef, find_mark
 from streams.sources.base import Hook, Identity, Page, Setup, Source
-from streams.sources.platforms.shopify import reading
+from streams.sources.platforms.shopify import drafting, reading
 from streams.sources.platforms.shopify.subscribing import ShopifySubscriber
 
 _OVERLAP = timedelta(minutes=5)
@@ -30,7 +30,9 @@ _GID = {
     "fulfillment_order": "FulfillmentOrder",
 }
 _READ_COST, _SWEEP_COST, _RATES_COST = 260, 900, 260
-_QUIET = ("shop", "app", "bulk_operations", "draft_orders", "products", "customers/redact", "customers/data_request")
+_QUIET = ("shop", "app", "bulk_operations", "products", "customers/redact", "customers/data_request")
+_WALKS = {"draftOrders": "order", "orders": "order", "customers": "customer"}
+"""The connections of Admin GraphQL that are walked, and what each is of."""
 
 
 class ShopifySource(Source):
@@ -41,6 +43,10 @@ class ShopifySource(Source):
     read_batch: ClassVar[Mapping[str, int]] = {"order": 5}
     _told: tuple[Hook, list[ChangeEvent]] | None = None
     """The delivery that was translated last, and what it showed."""
+
+    def topics(self) -> tuple[str, ...]:
+        """Return the topics of what this connection reads."""
+        return (*self.webhooks.topics, *(drafting.TOPICS if self._drafts else ()))
 
     def subscriber(self) -> ShopifySubscriber:
         """Register by the Admin API."""
@@ -70,7 +76,10 @@ class ShopifySource(Source):
     def _events(self, hook: Hook) -> list[ChangeEvent]:
         topic, body = reading.topic_of(hook), reading.body_of(hook)
         if topic.startswith("orders/") and "line_items" in body and not self._reads_orders:
-            return [reading.stamped(one, hook) for one in self._order(reading.into(body, wire.Order), origin="webhook")]
+            record = reading.into(body, wire.Order)
+            if self._drafts and drafts.just_ordered(record):
+                return []  # a read tells which draft it was
+            return [reading.stamped(one, hook) for one in self._order(record, origin="webhook")]
         if topic == "order_transactions/create":
             return [reading.stamped(one, hook) for one in self._foreign_payment(reading.into(body, wire.Transaction))]
         if topic in {"customers/create", "customers/update"}:
@@ -90,6 +99,9 @@ class ShopifySource(Source):
         topic, body = reading.topic_of(hook), reading.body_of(hook)
         if topic.startswith(_QUIET) or body.get("test") is True:
             return []
+        if topic.startswith("draft_orders/"):
+            wanted = self._drafts and body.get("id")
+            return [self._hint("order", drafts.id_of(text(body["id"])), topic)] if wanted else []
         markless = topic.startswith("orders/") and "metafields" not in body and bool(body.get("fulfillments"))
         if not markless and self.to_events(hook):
             return []
@@ -105,6 +117,10 @@ class ShopifySource(Source):
     def _reads_orders(self) -> bool:
         """Tell whether every changed order is read, since webhooks do not show all that is wanted."""
         return any(self.connection.options.get(option) == "yes" for option in ("holds", "payment_terms"))
+
+    @property
+    def _drafts(self) -> bool:
+        return self.connection.options.get("drafts") == "yes"
 
     def _asking(self, query: str) -> str:
         return graph.with_terms(query) if self.connection.options.get("payment_terms") == "yes" else query
@@ -144,7 +160,9 @@ class ShopifySource(Source):
 
     def _parsed(self, type_: str, record: dict[str, Any]) -> Iterator[ChangeEvent]:
         try:
-            if type_ == "order":
+            if type_ == "order" and drafts.is_draft(str(record.get("id", ""))):
+                yield self._draft(record)
+            elif type_ == "order":
                 graphql = str(record.get("id", "")).startswith("gid:")
                 yield from self._order(
                     self._node(record) if graphql else reading.into(record, wire.Order), origin="read"
@@ -165,6 +183,12 @@ class ShopifySource(Source):
                 yield from self._customer(reading.into(shape, wire.Customer), origin="read")
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise DecodeError(f"Shopify: a {type_} does not have the documented shape.") from error
+
+    def _draft(self, node: Mapping[str, Any]) -> ChangeEvent:
+        at = reading.instant(node.get("updatedAt"))
+        found = drafts.order(node, self.connection.time_zone)
+        id_ = drafts.id_of(node["id"])
+        return self._event("order", id_, found, origin="read", native=facts.native(at), changed_at=at)
 
     def _node(self, node: Mapping[str, Any]) -> wire.Order:
         return graph.order(node, holds=self.connection.options.get("holds") == "yes")
@@ -267,6 +291,8 @@ class ShopifySource(Source):
         if ref.type == "customer":
             node = (yield from reading.ask(graph.CUSTOMER, {"id": graph.gid("Customer", ref.id)}))["customer"]
             return self.parse("customer", dict(node)) if node else [reading.gone(hint)]
+        if ref.type == "order" and drafts.is_draft(ref.id):
+            return (yield from drafting.read(hint, self.parse, self._asking(graph.READ)))
         id_ = graph.gid("Order", ref.id)
         if ref.type != "order":
             id_ = yield from self._parent(ref)
@@ -275,7 +301,14 @@ class ShopifySource(Source):
         node = (yield from reading.ask(self._asking(graph.READ), {"id": id_}, cost=_READ_COST))["order"]
         if node is None:
             return [reading.gone(hint)]
-        return self.parse("order", (yield from reading.whole(node)))
+        return (yield from self._told_by(node))
+
+    def _told_by(self, node: Mapping[str, Any]) -> Talk[list[ChangeEvent]]:
+        """Return what the node of an order or a draft tells; an order that was a draft a moment ago waits for that."""
+        events = self.parse("order", (yield from reading.whole(node)))
+        if self._drafts and not drafts.is_draft(node["id"]) and drafts.just_ordered(self._node(node)):
+            return (yield from drafting.joined(events, text(node["id"])))
+        return events
 
     def _parent(self, ref: ObjectRef) -> Talk[str]:
         data = yield from reading.ask(graph.PARENT, {"id": graph.gid(_GID[ref.type], ref.id)})
@@ -283,18 +316,18 @@ class ShopifySource(Source):
 
     def read_many(self, hints: Sequence[Hint]) -> Talk[list[ChangeEvent]]:
         """Read several orders in one query."""
-        if any(hint.object.type != "order" for hint in hints):
+        if any(hint.object.type != "order" or drafts.is_draft(hint.object.id) for hint in hints):
             return (yield from super().read_many(hints))
         ids = [graph.gid("Order", hint.object.id) for hint in hints]
         nodes = (yield from reading.ask(self._asking(graph.READ_MANY), {"ids": ids}, cost=_SWEEP_COST))["nodes"]
         events: list[ChangeEvent] = []
         for hint, node in zip(hints, nodes, strict=True):
-            events += self.parse("order", (yield from reading.whole(node))) if node else [reading.gone(hint)]
+            events += (yield from self._told_by(node)) if node else [reading.gone(hint)]
         return events
 
     def sweeps(self) -> tuple[str, ...]:
         """Return the walks: orders bring their payments, refunds and parcels along."""
-        return ("orders", "customers")
+        return tuple(name for name in _WALKS if name != "draftOrders" or self._drafts)
 
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Walk by updated_at, oldest first: a row that moves while we walk moves ahead of us, never behind.
@@ -303,17 +336,16 @@ class ShopifySource(Source):
         """
         place = msgspec.json.decode(cursor, type=reading.Place) if cursor else reading.Place(since=self._since())
         started = place.started or now
-        query, kind, cost = (
-            (self._asking(graph.SWEEP), "order", _SWEEP_COST) if name == "orders" else (graph.CUSTOMERS, "customer", 30)
-        )
+        queries = {"orders": (self._asking(graph.SWEEP), _SWEEP_COST), "draftOrders": (drafts.SWEEP, _SWEEP_COST)}
+        (query, cost), kind = queries.get(name, (graph.CUSTOMERS, 30)), _WALKS[name]
         page = (yield from reading.ask(query, place.asked(), cost=cost))[name]
         events: list[ChangeEvent] = []
         hints: list[Hint] = []
         for node in page["nodes"]:
             try:
-                events += self.parse(kind, (yield from reading.whole(node)) if kind == "order" else dict(node))
+                events += (yield from self._told_by(node)) if kind == "order" else self.parse(kind, dict(node))
             except DecodeError:  # read by itself it is put aside, and the walk goes on
-                hints.append(self._hint(kind, text(node["id"]), ""))
+                hints.append(self._hint(kind, self._id(node), ""))
         found = Page(
             events=tuple(msgspec.structs.replace(event, origin="sweep") for event in events), hints=tuple(hints)
         )
@@ -322,6 +354,9 @@ class ShopifySource(Source):
         lag = timedelta(seconds=PLATFORM.consistency.search_lag_seconds)
         done = reading.Place(since=started - _OVERLAP)
         return msgspec.structs.replace(found, cursor=done.text(), complete_up_to=started - lag)
+
+    def _id(self, node: Mapping[str, Any]) -> str:
+        return drafts.id_of(node["id"]) if drafts.is_draft(node["id"]) else text(node["id"])
 
     def _since(self) -> datetime:
         return reading.instant(self.connection.options.get("since")) or datetime(2000, 1, 1, tzinfo=UTC)
