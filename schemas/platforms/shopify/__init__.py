@@ -151,10 +151,11 @@ PLATFORM = Platform(
     gaps=(
         "Shopify has no invoices and no requests for payment; the order stands for them, and a person mails it.",
         "Lines of an existing order are edited by a person.",
-        "Money that was authorised is captured by a person.",
+        "Money that was authorised is captured by a person: what is recorded as paid came some other way.",
         "A recorded payment cannot be taken back; refund it.",
         "A credit without lines, or of another amount than theirs, is recorded as a refund of money or not at all.",
         "Goods are not put back into stock.",
+        "Of cash that a till rounds what was owed is booked, not the cents of rounding.",
         "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
         'Drafts are seen with the option drafts = "yes" alone, else once they are completed; none is written to.',
         'Holds are seen with the option holds = "yes" alone: no webhook shows them, so every changed order is read.',

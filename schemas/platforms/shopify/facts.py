@@ -224,7 +224,11 @@ def _fees(record: wire.Order) -> list[facts.Line]:
 
 
 def payment(record: wire.Transaction, currency: str, zone: str) -> facts.Payment | None:
-    """Return a sale, capture or authorisation; other kinds are no payments."""
+    """Return a sale, capture or authorisation; other kinds are no payments.
+
+    Cash counts as what was owed, so it settles its order to the cent: what a till rounds is beside the amount
+    (https://shopify.dev/changelog/new-cash-rounding-on-order-and-order-transaction).
+    """
     if record.kind not in {"sale", "capture", "authorization"} or record.test or record.amount <= 0:
         return None
     words: dict[str, facts.PaymentStatus] = {"success": "succeeded", "failure": "failed", "error": "failed"}

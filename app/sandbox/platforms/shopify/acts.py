@@ -127,7 +127,8 @@ class Acts:
         order = self._order(asked)
         wanted = amount(asked["amount"]) if "amount" in asked else order.outstanding
         gateway, reference = asked.get("gateway") or "shopify_payments", str(asked.get("reference") or "")
-        done = self.shop.pay(order, wanted, gateway, moment(asked.get("at")), reference=reference)
+        rounding = amount(asked.get("rounding"))
+        done = self.shop.pay(order, wanted, gateway, moment(asked.get("at")), reference=reference, rounding=rounding)
         return {"id": str(done.id), "amount": money(done.amount)}
 
     def authorize_order(self, asked: Asked) -> Asked:

@@ -169,6 +169,10 @@ ORDER: Fields = {
     "paymentGatewayNames": lambda o: sorted({one.gateway for one in o.transactions}),
     **_bags(),
     "originalTotalDutiesSet": lambda _: None,
+    "totalCashRoundingAdjustment": lambda o: {
+        "paymentSet": bag(o.rounded("sale", "capture"), o.currency),
+        "refundSet": bag(o.rounded("refund"), o.currency),
+    },
     "transactions": lambda o, first=None: parts(o, o.transactions[:first]),
     "transactionsCount": lambda o: {"count": len(o.transactions), "precision": "EXACT"},
     "refunds": lambda o, first=None: parts(o, o.refunds[:first]),
@@ -226,6 +230,7 @@ TRANSACTION: Fields = {
             "currencyCode": of.order.presentment,
         },
     },
+    "amountRoundingSet": lambda of: bag(of.record.rounding, of.order.currency) if of.record.rounding else None,
     "parentTransaction": lambda of: Of(of.order, of.record.parent) if of.record.parent else None,
     "paymentId": lambda of: f"{of.order.name}.{of.id}",
     "authorizationCode": lambda of: of.record.reference or None,

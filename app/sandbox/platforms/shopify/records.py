@@ -80,6 +80,8 @@ class Transaction:
     reference: str = ""
     manual: bool = False
     test: bool = False
+    rounding: Decimal = ZERO
+    """By how much more, or less, cash changed hands at the till than `amount` says."""
 
 
 @dataclass(slots=True)
@@ -252,6 +254,10 @@ class Order:
     def moved(self, *kinds: str) -> Decimal:
         """Return the sum of the successful transactions of *kinds*."""
         return sum((one.amount for one in self.transactions if one.kind in kinds and one.status == "success"), ZERO)
+
+    def rounded(self, *kinds: str) -> Decimal:
+        """Return by how much the cash of the successful transactions of *kinds* was rounded."""
+        return sum((one.rounding for one in self.transactions if one.kind in kinds and one.status == "success"), ZERO)
 
     @property
     def received(self) -> Decimal:

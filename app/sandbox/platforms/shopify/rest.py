@@ -248,6 +248,8 @@ def order(record: Order) -> Body:
         **{f"{key}_set": pair(value, name) for key, value in amounts.items()},
         "total_outstanding": money(record.outstanding),
         "total_shipping_price_set": pair(record.shipping, name),
+        "total_cash_rounding_payment_adjustment_set": pair(record.rounded("sale", "capture"), name),
+        "total_cash_rounding_refund_adjustment_set": pair(record.rounded("refund"), name),
         "total_tip_received": "0.00",
         "original_total_duties_set": None,
         "payment_gateway_names": sorted({one.gateway for one in record.transactions}),
