@@ -109,6 +109,8 @@ class Order(_Facts, frozen=True, tag="order", kw_only=True, dict=True):
     prices_include_tax: bool = False
     placed_at: Instant | None = None
     due_date: date | None = None
+    overdue: bool = False
+    """What the system itself says of its due dates."""
     note: str = ""
     po_number: str = ""
     test: bool = False

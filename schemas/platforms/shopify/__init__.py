@@ -141,8 +141,8 @@ PLATFORM = Platform(
             "scopes": "what the merchant is asked for, comma-separated (default: orders, customers, fulfilments)",
             "since": "oldest change to read, for example 2026-01-01T00:00:00Z (default: all that Shopify shows)",
             "holds": "yes: read every changed order, since webhooks do not show holds (default no)",
-            "payment_terms": "yes: read every changed order and when it falls due; the app needs the scope "
-            "read_payment_terms (default no)",
+            "payment_terms": "yes: read every changed order, when it falls due and whether it is overdue; the app "
+            "needs the scope read_payment_terms (default no)",
             "drafts": "yes: read draft orders as orders that are drafts, which nobody bills; the app needs the scope "
             "read_draft_orders (default no)",
             "payment_method": "name of a manual payment method of the shop (default: Other)",
@@ -159,7 +159,7 @@ PLATFORM = Platform(
         "A parcel out of several locations is entered by a person: Shopify makes a fulfilment at one.",
         'Drafts are seen with the option drafts = "yes" alone, else once they are completed; none is written to.',
         'Holds are seen with the option holds = "yes" alone: no webhook shows them, so every changed order is read.',
-        'Due dates are seen with the option payment_terms = "yes" alone, and overdue is for the ledger to say.',
+        'Due dates, and what is overdue, are seen with the option payment_terms = "yes" alone.',
         "Partial manual payments need Shopify Plus.",
         "Of what is paid in another currency than the shop's only the whole is recorded and given back.",
     ),

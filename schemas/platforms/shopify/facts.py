@@ -132,6 +132,7 @@ def order(record: wire.Order, zone: str = "UTC") -> facts.Order:
         prices_include_tax=record.taxes_included,
         placed_at=utc(record.processed_at or record.created_at),
         due_date=day(max((one.due_at for one in record.due if one.due_at), default=None), zone),
+        overdue=record.overdue,
         note=record.note or "",
         po_number=record.po_number or "",
         test=record.test,

@@ -62,7 +62,7 @@ ORDER = f"""fragment order on Order {{
   fulfillments(first: {PARCELS_SHOWN}) {FULFILLMENT}
   metafields(first: 25, namespace: "o2c") {{ nodes {METAFIELD} {NEXT} }}
 }}"""
-TERMS = "paymentTerms { paymentSchedules(first: 10) { nodes { dueAt } } }"
+TERMS = "paymentTerms { overdue paymentSchedules(first: 10) { nodes { dueAt } } }"
 """Asked for only where the connection says so: without the scope read_payment_terms the whole reply is refused."""
 READ = f"query read($id: ID!) {{ order(id: $id) {{ ...order }} }}\n{ORDER}"
 READ_MANY = f"query readMany($ids: [ID!]!) {{ nodes(ids: $ids) {{ ...order }} }}\n{ORDER}"
@@ -149,6 +149,7 @@ def order(node: Node, *, holds: bool = False) -> wire.Order:
         "total_tip_received": _amount(node, "totalTipReceivedSet"),
         "original_total_duties_set": {"shop_money": {"amount": _amount(node, "originalTotalDutiesSet")}},
         "due": [{"due_at": one.get("dueAt")} for one in _nodes(node.get("paymentTerms") or {}, "paymentSchedules")],
+        "overdue": bool((node.get("paymentTerms") or {}).get("overdue")),
         "customer": customer(node["customer"]) if node.get("customer") else None,
         "billing_address": _address(node.get("billingAddress")),
         "shipping_address": _address(node.get("shippingAddress")),

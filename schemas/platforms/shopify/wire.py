@@ -216,7 +216,8 @@ class Order(Wire, frozen=True, kw_only=True):
     transactions: tuple[Transaction, ...] | None = None
     """Only reads bring them."""
     due: tuple[Due, ...] = ()
-    """Only reads of a connection that asks for payment terms bring it."""
+    overdue: bool = False
+    """Only reads of a connection that asks for payment terms bring both."""
     metafields: tuple[Metafield, ...] | None = None
     """None: the subscription did not ask for them, so marks cannot be seen."""
 

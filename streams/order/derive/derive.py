@@ -140,6 +140,8 @@ def _public(
     goods = status.fulfilment(order, parcels)
     left = [one.look.facts for one in parcels if isinstance(one.look.facts, Shipment)]
     tracking = {number for parcel in left for number in parcel.tracking_numbers}
+    due = _owed(payable, received, money.total(credited) - refunded) if life != "cancelled" else ZERO
+    late = order.overdue and due > ZERO
     return PublicOrder(
         key=state.key,
         tenant=state.tenant,
@@ -148,7 +150,7 @@ def _public(
         life_cycle=life,
         financial=financial,
         fulfilment=goods,
-        overdue=any(isinstance(look.facts, Invoice) and look.facts.overdue for look in documents),
+        overdue=late or any(isinstance(look.facts, Invoice) and look.facts.overdue for look in documents),
         headline=status.headline(life, financial, goods),
         currency=order.currency,
         payable_amount=payable,
@@ -156,7 +158,7 @@ def _public(
         paid_amount=received,
         credited_amount=money.total(credited),
         refunded_amount=refunded,
-        amount_due=_owed(payable, received, money.total(credited) - refunded) if life != "cancelled" else ZERO,
+        amount_due=due,
         tracking_numbers=tuple(sorted(tracking)),
         shown=_shown(state, ours),
         waiting=_waiting(state),

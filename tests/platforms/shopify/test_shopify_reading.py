@@ -217,6 +217,20 @@ async def test_a_due_date_is_read_where_the_connection_asks_for_it(shop: Shop) -
     assert plain.due_date is None
 
 
+@pytest.mark.parametrize(("due_at", "overdue"), [("2026-01-01T00:00:00Z", True), ("2100-01-01T00:00:00Z", False)])
+async def test_what_is_overdue_is_read_where_the_connection_asks_for_payment_terms(
+    shop: Shop, due_at: str, *, overdue: bool
+) -> None:
+    made = shop.act("create_order", reference="SO-1", due_at=due_at, **BOUGHT)
+    hint = Hint(tenant="acme", object=ObjectRef("shop", DOMAIN, "order", made["id"]))
+    options = {"payment_terms": "yes"}
+    careful = ShopifySource(Connection(name="s", tenant="t", platform="shopify", account=DOMAIN, options=options))
+    for source, shown in ((careful, overdue), (SOURCE, False)):
+        facts = (await shop.talk(source.read(hint)))[0].facts
+        assert isinstance(facts, Order)
+        assert facts.overdue is shown
+
+
 async def test_holds_are_seen_where_the_connection_asks_for_them(shop: Shop) -> None:
     made = shop.act("create_order", reference="SO-1", **BOUGHT)
     shop.act("hold_order", id=made["id"])

@@ -103,6 +103,15 @@ def test_an_order_is_overdue_when_one_of_its_documents_is(late: tuple[bool, bool
     assert not public(bill("10", overdue=True, status="void")).overdue
 
 
+@pytest.mark.parametrize(
+    ("late", "money", "overdue"), [(True, "0", True), (True, "9", True), (True, "24", False), (False, "0", False)]
+)
+def test_an_order_is_overdue_when_it_says_so_and_something_is_owed(money: str, *, late: bool, overdue: bool) -> None:
+    received = [paid(money)] if money != "0" else []
+    assert public(*received, order={"overdue": late}).overdue is overdue
+    assert not public(order={"overdue": late, "status": "cancelled"}).overdue
+
+
 def test_parcels_show_their_numbers_once_and_in_order() -> None:
     one = look(Shipment(tracking_numbers=("T2", "T1")), id_="s1")
     two = look(Shipment(tracking_numbers=("T1", "T3"), status="delivered"), "crm", "s2")
