@@ -95,6 +95,7 @@ RATES = """query rates {
     shippingLines(first: 2) { nodes { taxLines { rate } } }
   } }
 }"""
+SCOPES = "query scopes { currentAppInstallation { accessScopes { handle } } }"
 SHOP = "query shop { shop { id name myshopifyDomain currencyCode ianaTimezone } }"
 
 _NOT_CARRIER = frozenset(("FULFILLED", "MARKED_AS_FULFILLED", "SUBMITTED", "CANCELED", "LABEL_VOIDED"))

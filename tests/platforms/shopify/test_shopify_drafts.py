@@ -127,6 +127,25 @@ def test_drafts_are_asked_for_by_the_option_alone() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("granted", "options", "lacking"),
+    [
+        ((), {}, []),
+        (("write_draft_orders", "read_payment_terms"), {"drafts": "yes", "payment_terms": "yes"}, []),
+        (("write_orders",), {"drafts": "yes"}, ["The app lacks the scope read_draft_orders, which the option drafts needs."]),
+        (("read_draft_orders",), {"drafts": "yes", "payment_terms": "yes"},
+         ["The app lacks the scope read_payment_terms, which the option payment_terms needs."]),
+    ],
+)  # fmt: skip
+async def test_a_scope_that_an_option_needs_and_the_shop_did_not_grant_is_named(
+    shop: Shop, granted: tuple[str, ...], options: dict[str, str], lacking: list[str]
+) -> None:
+    shop.sandbox.scopes = granted
+    known = Connection(name="shop", tenant="acme", platform="shopify", account=DOMAIN, options=options)
+    assert list((await shop.talk(ShopifySource(known).identify())).missing) == lacking
+    assert len(shop.asked) == (2 if options else 1)
+
+
 async def test_the_sandbox_tells_of_a_drafts_life(shop: Shop) -> None:
     said: list[tuple[str, Any]] = []
     shop.sandbox.hooks.add("http://127.0.0.1:9/nobody", "secret")

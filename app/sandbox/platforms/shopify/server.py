@@ -52,6 +52,8 @@ class ShopifySandbox(Sandbox):
     token_paths: ClassVar[tuple[str, ...]] = ("/admin/oauth/",)
     token: ClassVar[str] = "shpat_sandbox"
     client_secret: ClassVar[str] = "shpss_sandbox"
+    scopes: tuple[str, ...] = ("write_orders", "write_customers", "write_fulfillments", "read_draft_orders")
+    """What the merchant granted the app, as it asks; a query is answered all the same."""
     deepest = 25_000
     """Records after which a walk ends, however many are left."""
     whole_days = False
@@ -184,6 +186,7 @@ class ShopifySandbox(Sandbox):
         shop = self.shop
         return {
             "shop": self._shop,
+            "currentAppInstallation": self._installation,
             "order": lambda id: shop.orders.get(number(id)),  # noqa: A006 - the vendor's name
             "orders": self._orders,
             "orderByIdentifier": self._by_identifier,
@@ -201,6 +204,9 @@ class ShopifySandbox(Sandbox):
             "webhookSubscriptions": lambda **args: page(self.subscriptions.rows(), **args),
             "bulkOperation": lambda id: {"id": id, "status": "COMPLETED", "type": "QUERY", "query": ""},  # noqa: A006
         }
+
+    def _installation(self) -> dict[str, Any]:
+        return {"id": gid("AppInstallation", 1), "accessScopes": [{"handle": one} for one in self.scopes]}
 
     def _shop(self) -> dict[str, Any]:
         return {

@@ -19,7 +19,7 @@ from schemas.platforms.shopify.webhooks import WEBHOOKS
 from schemas.platforms.shopify.wire import text
 from schemas.refs import ObjectRef, find_mark
 from streams.sources.base import Hook, Identity, Page, Setup, Source
-from streams.sources.platforms.shopify import drafting, reading
+from streams.sources.platforms.shopify import drafting, reading, scopes
 from streams.sources.platforms.shopify.subscribing import ShopifySubscriber
 
 _OVERLAP = timedelta(minutes=5)
@@ -362,18 +362,19 @@ class ShopifySource(Source):
         return reading.instant(self.connection.options.get("since")) or datetime(2000, 1, 1, tzinfo=UTC)
 
     def identify(self) -> Talk[Identity]:
-        """Ask for the shop; a version other than ours means that ours is retired."""
+        """Ask for the shop, and for scopes where options need more; a version other than ours means ours is retired."""
         reply = yield reading.request(graph.SHOP, {})
         shop = reading.data_of(reply)["shop"]
         served = reply.headers.get(PLATFORM.version_header, VERSION)
         drift = () if served == VERSION else (f"Shopify serves API version {served} instead of {VERSION}.",)
+        lacking = yield from scopes.lacking(self.connection.options)
         return Identity(
             account=shop["myshopifyDomain"],
             name=shop["name"],
             home_currency=shop["currencyCode"],
             currencies=(shop["currencyCode"],),
             time_zone=shop["ianaTimezone"],
-            missing=drift,
+            missing=(*drift, *lacking),
         )
 
     def setup(self) -> Talk[Setup]:
