@@ -6,8 +6,6 @@ the type of the order that it becomes, since orders are merged within one type: 
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import msgspec
 
 from schemas import facts as canonical
@@ -18,7 +16,7 @@ from schemas.platforms.shopify.graph import NEXT, Node
 PREFIX = "draft-"
 SOURCE = "shopify_draft_order"
 """The source_name of an order that was a draft (https://shopify.dev/docs/api/admin-rest/latest/resources/order)."""
-_FRESH = timedelta(minutes=2)
+_FRESH_SECONDS = 120
 
 LINE = f"""{{
   id sku title name quantity originalUnitPriceSet {graph.MONEY} totalDiscountSet {graph.MONEY} taxLines {graph.TAX}
@@ -70,9 +68,8 @@ def order(node: Node, zone: str) -> canonical.Order:
 
 def just_ordered(record: wire.Order) -> bool:
     """Tell whether a record is of an order that was a draft a moment ago: its draft may not have handed over yet."""
-    if record.source_name != SOURCE or record.created_at is None or record.updated_at is None:
-        return False
-    return record.updated_at - record.created_at < _FRESH
+    age = facts.native(record.updated_at) - facts.native(record.created_at)
+    return record.source_name == SOURCE and age < _FRESH_SECONDS
 
 
 def _record(node: Node) -> wire.Order:

@@ -195,6 +195,8 @@ async def test_an_order_that_was_a_draft_a_moment_ago_is_read_to_see_which(shop:
     swept = (await shop.talk(READS.sweep("orders", "", datetime.now(UTC)))).events
     assert [_order(event).merged_from for event in swept] == [(f"draft-{made['id']}",)]
     assert SOURCE.to_events(hook)
+    naive = {**body, "created_at": "2026-03-01T12:00:00", "updated_at": "2026-03-01T13:00:00Z"}
+    assert READS.to_events(Hook(body=dumps(naive), headers={"x-shopify-topic": "orders/updated"}))
     later = {**body, "created_at": "2026-03-01T12:00:00Z", "updated_at": "2026-03-01T12:05:00Z"}
     assert READS.to_events(Hook(body=dumps(later), headers={"x-shopify-topic": "orders/updated"}))
 
