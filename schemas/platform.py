@@ -80,6 +80,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Texts of the body, any of which must be there; () = whatever it says."""
     pause: float | None = None
     """Seconds to wait where no Retry-After says it."""
+    until_midnight: bool = False
+    """A day's quota is used up: wait for the next day of the account's own time zone, `pause` where none is known."""
     least: float = 0.0
     """Seconds to wait whatever Retry-After says."""
     everybody: bool = False

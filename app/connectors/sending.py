@@ -92,7 +92,8 @@ class Sending:
         self._limiter.heard(response.body, response.headers, number)
         self._note(request, response)
         self._look_at_version(response)
-        if (wait := asked_to_wait(self._platform.title, response, self._platform.refusals)) is not None:
+        zone, own = self.connection.time_zone, self._platform.refusals
+        if (wait := asked_to_wait(self._platform.title, response, own, zone)) is not None:
             self._limiter.pause(_DEFAULT_PAUSE if wait.retry_after is None else wait.retry_after)
             raise wait
         return response

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from email.utils import parsedate_to_datetime
+from zoneinfo import ZoneInfo
 
 from app.core.errors import (
     AuthError,
@@ -40,6 +43,9 @@ _PAGES = (b"<html", b"<!doctype html")
 _SERVER = 500
 _CLIENT = 400
 _TOO_MANY = 429
+_UNSAID = "UTC"
+"""The time zone of a connection that names none."""
+_HOUR = 3600.0
 
 
 def retry_after(response: Response) -> float | None:
@@ -51,12 +57,36 @@ def retry_after(response: Response) -> float | None:
         return None
 
 
-def asked_to_wait(platform: str, response: Response, own: Sequence[Refusal] = ()) -> RateLimited | None:
-    """Return the error of a reply that asks for nothing more to be sent for a while, None for any other."""
+def asked_to_wait(
+    platform: str, response: Response, own: Sequence[Refusal] = (), zone: str = _UNSAID
+) -> RateLimited | None:
+    """Return the error of a reply that asks for nothing more to be sent for a while, None for any other.
+
+    *zone* is the account's time zone, by which its day ends.
+    """
     refusal = _refusal(response, own)
     if response.status != _TOO_MANY and not (refusal and refusal.everybody):
         return None
-    return RateLimited(f"{platform} asks to wait.", _pause(response, refusal))
+    pause = _pause(response, refusal)
+    if refusal and refusal.until_midnight and retry_after(response) is None:
+        pause = _until_midnight(response, zone) or pause
+    return RateLimited(f"{platform} asks to wait.", pause)
+
+
+def _until_midnight(response: Response, zone: str) -> float | None:
+    """Return the seconds from the reply's own Date to the end of the account's day.
+
+    None where no zone was named, or nobody can tell the time. Also in the first hour of a day: the platform's day ends
+    later than the zone says, and waiting for the next midnight would leave all of it unused.
+    """
+    try:
+        now = parsedate_to_datetime(response.headers.get("date", "")).astimezone(ZoneInfo(zone))
+    except ValueError:
+        return None
+    midnight = datetime.combine(now.date(), time(), now.tzinfo)
+    if zone == _UNSAID or now.timestamp() - midnight.timestamp() < _HOUR:
+        return None
+    return datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo).timestamp() - now.timestamp()
 
 
 def _refusal(response: Response, own: Sequence[Refusal]) -> Refusal | None:

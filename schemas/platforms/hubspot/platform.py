@@ -152,8 +152,8 @@ _REFUSALS = (
     Refusal(status=403, error="rejected", says=("SCOPE",)),
     Refusal(status=409, error="duplicate"),
     Refusal(status=423, error="rate_limited", least=2.0),
-    # Until midnight in the portal: whoever asks each hour begins again soon after.
-    Refusal(status=429, error="rate_limited", says=('"DAILY"',), pause=3600.0, everybody=True),
+    # Until midnight in the portal; where nobody said when that is, whoever asks each hour begins again soon after.
+    Refusal(status=429, error="rate_limited", says=('"DAILY"',), pause=3600.0, until_midnight=True, everybody=True),
     # The account moves to another data centre, which takes up to a day.
     Refusal(status=477, error="rate_limited", everybody=True),
 )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from datetime import time as clock
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 
 from app.connectors.reading import Reader
 from app.connectors.sending import Sending
@@ -144,6 +148,15 @@ async def test_a_day_that_is_used_up_is_not_asked_for_again_in_half_a_minute(way
     way.sandbox.verbs["use_up_the_day"]({})
     assert await way.refused() == 3600.0
     assert way.limiter.wait() > 3500
+
+
+@pytest.mark.sandbox
+async def test_a_day_that_is_used_up_is_over_at_midnight_of_the_portal(way: Way) -> None:
+    zone = next(zone for zone in ("Asia/Tokyo", "America/Denver") if datetime.now(ZoneInfo(zone)).hour not in {0, 23})
+    way.sending.connection = structs.replace(CONNECTION, time_zone=zone)
+    way.sandbox.verbs["use_up_the_day"]({})
+    midnight = datetime.combine(datetime.now(ZoneInfo(zone)).date() + timedelta(days=1), clock(), ZoneInfo(zone))
+    assert await way.refused() == pytest.approx(midnight.timestamp() - time.time(), abs=5)
 
 
 @pytest.mark.sandbox

@@ -69,6 +69,28 @@ def test_everybody_waits_for_as_long_as_the_platform_says_or_is_known_to_mean(
     assert wait.retry_after == pause
 
 
+@pytest.mark.parametrize(
+    ("date", "zone", "pause"),
+    [
+        ("Fri, 27 Nov 2026 22:00:00 GMT", "America/New_York", 7 * 3600.0),  # 17:00 there
+        ("Fri, 27 Nov 2026 22:59:30 GMT", "Europe/Berlin", 30.0),
+        ("Sat, 24 Oct 2026 23:30:00 GMT", "Europe/Berlin", 23.5 * 3600.0),  # 01:30 of a day of 25 hours
+        ("Fri, 27 Nov 2026 23:10:00 GMT", "Europe/Berlin", 3600.0),  # its day ends later than we are told
+        ("Fri, 27 Nov 2026 22:00:00 GMT", "UTC", 3600.0),  # what nobody configured
+        ("", "Europe/Berlin", 3600.0),
+        ("yesterday", "Europe/Berlin", 3600.0),
+    ],
+)
+def test_a_day_that_is_used_up_ends_at_midnight_of_the_account(date: str, zone: str, pause: float) -> None:
+    own = (Refusal(status=429, error="rate_limited", pause=3600.0, until_midnight=True),)
+    wait = asked_to_wait("Made up", _reply(429, b"", date=date), own, zone)
+    assert wait is not None
+    assert wait.retry_after == pause
+    said = asked_to_wait("Made up", _reply(429, b"", date=date, retry_after="5"), own, zone)
+    assert said is not None
+    assert said.retry_after == 5.0
+
+
 @pytest.mark.parametrize("status", [200, 400, 403, 423, 503])
 def test_no_other_reply_holds_everybody_up(status: int) -> None:
     assert asked_to_wait("Made up", _reply(status, retry_after="5"), OWN) is None
