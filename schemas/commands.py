@@ -75,7 +75,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     links: dict[str, str] = {}
     """Ids in the same system that the write needs: {"order": .., "invoice": .., "payment": ..}."""
     status: str = ""
-    """For set_status: the canonical word to show."""
+    """For set_status: the canonical word to show. For record_shipment: how far the whole order has come with it."""
     text: str = ""
     """For add_note and void reasons."""
     priority: int = LIVE

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import RejectedError
 from app.sandbox.platforms.hubspot.portal import Portal
-from schemas.facts import Credit, Invoice, Shipment
+from schemas.facts import Credit, Invoice, Shipment, ShipmentLine
 from schemas.refs import ObjectRef
 from tests.platforms.hubspot.desk import INVOICE, KINDS, MARKS, ORDER, PAYMENT, Desk, command_of, desks, fields
 
@@ -130,6 +130,44 @@ async def test_parcels_share_the_orders_fields_and_keep_their_marks(open_desk: A
     assert {event.mirror_of for event in parcels.values()} == {MARKS[7], MARKS[8]}
     assert parcels[order.id].facts.tracking_numbers == ("1Z1",)
     assert parcels[order.id].anchors[0].ref == ObjectRef("crm", desk.sandbox.account, "orders", order.id)
+
+
+WORDS = {"partially_fulfilled_word": "Part sent", "fulfilled_word": "Sent", "delivered_word": "There"}
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [({}, ("Partially shipped", "Shipped", "Delivered")), (WORDS, tuple(WORDS.values()))],
+    ids=["default", "own"],
+)
+async def test_the_one_word_for_all_parcels_is_that_of_the_whole_order(
+    words: dict[str, str], shown: tuple[str, ...], open_desk: Any
+) -> None:
+    desk = await open_desk(order_object="orders", **words)
+    order = await desk.write(command_of("upsert_order", ORDER))
+    links = {"order": order.id}
+    part = Shipment(tracking_numbers=("1Z1",), status="delivered", lines=(ShipmentLine(line="1", quantity=Decimal(1)),))
+    parcels = [(part, "partially_fulfilled"), (Shipment(tracking_numbers=("1Z2",)), "fulfilled"), (part, "delivered")]
+    for mark, ((parcel, come), word) in enumerate(zip(parcels, shown, strict=True), 4):
+        await desk.write(command_of("record_shipment", parcel, mark, kind="append", links=links, status=come))
+        assert desk.books("shipment")[0]["vendor_status"] == word
+        record, *told = await desk.read("orders", order.id)
+        assert record.facts.headline == ("delivered" if come == "delivered" else "open")
+        assert {one.facts.status for one in told} == {"delivered" if come == "delivered" else "shipped"}
+        done = await desk.write(command_of("set_status", ORDER, kind="set", bound_id=order.id, status="open"))
+        moved = await desk.write(command_of("set_status", ORDER, kind="set", bound_id=order.id, status=come))
+        assert (done.id, desk.books("shipment")[0]["vendor_status"]) == (moved.id, word)
+        await desk.write(command_of("set_status", ORDER, kind="set", bound_id=order.id, status="open"))
+
+
+async def test_a_parcel_of_an_order_that_came_back_says_nothing_of_the_whole(open_desk: Any) -> None:
+    desk = await open_desk(order_object="orders")
+    order = await desk.write(command_of("upsert_order", ORDER))
+    parcel = Shipment(tracking_numbers=("1Z1",))
+    await desk.write(
+        command_of("record_shipment", parcel, 4, kind="append", links={"order": order.id}, status="returned")
+    )
+    assert "vendor_status" not in desk.books("shipment")[0]
 
 
 async def test_a_deals_shipment_is_a_note(open_desk: Any) -> None:

@@ -27,7 +27,7 @@ from schemas.facts import (
     Shipment,
 )
 from schemas.money import ZERO, rounded
-from schemas.platforms.hubspot.platform import PARCELS, PLATFORM
+from schemas.platforms.hubspot.platform import FULFILMENT, PARCELS, PLATFORM
 from schemas.platforms.hubspot.wire import Parts, Record, amount, day, instant, mark
 from schemas.refs import ObjectRef, find_mark
 
@@ -67,7 +67,7 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
     currency = (currency or connection.options.get("currency") or parts.currency or "XXX").upper()
     name = connection.options.get("number_property") or ("dealname" if is_deal else "hs_order_name")
     stage, canonical = stage_of(connection, kind, record, parts)
-    if canonical and record.value("hs_fulfillment_status").lower() == "delivered":
+    if canonical and fulfilment_meant(connection, record.value("hs_fulfillment_status")) == "delivered":
         canonical = "delivered"
     lines = tuple(_line(line, currency) for line in parts.lines)
     return Order(
@@ -160,6 +160,18 @@ def party(record: Record) -> Party:
     )
 
 
+def fulfilment_word(connection: Connection, canonical: str) -> str:
+    """Return the text by which an order object shows how far its goods have come, "" where it has none for that."""
+    return connection.options.get(f"{canonical}_word") or FULFILMENT.get(canonical, "")
+
+
+def fulfilment_meant(connection: Connection, text: str) -> str:
+    """Return the canonical word of that text, whatever its case; "" when nobody mapped it."""
+    own = (name for name in FULFILMENT if text and fulfilment_word(connection, name).lower() == text.lower())
+    known = word(connection, "shipments", text) or word(connection, "shipments", text.capitalize())
+    return known or next(own, "")
+
+
 def shipments(connection: Connection, record: Record) -> list[tuple[str, str | None, Shipment]]:
     """Return (id, mark, facts) of the parcels that an order object shows: one per tracking number.
 
@@ -168,8 +180,7 @@ def shipments(connection: Connection, record: Record) -> list[tuple[str, str | N
     numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
     marks = record.value(PARCELS).split()
     stage = record.value("hs_fulfillment_status")
-    known = word(connection, "shipments", stage) or word(connection, "shipments", stage.capitalize())
-    status: _Parcel = _PARCELS.get(known, "pending") if stage else "shipped"
+    status: _Parcel = _PARCELS.get(fulfilment_meant(connection, stage), "pending") if stage else "shipped"
     return [
         (
             record.id if position == 0 else f"{record.id}-{position}",

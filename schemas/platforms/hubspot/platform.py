@@ -145,6 +145,11 @@ STAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Object type -> canonical word -> stage id (deals) or stage label (orders, whose ids differ in every portal)."""
 
+FULFILMENT: Mapping[str, str] = MappingProxyType(
+    {"partially_fulfilled": "Partially shipped", "fulfilled": "Shipped", "delivered": "Delivered"}
+)
+"""Canonical word -> what is written into the free text `hs_fulfillment_status`, unless an option has another word."""
+
 TAKEN = ("already has that value", "already exists", "CONFLICTING_UNIQUE_VALUE")
 """What the refusal of a unique value says."""
 _REFUSALS = (
@@ -282,6 +287,9 @@ PLATFORM = Platform(
             "commerce": "yes: follow invoices and payments in HubSpot as well (needs their scopes)",
             "number_property": "property that holds the order number (default dealname or hs_order_name)",
             "po_property": "property that holds the customer's order number",
+            "partially_fulfilled_word": "what an order object shows once a part has left (default Partially shipped)",
+            "fulfilled_word": "what it shows once everything has left (default Shipped)",
+            "delivered_word": "what it shows once everything has arrived (default Delivered)",
             "app_id": "id of our own app: its echoes are read last",
             "journal": "yes: fetch the portal's webhooks journal in place of webhooks, by the secrets client_id and "
             "client_secret; app: fetch that of the whole app",

@@ -207,7 +207,7 @@ class HubspotSink(Batching):
         record = yield from self.find("orders", id_)
         if record is None:
             raise ConflictError(f"HubSpot: order {id_} is gone.")
-        yield from self._parcel(record, _with_parcel(record, command, parcel))
+        yield from self._parcel(record, _with_parcel(self.connection, record, command, parcel))
         after = yield from self.find("orders", id_)
         found = _parcel_of(self.connection, after, command) if after else None
         return found or Written(type="shipments", id=id_, mark=command.mark)
@@ -284,8 +284,11 @@ def _link(command: Command, name: str) -> str:
     return command.links[name]
 
 
-def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.Properties:
-    """Return the order's tracking numbers and marks with this parcel's among them; they stay in step."""
+def _with_parcel(connection: Connection, record: Record, command: Command, parcel: Shipment) -> bodies.Properties:
+    """Return the order's tracking numbers and marks with this parcel's among them; they stay in step.
+
+    The one word that the order has for all its parcels is that of the whole order, not of this parcel.
+    """
     numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
     marks = record.value(PARCELS).split()[: len(numbers)]
     marks += [_NO_MARK] * (len(numbers) - len(marks))
@@ -294,8 +297,9 @@ def _with_parcel(record: Record, command: Command, parcel: Shipment) -> bodies.P
         numbers += parcel.tracking_numbers
     elif parcel.tracking_numbers:
         numbers[marks.index(command.mark)] = parcel.tracking_numbers[0]
+    come = command.status or ("delivered" if parcel.status == "delivered" else "fulfilled")
     values = {
-        "hs_fulfillment_status": {"delivered": "Delivered"}.get(parcel.status, "Shipped"),
+        "hs_fulfillment_status": shown_facts.fulfilment_word(connection, come),
         "hs_shipping_tracking_number": ", ".join(numbers),
         "hs_shipping_status_url": parcel.tracking_url,
         PARCELS: " ".join(marks),

@@ -20,7 +20,6 @@ from sinks.base import Sink, Written
 from sinks.platforms.hubspot import bodies, replies
 
 BATCH, _MISSING, _BAD, _CONFLICT = 100, 404, 400, 409
-_DELIVERED = {"delivered": "Delivered", "fulfilled": "Shipped", "partially_fulfilled": "Partially shipped"}
 
 
 class Talks(Sink):
@@ -353,8 +352,8 @@ class Talks(Sink):
             raise UnsupportedError(f"HubSpot has no stage {wanted} for {word}: map {word} under stages.")
         if kind == "deals":
             return {"dealstage": chosen.id}
-        fulfilment = {"hs_fulfillment_status": _DELIVERED[word]} if word in _DELIVERED else {}
-        return {"hs_pipeline_stage": chosen.id, **fulfilment}
+        said = facts.fulfilment_word(self.connection, word)
+        return {"hs_pipeline_stage": chosen.id, **({"hs_fulfillment_status": said} if said else {})}
 
     def pipelines(self) -> Talk[tuple[Pipeline, ...]]:
         """Read the pipelines that the orders go through."""

@@ -263,7 +263,7 @@ def _set(
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _NOTHING
-    base = {} if want.status else _base(desk, bound, record, missing)
+    base = {} if want.kind == "set" else _base(desk, bound, record, missing)
     seen = digest({name: f"{pair.sent}>{pair.made}" for name, pair in (base or _acknowledged(record)).items()})
     id_ = set_id(desk.name, desk.connection.account, want.entity, want.capability, seen, wish)
     command = msgspec.structs.replace(

@@ -260,6 +260,7 @@ def _shipments(desk: Desk) -> Iterator[Want]:
                 after=parent[0],
                 links=parent[1],
                 shared=_TRACKED if facts.tracking_numbers else (),
+                status=desk.derived.public.fulfilment,
                 source=one.look,
             )
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.facts import Facts, Invoice, Order, Payment, Shipment
+from schemas.facts import Facts, Invoice, Order, Payment, Shipment, ShipmentLine
 from schemas.flow import Target
 from streams.order.plan.want import Want, write_key
 from streams.order.plan.wants import wants
@@ -97,6 +97,7 @@ def _shipped(**changes: Any) -> Want:
         "capability": "record_shipment",
         "canonical": f"shop@s/shipment/p+{SHOP.key}",
         "facts": Shipment(carrier="UPS"),
+        "status": "fulfilled",
     }
     return credited(**{**values, **changes})
 
@@ -106,6 +107,13 @@ def test_a_parcel_is_told_where_its_order_is_kept() -> None:
     on_order = {"write": "crm|shipment|shop@s/shipment/p", "connection": "crm", "entity": f"order:{KEY}"}
     (want,) = of(desk(DEALT, PARCEL, target=CRM), "record_shipment")
     assert want == _shipped(**on_order, after=("crm|order",), links={"order": "d1"})
+
+
+def test_a_parcel_tells_how_far_its_whole_order_has_come() -> None:
+    part = Shipment(lines=(ShipmentLine(line="l1", quantity=Decimal(0)),))
+    assert [want.status for want in of(desk(MADE, look(part, "shop", "p")), "record_shipment")] == [
+        "partially_fulfilled"
+    ]
 
 
 def test_every_parcel_of_another_system_is_told() -> None:
