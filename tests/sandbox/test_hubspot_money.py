@@ -132,6 +132,31 @@ async def test_parcels_share_the_orders_fields_and_keep_their_marks(open_desk: A
     assert parcels[order.id].anchors[0].ref == ObjectRef("crm", desk.sandbox.account, "orders", order.id)
 
 
+@KINDS
+async def test_parcel_payment_and_note_of_a_billed_order_find_the_order(kind: str, open_desk: Any) -> None:
+    desk = await open_desk(order_object=kind)
+    order, invoice = await _billed(desk)
+    links = {"order": order, "invoice": invoice}
+    assert desk.books("invoice")[0]["order_id"] == order
+    for mark, (capability, facts) in enumerate(
+        (("record_payment", PAYMENT), ("record_shipment", Shipment(tracking_numbers=("1Z1",)))), 4
+    ):
+        command = command_of(capability, facts, mark, kind="append", links=links)
+        await desk.write(command)
+        assert await desk.converse(desk.sink.probe(command))
+    (row,) = desk.books("payment")
+    assert (row["order_id"], row["invoice_id"]) == (order, invoice)
+    shown = desk.books("order")[0].get("notes") if kind == "deals" else desk.books("shipment")[0]["tracking"]
+    assert "1Z1" in shown
+
+
+async def test_a_parcel_without_an_order_says_what_it_lacks(open_desk: Any) -> None:
+    desk = await open_desk(order_object="orders")
+    _, invoice = await _billed(desk)
+    with pytest.raises(RejectedError, match="needs the order"):
+        await desk.write(command_of("record_shipment", Shipment(), 4, kind="append", links={"invoice": invoice}))
+
+
 WORDS = {"partially_fulfilled_word": "Part sent", "fulfilled_word": "Sent", "delivered_word": "There"}
 
 

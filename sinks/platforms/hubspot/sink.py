@@ -203,7 +203,7 @@ class HubspotSink(Batching):
             return Written(type="notes", id=command.bound_id, mark=command.mark)
         if self.order_kind != "orders":
             return (yield from self._note(command))
-        id_ = command.links.get("order") or command.bound_id.partition("-")[0]
+        id_ = command.bound_id.partition("-")[0] or _link(command, "order")
         record = yield from self.find("orders", id_)
         if record is None:
             raise ConflictError(f"HubSpot: order {id_} is gone.")

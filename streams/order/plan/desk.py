@@ -115,13 +115,36 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self._made_by_people(Order, self.looks)
 
     @once
+    def keeps_order(self) -> bool:
+        """Tell whether an order is written here: the key-giver's own, or our copy."""
+        if not ((self.target.order or self.own) and self.can("upsert_order")) or self.their_copies:
+            return False
+        return self.own or self.order_ref is not None or not (self.derived.cancelled or self._too_early)
+
+    @property
+    def _too_early(self) -> bool:
+        """Tell whether the order may not be shown here yet: a draft only where there is a word for it."""
+        return self.derived.public.life_cycle == "draft" and self.stage("draft") is None
+
+    @once
+    def order_beside(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Return what a document here waits for and names: the order, in a system that keeps both."""
+        if not self.can("upsert_order"):
+            return (), {}
+        order, waits = self.order_ref, self.keeps_order and not self.own and self.adopted_copy is None
+        look = self.state.objects.get(order.key) if order is not None else None
+        there = order is not None and not (look is not None and is_gone(look))
+        return (write_key(self.name, "order"),) if waits else (), {"order": order.id} if order and there else {}
+
+    @once
     def parent(self) -> tuple[tuple[str, ...], dict[str, str]] | None:
         """Return what a payment, credit or shipment hangs on here: (write records to wait for, links)."""
         if self.target.document != "none":
             if self.ended or self.voiding:
                 return None
-            document = self.document
-            return (() if self.adopted else (self.document_key,)), {"invoice": document.id} if document else {}
+            document, (waits, links) = self.document, self.order_beside
+            links = links | ({"invoice": document.id} if document else {})
+            return (waits if self.adopted else (*waits, self.document_key)), links
         order = self.order_ref
         waits = () if self.own or self.adopted_copy else (write_key(self.name, "order"),)
         if order is None and not self.target.order:

@@ -46,6 +46,7 @@ def documents(desk: Desk) -> Iterator[Want]:
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
         return
     amounts = () if desk.fixed else _AMOUNTS
+    waits, links = desk.order_beside
     yield Want(
         write=desk.document_key,
         connection=desk.name,
@@ -54,6 +55,8 @@ def documents(desk: Desk) -> Iterator[Want]:
         canonical=_chained(desk, desk.replaced),
         entity=f"document:{desk.state.key}",
         facts=invoice(desk),
+        after=waits,
+        links=links,
         shared=(*desk.target.fields, *amounts),
     )
     if not made or desk.derived.cancelled:

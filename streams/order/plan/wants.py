@@ -53,9 +53,7 @@ def _canonical(desk: Desk) -> str:
 
 def _order(desk: Desk) -> Iterator[Want]:
     own = desk.own
-    if not ((desk.target.order or own) and desk.can("upsert_order")):
-        return
-    if desk.their_copies or (not own and desk.order_ref is None and (desk.derived.cancelled or not _begun(desk))):
+    if not desk.keeps_order:
         return
     yield Want(
         write=write_key(desk.name, "order"),
@@ -72,11 +70,6 @@ def _order(desk: Desk) -> Iterator[Want]:
 
 def _headed(order: Order, headline: str) -> Order:
     return msgspec.structs.replace(order, headline=headline)
-
-
-def _begun(desk: Desk) -> bool:
-    """Tell whether the order may be shown here: a draft only where there is a word for it."""
-    return desk.derived.public.life_cycle != "draft" or desk.stage("draft") is not None
 
 
 def _payments(desk: Desk) -> Iterator[Want]:
