@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from app.core.errors import RejectedError
 from app.sandbox.platforms.hubspot.portal import Portal
-from schemas.facts import Credit, Invoice, Shipment, ShipmentLine
+from schemas.facts import Credit, Invoice, Line, Shipment, ShipmentLine
 from schemas.refs import ObjectRef
+from sinks.platforms.hubspot import HubspotSink
 from tests.platforms.hubspot.desk import INVOICE, KINDS, MARKS, ORDER, PAYMENT, Desk, command_of, desks, fields
 
 pytestmark = pytest.mark.sandbox
@@ -42,6 +44,22 @@ async def test_an_invoice_comes_out_to_the_cent_and_hangs_on_its_order(open_desk
     assert [(anchor.kind, anchor.ref.type, anchor.ref.id) for anchor in event.anchors] == [("object", "deals", order)]
     (row,) = desk.books("invoice")
     assert (row["total"], row["status"], row["mark"], row["order_id"]) == ("11.90", "invoiced", MARKS[1], order)
+
+
+async def test_a_coupon_of_one_tax_among_lines_of_another_is_billed_to_the_cent(open_desk: Any) -> None:
+    desk = await open_desk()
+    desk.sink = HubspotSink(structs.replace(desk.connection, taxes={"19": "115989001", "7": "115989002"}))
+    sold = (("Book", "100", "7.00", 7), ("Mug", "50", "9.50", 19), ("Coupon", "-10", "-1.90", 19))
+    lines = tuple(
+        Line(
+            name=name, unit_price=Decimal(net), net_amount=Decimal(net), tax_amount=Decimal(tax), tax_rate=Decimal(rate)
+        )
+        for name, net, tax, rate in sold
+    )
+    bill = Invoice(**{**fields(INVOICE), "lines": lines, "payable_amount": Decimal("154.60")})
+    await desk.write(command_of("upsert_invoice", bill, 1))
+    (row,) = desk.books("invoice")
+    assert (row["total"], row["tax"], row["status"]) == ("154.60", "14.60", "invoiced")
 
 
 async def test_an_invoice_that_would_not_come_out_stays_a_draft(open_desk: Any) -> None:

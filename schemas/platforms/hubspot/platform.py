@@ -304,5 +304,6 @@ PLATFORM = Platform(
         "HubSpot's API cannot send an invoice to the customer.",
         "A deal has no shipment fields: shipments become notes; order objects keep tracking numbers.",
         "An order object keeps no carrier.",
+        "A line item has no negative price: a discount line is taken off others, of its tax first; the sum stays.",
     ),
 )

@@ -155,17 +155,26 @@ def billed_lines(facts: Invoice, groups: Mapping[str, str]) -> tuple[Line, ...]:
 
 
 def positive(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Return *lines* with what is negative among them taken off the dearest ones: HubSpot refuses negative prices."""
-    owed = -sum((one.net_amount for one in lines if one.net_amount < ZERO), ZERO)
-    off: dict[int, Decimal] = {}
-    for position, one in sorted(enumerate(lines), key=lambda pair: -pair[1].net_amount):
-        off[position] = min(owed, max(one.net_amount, ZERO))
-        owed -= off[position]
+    """Return *lines* with what is negative among them taken off others: HubSpot refuses negative prices.
+
+    The dearest of the same tax come first, so that HubSpot's own tax stays right as well. What is worth less than it is
+    to be lowered by leaves the rest out: a bill is opened only when HubSpot's total is the bill's.
+    """
+    left = {position: one.net_amount for position, one in enumerate(lines) if one.net_amount >= ZERO}
+    for less in (one for one in lines if one.net_amount < ZERO):
+        owed = -less.net_amount
+        for position in sorted(left, key=lambda place: (not _taxed_alike(lines[place], less), -left[place])):
+            off = min(owed, left[position])
+            left[position], owed = left[position] - off, owed - off
     return tuple(
-        replace(one, net_amount=one.net_amount - off[position]) if off[position] else one
+        one if left[position] == one.net_amount else replace(one, net_amount=left[position])
         for position, one in enumerate(lines)
-        if one.net_amount >= ZERO
+        if position in left
     )
+
+
+def _taxed_alike(one: Line, other: Line) -> bool:
+    return (one.tax_rate, one.tax_code) == (other.tax_rate, other.tax_code)
 
 
 def marked(mark: str, properties: Properties) -> dict[str, object]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.core.errors import (
     AuthError,
@@ -129,6 +131,38 @@ def test_a_negative_line_is_taken_off_the_dearest_ones() -> None:
     lines = [Line(name=name, net_amount=Decimal(net)) for name, net in (("A", 3), ("B", 10), ("Coupon", -11))]
     assert [(one.name, one.net_amount) for one in bodies.positive(lines)] == [("A", Decimal(2)), ("B", Decimal(0))]
     assert bodies.positive(lines[:2]) == tuple(lines[:2])
+
+
+def _nets(*wanted: tuple[str, str]) -> list[str]:
+    lines = [Line(net_amount=Decimal(net), tax_rate=Decimal(rate)) for net, rate in wanted]
+    return [str(one.net_amount) for one in bodies.positive(lines)]
+
+
+def test_a_negative_line_is_taken_off_what_is_taxed_alike_before_anything_else() -> None:
+    assert _nets(("100", "7"), ("50", "19"), ("-10.01", "19")) == ["100", "39.99"]
+    assert _nets(("100", "7"), ("50", "19"), ("-60", "19")) == ["90", "0"]
+    assert _nets(("100", "7"), ("50", "19"), ("-5", "7"), ("-5", "19"), ("-1", "0")) == ["94", "45"]
+    assert _nets(("-10", "7"), ("3", "7"), ("3", "7")) == ["0", "0"]  # a total below zero is nothing that is sold
+
+
+def _cents(count: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(-2_000, 5_000), min_size=1, max_size=count)
+
+
+@given(_cents(8), st.data())
+def test_the_sum_of_the_lines_is_kept_to_the_cent_whatever_is_negative(cents: list[int], data: st.DataObject) -> None:
+    lines = [
+        Line(
+            quantity=Decimal(data.draw(st.integers(1, 7))),
+            net_amount=Decimal(one) / 100,
+            tax_rate=data.draw(st.sampled_from((None, Decimal(7), Decimal(19)))),
+        )
+        for one in cents
+    ]
+    rows = [bodies.line(one, "EUR", {}) for one in bodies.positive(lines)]
+    billed = sum(rounded(Decimal(row["quantity"]) * Decimal(row["price"]), "EUR") for row in rows)
+    assert billed == max(Decimal(0), Decimal(sum(cents)) / 100)
+    assert all(Decimal(row["price"]) >= 0 for row in rows)
 
 
 def test_all_values_are_text_and_empty_ones_are_left_out_of_a_create() -> None:
