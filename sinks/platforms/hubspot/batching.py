@@ -19,43 +19,52 @@ from schemas.platforms.hubspot.platform import ASSOCIATIONS
 from schemas.platforms.hubspot.wire import Link, Links, Parts
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
+from sinks.platforms.hubspot.invoice_batches import InvoiceBatches
 from sinks.platforms.hubspot.many import ALONE, Outcomes, each
 from sinks.platforms.hubspot.order_batches import OrderBatches
+from sinks.platforms.hubspot.parcels import Parcels
 from sinks.platforms.hubspot.talks import BATCH
 
 T = TypeVar("T")
 
 
-class Batching(OrderBatches):
+class Batching(OrderBatches, InvoiceBatches, Parcels):
     """What `write_many` does for each capability."""
 
     batch = MappingProxyType(
         {
             "upsert_order": 50,
+            "upsert_invoice": 50,
             "record_payment": BATCH,
             "add_note": BATCH,
             "issue_credit": BATCH,
             "record_refund": BATCH,
-            # Notes on a deal, but fields of an order object, which are written one by one.
-            "record_shipment": 20,
+            "record_shipment": BATCH,
         }
     )
 
     def write_many(self, commands: Sequence[Command]) -> Talk[list[Written | O2CError]]:
         """Make fresh creates together; what must be looked for, and what a batch cannot do, goes alone."""
         fresh = [command for command in commands if command.presence == "absent" and not command.bound_id]
-        results: Outcomes = (yield from self._together(fresh)) if len(fresh) > 1 else {}
+        together = fresh if len(fresh) > 1 else []
+        results: Outcomes = (yield from self._together(together)) if together else {}
         for command in commands:
             if isinstance(results.get(command.id, DuplicateError()), ALONE):
-                results[command.id] = yield from _caught(_named(self.write(command), command.id))
+                # What the batch may have met of an earlier try is looked for, and gone on with.
+                asks = msgspec.structs.replace(command, presence="unknown") if command in together else command
+                results[command.id] = yield from _caught(_named(self.write(asks), command.id))
         return [results[command.id] for command in commands]
 
     def _together(self, commands: Sequence[Command]) -> Talk[Outcomes]:
         match commands[0].capability:
             case "upsert_order":
                 return (yield from self.orders(commands))
+            case "upsert_invoice":
+                return (yield from self.invoices(commands))
             case "record_payment":
                 return (yield from self._payments(commands))
+            case "record_shipment" if self.order_kind == "orders":
+                return (yield from self.parcels(commands))
             case _:
                 return (yield from self._notes(commands))
 

@@ -8,11 +8,14 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
+from app.core.errors import RejectedError
 from schemas.commands import Command
 from schemas.connection import Connection
 from schemas.facts import Credit, Invoice, Line, Order, Party, Payment, Shipment
 from schemas.money import ZERO, rounded, text
+from schemas.platforms.hubspot import wire
 from schemas.platforms.hubspot.platform import ASSOCIATIONS, MARK
+from schemas.platforms.hubspot.wire import Record
 
 Properties = dict[str, str]
 _FINE = Decimal("0.000001")
@@ -170,6 +173,16 @@ def positive(lines: Sequence[Line]) -> tuple[Line, ...]:
         one if left[position] == one.net_amount else replace(one, net_amount=left[position])
         for position, one in enumerate(lines)
         if position in left
+    )
+
+
+def wrong_total(bill: Invoice, id_: str, drafted: Record | None) -> RejectedError | None:
+    """Return why the draft of *bill* may not be opened, None when HubSpot would bill just that."""
+    billed = wire.amount(drafted.value("hs_amount_billed"), bill.currency) if drafted else None
+    if billed == bill.payable_amount:
+        return None
+    return RejectedError(
+        f"HubSpot would bill {billed} instead of {bill.payable_amount}: the invoice {id_} stays a draft."
     )
 
 

@@ -10,15 +10,14 @@ import msgspec
 from app.core.errors import ConflictError, RejectedError, UnsupportedError
 from app.core.talk import Request, Talk, segment
 from schemas.commands import Command
-from schemas.connection import Connection
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
-from schemas.platforms.hubspot import facts as shown_facts
-from schemas.platforms.hubspot import paths, wire
+from schemas.platforms.hubspot import paths
 from schemas.platforms.hubspot.platform import MARK, PARCELS
 from schemas.platforms.hubspot.wire import Record
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
 from sinks.platforms.hubspot.batching import Batching
+from sinks.platforms.hubspot.parcels import parcel_of, with_parcel
 from sinks.platforms.hubspot.talks import time_of
 
 F = TypeVar("F", bound=Facts)
@@ -32,8 +31,6 @@ _KINDS = {
     "record_refund": "notes",
     "upsert_customer": "contacts",
 }
-_NO_MARK = "-"
-"""Stands in the list of marks for a tracking number that a person typed."""
 
 
 class HubspotSink(Batching):
@@ -132,11 +129,8 @@ class HubspotSink(Batching):
         if invoice.status == "draft":
             return
         record = yield from self.find("invoices", id_)
-        billed = wire.amount(record.value("hs_amount_billed"), invoice.currency) if record else None
-        if billed != invoice.payable_amount:
-            raise RejectedError(
-                f"HubSpot would bill {billed} instead of {invoice.payable_amount}: the invoice {id_} stays a draft."
-            )
+        if (wrong := bodies.wrong_total(invoice, id_, record)) is not None:
+            raise wrong
         yield from self.patch("open", "invoices", id_, {"hs_invoice_status": "open"})
 
     def void_invoice(self, command: Command) -> Talk[Written]:
@@ -207,9 +201,9 @@ class HubspotSink(Batching):
         record = yield from self.find("orders", id_)
         if record is None:
             raise ConflictError(f"HubSpot: order {id_} is gone.")
-        yield from self._parcel(record, _with_parcel(self.connection, record, command, parcel))
+        yield from self._parcel(record, with_parcel(self.connection, record, command, parcel))
         after = yield from self.find("orders", id_)
-        found = _parcel_of(self.connection, after, command) if after else None
+        found = parcel_of(self.connection, after, command) if after else None
         return found or Written(type="shipments", id=id_, mark=command.mark)
 
     def _parcel(self, order: Record, properties: bodies.Properties) -> Talk[None]:
@@ -228,7 +222,7 @@ class HubspotSink(Batching):
         kind = _KINDS.get(command.capability, self.order_kind)
         if command.capability == "record_shipment" and kind == "orders":
             record = yield from self.find("orders", _link(command, "order"))
-            return _parcel_of(self.connection, record, command) if record else None
+            return parcel_of(self.connection, record, command) if record else None
         if command.capability == "record_shipment":
             kind = "notes"
         if command.capability == "reverse_payment":
@@ -267,7 +261,7 @@ class HubspotSink(Batching):
             return Written(type="notes", id=note.id, mark=command.mark) if note else None
         if command.capability == "record_shipment":
             record = yield from self.find("orders", command.bound_id.partition("-")[0])
-            return _parcel_of(self.connection, record, command) if record else None
+            return parcel_of(self.connection, record, command) if record else None
         record = yield from self.find(kind, command.bound_id)
         return (yield from self.written(kind, record)) if record else None
 
@@ -282,34 +276,3 @@ def _link(command: Command, name: str) -> str:
     if not command.links.get(name):
         raise RejectedError(f"HubSpot: {command.capability} needs the {name} it belongs to.")
     return command.links[name]
-
-
-def _with_parcel(connection: Connection, record: Record, command: Command, parcel: Shipment) -> bodies.Properties:
-    """Return the order's tracking numbers and marks with this parcel's among them; they stay in step.
-
-    The one word that the order has for all its parcels is that of the whole order, not of this parcel.
-    """
-    numbers = [part.strip() for part in record.value("hs_shipping_tracking_number").split(",") if part.strip()]
-    marks = record.value(PARCELS).split()[: len(numbers)]
-    marks += [_NO_MARK] * (len(numbers) - len(marks))
-    if command.mark not in marks:
-        marks += [command.mark, *[_NO_MARK] * (len(parcel.tracking_numbers) - 1)] if parcel.tracking_numbers else []
-        numbers += parcel.tracking_numbers
-    elif parcel.tracking_numbers:
-        numbers[marks.index(command.mark)] = parcel.tracking_numbers[0]
-    come = command.status or ("delivered" if parcel.status == "delivered" else "fulfilled")
-    values = {
-        "hs_fulfillment_status": shown_facts.fulfilment_word(connection, come),
-        "hs_shipping_tracking_number": ", ".join(numbers),
-        "hs_shipping_status_url": parcel.tracking_url,
-        PARCELS: " ".join(marks),
-    }
-    return {name: value for name, value in values.items() if value and value != record.value(name)}
-
-
-def _parcel_of(connection: Connection, record: Record, command: Command) -> Written | None:
-    for id_, mark, parcel in shown_facts.shipments(connection, record):
-        if (command.bound_id and id_ == command.bound_id) or (mark and mark == command.mark):
-            native = wire.native(record)
-            return Written(type="shipments", id=id_, facts=parcel, mark=mark, native=native)
-    return None

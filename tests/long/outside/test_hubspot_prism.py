@@ -17,6 +17,7 @@ from tests.long.outside.mock import Judge, judging
 from tests.platforms.hubspot.desk import AUTH, Desk, desks
 from tests.platforms.hubspot.spec import FILES, UNLISTED, Spec
 from tests.platforms.hubspot.test_hubspot_batches import *  # noqa: F403 - the same tests, with a judged `open_desk`
+from tests.platforms.hubspot.test_hubspot_many_invoices import *  # noqa: F403 - the same
 from tests.platforms.hubspot.test_hubspot_many_payments import *  # noqa: F403 - the same
 from tests.platforms.hubspot.test_hubspot_webhooks import ADDRESS, SUBSCRIBER, WANTED, App
 from tests.sandbox.test_hubspot_buyers import *  # noqa: F403 - the same
