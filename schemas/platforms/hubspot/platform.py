@@ -8,12 +8,12 @@ from types import MappingProxyType
 from schemas.platform import Auth, Consistency, Effect, Limit, Limits, Platform, Refusal
 
 MARK = "o2c_mark"
-"""Our own unique property on deals, orders, invoices, payments, contacts and line items: the upsert key."""
+"""Our own unique property on deals, orders, invoices, payments, contacts, companies and line items: the upsert key."""
 PARCELS = "o2c_shipments"
 """Our own property on orders: the marks of the parcels whose tracking numbers stand beside it, in order."""
 
 _SCOPES = ("deals", "orders", "invoices", "commercepayments", "contacts", "companies", "line_items")
-_OWN_PROPERTIES = ("deals", "orders", "invoices", "commercepayments", "contacts")
+_OWN_PROPERTIES = ("deals", "orders", "invoices", "commercepayments", "contacts", "companies")
 """Objects whose scope lets us make our properties; that of line items has another name, notes go with contacts."""
 
 TYPE_IDS: Mapping[str, str] = MappingProxyType(
@@ -285,6 +285,7 @@ PLATFORM = Platform(
             "pipeline": "id of the pipeline that new deals or orders go into (default: the portal's first)",
             "currency": "currency of deals that name none (default: the portal's, for one call more per read)",
             "commerce": "yes: follow invoices and payments in HubSpot as well (needs their scopes)",
+            "companies": "yes: a buyer who has a tax number gets a company, and so do the orders (needs their scopes)",
             "number_property": "property that holds the order number (default dealname or hs_order_name)",
             "po_property": "property that holds the customer's order number",
             "partially_fulfilled_word": "what an order object shows once a part has left (default Partially shipped)",

@@ -111,6 +111,12 @@ def somebody(party: Party | None) -> Party | None:
     return party if party and (party.email or party.name.strip()) else None
 
 
+def company_key(party: Party | None) -> str:
+    """Return our own property of the company of *party*, "" for a person: a business is who has a tax number."""
+    number = "".join(party.tax_id.split()).lower() if party and party.name.strip() else ""
+    return f"company/{number}" if number else ""
+
+
 def contact(party: Party) -> Properties:
     """Return the properties of a new contact."""
     first, _, last = party.name.strip().partition(" ")

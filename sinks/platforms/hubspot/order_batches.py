@@ -15,12 +15,13 @@ from schemas.platforms.hubspot.platform import MARK
 from schemas.platforms.hubspot.wire import Parts
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
+from sinks.platforms.hubspot.companies import Companies
 from sinks.platforms.hubspot.drafts import Draft, Drafting
 from sinks.platforms.hubspot.many import Outcomes
 from sinks.platforms.hubspot.talks import stages_in
 
 
-class OrderBatches(Drafting):
+class OrderBatches(Drafting, Companies):
     """Orders by the fifty."""
 
     def orders(self, commands: Sequence[Command]) -> Talk[Outcomes]:
@@ -37,8 +38,26 @@ class OrderBatches(Drafting):
             for command in commands
             if isinstance(order := command.facts, Order)
         ]
-        parts = (self.find_buyers, self._make, self._find_known, self._order_lines, self._read_back)
+        parts = (
+            self.find_buyers,
+            self._make,
+            self._find_known,
+            self._order_companies,
+            self._order_lines,
+            self._read_back,
+        )
         return (yield from self.drafted(drafts, parts))
+
+    def _order_companies(self, drafts: Sequence[Draft]) -> Talk[None]:
+        """Give the buyers and what they bought their companies; whom people put in a buyer's place stays without."""
+        made = [(self.order_kind, draft.id, draft.customer) for draft in drafts]
+        buyers = [
+            ("contacts", one.contact.id, one.customer)
+            for one in drafts
+            if one.contact
+            and (not one.known or one.buyer in {one.contact.value("email").lower(), one.contact.value(MARK)})
+        ]
+        return self.companies([*made, *buyers])
 
     def _order_lines(self, drafts: Sequence[Draft]) -> Talk[None]:
         return self.make_lines(self.order_kind, drafts)

@@ -48,6 +48,7 @@ class HubspotSink(Batching):
         id_, fresh = (found.id, False) if found else (yield from self._new_order(command, order, word))
         if found and not found.linked("contacts") and (buyer := bodies.somebody(order.customer)):
             yield from self.buyer(kind, None, id_, buyer)
+        yield from self.companies([(kind, id_, order.customer)])
         yield from self.lines(kind, id_, order.lines, order.currency, fresh=fresh)
         return msgspec.structs.replace((yield from self.shown(kind, id_)), adopted=not fresh)
 
@@ -60,6 +61,7 @@ class HubspotSink(Batching):
         links: list[tuple[str, str]] = []
         if buyer := bodies.somebody(order.customer):
             links.append(("contacts", (yield from self.contact(buyer))))
+            yield from self.companies([(*links[0], buyer)])
         return (yield from self.made(kind, command.mark, properties, links, "order"))
 
     def _change_order(self, command: Command, order: Order, word: str) -> Talk[Written]:
@@ -97,8 +99,11 @@ class HubspotSink(Batching):
         if command.bound_id:
             yield from self.patch("customer", "contacts", command.bound_id, bodies.contact(party))
         elif found := (yield from self.known_contact(party)):
+            yield from self.companies([("contacts", found.id, party)])
             return (yield from self.written("contacts", found))
-        return (yield from self.shown("contacts", command.bound_id or (yield from self.new_contact(party))))
+        id_ = command.bound_id or (yield from self.new_contact(party))
+        yield from self.companies([("contacts", id_, party)])
+        return (yield from self.shown("contacts", id_))
 
     # -- invoices and payments ----------------------------------------------------------------------------------------
 
