@@ -156,6 +156,7 @@ def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
 def _next(desk: Desk, capability: Capability, *, after: str) -> Want:
     """Return the document that follows the newest one once *after* is written."""
     number = desk.replaced + 1
+    waits, links = desk.order_beside
     return Want(
         write=desk.document_at(number),
         connection=desk.name,
@@ -164,7 +165,8 @@ def _next(desk: Desk, capability: Capability, *, after: str) -> Want:
         canonical=_chained(desk, number),
         entity=f"document:{desk.state.key}",
         facts=invoice(desk),
-        after=(after,),
+        after=(*waits, after),
+        links=links,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from schemas.facts import Shipment
+from schemas.commands import Pair
+from schemas.facts import Invoice, Shipment
 from schemas.flow import Target
 from schemas.platform import Effect
 from streams.order.plan.want import Want
@@ -46,3 +48,16 @@ def test_nobody_waits_for_an_order_that_is_not_written_here() -> None:
     assert [(want.after, want.links) for want in wanted("upsert_invoice", target=bills)] == [((), {})]
     (want,) = wanted("record_payment", BILLED, payment(), target=bills)
     assert (want.after, want.links) == (("crm|document",), {"invoice": "i1"})
+
+
+def test_a_document_that_replaces_another_names_the_order_as_well() -> None:
+    bill = ref("crm", "invoice", "i1")
+    first = record("crm|document", bill, base={"payable_amount": Pair("24.00", "24.00")}, outcome="confirmed")
+    room = record("crm|room|1", bill, capability="void_invoice", outcome="confirmed")
+    void = look(Invoice(currency="EUR", payable_amount=Decimal(24), status="void"), "crm", "i1")
+    can = {**PLATFORM["capabilities"], "void_invoice": Effect.RECORDS}
+    fixed = {**PLATFORM, "fixed_amounts": True, "capabilities": can}
+    changed = desk(DEALT, first, void, room, target=BOTH, platform=fixed, facts={"payable_amount": Decimal(30)})
+    (want,) = [one for one in of(changed, "upsert_invoice") if one.write == "crm|document|1"]
+    assert want.after[0] == "crm|order"
+    assert want.links == {"order": "d1"}
