@@ -168,11 +168,27 @@ async def test_parcel_payment_and_note_of_a_billed_order_find_the_order(kind: st
     assert "1Z1" in shown
 
 
-async def test_a_parcel_without_an_order_says_what_it_lacks(open_desk: Any) -> None:
+async def test_a_parcel_of_a_bill_without_an_order_is_a_note_on_the_bill(open_desk: Any) -> None:
     desk = await open_desk(order_object="orders")
     _, invoice = await _billed(desk)
+    first, later = (Shipment(tracking_numbers=(number,)) for number in ("1Z1", "1Z2"))
+    command = command_of("record_shipment", first, 4, kind="append", links={"invoice": invoice})
+    assert await desk.converse(desk.sink.probe(command)) is None
+    made = await desk.write(command)
+    assert (await desk.converse(desk.sink.probe(command))).id == made.id
+    await desk.write(command)
+    moved = command_of("record_shipment", later, 4, kind="set", bound_id=made.id, links={"invoice": invoice})
+    assert (await desk.write(moved)).id == made.id
+    assert (await desk.converse(desk.sink.reread(moved))).id == made.id
+    (note,) = desk.sandbox.portal.records["notes"].values()
+    assert note.values["hs_note_body"] == "Shipped: 1Z2"
+    assert desk.books("shipment") == []
+
+
+async def test_a_parcel_without_order_or_bill_says_what_it_lacks(open_desk: Any) -> None:
+    desk = await open_desk(order_object="orders")
     with pytest.raises(RejectedError, match="needs the order"):
-        await desk.write(command_of("record_shipment", Shipment(), 4, kind="append", links={"invoice": invoice}))
+        await desk.write(command_of("record_shipment", Shipment(), 4, kind="append"))
 
 
 WORDS = {"partially_fulfilled_word": "Part sent", "fulfilled_word": "Sent", "delivered_word": "There"}

@@ -195,12 +195,15 @@ class HubspotSink(Batching):
     # -- shipments ----------------------------------------------------------------------------------------------------
 
     def record_shipment(self, command: Command) -> Talk[Written]:
-        """Add the tracking number to the order object; a deal gets a note, worded anew when the number changes."""
+        """Add the tracking number to the order object; a deal gets a note, worded anew when the number changes.
+
+        So does the bill where the flow keeps no order here.
+        """
         parcel = _facts(command, Shipment)
-        if self.order_kind != "orders" and command.bound_id:
+        if self._is_noted(command) and command.bound_id:
             yield from self.patch("note", "notes", command.bound_id, {"hs_note_body": bodies.note(command)})
             return Written(type="notes", id=command.bound_id, mark=command.mark)
-        if self.order_kind != "orders":
+        if self._is_noted(command):
             return (yield from self._note(command))
         id_ = command.bound_id.partition("-")[0] or _link(command, "order")
         record = yield from self.find("orders", id_)
@@ -210,6 +213,10 @@ class HubspotSink(Batching):
         after = yield from self.find("orders", id_)
         found = parcel_of(self.connection, after, command) if after else None
         return found or Written(type="shipments", id=id_, mark=command.mark)
+
+    def _is_noted(self, command: Command) -> bool:
+        """Tell whether a parcel becomes a note: there is no order object to carry it."""
+        return self.order_kind != "orders" or ("invoice" in command.links and "order" not in command.links)
 
     def _parcel(self, order: Record, properties: bodies.Properties) -> Talk[None]:
         try:
@@ -225,7 +232,7 @@ class HubspotSink(Batching):
     def probe(self, command: Command) -> Talk[Written | None]:
         """Ask by our mark: reads by a unique property are consistent, searches are not."""
         kind = _KINDS.get(command.capability, self.order_kind)
-        if command.capability == "record_shipment" and kind == "orders":
+        if command.capability == "record_shipment" and not self._is_noted(command):
             record = yield from self.find("orders", _link(command, "order"))
             return parcel_of(self.connection, record, command) if record else None
         if command.capability == "record_shipment":
@@ -261,7 +268,7 @@ class HubspotSink(Batching):
     def reread(self, command: Command) -> Talk[Written | None]:
         """Read the bound object as it is now."""
         kind = _KINDS.get(command.capability, self.order_kind)
-        if command.capability == "record_shipment" and self.order_kind != "orders":
+        if command.capability == "record_shipment" and self._is_noted(command):
             note = yield from self.find("notes", command.bound_id)
             return Written(type="notes", id=note.id, mark=command.mark) if note else None
         if command.capability == "record_shipment":
