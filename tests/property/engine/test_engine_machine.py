@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
 from streams.engine import changelog, recovery
@@ -206,5 +207,7 @@ def test_the_machine_finds(bug: Callable[..., Any]) -> None:
     with pytest.MonkeyPatch.context() as planted:
         for where, name in PLANTED[bug]:
             planted.setattr(where, name, bug)
-        with pytest.raises(AssertionError):
+        # Found once is found: the machine's sleeps are real, so that on a busy machine the same steps may end otherwise.
+        with pytest.raises((AssertionError, FlakyFailure)) as found:
             run_state_machine_as_test(EngineMachine, settings=search)
+    assert isinstance(found.value, AssertionError) or found.group_contains(AssertionError)
