@@ -181,6 +181,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a connection needs."""
     options: Mapping[str, str] = _EMPTY
     """Option name -> one line of explanation, written into `o2c init`."""
+    read_by_option: Mapping[str, str] = _EMPTY
+    """Object type -> the connection option without which objects of that type are not looked for."""
     holds: frozenset[str] = frozenset()
     """Types of credits that put their order on hold until they are decided, as a bank that asks for money back."""
     fixed_amounts: bool = False
@@ -217,6 +219,13 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
         more = [added for option, added in self.headers_by_option.items() if options.get(option)]
         filled = {name: value.replace("{account}", account) for added in more for name, value in added.items()}
         return {**self.headers, **filled}
+
+    def looked_for(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the objects that a connection with *options* looks for, by type."""
+        needed = self.read_by_option
+        return {
+            type_: kind for type_, kind in self.objects.items() if type_ not in needed or options.get(needed[type_])
+        }
 
     def shown(self, capability: str, options: Mapping[str, str]) -> frozenset[str] | None:
         """Return the fields that a connection with *options* stores and shows again; None where nothing is said."""

@@ -157,7 +157,8 @@ class _Tenant:
     def _flow(self, position: int, flow: FlowConfig) -> Found:
         giver = self._loaded.get(flow.key_giver)
         if giver is not None:
-            title, objects = giver.platform.title, giver.platform.objects
+            title = giver.platform.title
+            objects = giver.platform.looked_for(self._tenant.connections[flow.key_giver].options)
             orders = {type_ for type_, canonical in objects.items() if canonical == "order"}
             known = orders | {type_ for type_, canonical in objects.items() if canonical == "invoice"}
             if flow.order_type and flow.order_type not in known:

@@ -141,15 +141,16 @@ async def _work(company: Company) -> None:
     await _in_batches(company)
     await company.talk(company.source.setup())
     early: Any = company.sandbox.verbs["type_prepayment"]({"customer": "Dee", "amount": "7", "tax_rate": 20})
+    offer: Any = company.sandbox.verbs["type_quote"]({"customer": "Dee", "amount": "7", "tax_rate": 20})
     for type_, id_ in (
         ("invoice", invoice.id), ("payment", paid.id), ("overpayment", extra.also[0].id), ("credit_note", note.id),
         ("refund", refund.id), ("history", parcel.id), ("contact", contact.id), ("prepayment", "gone"),
-        ("prepayment", early["id"]), ("overpayment", settled.also[0].id),
+        ("prepayment", early["id"]), ("overpayment", settled.also[0].id), ("quote", offer["id"]),
     ):  # fmt: skip
         await company.read(type_, id_)
     hints = [Hint(tenant="acme", object=ObjectRef("books", TENANT, "invoice", one.id)) for one in (invoice, other)]
     await company.talk(company.source.read_many(hints))
-    for name in company.source.sweeps():
+    for name in (*company.source.sweeps(), "quotes"):
         page = await company.talk(company.source.sweep(name, "", datetime(2026, 5, 2, tzinfo=UTC)))
         await company.talk(company.source.sweep(name, page.cursor, datetime(2026, 5, 2, tzinfo=UTC)))
     await company.talk(company.source.identify())
@@ -183,6 +184,7 @@ async def test_every_request_and_every_reply_fits_the_published_interface(spec: 
         assert len(company.exchanges) > 60
         assert _calls(company) >= {
             ("GET", "/Accounts"), ("GET", "/TaxRates"), ("GET", "/Prepayments/*"), ("PUT", "/BankTransactions"),
+            ("GET", "/Quotes"), ("GET", "/Quotes/*"),
             ("PUT", "/CreditNotes/*/Allocations"), ("DELETE", "/CreditNotes/*/Allocations/*"),
         }  # fmt: skip
         assert any(len(request.json.get("Contacts", ())) > 1 for request, _ in company.exchanges if request.json)

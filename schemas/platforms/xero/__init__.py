@@ -1,5 +1,7 @@
 """Xero: an order becomes an Invoice of Type ACCREC; there is no sales order object and there are no shipments.
 
+A quote stands for an order where the connection's `quotes` says so; none is ever written.
+
 https://developer.xero.com/documentation/api/accounting/overview (Accounting API 2.0).
 """
 
@@ -66,6 +68,7 @@ PLATFORM = Platform(
             "refund": "credit",
             "history": "shipment",
             "contact": "customer",
+            "quote": "order",
         }
     ),
     statuses=MappingProxyType(
@@ -92,8 +95,15 @@ PLATFORM = Platform(
             "prepayment:AUTHORISED": "open",
             "prepayment:PAID": "closed",
             "prepayment:VOIDED": "void",
+            "quote:DRAFT": "draft",
+            "quote:SENT": "draft",
+            "quote:ACCEPTED": "open",
+            "quote:INVOICED": "invoiced",
+            "quote:DECLINED": "cancelled",
+            "quote:DELETED": "cancelled",
         }
     ),
+    read_by_option=MappingProxyType({"quote": "quotes"}),
     capabilities=MappingProxyType(
         {
             "upsert_customer": Effect.RECORDS,
@@ -130,6 +140,7 @@ PLATFORM = Platform(
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
             "grant": "client_credentials for a Custom Connection (one organisation, nobody consents); default: consent",
             "fallback_contact": "ContactID for orders without a customer's name or e-mail",
+            "quotes": "'orders' reads quotes, for a flow whose orders they are (key_giver, order_type 'quote')",
         }
     ),
     advance_payments=True,
@@ -140,5 +151,6 @@ PLATFORM = Platform(
         "Money in advance is booked as an overpayment: a prepayment needs an account and a tax, and takes no currency.",
         "An overpayment cannot be removed by the API: to take it back it is paid out on its own day.",
         "A reconciled payment cannot be removed by the API: a person does it.",
+        "A quote names no invoice that was made of it, and has no webhook: it is swept.",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import NamedTuple, cast
 
@@ -18,7 +18,9 @@ from schemas.facts import (
     DocumentStatus,
     Facts,
     Invoice,
+    LifeCycle,
     Line,
+    Order,
     Party,
     Payment,
     PaymentStatus,
@@ -118,7 +120,7 @@ def _line(line: wire.LineItem, *, inclusive: bool) -> Line:
     )
 
 
-def _lines(document: wire.Invoice | wire.CreditNote) -> tuple[Line, ...]:
+def _lines(document: wire.Invoice | wire.CreditNote | wire.Quote) -> tuple[Line, ...]:
     inclusive = document.line_amount_types.lower() == "inclusive"
     return tuple(_line(line, inclusive=inclusive) for line in document.line_items)
 
@@ -287,6 +289,27 @@ def _is_taken_back(record: wire.Advance) -> bool:
 def advance_mark(record: wire.Advance | wire.BankTransaction) -> str | None:
     """Return our mark: Xero keeps no reference on an overpayment, so it is in its line."""
     return next((mark for line in record.line_items if (mark := find_mark(line.description))), None)
+
+
+def quote_facts(record: wire.Quote) -> Order:
+    """Return a quote as the order it stands for."""
+    word = PLATFORM.statuses.get(f"quote:{record.status}", "on_hold")
+    issued = day(record.date)
+    return Order(
+        number=record.quote_number,
+        status=cast("LifeCycle", "open" if word == "invoiced" else word),
+        stage=record.status,
+        headline=word,
+        currency=record.currency_code,
+        customer=_party(record.contact),
+        lines=_lines(record),
+        net_amount=_maybe(record.sub_total),
+        tax_amount=_maybe(record.total_tax),
+        payable_amount=plain(record.total),
+        prices_include_tax=record.line_amount_types.lower() == "inclusive",
+        placed_at=None if issued is None else datetime.combine(issued, time(12), UTC),
+        po_number=read_reference(record.reference).free,
+    )
 
 
 def contact_facts(record: wire.Contact) -> Customer:

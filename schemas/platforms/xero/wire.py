@@ -133,6 +133,13 @@ class Advance(_Document, frozen=True, kw_only=True):
     """Paid out of it again."""
 
 
+class Quote(_Document, frozen=True, kw_only=True):
+    """An offer to a customer; its LineAmountTypes are in capitals."""
+
+    quote_id: str = ""
+    quote_number: str = ""
+
+
 class Payment(_Element, frozen=True, kw_only=True):
     """Money on an invoice, or paid out on a credit note."""
 
@@ -215,6 +222,7 @@ class Reply(_Record, frozen=True, kw_only=True):
     overpayments: tuple[Advance, ...] = ()
     prepayments: tuple[Advance, ...] = ()
     contacts: tuple[Contact, ...] = ()
+    quotes: tuple[Quote, ...] = ()
     allocations: tuple[Allocation, ...] = ()
     history_records: tuple[HistoryRecord, ...] = ()
     organisations: tuple[Organisation, ...] = ()

@@ -94,7 +94,7 @@ def test_a_record_of_another_shape_is_a_decode_error(record: Any) -> None:
 
 def test_an_unknown_or_empty_record_gives_nothing() -> None:
     assert SOURCE.parse("invoice", {}) == []
-    assert SOURCE.parse("invoice", [{"QuoteID": "q1"}]) == []
+    assert SOURCE.parse("invoice", [{"BudgetID": "q1"}]) == []
 
 
 def test_the_buying_side_is_ignored_everywhere() -> None:

@@ -35,6 +35,8 @@ def verbs(sandbox: XeroSandbox) -> dict[str, Verb]:
         "type_payment": desk.type_payment,
         "type_prepayment": desk.type_prepayment,
         "type_credit": desk.type_credit,
+        "type_quote": desk.type_quote,
+        "edit_quote": desk.edit_quote,
         "edit_invoice": desk.edit_invoice,
         "void_invoice": desk.void_invoice,
         "delete_payment": desk.delete_payment,
@@ -123,6 +125,16 @@ class Desk:
         if invoice is not None and (amount := min(self._books.due(invoice), row["Total"])) > 0:
             self._books.allocate(row, {"Invoice": {"InvoiceID": invoice["InvoiceID"]}, "Amount": amount})
         return {"id": row["CreditNoteID"], "number": row["CreditNoteNumber"]}
+
+    def type_quote(self, asked: Row) -> Row:
+        """Type an offer; `status` is one of a quote's own."""
+        row = self._books.save_quote(self._document({"status": "DRAFT", **asked}))
+        return {"id": row["QuoteID"], "number": row["QuoteNumber"], "total": row["Total"]}
+
+    def edit_quote(self, asked: Row) -> Row:
+        """Move an offer to another `status`, as when the customer accepts it."""
+        row = self._books.save_quote({"QuoteID": asked["id"], "Status": asked["status"]})
+        return {"id": row["QuoteID"], "status": row["Status"]}
 
     def edit_invoice(self, asked: Row) -> Row:
         """Change an invoice; `po_number` changes the words before our mark, `reference` the whole field."""

@@ -29,6 +29,8 @@ def shown(held: Books, row: Row) -> Row | None:
         return _payment(held, row)
     if "InvoiceID" in row:
         return _invoice(held, row) if row["Type"] == "ACCREC" else None
+    if "QuoteID" in row:
+        return None
     if "CreditNoteID" in row:
         return _credit(held, row) if row["Type"] == "ACCRECCREDIT" else None
     return _advance(held, row) if {"OverpaymentID", "PrepaymentID"} & set(row) else _customer(row)

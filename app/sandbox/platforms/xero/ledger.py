@@ -58,6 +58,7 @@ class Ledger:
         self.payments: dict[str, Row] = {}
         self.advances: dict[str, Row] = {}
         self.prepayments: dict[str, Row] = {}
+        self.quotes: dict[str, Row] = {}
         self.history: defaultdict[str, list[Row]] = defaultdict(list)
         self.accounts = {row[0]: self._account(*row) for row in ACCOUNTS}
         self.currencies = list(CURRENCIES)
@@ -76,6 +77,7 @@ class Ledger:
             ("OverpaymentID", self.advances),
             ("PrepaymentID", self.prepayments),
             ("PaymentID", self.payments),
+            ("QuoteID", self.quotes),
             ("ContactID", self.contacts),
         )
         self.marks: dict[str, Texts] = {name: Texts() for name in ("PaymentID", "InvoiceID", "CreditNoteID")}

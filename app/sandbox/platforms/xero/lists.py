@@ -47,10 +47,17 @@ class Table:
     references: Texts | None = None
     shows: Callable[[Row], tuple[Row, ...]] | None = None
     """The records of which a row shows something; None where what was rendered is not kept."""
+    sized: bool = True
+    """Whether the list takes a page size and tells where its page stands."""
 
     def stand(self, row: Row) -> tuple[int, ...] | None:
         """Return what changes whenever the row would be shown differently."""
         return None if self.shows is None else tuple(one["version"] for one in self.shows(row))
+
+    def page(self, rows: list[Row], query: Mapping[str, str]) -> tuple[list[Row], Row | None]:
+        """Return the page that a query asks for and where it stands."""
+        found, stand = page(rows, query if self.sized else {**query, "pageSize": str(PAGE)})
+        return found, stand if self.sized else None
 
     def one(self, wanted: str) -> Row | None:
         """Return the row with that id, or with that number where Xero takes it in the address."""
@@ -192,6 +199,7 @@ def tables(books: Books) -> list[Table]:
                 ("Prepayments", "PrepaymentID", books.prepayments),
             )
         ],
+        Table("Quotes", "QuoteID", books.quotes, lambda row, *_: books.shown_quote(row), sized=False),
     ]
 
 

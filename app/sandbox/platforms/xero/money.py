@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from app.sandbox.platforms.xero import render
-from app.sandbox.platforms.xero.documents import Documents
 from app.sandbox.platforms.xero.ledger import InvalidError, day_of
+from app.sandbox.platforms.xero.quotes import Quotes
 from app.sandbox.platforms.xero.render import Row, cents
 
 _TYPES = {
@@ -23,7 +23,7 @@ _CATEGORY = {"Invoice": "INVOICE", "CreditNote": "CREDITNOTE", "Overpayment": ""
 _EXCEEDS = "Payment amount exceeds the amount outstanding on this document"
 
 
-class Books(Documents):
+class Books(Quotes):
     """The whole organisation."""
 
     def save_payment(self, body: Mapping[str, Any]) -> Row:

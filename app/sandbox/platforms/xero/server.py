@@ -17,7 +17,7 @@ from app.sandbox.base import Sandbox
 from app.sandbox.platforms.xero import acts, books, render, sent, settings, thin
 from app.sandbox.platforms.xero.gate import Quota, Repeated
 from app.sandbox.platforms.xero.ledger import InvalidError
-from app.sandbox.platforms.xero.lists import Table, modified_since, page, tables
+from app.sandbox.platforms.xero.lists import Table, modified_since, tables
 from app.sandbox.platforms.xero.money import Books
 from app.sandbox.platforms.xero.render import Row
 from app.sandbox.platforms.xero.shown import Shown, rendered
@@ -267,7 +267,7 @@ class XeroSandbox(Sandbox):
 
             since = modified_since(request.headers.get("If-Modified-Since", ""))
             chosen = table.chosen(query, since, seen if lags or not archived else None)
-            rows, stand = page(chosen, query)
+            rows, stand = table.page(chosen, query)
             full = bool(query.get("page")) and table.name != "Payments"
             shown = [self._shown.row(table, row, full=full, places=_places(query)) for row in rows]
             return self._envelope(table.name, shown, pagination=stand)

@@ -60,6 +60,14 @@ def test_the_documents_of_a_ledger_may_be_the_orders_where_the_flow_says_so(tmp_
     assert _problems(tmp_path, text) == []
 
 
+def test_quotes_are_orders_where_the_connection_reads_them(tmp_path: Path) -> None:
+    for giver in ('key_giver = "books"', 'key_giver = "books"\norder_type = "quote"'):
+        text = GOOD.replace('key_giver = "shop"', giver)
+        assert [problem.code for problem in _problems(tmp_path, text)] == ["no_orders"]
+        read = text.replace('account = "org-1"', 'account = "org-1"\noptions = { quotes = "orders" }')
+        assert _problems(tmp_path, read) == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code", "line", "said"),
     [
