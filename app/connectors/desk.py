@@ -202,7 +202,7 @@ class Desk:
     def _recheck(self, reader: Reader, cursor: Cursor | None) -> Recheck:
         return Recheck(
             self._connection,
-            lambda: standing(self._bus.records(topics.ORDER_STATES), self._connection),
+            lambda whole: standing(self._bus.records(topics.ORDER_STATES), self._connection, whole=whole),
             reader.read_all,
             keep_cursor=self._keep_cursor,
             cursor=cursor,
@@ -281,6 +281,7 @@ class Desk:
             self._tidy(owner),
             self._watch(sending, owner),
         ]
+        reader.blind = recheck.everything
         if follower is not None:
             reader.silent = follower.look
             works.append(follower.run())

@@ -48,6 +48,10 @@ class Cursor(msgspec.Struct, frozen=True):
     """The connection's option by which the pass under way began."""
 
 
+async def _unheard() -> None:
+    """Do nothing about it."""
+
+
 def _led_to(event: ChangeEvent, hint: Hint) -> ChangeEvent:
     return msgspec.structs.replace(event, origin="sweep") if hint.reason == SWEPT else event
 
@@ -134,6 +138,8 @@ class Reader:
         self._silence = Silence(time.time)
         self.silent = _unasked
         """Called when webhooks seem to tell nothing any more."""
+        self.blind = _unheard
+        """Called when no list tells what was deleted since the last pass."""
 
     def want(self, hint: Hint, read: Callable[[], None] = _unasked) -> None:
         """Read the hinted object soon, then call *read*.
@@ -352,6 +358,8 @@ class Reader:
             newer = [self._due(_hinted(hint, began), mark) for hint in page.hints if self._is_newer(hint)]
             if await self.read_all(newer):
                 raise RetryableError(f"The sweep {name} could not read all that it found.")
+            if page.blind:
+                await self.blind()
             cursor, more = page.cursor, page.more
             if page.complete_up_to is not None:
                 await self._keep(name, Cursor(cursor, page.complete_up_to))

@@ -107,6 +107,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str = ""
     more: bool = False
     complete_up_to: datetime | None = None
+    blind: bool = False
+    """No list tells any more what was deleted before this step: all that is known there is to be read again."""
 
 
 class Source:

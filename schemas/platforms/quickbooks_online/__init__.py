@@ -121,6 +121,6 @@ PLATFORM = Platform(
         "A payment that lies in a bank deposit cannot be changed; a person has to edit the deposit.",
         "QuickBooks sends no webhook when the app is disconnected.",
         "Tracking numbers that a person types are one parcel of the whole document; taken away again, they stay known.",
-        "Of what was deleted while o2c was away for 29 days or more, only open documents that it wrote are noticed.",
+        "What was deleted while o2c was away for 29 days or more is found by reading everything known once (recheck).",
     ),
 )

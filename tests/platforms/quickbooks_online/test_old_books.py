@@ -87,6 +87,17 @@ async def test_after_a_long_absence_nothing_is_left_out(old: tuple[Rig, Years]) 
     assert last.complete_up_to == NOW
 
 
+def test_what_was_deleted_longer_ago_than_the_list_of_deletions_reaches_is_looked_for_one_by_one() -> None:
+    for ago, blind in ((None, False), (DAY, False), (28 * DAY, False), (29 * DAY, True), (60 * DAY, True)):
+        cursor = "" if ago is None else (NOW - ago).isoformat()
+        requests, page = answer(SOURCE_OF.sweep("books", cursor, NOW), EMPTY)
+        assert (page.blind, page.more) == (blind, blind or ago is None)
+        if page.more:  # told once, not with every window
+            _, following = answer(SOURCE_OF.sweep("books", page.cursor, NOW), EMPTY, reply({"QueryResponse": {}}))
+            assert not following.blind
+        assert requests
+
+
 def test_a_new_connection_begins_where_its_option_says() -> None:
     for told, begin in (("2026-01-01", "2026-01-01T00:00:00+00:00"), ("2026-01-01T02:00:00+01:00",) * 2):
         source = SOURCE(connection(since=told))

@@ -85,7 +85,8 @@ class Sweeping(Reading):
     def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
         """Return what changed since *cursor* minus an overlap; at most some thousand records a page.
 
-        CDC looks back 29 days: what is older, as everything is to a new connection, is walked by windows.
+        CDC looks back 29 days: what is older, as everything is to a new connection, is walked by windows. Those show
+        nothing that was deleted.
         """
         del name
         if _MARK in cursor:
@@ -94,7 +95,8 @@ class Sweeping(Reading):
         rows, until = yield from self._captured(SWEPT, max(since, now - _LOOK_BACK), now)
         if len(rows) < PAGE and since >= now - _LOOK_BACK:
             return self._page(rows, until.isoformat(), until)
-        return self._page(rows, str(Walk(since, until, 0, since)))
+        page = self._page(rows, str(Walk(since, until, 0, since)))
+        return msgspec.structs.replace(page, blind=bool(cursor) and since < now - _LOOK_BACK)
 
     def _begin(self) -> datetime:
         """Return where a new connection's books begin; a text that is no day leaves nothing out."""

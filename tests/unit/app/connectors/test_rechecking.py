@@ -54,6 +54,15 @@ def test_nothing_of_an_order_that_is_done_with_is_read_again(done: dict[str, Any
     assert open_objects(order(shown("1"), **done), BOOKS) == ()
 
 
+def test_after_a_time_of_which_no_list_tells_everything_that_is_not_over_is_read_again() -> None:
+    typed = shown("2", ours=False, kind="payment")
+    others = [shown("3", status="void"), shown("4", account="9"), shown("5", connection="shop")]
+    done = order(shown("1", status="paid"), typed, *others, life_cycle="closed", amount_due=Decimal(0))
+    assert open_objects(done, BOOKS) == ()
+    assert open_objects(done, BOOKS, whole=True) == (ref("1"), ref("2"))
+    assert open_objects(order(shown("1"), alias_of="other"), BOOKS, whole=True) == ()
+
+
 async def test_the_newest_state_of_an_order_counts() -> None:
     async def states() -> AsyncIterator[tuple[bytes, bytes | None]]:
         encode = msgspec.json.encode
@@ -75,8 +84,8 @@ class Kept:
         self.cursor: Cursor | None = None
         self.stops_after = stops_after
 
-    async def objects(self) -> Sequence[ObjectRef]:
-        return [ref(f"{n:03}") for n in range(50)]
+    async def objects(self, whole: bool) -> Sequence[ObjectRef]:  # noqa: FBT001 - as it is called
+        return [ref(f"{n:03}") for n in range(70 if whole else 50)]
 
     async def look(self, hints: Sequence[Hint]) -> Sequence[Hint]:
         if len(self.read) >= self.stops_after:
@@ -123,3 +132,45 @@ async def test_it_walks_when_a_period_is_over(ago: int | None, seconds: float, w
     await asyncio.gather(running, return_exceptions=True)
     assert bool(kept.read) is walks
     assert kept.cursor is not None
+
+
+async def test_a_whole_walk_begins_at_once() -> None:
+    kept = Kept()
+    kept.cursor = Cursor("", datetime.now(UTC))
+    running = kept.recheck(3_600)
+    working = asyncio.create_task(running.run())
+    await asyncio.sleep(0.02)
+    assert kept.read == []
+    await running.everything()
+    await asyncio.sleep(0.02)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert len(kept.read) == 20, "the pause behind the first step is that of a walk that has hours"
+    assert kept.cursor == Cursor(f"*{ref('019').key}")
+
+
+async def test_a_whole_walk_that_was_cut_off_goes_on_whole_where_it_stopped() -> None:
+    kept = Kept(stops_after=40)
+    first = kept.recheck()
+    await first.everything()
+    with pytest.raises(asyncio.CancelledError):
+        await first.walk()
+    kept.stops_after = 1_000_000
+    await kept.recheck().walk()
+    assert kept.read == [f"{n:03}" for n in range(70)]
+    await kept.recheck().walk()
+    assert len(kept.read) == 120
+
+
+async def test_a_walk_under_way_gives_way_to_a_whole_one() -> None:
+    kept = Kept()
+    kept.cursor = Cursor("", datetime.now(UTC) - timedelta(days=2))
+    running = kept.recheck(0.2)
+    working = asyncio.create_task(running.run())
+    await asyncio.sleep(0.01)
+    assert len(kept.read) == 20
+    await running.everything()
+    await asyncio.sleep(0.3)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert set(kept.read) >= {f"{n:03}" for n in range(70)}

@@ -222,3 +222,22 @@ async def test_a_cursor_of_an_earlier_version_is_where_a_pass_begins() -> None:
     book = Book()
     await Process(book, left).reader.sweep("pages")
     assert book.asked[0] == "p0"
+
+
+async def test_a_pass_that_no_list_of_deletions_reaches_back_to_asks_for_everything_before_its_place_is_kept() -> None:
+    told: list[str] = []
+
+    class Blind(Book):
+        def sweep(self, name: str, cursor: str, now: datetime) -> Talk[Page]:
+            page = yield from super().sweep(name, cursor, now)
+            return msgspec.structs.replace(page, blind=not cursor)
+
+    left = dict[str, bytes]()
+    process = Process(Blind(), left)
+
+    async def everything() -> None:
+        told.append(f"after {len(process.told)} kept {len(left)}")
+
+    process.reader.blind = everything
+    await process.reader.sweep("pages")
+    assert told == ["after 1 kept 0"]
