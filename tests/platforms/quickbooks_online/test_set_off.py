@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.facts import Payment
 from sinks.platforms.quickbooks_online.changes import payment_changes
 from tests.platforms.quickbooks_online.plain import SOURCE_OF
 from tests.platforms.quickbooks_online.rig import payment
@@ -38,6 +39,18 @@ def test_no_payment_pays_more_than_its_money_whatever_else_is_set_off_in_it(
     record = {"Id": "9", "TotalAmt": total, "UnappliedAmt": unapplied, "Line": lines_of(links)}
     (event,) = SOURCE_OF.parse("payment", record)
     assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == shares
+
+
+def test_what_a_rate_gained_or_lost_is_no_money_of_the_buyer() -> None:
+    """Of 100 EUR the company got other dollars than were billed: QuickBooks books the difference by itself."""
+    record = {"Id": "9", "TotalAmt": 100, "CurrencyRef": {"value": "EUR"}, "Line": lines_of([("Invoice", "1", 100)])}
+    for rate in ("1.08", "1.1"):
+        (event,) = SOURCE_OF.parse("payment", {**record, "ExchangeRate": rate, "HomeTotalAmt": 100 * float(rate)})
+        assert isinstance(event.facts, Payment)
+        assert (event.facts.amount, event.facts.currency) == (100, "EUR")
+        assert [anchor.share for anchor in event.anchors] == ["100.00"]
+    entry = {"JournalEntry": [{"Id": "7", "Line": [{"Amount": 2, "Description": "Exchange gain or loss"}]}]}
+    assert SOURCE_OF.parse("", {"QueryResponse": entry}) == []
 
 
 def test_a_journal_entry_that_is_set_off_against_an_invoice_is_no_payment() -> None:

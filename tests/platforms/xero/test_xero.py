@@ -107,6 +107,17 @@ def test_the_buying_side_is_ignored_everywhere() -> None:
     assert (len(requests), events) == (1, [])
 
 
+def test_what_a_rate_gained_or_lost_is_no_money_of_the_buyer() -> None:
+    """Of 100 USD the bank got other euros than were billed: Xero books the difference by itself."""
+    head = {"Type": "ACCREC", "InvoiceID": "i1", "CurrencyCode": "USD"}
+    paid = {"PaymentID": "p1", "PaymentType": "ACCRECPAYMENT", "Amount": 100, "Status": "AUTHORISED", "Invoice": head}
+    for rate, bank in ((1.08, 92.59), (1.1, 90.91)):
+        (event,) = SOURCE.parse("payment", {**paid, "CurrencyRate": rate, "BankAmount": bank})
+        assert isinstance(event.facts, Payment)
+        assert (event.facts.amount, event.facts.currency, event.facts.status) == (100, "USD", "succeeded")
+        assert [(anchor.ref.id, anchor.share) for anchor in event.anchors] == [("i1", "100")]
+
+
 def test_a_refund_a_prepayment_and_a_merged_contact_are_told_apart() -> None:
     refund = {
         "PaymentID": "p1",
