@@ -80,7 +80,7 @@ def _facts(text: str) -> dict[str, Facts]:
         "upsert_customer": Customer(party=party), "upsert_order": order, "set_status": order, "add_note": order,
         "upsert_invoice": invoice, "void_invoice": invoice, "request_payment": invoice,
         "upsert_sales_receipt": msgspec.structs.replace(invoice, document="sales_receipt"),
-        "record_payment": payment, "reverse_payment": payment, "issue_credit": back, "apply_credit": back,
+        "record_payment": payment, "reverse_payment": payment, "issue_credit": back, "void_credit": back, "apply_credit": back,
         "record_refund": Credit(document="refund", reference=text, **credit),
         "reverse_refund": Credit(document="refund", reference=text, **credit),
         "record_shipment": Shipment(carrier=text, tracking_numbers=(text,), shipped_at=NOON),
@@ -99,6 +99,10 @@ def _commands(slug: str, text: str) -> Iterator[Command]:
             )  # fmt: skip
 
 
+_CARRIERS = {"Parcel": "Invoice:"}
+"""What comes before the id of an object that is a part of another one."""
+
+
 def _talks(slug: str, text: str) -> Iterator[tuple[str, Talk[Any]]]:
     """Yield everything that a platform can be asked and told, with *text* wherever there is text."""
     loaded, connection = platforms.load(slug), _connection(slug)
@@ -111,7 +115,8 @@ def _talks(slug: str, text: str) -> Iterator[tuple[str, Talk[Any]]]:
         if command.capability in loaded.sink.batch and not command.bound_id:
             yield f"write many {name}", sink.write_many([command, msgspec.structs.replace(command, id="2" * 32)])
     for type_ in loaded.platform.objects:
-        hints = [Hint(tenant="acme", object=ObjectRef(slug, "1", type_, one)) for one in (text, text + "2")]
+        carrier = _CARRIERS.get(type_, "")
+        hints = [Hint(tenant="acme", object=ObjectRef(slug, "1", type_, carrier + one)) for one in (text, text + "2")]
         yield f"read {type_}", source.read(hints[0])
         yield f"read many {type_}", source.read_many(hints)
 
