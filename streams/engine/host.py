@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import quote
 
 import faust
 import structlog
@@ -118,6 +119,11 @@ class HostThread(driver.AIOKafkaConsumerThread):
         """Count as polling while there is no room or recovery runs; being stuck is for the health probe to see."""
         with self._ensure_consumer()._subscription.fetch_context():  # noqa: SLF001  nothing public resets the idle time
             pass
+
+    def ended(self) -> BaseException | None:
+        """Return what ended the work with the group, of which nothing is heard again; None while it goes on."""
+        task = None if self._consumer is None else self._consumer._coordinator._coordination_task  # noqa: SLF001  as above
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     def generation(self) -> int:
         """Return the group's generation as the coordinator knows it now; -1 when it has none."""
@@ -285,6 +291,10 @@ class HostApp(faust.App):
         """Return the thread of our consumer."""
         return cast("HostConsumer", self.consumer).thread
 
+    def let_go(self) -> BaseException | None:
+        """Return why the group will never assign anything here again; None while it may."""
+        return None if self._consumer is None else self.thread.ended()
+
     def on_rebalance_start(self) -> None:
         """Invalidate fetches under way; called in the consumer's thread, before anything else."""
         self.turn += 1
@@ -350,6 +360,9 @@ def create_host(settings: WorkerSettings, processors: Sequence[Processor], parti
         stream_wait_empty=True,
         stream_recovery_delay=0,
         table_standby_replicas=settings.standby_replicas,
+        # By name alone: a static member that comes back on another port is given the assignment of before, and Faust
+        # gives up where the address in it is not its own.
+        canonical_url=f"worker:/{quote(settings.name, safe='')}",
         web_enabled=settings.web_port is not None,
         web_tables_enabled=False,
         web_router_enabled=False,

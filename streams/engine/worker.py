@@ -137,7 +137,7 @@ class Worker:
 
     async def _until_stopped(self, app: HostApp, engine: Engine) -> int:
         starting = asyncio.create_task(app.start())
-        while not (self._stop.is_set() or app.should_stop or engine.failure.done()):
+        while not (self._stop.is_set() or app.should_stop or engine.failure.done() or app.let_go()):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _POLL)
             if starting.done() and starting.exception() is not None:
@@ -156,7 +156,7 @@ class Worker:
         return code
 
     def _verdict(self, app: HostApp, engine: Engine, starting: asyncio.Task[None]) -> int:
-        failure = engine.failure.result() if engine.failure.done() else app.crash_reason
+        failure = engine.failure.result() if engine.failure.done() else app.crash_reason or app.let_go()
         if failure is None and starting.done():
             failure = starting.exception()
         if failure is None and not app.should_stop:

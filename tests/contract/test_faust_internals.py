@@ -199,6 +199,11 @@ def test_the_consumer_is_in_its_thread_and_keeps_its_coordinator() -> None:
     assert "self._consumer = " in inspect.getsource(driver.AIOKafkaConsumerThread)
 
 
+def test_a_failure_to_join_ends_the_coordinators_task_and_is_its_exception() -> None:
+    assert "self._coordination_task = " in inspect.getsource(GroupCoordinator.__init__)
+    assert "raise kafka_exc from exc" in inspect.getsource(GroupCoordinator._coordination_routine)
+
+
 def test_the_app_owns_a_fetcher_that_recovery_starts_and_that_stops() -> None:
     assert "_fetcher" in vars(App)
     assert "self.transport.Fetcher" in inspect.getsource(App)

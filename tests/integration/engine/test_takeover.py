@@ -8,9 +8,12 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from faust.assignor.partition_assignor import PartitionAssignor
 
+from app.demo.stack import free_port
 from streams.engine.header import EPOCH_KEY, HEADER, StateHeader
 from streams.engine.topics import CHANGELOG, TopicSpec, apply
+from streams.engine.worker import create_worker
 from tests.integration.engine.cluster import PARTITIONS, Cluster, Process, event, eventually, ids
 from tests.integration.engine.worker_main import SetFold
 
@@ -61,6 +64,31 @@ async def test_two_workers_share_the_partitions_and_survive_each_others_sigkill(
     await eventually(cluster.drained)
     assert [await worker.terminate() for worker in workers.values()] == [0, 0]
     assert await final_states(cluster) == expected(total, keys)
+
+
+async def test_a_static_member_that_comes_back_on_another_port_goes_on_at_once(cluster: Cluster) -> None:
+    """Its assignment is that of before: nobody waits for the end of its session, which is 60 s away."""
+    fixed = {"static_membership": True, "session_timeout": 60.0, "request_timeout": 70.0}
+    worker = await Process.start(cluster, "w1", web_port=free_port(), **fixed)
+    await cluster.produce(history(100, 10))
+    await eventually(cluster.drained)
+    await worker.kill()
+    worker = await Process.start(cluster, "w1", web_port=free_port(), **fixed)
+    await cluster.produce(history(200, 10, 100))
+    await eventually(cluster.drained, within=40)
+    assert await worker.terminate() == 0
+
+
+async def test_a_worker_to_which_the_group_will_never_assign_anything_ends(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(PartitionAssignor, "on_assignment", refuse)
+    worker = create_worker(cluster.settings(), [set_fold(cluster)])
+    async with asyncio.timeout(60):
+        assert await worker.run(signals=False) == 1
 
 
 async def test_workers_that_come_and_go_while_events_trickle_in_lose_none(cluster: Cluster) -> None:
