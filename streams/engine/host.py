@@ -122,8 +122,11 @@ class HostThread(driver.AIOKafkaConsumerThread):
 
     def ended(self) -> BaseException | None:
         """Return what ended the work with the group, of which nothing is heard again; None while it goes on."""
-        task = None if self._consumer is None else self._consumer._coordinator._coordination_task  # noqa: SLF001  as above
-        return task.exception() if task is not None and task.done() and not task.cancelled() else None
+        coordinator = None if self._consumer is None else self._consumer._coordinator  # noqa: SLF001  nothing public tells
+        if coordinator is None:  # the consumer is made, and not started yet
+            return None
+        task = coordinator._coordination_task  # noqa: SLF001  same
+        return task.exception() if task.done() and not task.cancelled() else None
 
     def generation(self) -> int:
         """Return the group's generation as the coordinator knows it now; -1 when it has none."""
