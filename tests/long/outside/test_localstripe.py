@@ -232,6 +232,7 @@ CANNOT: dict[str, tuple[Facts, type[O2CError]]] = {
     "request_payment": (Invoice(currency="EUR", payable_amount=EUROS), RejectedError),
     "record_payment": (Payment(amount=EUROS, currency="EUR", date=date(2026, 1, 2)), RejectedError),
     "issue_credit": (Credit(amount=EUROS, currency="EUR"), RejectedError),
+    "void_credit": (Credit(amount=EUROS, currency="EUR"), RejectedError),
 }
 
 
