@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from app import platforms
 from app.connectors.sending import conversed
 from app.render.order import default_target
 from app.render.studio import Studio
-from schemas.commands import Result
+from schemas.commands import Command, Result
 from schemas.connection import Connection
 from schemas.events import Anchor, ChangeEvent, Hint, Version
 from schemas.facts import Invoice, Line, Order, Party, Payment
@@ -24,6 +25,7 @@ from streams.order.step import Input, Seen, step
 from streams.order.world import World
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+Meanwhile = Callable[[Command], Awaitable[object]]
 ORDER = ObjectRef("erp", "1", "order", "7")
 ERP = Connection(name="erp", tenant="local", platform="external", account="1")
 
@@ -57,8 +59,11 @@ class Planned:
         self.bench, self._state = bench, OrderState(key=order_key("local", ORDER), tenant="local")
         self.findings: tuple[Finding, ...] = ()
 
-    async def see(self, *events: ChangeEvent) -> list[Result]:
-        """Plan and deliver what *events* ask for, until nothing is left; return the results."""
+    async def see(self, *events: ChangeEvent, meanwhile: Meanwhile | None = None) -> list[Result]:
+        """Plan and deliver what *events* ask for, until nothing is left; return the results.
+
+        *meanwhile* is done once after the first plan, before the first of its commands is delivered.
+        """
         inputs: list[Input] = [Seen(event) for event in events]
         results: list[Result] = []
         while inputs:
@@ -66,6 +71,9 @@ class Planned:
             self._state, inputs = stepped.state, []
             self.findings = stepped.public.findings if stepped.public else ()
             for command in stepped.commands:
+                if meanwhile is not None:
+                    await meanwhile(command)
+                    meanwhile = None
                 results.append(await self.bench.deliver(command))
                 inputs += [results[-1], *map(Seen, results[-1].events)]
         return results

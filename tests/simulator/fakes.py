@@ -20,6 +20,7 @@ _KINDS = {
     "upsert_order": "order", "upsert_invoice": "invoice", "record_payment": "payment", "issue_credit": "credit",
     "record_shipment": "shipment", "upsert_sales_receipt": "invoice", "record_refund": "credit",
 }  # fmt: skip
+_LIVES = frozenset(("cancelled", "closed", "draft"))
 _NAMES = {"tracking": "tracking_numbers"}
 
 
@@ -83,7 +84,8 @@ class FakePlatform:
         """Carry a write out; the platform has no idempotency of its own."""
         self.writes.append((command.capability, command.order))
         if command.capability == "set_status":
-            return self.edit(self.docs[command.bound_id], headline=command.status, stage=command.status)
+            life = command.status if command.status in _LIVES else "open"
+            return self.edit(self.docs[command.bound_id], status=life, headline=command.status, stage=command.status)
         if command.capability == "void_invoice":
             return self.edit(self.docs[command.links["invoice"]], status="void")
         if command.capability == "add_note":

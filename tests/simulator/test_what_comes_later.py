@@ -31,7 +31,7 @@ def test_a_cancelled_order_is_credited_once_even_when_it_is_refunded_later(seed:
     play.look("shop", play.systems["shop"].add("credit", facts, play.now, order=order.id))
     play.settle()
     assert play.sum("books", "credit") == Decimal(100)
-    assert [doc.facts.headline for doc in play.live("crm", "order")] == ["cancelled"]  # type: ignore[union-attr]
+    assert [doc.facts.headline for doc in play.systems["crm"].of("order")] == ["cancelled"]  # type: ignore[union-attr]
 
 
 @SEEDS

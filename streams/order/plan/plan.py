@@ -263,8 +263,8 @@ def _set(
     bound = want.bound or (record.bound if record else None)
     if bound is None:
         return _NOTHING
-    base = {} if want.kind == "set" else _base(desk, bound, record, missing)
-    seen = digest({name: f"{pair.sent}>{pair.made}" for name, pair in (base or _acknowledged(record)).items()})
+    base = _base(desk, bound, record, missing)
+    seen = digest({name: f"{pair.sent}>{pair.made}" for name, pair in base.items()})
     id_ = set_id(desk.name, desk.connection.account, want.entity, want.capability, seen, wish)
     command = msgspec.structs.replace(
         _command(desk, want, id_, missing, wish, presence="present", generation=record.generation if record else 0),
@@ -277,14 +277,10 @@ def _set(
     return _asked(desk, want, record, command, now)
 
 
-def _acknowledged(record: WriteRecord | None) -> dict[str, Pair]:
-    return {} if record is None else record.base
-
-
 def _base(desk: Desk, bound: ObjectRef, record: WriteRecord | None, missing: Mapping[str, str]) -> dict[str, Pair]:
     """Return what the set rests on: what the system showed last. Delivery answers `stale` when that changed."""
     there = shown(desk.state, bound, record) or {}
-    known = _acknowledged(record)
+    known = {} if record is None else record.base
     told = {name: known[name] for name in missing if name in known}  # also what it does not show
     return told | {
         name: Pair(told[name].sent if name in told else "", there[name]) for name in missing if name in there

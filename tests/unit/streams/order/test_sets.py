@@ -117,7 +117,7 @@ def test_the_key_givers_own_order_is_set_without_a_record() -> None:
     }
 
 
-def test_a_status_rests_on_nothing_but_what_was_acknowledged() -> None:
+def test_a_status_rests_on_what_the_system_showed_last() -> None:
     parts = {"base": {"status": Pair("draft", "draft")}}
     shown = look(Order(headline="draft", currency="EUR", number="SO-1"), "crm", "7", last_read=(1, 9))
     able = {"set_status": Effect.RECORDS, "upsert_order": Effect.RECORDS}
@@ -127,12 +127,14 @@ def test_a_status_rests_on_nothing_but_what_was_acknowledged() -> None:
     found = planned(state(giver(), shown, copied(base={}), known), there)
     (command,) = [one for one in found.commands if one.capability == "set_status"]
     wish = digest({"status": "open"})
-    assert (command.status, command.fields, command.base, command.digest) == ("open", {"status": "open"}, {}, wish)
+    assert (command.status, command.fields, command.digest) == ("open", {"status": "open"}, wish)
+    assert command.base == {"status": Pair("draft", "draft")}
     entity = f"order:{KEY}"
     assert command.id == set_id("crm", "c", entity, "set_status", digest({"status": "draft>draft"}), wish)
     first = planned(state(giver(), shown, copied(base={})), there)
     (command,) = [one for one in first.commands if one.capability == "set_status"]
-    assert command.id == set_id("crm", "c", entity, "set_status", digest({}), wish)
+    assert command.base == {"status": Pair("", "draft")}
+    assert command.id == set_id("crm", "c", entity, "set_status", digest({"status": ">draft"}), wish)
 
 
 def test_what_a_system_makes_of_our_value_is_not_written_again() -> None:
