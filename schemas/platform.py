@@ -181,6 +181,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a connection needs."""
     options: Mapping[str, str] = _EMPTY
     """Option name -> one line of explanation, written into `o2c init`."""
+    told_by_token: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """Connection option -> how a configured token begins -> what that says of the option."""
     read_by_option: Mapping[str, str] = _EMPTY
     """Object type -> the connection option without which objects of that type are not looked for."""
     holds: frozenset[str] = frozenset()

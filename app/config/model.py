@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +13,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app import platforms
 from app.config.kafka import KafkaConfig
+from app.core.errors import ConfigError
 from schemas.connection import Connection
 from schemas.flow import NOT_BEGUN, Dated, Document, Flow, Target
 
@@ -23,8 +24,6 @@ Name = Annotated[str, Field(pattern=NAME)]
 NO_ACCOUNT = "..."
 """What `o2c init` writes for an account: `o2c connect` tells the right one."""
 Port = Annotated[int, Field(ge=0, le=65535)]
-_LIVEMODE, _KEY = "livemode", re.compile(r"[sr]k_(live|test)_")
-"""The option that says whether an account is a live one, and how Stripe's keys say it."""
 _SHARED = ("note", "po_number", "email", "due_date")
 """What two systems may both edit."""
 
@@ -159,13 +158,14 @@ class ConnectionConfig(_Section):
         return value
 
     @model_validator(mode="after")
-    def _key_is_of_the_world(self) -> ConnectionConfig:
-        opened, told = _world(self.secrets).get(_LIVEMODE), self.options.get(_LIVEMODE)
-        if told not in {None, "true", "false"}:
-            raise _wrong(f"{_LIVEMODE} is {told}; write true or false", "options", _LIVEMODE)
-        if told is not None and opened not in {None, told}:
-            message = f"{_LIVEMODE} is {told}, the key says {opened}; correct one of them"
-            raise _wrong(message, "options", _LIVEMODE)
+    def _token_says_the_same(self) -> ConnectionConfig:
+        told = _told_by_token(self)
+        for option, known in _platform_tells(self.platform).items():
+            said, words = self.options.get(option), sorted(set(known.values()), reverse=True)
+            if said is not None and said not in words:
+                raise _wrong(f"{option} is {said}; write {' or '.join(words)}", "options", option)
+            if said is not None and said != told.get(option, said):
+                raise _wrong(f"{option} is {said}, the key says {told[option]}; correct one of them", "options", option)
         return self
 
     @property
@@ -337,11 +337,24 @@ class Settings(_Section):
         return self
 
 
-def _world(secrets: Mapping[str, SecretStr]) -> dict[str, str]:
-    """Return as an option what the beginning of a key tells: whether it opens an account's live world or its tests."""
-    key = secrets.get("token")
-    found = None if key is None else _KEY.match(key.get_secret_value())
-    return {} if found is None else {_LIVEMODE: "true" if found[1] == "live" else "false"}
+def _platform_tells(slug: str) -> Mapping[str, Mapping[str, str]]:
+    """Return `Platform.told_by_token`; that there is no such platform is told by who uses it."""
+    try:
+        return platforms.load(slug).platform.told_by_token
+    except ConfigError:
+        return {}
+
+
+def _told_by_token(config: ConnectionConfig) -> dict[str, str]:
+    """Return the options that the beginning of a configured token tells."""
+    token = config.secrets.get("token")
+    begins = "" if token is None else token.get_secret_value()
+    return {
+        option: said
+        for option, known in _platform_tells(config.platform).items()
+        for prefix, said in known.items()
+        if begins.startswith(prefix)
+    }
 
 
 def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConnection:
@@ -349,7 +362,7 @@ def _resolved(tenant: str, name: str, config: ConnectionConfig) -> ResolvedConne
     connection = Connection(
         name=name,
         tenant=tenant,
-        options={**_world(config.secrets), **config.options, **legacy},
+        options={**_told_by_token(config), **config.options, **legacy},
         **{
             field: getattr(config, field)
             for field in (

@@ -91,6 +91,13 @@ PLATFORM = Platform(
             "since": "first day to read when a connection is new (ISO 8601; default: everything)",
         }
     ),
+    told_by_token=MappingProxyType(
+        {
+            "livemode": MappingProxyType(
+                {"sk_live_": "true", "rk_live_": "true", "sk_test_": "false", "rk_test_": "false"}
+            )
+        }
+    ),
     gaps=(
         "Stripe has no order object and no fulfilment states.",
         "A payment that was reported stays on its invoice, which stays paid: a person corrects it there.",

@@ -43,20 +43,29 @@ def test_legacy_signatures_reach_the_connection_as_its_option(tmp_path: Path) ->
     )
 
 
+STRIPE = GOOD.replace('"shopify"', '"stripe"')
+
+
 @pytest.mark.parametrize(
-    ("key", "options"),
-    [("sk_live_1", {"livemode": "true"}), ("rk_test_1", {"livemode": "false"}), ("shpat_live_1", {})],
+    ("text", "key", "options"),
+    [
+        (STRIPE, "sk_live_1", {"livemode": "true"}),
+        (STRIPE, "rk_test_1", {"livemode": "false"}),
+        (STRIPE, "sk_1", {}),
+        (GOOD, "sk_live_1", {}),
+        (GOOD.replace('"shopify"', '"nobody"'), "sk_live_1", {}),
+    ],
 )
-def test_a_key_tells_which_world_it_opens(tmp_path: Path, key: str, options: dict[str, str]) -> None:
-    assert load(_write(tmp_path, GOOD), {"SHOP_TOKEN": key}).connections[0].connection.options == options
+def test_a_key_tells_which_world_it_opens(tmp_path: Path, text: str, key: str, options: dict[str, str]) -> None:
+    assert load(_write(tmp_path, text), {"SHOP_TOKEN": key}).connections[0].connection.options == options
 
 
 def test_a_key_of_the_other_world_is_told_where_it_stands(tmp_path: Path) -> None:
-    path = _write(tmp_path, GOOD.replace("secrets =", 'options = { livemode = "true" }\nsecrets ='))
+    path = _write(tmp_path, STRIPE.replace("secrets =", 'options = { livemode = "true" }\nsecrets ='))
     with pytest.raises(ConfigError, match=r"o2c\.toml:8: .*livemode is true, the key says false; correct one"):
         load(path, {"SHOP_TOKEN": "sk_test_1"})
     assert load(path, {"SHOP_TOKEN": "sk_live_1"}).connections[0].connection.options == {"livemode": "true"}
-    path = _write(tmp_path, GOOD.replace("secrets =", 'options = { livemode = "yes" }\nsecrets ='))
+    path = _write(tmp_path, STRIPE.replace("secrets =", 'options = { livemode = "yes" }\nsecrets ='))
     with pytest.raises(ConfigError, match=r"o2c\.toml:8: .*livemode is yes; write true or false"):
         load(path, {"SHOP_TOKEN": "x"})
 
