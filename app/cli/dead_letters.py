@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from app.config.load import load
 from app.config.model import Settings
-from app.core import topics
+from app.core import consumers, topics
 from app.core.errors import ConfigError
 from app.core.topics import ORIGIN_TOPIC
 from app.kafka import refused, security
@@ -117,7 +117,7 @@ async def letters(settings: Settings) -> AsyncIterator[ConsumerRecord]:
                 for record in records:
                     yield record
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
 
 
 async def _again(settings: Settings, record: ConsumerRecord) -> None:

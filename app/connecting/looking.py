@@ -24,7 +24,7 @@ from app.connecting.standing import Held, Page, Standing, page_of, standing
 from app.connecting.storing import bus_of
 from app.connectors.bus import Bus, group_of, partition_of
 from app.connectors.reading import Cursor
-from app.core import topics
+from app.core import consumers, topics
 from app.core.auth import Tokens, Vault
 from app.core.errors import ConfigError
 from app.kafka import security
@@ -142,7 +142,7 @@ async def _untaken(
                     yield (record.key or b"").decode("utf-8", "replace")
                 at = await consumer.position(place)
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
 
 
 # ------------------------------------------------------------------------------------------------------- status page

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
-from app.core import topics
+from app.core import consumers, topics
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
 from schemas.broadcast import Fact
@@ -154,7 +154,7 @@ class Bus:
             await consumer.start()
             yield consumer
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
 
     async def publish_event(self, event: ChangeEvent, platform: Platform) -> None:
         """Publish a change event on its side's topic."""

@@ -14,6 +14,7 @@ from app.config.model import Settings
 from app.console.batch import READ
 from app.console.records import Entry
 from app.console.store import KEPT_SECONDS, Store
+from app.core import consumers
 from app.core.errors import ConfigError
 from app.core.topics import TOPICS
 from app.kafka import refused, security
@@ -70,7 +71,7 @@ class Feed:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await consumers.stop(self._consumer)
 
     async def fill(self) -> None:
         """Read to what was the end at the start, and say how far it is."""

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.config.model import Settings
-from app.core import topics
+from app.core import consumers, topics
 from app.kafka import refused, security
 from schemas.order_state import PublicOrder
 
@@ -64,4 +64,4 @@ async def states(settings: Settings, *, follow: bool) -> AsyncIterator[tuple[str
     except KafkaError as error:
         raise await refused(settings.kafka) from error
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.connectors.gauges import Lag
-from app.core import topics
+from app.core import consumers, topics
 from app.core.errors import DecodeError
 from app.core.faultpoints import around
 from app.core.metrics import Metrics
@@ -88,7 +88,7 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     async def stop(self) -> None:
         """Leave; what was taken and not committed is taken again by the next owner."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await consumers.stop(self._consumer)
         await self._publisher.stop()
         self._lag.close()
 

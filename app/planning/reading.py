@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.config.model import Settings
 from app.connectors.bus import Bus
-from app.core import topics
+from app.core import consumers, topics
 from app.core.errors import ConfigError
 from app.kafka import security
 from app.planning.drafting import Drafts
@@ -67,7 +67,7 @@ async def read_states(settings: Settings) -> AsyncIterator[OrderState]:
             for key, value in (await _newest(consumer, TopicPartition(topic, number))).items():
                 yield _state(key, value)
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
 
 
 async def _newest(consumer: AIOKafkaConsumer, place: TopicPartition) -> dict[bytes, bytes]:

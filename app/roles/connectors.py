@@ -23,7 +23,7 @@ from app.connectors.gauges import Lag
 from app.connectors.lease import Lease
 from app.connectors.rows import least_epoch
 from app.connectors.unread import Offsets
-from app.core import topics
+from app.core import consumers, topics
 from app.core.auth import Vault
 from app.core.faultpoints import around
 from app.core.metrics import Metrics, new_metrics
@@ -259,7 +259,7 @@ async def run(settings: Settings) -> int:
 
 
 async def _left(consumer: AIOKafkaConsumer, translator: Translator, bus: Bus) -> None:
-    await consumer.stop()
+    await consumers.stop(consumer)
     await translator.stop()
     await bus.stop()
 

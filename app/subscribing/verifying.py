@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from app.config.model import ResolvedConnection, Settings
-from app.core import topics
+from app.core import consumers, topics
 from app.core.errors import ConfigError, DecodeError
 from app.deliveries.record import decoded
 from app.deliveries.translating import meaning
@@ -64,7 +64,7 @@ class Waiting:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        await consumers.stop(self._consumer)
 
     async def deliveries(self, connections: Collection[str], seconds: float) -> AsyncIterator[Delivery]:
         """Yield the first delivery of each of *connections*, until all came or *seconds* are over."""

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from app.core import consumers
 from streams.engine.header import (
     EPOCH_KEY,
     HEADER,
@@ -61,7 +62,7 @@ async def reading(settings: WorkerSettings, purpose: str) -> AsyncIterator[AIOKa
         without_wrapping(consumer)
         yield consumer
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
 
 
 def apply(store: Store, records: Iterable[Any], position: int) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
 
+from app.core import consumers
+
 _UNKNOWN = frozenset(("intent", "uncertain"))
 _MEMBER = "batch"
 
@@ -156,7 +158,7 @@ class Observer:
         if self._task is not None:
             self._task.cancel()
             failed = (await asyncio.gather(self._task, return_exceptions=True))[0]
-            await self._consumer.stop()
+            await consumers.stop(self._consumer)
             if isinstance(failed, Exception):
                 raise failed
 

@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from app.core import consumers
 from tests.chaos.journal import Asked
 
 EVENTS = ("crm-changes", "accounting-changes")
@@ -185,7 +186,7 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
             failed = (await asyncio.gather(self._task, return_exceptions=True))[0]
-            await self._consumer.stop()
+            await consumers.stop(self._consumer)
             await self._admin.close()
             if isinstance(failed, Exception):
                 raise failed

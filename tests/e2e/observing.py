@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.topics import apply_topics
 from app.config.load import load
+from app.core import consumers
 from app.demo.stack import Stack, free_port
 from app.sandbox.platforms.shopify import ShopifySandbox
 from app.sandbox.platforms.xero import XeroSandbox
@@ -172,7 +173,7 @@ class Seen:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += [record.value for record in records]
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
         return found
 
 

@@ -25,7 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.config.model import Settings
-from app.core import topics
+from app.core import consumers, topics
 from app.demo.registering import register_webhooks
 from app.demo.stack import SYSTEMS, Stack
 from app.demo.verdict import order_key
@@ -325,7 +325,7 @@ def _recorded(sandbox: Sandbox) -> list[Callable[[], None]]:
 async def _states(stack: contextlib.AsyncExitStack, settings: Settings) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
-    stack.push_async_callback(consumer.stop)
+    stack.push_async_callback(consumers.stop, consumer)
     topic = settings.topics.prefix + topics.ORDER_STATES
     consumer.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
     return consumer

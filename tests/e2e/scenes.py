@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord
 
 from app.cli import main
-from app.core import topics
+from app.core import consumers, topics
 from app.decisions import decision, send
 from app.sandbox.base import Operation, Sandbox
 from schemas.decisions import Kind
@@ -119,7 +119,7 @@ async def records(company: Running, *names: str) -> list[ConsumerRecord]:
             for batch in (await consumer.getmany(timeout_ms=100)).values():
                 found += batch
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
     return found
 
 

@@ -24,7 +24,7 @@ from app.cli import main
 from app.cli.topics import apply_topics
 from app.config.load import load
 from app.console.routes import openapi
-from app.core import topics
+from app.core import consumers, topics
 from app.demo.stack import free_port
 from schemas.decisions import Decision
 from schemas.events import SYNC, Hint
@@ -111,7 +111,7 @@ class Stand:
                 for records in (await consumer.getmany(timeout_ms=300)).values():
                     found += [one for record in records if (one := wanted(record.value)) is not None]
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
         return found
 
     async def says(self, *words: str) -> int:

@@ -27,7 +27,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from app.cli import main
 from app.cli.topics import apply_topics
 from app.config.load import load
-from app.core import topics
+from app.core import consumers, topics
 from app.demo.stack import SYSTEMS, Stack, config, free_port
 from app.sandbox.__main__ import find
 from app.sandbox.base import Sandbox
@@ -243,7 +243,7 @@ async def _search_topics(bootstrap: str, prefix: str, found: Found) -> None:
                     heads.setdefault(topic, []).extend(value.decode("utf-8", "replace") for _, value in record.headers)
                     bodies.setdefault(topic, []).append((record.value or b"").decode("utf-8", "replace"))
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
     found.letters = len(bodies.get(topics.DEAD_LETTERS, ()))
     for topic, values in heads.items():
         found.search(f"headers on {topic}", "\n".join(values), PERSON | SECRETS)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from app.cli.topics import apply_topics
 from app.config.load import load as load_config
 from app.config.model import Settings
-from app.core import topics
+from app.core import consumers, topics
 from app.demo.stack import Stack, free_port
 from schemas.cloudevents import decode
 from schemas.errors import DecodeError
@@ -142,5 +142,5 @@ async def _read(settings: Settings, wanted: set[bytes]) -> tuple[int, Counter[by
                     elif record.key in wanted:
                         shown.add(record.key)
     finally:
-        await consumer.stop()
+        await consumers.stop(consumer)
     return len(shown), letters

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from app.core import consumers
 from streams.engine.settings import WorkerSettings
 from streams.engine.store import Store, StoreOptions
 from streams.engine.topics import CHANGELOG, TopicSpec, apply
@@ -104,7 +105,7 @@ class Cluster:
                     found.extend(records)
             return found
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
 
     async def ends(self, topic: str, partitions: int = PARTITIONS) -> dict[int, int]:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap)
@@ -113,7 +114,7 @@ class Cluster:
             tps = [TopicPartition(self.name(topic), p) for p in range(partitions)]
             return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
 
     async def committed(self) -> dict[tuple[str, int], int]:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.core import consumers
 from app.core.metrics import new_metrics
 from streams.engine.recovery import reading
 from streams.engine.settings import WorkerSettings
@@ -182,7 +183,7 @@ class Kafka:
         self._reader.assign(self._tps)
 
     async def stop(self) -> None:
-        await self._reader.stop()
+        await consumers.stop(self._reader)
         await self._shipper.stop()
 
     async def ship(self, parcels: dict[Address, Parcel]) -> dict[Address, list[Landed]]:
