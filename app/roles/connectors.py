@@ -47,6 +47,8 @@ _SESSION_MS = 10_000
 _MARGIN = 3.0
 _FACTS_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
+_STUMBLES = 5
+"""How often in a row the group may answer what nobody expects, before the process ends."""
 _READY_SECONDS = 1.0
 """How long records that were polled wait for desks that start: who does not poll hears of no error of the group."""
 
@@ -231,6 +233,7 @@ async def run(settings: Settings) -> int:
     facts = asyncio.create_task(_obey_facts(bus, office))
     translating = asyncio.create_task(translator.run())
     stopping = asyncio.create_task(stopped.wait())
+    stumbles = 0
     try:
         while not stopped.is_set() and not office.broken() and not translating.done():
             if office.unstarted is not None:
@@ -238,11 +241,7 @@ async def run(settings: Settings) -> int:
                 await _join_again(consumer, office, read)
             taking = asyncio.ensure_future(take(consumer, office, prefix))
             await asyncio.wait({taking, stopping, translating}, return_when=asyncio.FIRST_COMPLETED)
-            if taking.done():
-                taking.result()
-            else:
-                taking.cancel()
-                await asyncio.gather(taking, return_exceptions=True)
+            stumbles = await _stumbled(taking, stumbles)
         for name, why in office.broken().items():
             log.error("connection.failed", connection=name, error=why)
     finally:
@@ -262,6 +261,26 @@ async def _left(consumer: AIOKafkaConsumer, translator: Translator, bus: Bus) ->
     await consumers.stop(consumer)
     await translator.stop()
     await bus.stop()
+
+
+async def _stumbled(taking: asyncio.Future[None], before: int) -> int:
+    """End *taking* and return how often in a row the group answered what nobody expects; raise what ends the process.
+
+    aiokafka joins again by itself, and has no class of its own for it (seen: UnknownError of SyncGroup); where no
+    broker answered, a consumer was seen to raise a CancelledError that nobody asked for.
+    """
+    if not taking.done():
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        return before
+    error = KafkaError("cancelled by nobody") if taking.cancelled() else taking.exception()
+    if error is None:
+        return 0
+    if type(error) is not KafkaError or before + 1 >= _STUMBLES:
+        raise error
+    log.warning("group.again", why=fault(error))
+    await asyncio.sleep(_AGAIN_SECONDS)
+    return before + 1
 
 
 async def _join_again(consumer: AIOKafkaConsumer, office: Office, read: list[str]) -> None:
