@@ -86,7 +86,7 @@ async def test_whatever_goes_wrong_every_document_is_there_exactly_once(seed: in
             memory,
             epoch=1,
             now=lambda: FASTER * time(),
-            settle=0.5 * FASTER,
+            settle=1.0 * FASTER,
         )
         running = asyncio.create_task(owner.run())
         try:
