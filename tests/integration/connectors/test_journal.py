@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,18 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.cli import main
-from app.cli.topics import apply_topics
-from app.config.load import load
 from app.connectors.bus import Bus, partition_of
 from app.connectors.following import PLACE
 from app.connectors.reading import Cursor
-from app.core import topics
+from app.core import consumers, topics
 from app.sandbox.platforms.hubspot import HubspotSandbox
 from app.sandbox.platforms.hubspot.server import CLIENT
 from schemas.cloudevents import decode
 from schemas.events import ChangeEvent
+from tests.integration.connectors.process import PARTITIONS, Connectors
 
 pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
 CONFIG = """
-data_dir = "data"
-key = "a long random text for tests"
-[kafka]
-bootstrap = "{bootstrap}"
-partitions = 2
-[topics]
-prefix = "{prefix}"
-[connectors]
-port = 0
-[[tenant]]
-name = "acme"
 [tenant.connections.crm]
 platform = "hubspot"
 account = "{account}"
@@ -55,32 +41,16 @@ options = {{ journal = "{journal}", journal_seconds = "0.2", currency = "EUR" }}
 """
 
 
-class Stand:
-    """One Kafka with topics of its own, one portal, and the connectors process that is killed and started."""
+class Stand(Connectors):
+    """Connectors of one portal, and the sandbox that it is."""
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
-        self.bootstrap, self.folder, self.config = bootstrap, folder, folder / "o2c.toml"
+        super().__init__(bootstrap, folder)
         self.sandbox = HubspotSandbox(quota_scale=100)
-        self.prefix = f"t{uuid.uuid4().hex[:8]}."
-        self.process: asyncio.subprocess.Process | None = None
 
     async def open(self, journal: str) -> None:
-        values = {
-            "bootstrap": self.bootstrap, "prefix": self.prefix, "account": self.sandbox.account,
-            "url": await self.sandbox.start(), "client": CLIENT[0], "secret": CLIENT[1], "journal": journal,
-        }  # fmt: skip
-        self.config.write_text(CONFIG.format(**values), encoding="utf-8")
-        await apply_topics(load(self.config, {}))
-
-    async def start(self) -> None:
-        words = ["-m", "app", "run", "connectors", "--config", str(self.config), "--worker", "w1", "--json"]
-        with (self.folder / "connectors.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log)
-
-    async def end(self, number: int = signal.SIGKILL) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-            await self.process.wait()
+        values = {"account": self.sandbox.account, "client": CLIENT[0], "secret": CLIENT[1], "journal": journal}
+        await self.configure(CONFIG.format(url=await self.sandbox.start(), **values))
 
     def act(self, verb: str, **asked: Any) -> Any:
         return self.sandbox.verbs[verb](asked)
@@ -100,14 +70,14 @@ class Stand:
         await consumer.start()
         found: list[ChangeEvent] = []
         try:
-            places = [TopicPartition(name, number) for number in range(2)]
+            places = [TopicPartition(name, number) for number in range(PARTITIONS)]
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             while any([await consumer.position(place) < ends[place] for place in places]):
                 for records in (await consumer.getmany(timeout_ms=300)).values():
                     found += [decode(record.headers, record.value) for record in records]
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
         return found
 
     async def told(self, id_: str, presence: str = "present") -> ChangeEvent:
@@ -119,14 +89,10 @@ class Stand:
                     return event
             assert time.monotonic() < deadline, f"{id_} was not told: {self.log()[-3000:]}"
 
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 120
-        while not true():
-            assert time.monotonic() < deadline, f"{what}: {self.log()[-3000:]}"
-            await asyncio.sleep(0.1)
-
     async def place(self) -> str:
-        rows = await Bus(self.bootstrap, self.prefix, 2, {}).read_all(topics.CURSORS, partition_of("crm", 2))
+        rows = await Bus(self.bootstrap, self.prefix, PARTITIONS, {}).read_all(
+            topics.CURSORS, partition_of("crm", PARTITIONS)
+        )
         kept = [value for key, value in rows.items() if key.decode().endswith(PLACE)]
         return msgspec.json.decode(kept[0], type=Cursor).value if kept else ""
 
@@ -136,9 +102,6 @@ class Stand:
         while not await self.place():
             assert time.monotonic() < deadline, f"no place is kept: {self.log()[-3000:]}"
 
-    def log(self) -> str:
-        return (self.folder / "connectors.log").read_text("utf-8", "replace")
-
 
 @pytest.fixture(params=["yes", "app"])
 async def stand(request: pytest.FixtureRequest, kafka: str, tmp_path: Path) -> AsyncIterator[Stand]:
@@ -147,7 +110,7 @@ async def stand(request: pytest.FixtureRequest, kafka: str, tmp_path: Path) -> A
     try:
         yield stand
     finally:
-        await stand.end()
+        await stand.end(signal.SIGKILL)
         await stand.sandbox.stop()
 
 
@@ -169,7 +132,7 @@ async def test_a_killed_owner_goes_on_where_it_was_and_lost_subscriptions_come_b
     first = stand.deal(1)
     await stand.told(first)
     await stand.placed()
-    await stand.end()
+    await stand.end(signal.SIGKILL)
     place, before = await stand.place(), len(await stand.events())
     second = stand.deal(2)
     stand.archive(first)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +14,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from app.cli.topics import apply_topics
-from app.config.load import load
 from app.connectors.bus import Bus, partition_of
-from app.core import topics
+from app.core import consumers, topics
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from app.sandbox.platforms.quickbooks_online.acts import Acts
 from schemas.broadcast import Fact
@@ -29,23 +25,13 @@ from schemas.events import ChangeEvent, Hint
 from schemas.order_state import PublicOrder, Shown
 from schemas.refs import ObjectRef, find_mark
 from schemas.trace import new_trace, trace_id
+from tests.integration.connectors.process import PARTITIONS, Connectors
 from tests.platforms.quickbooks_online.rig import ACCOUNT, command, invoice
 
 pytestmark = [pytest.mark.kafka, pytest.mark.sandbox]
 ENCODE = msgspec.json.Encoder().encode
-OWN = partition_of("books", 2)
+OWN = partition_of("books", PARTITIONS)
 CONFIG = """
-data_dir = "data"
-key = "a long random text for tests"
-[kafka]
-bootstrap = "{bootstrap}"
-partitions = 2
-[topics]
-prefix = "{prefix}"
-[connectors]
-port = 0
-[[tenant]]
-name = "acme"
 [tenant.connections.books]
 platform = "quickbooks_online"
 account = "{account}"
@@ -60,31 +46,17 @@ taxes = {{ "19" = "TAX", "0" = "NON" }}
 """
 
 
-class Stand:
-    """One Kafka with topics of its own, one sandbox, and the connectors process that is killed and started."""
+class Stand(Connectors):
+    """Connectors of one ledger, and the sandbox that it is."""
 
     def __init__(self, bootstrap: str, folder: Path, sandbox: QuickbooksOnlineSandbox, account: str = ACCOUNT) -> None:
-        self.bootstrap, self.folder, self.sandbox, self.account = bootstrap, folder, sandbox, account
-        self.prefix = f"t{uuid.uuid4().hex[:8]}."
-        self.config = folder / "o2c.toml"
-        self.process: asyncio.subprocess.Process | None = None
+        super().__init__(bootstrap, folder)
+        self.sandbox, self.account = sandbox, account
 
     async def open(self, url: str) -> None:
-        values = {"bootstrap": self.bootstrap, "prefix": self.prefix, "account": self.account, "url": url}
-        self.config.write_text(CONFIG.format(**values), encoding="utf-8")
-        await apply_topics(load(self.config, {}))
+        await self.configure(CONFIG.format(account=self.account, url=url))
         self.producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
         await self.producer.start()
-
-    async def start(self) -> None:
-        words = ["-m", "app", "run", "connectors", "--config", str(self.config), "--worker", "w1", "--json"]
-        with (self.folder / "connectors.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log)
-
-    async def end(self, number: int = signal.SIGTERM) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-            await self.process.wait()
 
     async def close(self) -> None:
         await self.end(signal.SIGKILL)
@@ -113,7 +85,7 @@ class Stand:
                 for records in (await consumer.getmany(timeout_ms=300)).values():
                     found += records
         finally:
-            await consumer.stop()
+            await consumers.stop(consumer)
         return found
 
     async def results(self, count: int) -> list[Result]:
@@ -125,16 +97,6 @@ class Stand:
         while not wanted <= {result.command for result in found}:
             found = await self.results(len(found) + 1)
         return found
-
-    def log(self) -> str:
-        return (self.folder / "connectors.log").read_text("utf-8", "replace")
-
-    async def logged(self, event: str, times: int = 1, seconds: float = 180.0) -> None:
-        """Wait until the connectors logged *event* so often."""
-        deadline = time.monotonic() + seconds
-        while self.log().count(f'"{event}"') < times:
-            assert time.monotonic() < deadline, f"{event} was not logged"
-            await asyncio.sleep(0.2)
 
     def invoices(self) -> list[str]:
         return [find_mark(row["mark"]) or "" for row in self.sandbox.books() if row["kind"] == "invoice"]
