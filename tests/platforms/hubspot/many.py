@@ -9,9 +9,11 @@ from typing import Any
 import aiohttp
 from msgspec import structs
 
+from app.core.errors import RetryableError
 from app.core.talk import Talk
 from schemas.commands import Command
 from schemas.facts import Party
+from sinks.base import Written
 from tests.platforms.conversation import send
 from tests.platforms.hubspot.desk import AUTH, ORDER, Desk, command_of
 
@@ -43,6 +45,21 @@ def ids(number: int) -> dict[str, str]:
 async def send_many(desk: Desk, commands: Sequence[Command]) -> list[Any]:
     desk.calls.clear()
     return await desk.converse(desk.sink.write_many(commands))
+
+
+async def written_in_the_end(desk: Desk, commands: Sequence[Command], refused: float) -> list[Written]:
+    """Send *commands* again and again while a share of each batch, *refused*, fails in passing; return what came of it."""
+    desk.sandbox.injector.faults = desk.sandbox.faults.changed({"batch_item_failure": refused})
+    left, done = list(commands), list[Written]()
+    for _ in range(30):
+        parts = await send_many(desk, left)
+        assert all(isinstance(part, Written | RetryableError) for part in parts)
+        done += [part for part in parts if isinstance(part, Written)]
+        left = [command for command, part in zip(left, parts, strict=True) if not isinstance(part, Written)]
+        if not left:
+            break
+    assert desk.sandbox.injector.injected["batch_item_failure"]
+    return done
 
 
 def held(desk: Desk, kind: str) -> int:

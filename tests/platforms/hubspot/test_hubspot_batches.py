@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from msgspec import structs
 
-from app.core.errors import DuplicateError, RejectedError, RetryableError, UncertainError
+from app.core.errors import DuplicateError, RejectedError, UncertainError
 from app.core.talk import Request, Response, Talk
 from app.sandbox.platforms.hubspot import model
 from schemas.commands import Command
@@ -24,7 +24,17 @@ from sinks.base import Written
 from sinks.platforms.hubspot import HubspotSink
 from tests.platforms.conversation import answer, send
 from tests.platforms.hubspot.desk import ADA, AUTH, LINES, ORDER, desks
-from tests.platforms.hubspot.many import MUG, crashed, held, many_orders, notes_on, order_of, send_many, typed_deals
+from tests.platforms.hubspot.many import (
+    MUG,
+    crashed,
+    held,
+    many_orders,
+    notes_on,
+    order_of,
+    send_many,
+    typed_deals,
+    written_in_the_end,
+)
 
 pytestmark = pytest.mark.sandbox
 T = TypeVar("T")
@@ -183,19 +193,9 @@ async def test_one_bad_order_fails_for_itself_alone(what: str, open_desk: Any) -
 
 async def test_what_fails_in_passing_is_tried_again_and_made_once(open_desk: Any) -> None:
     desk = await open_desk()
-    desk.sandbox.injector.faults = desk.sandbox.faults.changed({"batch_item_failure": 0.2})
-    left, done = many_orders(30), {}
-    for _ in range(30):
-        for command, part in zip(left, await send_many(desk, left), strict=True):
-            assert isinstance(part, Written | RetryableError)
-            if isinstance(part, Written):
-                done[command.id] = part
-        left = [command for command in left if command.id not in done]
-        if not left:
-            break
-    assert desk.sandbox.injector.injected["batch_item_failure"]
-    assert len({one.id for one in done.values()}) == 30
-    assert all(len(one.facts.lines) == 2 and one.facts.customer for one in done.values())
+    done = await written_in_the_end(desk, many_orders(30), 0.2)
+    assert len({one.id for one in done}) == 30
+    assert all(len(one.facts.lines) == 2 and one.facts.customer for one in done)
     assert (held(desk, "deals"), held(desk, "line_items"), held(desk, "contacts")) == (30, 60, 30)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from app.core.errors import ConflictError, RejectedError, RetryableError
+from app.core.errors import ConflictError, RejectedError
 from schemas.commands import Command
 from schemas.facts import Line, Party, Shipment
 from sinks.base import Written
 from sinks.platforms.hubspot import HubspotSink
 from tests.platforms.hubspot.desk import INVOICE, KINDS, Desk, command_of, desks
-from tests.platforms.hubspot.many import crashed, held, ids, many_orders, send_many, typed_deals
+from tests.platforms.hubspot.many import crashed, held, ids, many_orders, send_many, typed_deals, written_in_the_end
 
 pytestmark = pytest.mark.sandbox
 
@@ -109,19 +109,9 @@ async def test_one_bad_bill_fails_for_itself_alone(what: str, open_desk: Any) ->
 
 async def test_what_fails_in_passing_is_tried_again_and_billed_once(open_desk: Any) -> None:
     desk = await open_desk()
-    desk.sandbox.injector.faults = desk.sandbox.faults.changed({"batch_item_failure": 0.1})
-    left, done = [_bill(number) for number in range(20)], {}
-    for _ in range(30):
-        for command, part in zip(left, await send_many(desk, left), strict=True):
-            assert isinstance(part, Written | RetryableError)
-            if isinstance(part, Written):
-                done[command.id] = part
-        left = [command for command in left if command.id not in done]
-        if not left:
-            break
-    assert desk.sandbox.injector.injected["batch_item_failure"]
+    done = await written_in_the_end(desk, [_bill(number) for number in range(20)], 0.1)
     rows = desk.books("invoice")
-    assert len({one.id for one in done.values()}) == len(rows) == 20
+    assert len({one.id for one in done}) == len(rows) == 20
     assert {(row["total"], row["status"]) for row in rows} == {("11.90", "invoiced")}
     assert held(desk, "line_items") == 40
 
