@@ -171,10 +171,13 @@ def _planned(
     records = {**merged.writes, **writes} if writes else merged.writes
     after = msgspec.structs.replace(merged, writes=records, due_at=due, disputed=planned.disputed)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
+    waiting = derived.public.waiting
+    if waiting and writes:
+        waiting = tuple(one for one in waiting if records[one.write].outcome != "confirmed")
     return Stepped(
         state=after,
         changed=after != state,
-        public=msgspec.structs.replace(derived.public, findings=found, conflicts=after.conflicts),
+        public=msgspec.structs.replace(derived.public, findings=found, conflicts=after.conflicts, waiting=waiting),
         commands=commands,
         hints=hints,
         shadow=planned.shadow,

@@ -112,6 +112,8 @@ class Delivery:
 
     def _settle(self, command: Command, row: Row, now: datetime) -> None:
         found = self._probe(command, now) if command.kind != "set" else None
+        if command.kind == "set" and self._stale(command):
+            return
         if found is not None:
             self._confirm(command, found, found=True)
         elif now < row.at + SETTLE:

@@ -24,6 +24,11 @@ _LIVES = frozenset(("cancelled", "closed", "draft"))
 _NAMES = {"tracking": "tracking_numbers"}
 
 
+def life_of(word: str) -> str:
+    """Return the life cycle that a stage stands for."""
+    return word if word in _LIVES else "cancelled" if word == "void" else "open"
+
+
 @dataclass
 class Doc:
     """One document as the platform really holds it."""
@@ -84,8 +89,8 @@ class FakePlatform:
         """Carry a write out; the platform has no idempotency of its own."""
         self.writes.append((command.capability, command.order))
         if command.capability == "set_status":
-            life = command.status if command.status in _LIVES else "open"
-            return self.edit(self.docs[command.bound_id], status=life, headline=command.status, stage=command.status)
+            word = command.status
+            return self.edit(self.docs[command.bound_id], status=life_of(word), headline=word, stage=word)
         if command.capability == "void_invoice":
             return self.edit(self.docs[command.links["invoice"]], status="void")
         if command.capability == "add_note":

@@ -150,6 +150,8 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
     """Return what comes of *want*: the command for what is missing, nothing, or a finding."""
     record = desk.record(want.write)
     if want.kind == "set":
+        if not want.status:
+            return _let_go(desk, record, now)
         return _set(desk, want, record, {"status": want.status}, world, now)
     bound = want.bound or (record.bound if record else None)
     if bound is None or (record is not None and _half_made(record)):
@@ -174,6 +176,17 @@ def _satisfied(record: WriteRecord | None) -> Move:
     if record is None or record.outcome == "confirmed":
         return _NOTHING
     return Move(record=msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}))
+
+
+def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:
+    """Close a write that nobody wants any more, once it is answered or was waited for: what it asked is not there."""
+    if record is None or record.outcome == "confirmed":
+        return _NOTHING
+    due = None if record.outcome is not None else _patience(record, desk, record.digest)
+    if due is not None and now < due:
+        return Move(due_at=due)
+    closed = msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}, stopped="", digest="", asked=())
+    return Move(record=closed)
 
 
 def _fields(desk: Desk, want: Want, world: World) -> dict[str, str]:

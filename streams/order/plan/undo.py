@@ -186,9 +186,11 @@ def _offsets(desk: Desk, bill: Bill, after: tuple[str, ...]) -> Iterator[Want]:
 def _status(desk: Desk, record: WriteRecord) -> Iterator[Want]:
     """Show the copy as cancelled once; whoever moves it on afterwards has his way."""
     look, asked = look_of(desk, record), desk.record(end_key(record, "status"))
-    if look is None or is_over(look) or not isinstance(look.facts, Order):
+    if asked is not None and asked.outcome == "confirmed":
         return
-    if look.facts.stage == desk.stage("cancelled") or (asked is not None and asked.outcome == "confirmed"):
+    stays = look is not None and not is_over(look) and isinstance(look.facts, Order)
+    wanted = stays and look is not None and getattr(look.facts, "stage", "") != desk.stage("cancelled")
+    if not wanted and asked is None:
         return
     yield Want(
         write=end_key(record, "status"),
@@ -198,8 +200,8 @@ def _status(desk: Desk, record: WriteRecord) -> Iterator[Want]:
         canonical=record.canonical,
         entity=f"order:{desk.state.key}",
         facts=desk.derived.order,
-        bound=look.object,
-        status="cancelled",
+        bound=None if look is None else look.object,
+        status="cancelled" if wanted else "",
         text="Undone",
     )
 

@@ -260,26 +260,33 @@ def _shipments(desk: Desk) -> Iterator[Want]:
 
 def _status(desk: Desk) -> Iterator[Want]:
     """Show the headline word where the system has one for it; a shown status is never lowered without a cause."""
+    key, word = write_key(desk.name, "status"), _word_to_show(desk)
+    record, ref = desk.record(key), desk.order_ref
+    if word or (record is not None and record.outcome != "confirmed"):
+        yield Want(
+            write=key,
+            connection=desk.name,
+            capability="set_status",
+            kind="set",
+            canonical=_canonical(desk),
+            entity=f"order:{desk.state.key}",
+            facts=desk.derived.order,
+            bound=ref,
+            status=word,
+        )
+
+
+def _word_to_show(desk: Desk) -> str:
+    """Return the word that the system does not show and should, "" where there is none."""
     word, ref = desk.derived.public.headline, desk.order_ref
     if not (desk.target.status and desk.can("set_status")) or ref is None or desk.stage(word) is None:
-        return
+        return ""
     look = desk.state.objects.get(ref.key)
     if look is None or is_gone(look) or not isinstance(look.facts, Order) or look.facts.stage == desk.stage(word):
-        return
+        return ""
     record = desk.record(write_key(desk.name, "status"))
-    if _acknowledged(record, look, shown_word(look.facts), word) or _kept(desk, record, look.facts):
-        return
-    yield Want(
-        write=write_key(desk.name, "status"),
-        connection=desk.name,
-        capability="set_status",
-        kind="set",
-        canonical=_canonical(desk),
-        entity=f"order:{desk.state.key}",
-        facts=desk.derived.order,
-        bound=ref,
-        status=word,
-    )
+    known = _acknowledged(record, look, shown_word(look.facts), word)
+    return "" if known or _kept(desk, record, look.facts) else word
 
 
 def _kept(desk: Desk, record: WriteRecord | None, facts: Order) -> bool:

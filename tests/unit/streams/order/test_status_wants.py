@@ -22,7 +22,7 @@ from tests.unit.streams.order.wanted import CAN, CRM, DEAL, DEALT, FAILED, OWN, 
 
 
 def _told(known: Desk) -> list[Want]:
-    return of(known, "set_status")
+    return [want for want in of(known, "set_status") if want.status]
 
 
 def test_the_headline_word_is_shown() -> None:
