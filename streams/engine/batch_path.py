@@ -271,6 +271,18 @@ class PartitionPath:
     # ------------------------------------------------------------------------------------------ a batch
 
     async def _process(self, records: list[Record], position: int) -> None:
+        """Fold *records* and make what comes of them durable; a record that no fold can bear is put aside alone."""
+        error = await self._failure(records, position)
+        if error is None:
+            return
+        if len(records) == 1:
+            await self._quarantine(records, error, position)
+            return
+        for part in _halves(records):
+            await self._process(part, position)
+
+    async def _failure(self, records: list[Record], position: int) -> FoldFailed | Unwritable | None:
+        """Return why nothing came of *records*, None when all is durable."""
         try:
             async with self._around.cpu:
                 if self._stopping:
@@ -278,13 +290,8 @@ class PartitionPath:
                 gathered = await self._folder.fold(self.partition, records, self.store)
             await self._settle(gathered, position)
         except (FoldFailed, Unwritable) as error:
-            keys = list(dict.fromkeys(record.key for record in records))
-            if len(keys) == 1:
-                await self._quarantine(records, error, position)
-                return
-            first = set(keys[: len(keys) // 2])
-            await self._process([r for r in records if r.key in first], position)
-            await self._process([r for r in records if r.key not in first], position)
+            return error
+        return None
 
     async def _quarantine(self, records: list[Record], error: Exception, position: int) -> None:
         cause = error.__cause__ or error
@@ -350,6 +357,16 @@ class PartitionPath:
         for record, reason, _ in gathered.dead:
             shared.events.labels(record.topic, reason).inc()
             shared.dead_letters.labels(reason).inc()
+
+
+def _halves(records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Return *records* in two parts: by their keys, as long as there are several, then as they came."""
+    keys = list(dict.fromkeys(record.key for record in records))
+    if len(keys) == 1:
+        middle = len(records) // 2
+        return records[:middle], records[middle:]
+    first = set(keys[: len(keys) // 2])
+    return [one for one in records if one.key in first], [one for one in records if one.key not in first]
 
 
 def _bytes(records: Sequence[Record]) -> int:

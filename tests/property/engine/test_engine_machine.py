@@ -98,6 +98,18 @@ def test_what_a_late_worker_wrote_behind_a_claim_is_undone_although_nobody_looke
         machine.teardown()
 
 
+def test_what_a_dead_worker_told_of_an_order_stays_true_beside_a_record_that_no_fold_can_bear() -> None:
+    """It told what came of a record and kept nothing; the next owner meets that record and a bad one in one batch."""
+    machine = EngineMachine()
+    machine.start()
+    try:
+        machine.produce(0, b"d", "x", "plain")
+        machine.poll(1, Plan("changelog:before", 0, "kill"), commit=False)
+        machine.produce(0, b"d", "x", "poison")
+    finally:
+        machine.teardown()
+
+
 def test_a_worker_is_not_ready_while_its_group_rebalances() -> None:
     """Between two assignments it works on nothing, which must not pass for having nothing left to recover."""
     machine = EngineMachine()
