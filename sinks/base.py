@@ -84,7 +84,10 @@ class Sink:
         raise NotImplementedError
 
     def reread(self, command: Command) -> Talk[Written | None]:
-        """Read the object that a set is about to change; None when it is gone."""
+        """Read the object that a set is about to change; None when it is gone.
+
+        Where every field of the command's base shows as it was, nothing else of it need be read: nobody is told.
+        """
         raise NotImplementedError
 
     def classify(self, response: Response, *, mutating: bool) -> O2CError | None:

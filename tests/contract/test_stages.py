@@ -69,3 +69,11 @@ async def test_a_stage_that_a_person_set_meanwhile_as_we_would_is_not_written_ag
         (done,) = await planned.see(cancelled, meanwhile=_moving(planned.bench, "cancelled"))
         assert (done.outcome, done.made["status"].made) == ("confirmed", "cancelled")
         assert planned.writes("set_status") == []
+
+
+@pytest.mark.parametrize(("system", "calls"), [("deals", 5), ("orders", 7), ("shop", 5)])
+async def test_what_one_stage_costs_of_a_quota(system: str, calls: int) -> None:
+    async with _open_order(system) as planned:
+        planned.bench.recorder.sent.clear()
+        (done,) = await planned.see(order("100.00", version=2, status="cancelled"))
+        assert (done.outcome, len(planned.bench.recorder.sent)) == ("confirmed", calls)

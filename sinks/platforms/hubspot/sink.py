@@ -13,12 +13,13 @@ from schemas.commands import Command
 from schemas.facts import Credit, Customer, Facts, Invoice, Order, Payment, Shipment
 from schemas.platforms.hubspot import paths
 from schemas.platforms.hubspot.platform import MARK, PARCELS
-from schemas.platforms.hubspot.wire import Record
+from schemas.platforms.hubspot.wire import Parts, Record
+from schemas.projection import project
 from sinks.base import Written
 from sinks.platforms.hubspot import bodies
 from sinks.platforms.hubspot.batching import Batching
 from sinks.platforms.hubspot.parcels import parcel_of, with_parcel
-from sinks.platforms.hubspot.talks import time_of
+from sinks.platforms.hubspot.talks import stages_in, time_of
 
 F = TypeVar("F", bound=Facts)
 _KINDS = {
@@ -89,9 +90,10 @@ class HubspotSink(Batching):
 
     def set_status(self, command: Command) -> Talk[Written]:
         """Move the deal or order to the stage that shows a canonical word."""
-        id_ = command.bound_id or _link(command, "order")
-        yield from self.patch("status", self.order_kind, id_, (yield from self.stage(command.status)))
-        return (yield from self.shown(self.order_kind, id_))
+        id_, word = command.bound_id or _link(command, "order"), command.status
+        pipelines = (yield from self.pipelines()) if self.is_looked_up(word) else ()
+        yield from self.patch("status", self.order_kind, id_, self.stage_among(pipelines, word))
+        return (yield from self.shown(self.order_kind, id_, stages_in(pipelines)))
 
     def upsert_customer(self, command: Command) -> Talk[Written]:
         """Find the contact by e-mail, else make it; a bound one gets the desired data."""
@@ -275,7 +277,20 @@ class HubspotSink(Batching):
             record = yield from self.find("orders", command.bound_id.partition("-")[0])
             return parcel_of(self.connection, record, command) if record else None
         record = yield from self.find(kind, command.bound_id)
-        return (yield from self.written(kind, record)) if record else None
+        if record is None:
+            return None
+        if command.capability == "set_status":
+            return (yield from self._reread_stage(kind, record, command))
+        return (yield from self.written(kind, record))
+
+    def _reread_stage(self, kind: str, record: Record, command: Command) -> Talk[Written]:
+        """Return what is shown, without contact and lines where no stage moved: then nobody is told of it."""
+        stages = stages_in((yield from self.pipelines())) if self.has_unknown_stage(kind, record) else {}
+        bare = self.seen(kind, record, Parts(stages=stages))
+        before = command.base.get("status")
+        if before is not None and project(bare.facts).get("status") == before.made:
+            return bare
+        return (yield from self.written(kind, record, stages))
 
 
 def _facts(command: Command, kind: type[F]) -> F:

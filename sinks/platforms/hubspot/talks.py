@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -109,14 +109,14 @@ class Talks(Sink):
             found += [_record(row) for row in replies.split(reply).results]
         return found
 
-    def written(self, kind: str, record: Record) -> Talk[Written]:
-        """Return what the platform shows of *record*, its contact and lines included."""
-        parts = Parts()
+    def written(self, kind: str, record: Record, stages: Mapping[str, Stage] | None = None) -> Talk[Written]:
+        """Return what the platform shows of *record*, its contact and lines included; *stages* where they are known."""
+        parts = Parts(stages=stages or {})
         if "line_items" in LINKS[kind]:
             contacts = yield from self.batch_read("contacts", record.linked("contacts")[:1])
             lines = yield from self.batch_read("line_items", record.linked("line_items"))
-            parts = Parts(contact=contacts[0] if contacts else None, lines=tuple(lines))
-        if self.has_unknown_stage(kind, record):
+            parts = Parts(contact=contacts[0] if contacts else None, lines=tuple(lines), stages=parts.stages)
+        if not parts.stages and self.has_unknown_stage(kind, record):
             parts = msgspec.structs.replace(parts, stages=stages_in((yield from self.pipelines())))
         parts = msgspec.structs.replace(parts, currency=(yield from self.currency(kind, [record])))
         return self.seen(kind, record, parts)
@@ -148,12 +148,12 @@ class Talks(Sink):
             anchors=facts.anchors(self.connection, self.order_kind, kind, record),
         )
 
-    def shown(self, kind: str, id_: str) -> Talk[Written]:
+    def shown(self, kind: str, id_: str, stages: Mapping[str, Stage] | None = None) -> Talk[Written]:
         """Read a record that was just written."""
         record = yield from self.find(kind, id_)
         if record is None:
             raise RejectedError(f"HubSpot: {kind} {id_} is gone after it was written.")
-        return (yield from self.written(kind, record))
+        return (yield from self.written(kind, record, stages))
 
     # -- our mark -----------------------------------------------------------------------------------------------------
 
