@@ -172,7 +172,7 @@ def _planned(
     after = msgspec.structs.replace(merged, writes=records, due_at=due, disputed=planned.disputed)
     found = tuple(sorted({*derived.public.findings, *planned.findings}))
     waiting = derived.public.waiting
-    if waiting and writes:
+    if writes:
         waiting = tuple(one for one in waiting if records[one.write].outcome != "confirmed")
     return Stepped(
         state=after,

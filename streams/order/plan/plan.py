@@ -180,10 +180,10 @@ def _satisfied(record: WriteRecord | None) -> Move:
 
 def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:
     """Close a write that nobody wants any more, once it is answered or was waited for: what it asked is not there."""
-    if record is None or record.outcome == "confirmed":
+    if record is None:
         return _NOTHING
-    due = None if record.outcome is not None else _patience(record, desk, record.digest)
-    if due is not None and now < due:
+    due = _patience(record, desk, record.digest)
+    if record.outcome is None and due is not None and now < due:
         return Move(due_at=due)
     closed = msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}, stopped="", digest="", asked=())
     return Move(record=closed)

@@ -188,8 +188,8 @@ def _status(desk: Desk, record: WriteRecord) -> Iterator[Want]:
     look, asked = look_of(desk, record), desk.record(end_key(record, "status"))
     if asked is not None and asked.outcome == "confirmed":
         return
-    stays = look is not None and not is_over(look) and isinstance(look.facts, Order)
-    wanted = stays and look is not None and getattr(look.facts, "stage", "") != desk.stage("cancelled")
+    order = None if look is None or is_over(look) else look.facts
+    wanted = isinstance(order, Order) and order.stage != desk.stage("cancelled")
     if not wanted and asked is None:
         return
     yield Want(

@@ -49,13 +49,23 @@ def moved(write: WriteRecord, shown: str = "open") -> Planned:
     ],
 )
 @pytest.mark.parametrize("shown", ["open", "paid"])
-def test_a_status_that_shows_or_was_moved_further_is_not_waited_for(answer: dict[str, Any], shown: str) -> None:
-    write = record("crm|status", DEAL, base={"status": Pair("draft", "draft")}, **ASKED, **answer)
+@pytest.mark.parametrize("ago", [WAIT, timedelta(0)])
+def test_a_status_that_shows_or_was_moved_further_is_not_waited_for(
+    answer: dict[str, Any], shown: str, ago: timedelta
+) -> None:
+    asked = {**ASKED, "asked_at": NOW - (ago if answer["outcome"] else WAIT)}
+    write = record("crm|status", DEAL, base={"status": Pair("draft", "draft")}, **asked, **answer)
     found = moved(write, shown)
     assert (found.commands, found.due_at) == ((), None)
     closed = {"outcome": "confirmed", "reason": "", "stale": {}, "stopped": "", "digest": "", "asked": ()}
     assert found.writes == {"crm|status": msgspec.structs.replace(write, **closed)}
     assert moved(found.writes["crm|status"], shown).writes == {}
+
+
+def test_what_was_refused_before_it_was_asked_again_is_let_go_at_once() -> None:
+    under_way = {**ASKED, "asked_at": NOW}
+    found = moved(record("crm|status", DEAL, outcome=None, stopped=WISH, **under_way))
+    assert (found.writes["crm|status"].outcome, found.due_at) == ("confirmed", None)
 
 
 def test_what_is_under_way_is_waited_for() -> None:

@@ -284,9 +284,10 @@ def test_the_copy_of_an_order_is_shown_as_cancelled_once() -> None:
     gone = msgspec.structs.replace(copied(), gone=(2, 1))
     assert list(ends(at(COPY, gone, target=CRM, can=CANCELS))) == []
     asked = record(end_key(COPY, "status"), capability="set_status", outcome="stale")
-    for over in (gone, copied(stage="closedlost"), copied(status="cancelled")):
-        (want,) = ends(at(COPY, asked, over, target=CRM, can=CANCELS))
+    for over in ((gone,), (copied(stage="closedlost"),), (copied(status="cancelled"),), ()):
+        (want,) = ends(at(COPY, asked, *over, target=CRM, can=CANCELS))
         assert (want.write, want.status) == (asked.key, ""), "nothing is left to write: what was asked is let go"
+        assert want.bound == (over[0].object if over else None)
 
 
 @pytest.mark.parametrize("can", [ALL, {**without("set_status"), "stages": {"cancelled": "closedlost"}}])
