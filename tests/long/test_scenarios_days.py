@@ -41,7 +41,16 @@ async def there(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
     """Return a company of five linked systems thirty hours ago."""
     folder = tmp_path_factory.mktemp("days")
     async with apart(kafka, folder, flows(), sweep=NEVER, settle=30.0, late=30 * HOUR) as found:
-        await order(found)  # the customer is known everywhere
+        _, id_ = await order(found)  # the customer is known everywhere
+        before = await written(found)
+        await found.act("shop", "fulfil_order", id=id_, carrier="UPS", tracking="1Z998")
+
+        async def shipped() -> bool:
+            after = await written(found)
+            return all(after[name] > before[name] for name in after)
+
+        await found.until(shipped, "a first parcel is everywhere, and the portal knows our mark on notes")
+        await found.quiet()
         yield found
 
 
