@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, cast
@@ -27,7 +27,7 @@ from schemas.facts import (
     Shipment,
 )
 from schemas.money import ZERO, rounded
-from schemas.platforms.hubspot.platform import FULFILMENT, PARCELS, PLATFORM
+from schemas.platforms.hubspot.platform import FULFILMENT, MERGED, PARCELS, PLATFORM
 from schemas.platforms.hubspot.wire import Parts, Record, amount, day, instant, mark
 from schemas.refs import ObjectRef, find_mark
 
@@ -85,7 +85,13 @@ def order(connection: Connection, kind: str, record: Record, parts: Parts) -> Or
         placed_at=_placed(record, canonical, is_deal=is_deal),
         note=record.value("description" if is_deal else "hs_order_note"),
         po_number=record.value(connection.options.get("po_property", "")),
+        merged_from=merged_from(id_ for id_ in record.value(MERGED).split(";") if id_.strip() != record.id),
     )
+
+
+def merged_from(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the records that one was made of, each once and in the order of their ids, however they were told."""
+    return tuple(sorted({id_.strip() for id_ in ids if id_.strip()}, key=lambda id_: (len(id_), id_)))
 
 
 def _placed(record: Record, canonical: str, *, is_deal: bool) -> datetime | None:

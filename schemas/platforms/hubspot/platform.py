@@ -41,6 +41,11 @@ SINGULAR: Mapping[str, str] = MappingProxyType(
     }
 )
 ACCOUNT = "/account-info/v3/details"
+MERGED = "hs_merged_object_ids"
+"""Ids of the records that were merged into one, with semicolons: whoever reads it first sees that it is no new order.
+
+HubSpot's own property of contacts, companies and deals; an object that lacks it shows none."""
+
 PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "deals": (
@@ -55,6 +60,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hs_is_closed_won",
             "hs_is_closed_lost",
             "hs_lastmodifieddate",
+            MERGED,
         ),
         "orders": (
             "hs_order_name",
@@ -70,6 +76,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hs_external_created_date",
             "hs_createdate",
             "hs_lastmodifieddate",
+            MERGED,
             PARCELS,
         ),
         "invoices": (

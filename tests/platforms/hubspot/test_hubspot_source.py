@@ -283,6 +283,16 @@ def test_a_merge_tells_where_the_old_deals_went_and_what_the_new_one_is_made_of(
     assert made.facts.merged_from == ("1", "2")
 
 
+@pytest.mark.parametrize(("told", "parts"), [("2;1", ("1", "2")), ("10; 9;3", ("9", "10")), ("3", ()), ("", ())])
+def test_a_record_says_itself_what_it_was_merged_from(told: str, parts: tuple[str, ...]) -> None:
+    """Whoever hears of it before the merge is told must not take it for a new order."""
+    shown = _record(dealname="D", dealstage="closedwon", deal_currency_code="EUR", hs_merged_object_ids=told)
+    requests, (event,) = answer(source_of().read(_hint("deals", "3")), _reply({**shown, "id": "3"}))
+    assert "hs_merged_object_ids" in requests[0].params["properties"].split(",")
+    assert isinstance(event.facts, Order)
+    assert event.facts.merged_from == parts
+
+
 def test_a_refused_token_is_an_auth_error() -> None:
     with pytest.raises(AuthError):
         answer(source_of().read(_hint("deals", "1")), _reply({"category": "INVALID_AUTHENTICATION"}, 401))

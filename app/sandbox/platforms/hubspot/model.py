@@ -62,6 +62,7 @@ _OWN: dict[str, dict[str, str]] = {
     "companies": dict.fromkeys(("name", "domain", "phone", "city", "zip", "country"), TEXT),
     "deals": {
         **dict.fromkeys(("dealname", "description", "deal_currency_code", "dealtype", "hubspot_owner_id"), TEXT),
+        "hs_merged_object_ids": TEXT,
         **dict.fromkeys(("amount", "amount_in_home_currency", "hs_exchange_rate"), NUMBER),
         **dict.fromkeys(("hs_is_closed", "hs_is_closed_won", "hs_is_closed_lost"), "bool"),
         "closedate": MOMENT,
@@ -93,6 +94,7 @@ _OWN: dict[str, dict[str, str]] = {
         **dict.fromkeys(("hs_shipping_tracking_number", "hs_shipping_status_url", "hs_source_store"), TEXT),
         **dict.fromkeys(("hs_total_price", "hs_subtotal_price", "hs_tax", "hs_shipping_cost"), NUMBER),
         "hs_external_created_date": MOMENT,
+        "hs_merged_object_ids": TEXT,
         "hs_pipeline": CHOICE,
         "hs_pipeline_stage": CHOICE,
     },
@@ -102,6 +104,7 @@ _COMPUTED = frozenset(
         "hs_object_id",
         "hs_object_source",
         "hs_object_source_id",
+        "hs_merged_object_ids",
         "hs_is_closed",
         "hs_is_closed_won",
         "hs_is_closed_lost",
@@ -116,6 +119,7 @@ _COMPUTED = frozenset(
         "hs_invoice_link",
     ]
 )
+MERGED = "hs_merged_object_ids"
 PIPELINE = {"deals": ("pipeline", "dealstage"), "orders": ("hs_pipeline", "hs_pipeline_stage")}
 REQUIRED = {
     "deals": ("dealname",),

@@ -122,6 +122,7 @@ class Portal(Records):
     def merge(self, primary: Record, other: Record, source: str) -> Record:
         """Merge two records: the result has a new id, both old ones are gone or lead to it (see `follows`)."""
         merged = self.create(primary.kind, {**_writable(self, other), **_writable(self, primary)}, source)
+        merged.values[model.MERGED] = f"{primary.id};{other.id}"
         for record in (primary, other):
             for kind in model.KINDS:
                 for id_ in self.linked(record, kind):

@@ -15,6 +15,7 @@ import msgspec
 from app.core.errors import DecodeError
 from schemas.events import MERGED_INTO, RECHECK
 from schemas.facts import Facts, Order
+from schemas.platforms.hubspot.facts import merged_from
 from schemas.platforms.hubspot.platform import SINGULAR, TYPE_IDS
 from streams.sources.base import Hook
 
@@ -86,7 +87,8 @@ def merged_facts(shown: Facts | None, reason: str) -> Facts | None:
     if shown is None and reason.startswith(MERGED_INTO):
         return Order(merged_into=reason.removeprefix(MERGED_INTO))
     if isinstance(shown, Order) and reason.startswith(FROM):
-        return msgspec.structs.replace(shown, merged_from=tuple(reason.removeprefix(FROM).split(",")))
+        told = reason.removeprefix(FROM).split(",")
+        return msgspec.structs.replace(shown, merged_from=merged_from((*shown.merged_from, *told)))
     return shown
 
 
