@@ -101,6 +101,8 @@ class Delivery:
             self._confirm(command, found, found=True)
         elif command.kind == "set" and self._stale(command):
             pass
+        elif self.platform.is_void(command):
+            self._answer(command, "rejected", "The invoice is void.")
         elif self.platform.refused(command):
             self._answer(command, "stale", "It was paid meanwhile.")
         else:

@@ -160,6 +160,11 @@ class FakePlatform:
         invoice = command.links["invoice"]
         return any(self._counts(one, invoice) for one in self.of("payment"))
 
+    def is_void(self, command: Command) -> bool:
+        """Tell whether money is to be put on an invoice that was voided."""
+        invoice = self.docs.get(command.links.get("invoice", ""))
+        return command.capability == "record_payment" and getattr(invoice and invoice.facts, "status", "") == "void"
+
     def _counts(self, payment: Doc, invoice: str) -> bool:
         return payment.parents.get("invoice") == invoice and payment.facts.status == "succeeded"  # type: ignore[union-attr]
 

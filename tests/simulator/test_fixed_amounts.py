@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from schemas.flow import Target
+from streams.order.step import Input
 from tests.simulator import company
 from tests.simulator.delivery import Fault
 from tests.simulator.simulation import Simulation
@@ -106,6 +107,26 @@ def test_an_invoice_that_is_paid_before_the_void_comes_is_credited(seed: int) ->
     assert _bills(play) == [(Decimal(100), ""), (Decimal(120), "")]
     notes = play.live("books", "credit")
     assert [doc.parents["invoice"] for doc in notes] == [bill.id]
+
+
+@SEEDS
+def test_money_that_comes_in_one_batch_with_a_change_is_on_the_next_invoice(seed: int) -> None:
+    play = _play(seed)
+    _alone(play)
+    key, order = play.order()
+    play.settle()
+    fold, held = play.fold, list[Input]()
+    play.fold = lambda _key, *inputs: held.extend(inputs)  # type: ignore[method-assign]
+    play.total(order, "120.00")
+    play.pay("shop", "120.00", order=order.id)
+    play.settle(0)
+    play.fold = fold  # type: ignore[method-assign]
+    play.fold(key, *held)
+    play.settle()
+    assert _bills(play) == [(Decimal(100), "void"), (Decimal(120), "")]
+    (bill,) = play.live("books", "invoice")
+    assert play.systems["books"].open(bill.id) == 0
+    assert (play.public[key].waiting, play.public[key].findings) == ((), ())
 
 
 @SEEDS

@@ -131,6 +131,18 @@ def _is_voided(desk: Desk) -> bool:
     return any(sent is not None and wanted.get(name, sent) != sent for name, sent in written.items())
 
 
+def makes_way(desk: Desk) -> bool:
+    """Tell whether the document here is voided for the next one, and was not asked to be: nothing else is hung on it.
+
+    Money that was asked for beside the void could come after it.
+    """
+    if not desk.platform.fixed_amounts or desk.theirs or desk.ended or desk.voiding or desk.derived.cancelled:
+        return False
+    capability = CAPABILITIES.get(desk.target.document)
+    made = capability is not None and desk.can(capability) and desk.bound(desk.document_key) is not None
+    return made and _is_voided(desk)
+
+
 def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
     """Void the document, then write the next one: at no time do two of them count."""
     old, order = desk.record(desk.document_key), desk.derived.order

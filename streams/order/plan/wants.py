@@ -18,7 +18,7 @@ from streams.order.merge import is_gone
 from streams.order.once import kept
 from streams.order.plan.dating import paid_on
 from streams.order.plan.desk import Desk
-from streams.order.plan.documents import documents
+from streams.order.plan.documents import documents, makes_way
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
 from streams.order.plan.reversing import reversals, voided_credits
@@ -38,13 +38,19 @@ def wants(desk: Desk) -> Iterator[Want]:
     """Yield what the target should show, parents before what hangs on them."""
     yield from _order(desk)
     yield from documents(desk)
+    if not makes_way(desk):
+        yield from _hanging(desk)
+    yield from _status(desk)
+
+
+def _hanging(desk: Desk) -> Iterator[Want]:
+    """Yield what hangs on the document, or on the order where there is none."""
     yield from _payments(desk)
     yield from applications(desk)
     yield from _credits(desk)
     yield from voided_credits(desk)
     yield from _shipments(desk)
     yield from notes(desk)
-    yield from _status(desk)
 
 
 def _canonical(desk: Desk) -> str:
