@@ -33,8 +33,8 @@ CAPABILITIES: dict[str, Capability] = {
 }
 
 
-def documents(desk: Desk) -> Iterator[Want]:
-    """Yield the document, and the correction of one that may no longer change."""
+def documents(desk: Desk, *, makes_way: bool) -> Iterator[Want]:
+    """Yield the document, and the correction of one that may no longer change or that `makes_way`."""
     capability = CAPABILITIES.get(desk.target.document)
     if capability is None or not desk.can(capability) or desk.theirs:
         return
@@ -61,7 +61,7 @@ def documents(desk: Desk) -> Iterator[Want]:
     )
     if not made or desk.derived.cancelled:
         return
-    if _is_voided(desk):
+    if makes_way:
         yield from _remade(desk, capability)
     elif _begun(desk) or (_replaceable(desk) and _outdated(desk)):
         yield from _correction(desk, capability)
@@ -136,11 +136,10 @@ def makes_way(desk: Desk) -> bool:
 
     Money that was asked for beside the void could come after it.
     """
-    if not desk.platform.fixed_amounts or desk.theirs or desk.ended or desk.voiding or desk.derived.cancelled:
-        return False
     capability = CAPABILITIES.get(desk.target.document)
-    made = capability is not None and desk.can(capability) and desk.bound(desk.document_key) is not None
-    return made and _is_voided(desk)
+    if capability is None or not desk.can(capability) or desk.bound(desk.document_key) is None:
+        return False
+    return not (desk.ended or desk.voiding) and _is_voided(desk)
 
 
 def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:

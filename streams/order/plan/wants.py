@@ -37,8 +37,9 @@ _TAKEN_BACK = frozenset(("failed", "cancelled", "reversed", "void", "returned"))
 def wants(desk: Desk) -> Iterator[Want]:
     """Yield what the target should show, parents before what hangs on them."""
     yield from _order(desk)
-    yield from documents(desk)
-    if not makes_way(desk):
+    way = makes_way(desk)
+    yield from documents(desk, makes_way=way)
+    if not way:
         yield from _hanging(desk)
     yield from _status(desk)
 
