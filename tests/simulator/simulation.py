@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -129,7 +131,21 @@ class Simulation:
     def run(self, seconds: float) -> None:
         """Play for a while and leave what is due later alone."""
         self.settle(seconds / 3600)
-        self.now = max(self.now, self.now)
+
+    @contextmanager
+    def one_batch(self, key: str) -> Iterator[None]:
+        """Fold all that is told of an order meanwhile in one step."""
+        fold, held = self.fold, list[Input]()
+        self.fold = lambda _key, *inputs: held.extend(inputs)  # type: ignore[method-assign]
+        yield
+        self.settle(0)
+        self.fold = fold  # type: ignore[method-assign]
+        self.fold(key, *held)
+
+    def told(self, doc: Doc) -> None:
+        """Fold all that the shop told of an order."""
+        while self.queues[f"events shop@s/order/{doc.id}"]:
+            self._take(f"events shop@s/order/{doc.id}")
 
     def _move(self) -> bool:
         ready = [name for name, queue in self.queues.items() if queue]

@@ -40,6 +40,52 @@ def test_the_credit_of_a_corrected_invoice_is_used_on_the_new_one(seed: int) -> 
 
 
 @SEEDS
+def test_money_that_comes_in_one_batch_with_the_change_is_on_the_new_one(seed: int) -> None:
+    play = Simulation(seed, company.world(targets=_BOOKS), doubles=True, deaths=0.1)
+    play.owners["books"].faults = _FAULTS
+    key, order = play.order()
+    play.pay("shop", "100.00", order=order.id)
+    play.settle()
+    with play.one_batch(key):
+        play.total(order, "120.00")
+        play.pay("shop", "20.00", order=order.id)
+    play.settle()
+    assert _open(play) == [Decimal(0), Decimal(0)]
+    assert (play.public[key].waiting, play.public[key].findings) == ((), ())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_money_that_comes_while_an_invoice_is_corrected_waits_for_the_new_one(seed: int) -> None:
+    play = Simulation(seed, company.world(targets=_BOOKS), doubles=True, deaths=0.1)
+    play.owners["books"].faults = _FAULTS
+    key, order = play.order()
+    play.pay("shop", "100.00", order=order.id)
+    play.settle()
+    play.total(order, "120.00")
+    play.told(order)
+    for _ in range(play.dice.randint(0, 12)):
+        play._move()
+    play.pay("shop", "20.00", order=order.id)
+    play.settle()
+    assert _open(play) == [Decimal(0), Decimal(0)]
+    assert (play.public[key].waiting, play.public[key].findings) == ((), ())
+
+
+def test_where_the_credit_is_refused_for_good_money_is_on_the_old_one() -> None:
+    play = Simulation(1, company.world(targets=_BOOKS))
+    key, order = play.order()
+    play.pay("shop", "70.00", order=order.id)
+    play.settle()
+    play.systems["books"].refuses = {"issue_credit"}
+    play.total(order, "120.00")
+    play.settle()
+    play.pay("shop", "30.00", order=order.id)
+    play.settle()
+    assert _open(play) == [Decimal(0)]
+    assert [one.capability for one in play.public[key].waiting] == ["issue_credit"]
+
+
+@SEEDS
 def test_a_second_correction_uses_what_the_first_one_left(seed: int) -> None:
     play = Simulation(seed, company.world(targets=_BOOKS))
     _, order = play.order()

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.facts import Payment
 from schemas.flow import Target
-from streams.order.step import Input
 from tests.simulator import company
 from tests.simulator.delivery import Fault
 from tests.simulator.simulation import Simulation
@@ -115,17 +115,39 @@ def test_money_that_comes_in_one_batch_with_a_change_is_on_the_next_invoice(seed
     _alone(play)
     key, order = play.order()
     play.settle()
-    fold, held = play.fold, list[Input]()
-    play.fold = lambda _key, *inputs: held.extend(inputs)  # type: ignore[method-assign]
-    play.total(order, "120.00")
-    play.pay("shop", "120.00", order=order.id)
-    play.settle(0)
-    play.fold = fold  # type: ignore[method-assign]
-    play.fold(key, *held)
+    with play.one_batch(key):
+        play.total(order, "120.00")
+        play.pay("shop", "120.00", order=order.id)
     play.settle()
     assert _bills(play) == [(Decimal(100), "void"), (Decimal(120), "")]
     (bill,) = play.live("books", "invoice")
     assert play.systems["books"].open(bill.id) == 0
+    assert (play.public[key].waiting, play.public[key].findings) == ((), ())
+
+
+@SEEDS
+def test_after_a_void_that_came_too_late_nothing_is_hung_until_it_is_known_why(seed: int) -> None:
+    play = _play(seed)
+    play.owners["books"].faults = ("",)
+    books = play.systems["books"]
+    key, order = play.order()
+    play.settle()
+    (bill,) = play.live("books", "invoice")
+    theirs = Payment(amount=Decimal(100), currency="EUR", paid_at=play.now)
+    untold = books.add("payment", theirs, play.now, invoice=bill.id)
+    play.total(order, "120.00")
+    play.settle(0)
+    assert play.states[key].writes["books|room|1"].outcome == "stale"
+    play.pay("shop", "20.00", order=order.id)
+    play.settle(0)
+    assert play.live("books", "payment") == [untold]
+    play.look("books", untold)
+    play.edit("books", bill, paid_amount=Decimal(100))
+    play.settle()
+    assert _bills(play) == [(Decimal(100), ""), (Decimal(120), "")]
+    _, bill = play.live("books", "invoice")
+    hung = [money for money in play.live("books", "payment") if money.id != untold.id]
+    assert [(money.facts.amount, money.parents["invoice"]) for money in hung] == [(Decimal(20), bill.id)]  # type: ignore[union-attr]
     assert (play.public[key].waiting, play.public[key].findings) == ((), ())
 
 

@@ -16,9 +16,7 @@ _FAULTS: tuple[Fault, ...] = ("", "", "", "before", "after", "slow", "crash")
 
 def _told(play: Simulation, doc: Doc) -> None:
     """Have all that the shop told of a document folded, and some of what follows."""
-    name = f"events shop@s/order/{doc.id}"
-    while play.queues[name]:
-        play._take(name)
+    play.told(doc)
     for _ in range(play.dice.randint(0, 4)):
         play._move()
 

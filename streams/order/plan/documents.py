@@ -33,8 +33,8 @@ CAPABILITIES: dict[str, Capability] = {
 }
 
 
-def documents(desk: Desk, *, makes_way: bool) -> Iterator[Want]:
-    """Yield the document, and the correction of one that may no longer change or that `makes_way`."""
+def documents(desk: Desk) -> Iterator[Want]:
+    """Yield the document, and the correction of one that may no longer change."""
     capability = CAPABILITIES.get(desk.target.document)
     if capability is None or not desk.can(capability) or desk.theirs:
         return
@@ -59,11 +59,12 @@ def documents(desk: Desk, *, makes_way: bool) -> Iterator[Want]:
         links=links,
         shared=(*desk.target.fields, *amounts),
     )
-    if not made or desk.derived.cancelled:
-        return
-    if makes_way:
+    way = kept(_way, desk)
+    if way == "voided":
         yield from _remade(desk, capability)
-    elif _begun(desk) or (_replaceable(desk) and _outdated(desk)):
+    else:
+        yield from _too_late(desk)
+    if way == "credited":
         yield from _correction(desk, capability)
 
 
@@ -131,15 +132,26 @@ def _is_voided(desk: Desk) -> bool:
     return any(sent is not None and wanted.get(name, sent) != sent for name, sent in written.items())
 
 
-def makes_way(desk: Desk) -> bool:
-    """Tell whether the document here is voided for the next one, and was not asked to be: nothing else is hung on it.
-
-    Money that was asked for beside the void could come after it.
-    """
+def _way(desk: Desk) -> Literal["", "voided", "credited"]:
+    """Return how the document here makes way for the next one, "" where it stays, or was itself asked to be voided."""
     capability = CAPABILITIES.get(desk.target.document)
     if capability is None or not desk.can(capability) or desk.bound(desk.document_key) is None:
-        return False
-    return not (desk.ended or desk.voiding) and _is_voided(desk)
+        return ""
+    if desk.ended or desk.voiding or desk.derived.cancelled:
+        return ""
+    if _is_voided(desk):
+        return "voided"
+    return "credited" if _begun(desk) or (_replaceable(desk) and _outdated(desk)) else ""
+
+
+def is_hung_on(desk: Desk) -> bool:
+    """Tell whether what comes is hung on the document here: money that came after its void or credit would be refused.
+
+    It waits for the next document then, unless the credit is refused for good, so that no other follows.
+    """
+    way = kept(_way, desk)
+    credit = desk.record(correction_key(desk, desk.replaced + 1)) if way == "credited" else None
+    return not way or (credit is not None and bool(credit.stopped))
 
 
 def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
@@ -162,6 +174,21 @@ def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
     )
     if not desk.derived.cancelled and desk.derived.payable > ZERO:
         yield _next(desk, capability, after=desk.room_key)
+
+
+def _too_late(desk: Desk) -> Iterator[Want]:
+    """Let go of a void for the next document that came too late: this one was paid before, and stays."""
+    void = desk.record(desk.room_key)
+    if void is not None and void.outcome == "stale":
+        yield Want(
+            write=desk.room_key,
+            connection=desk.name,
+            capability="void_invoice",
+            kind="set",
+            canonical=void.canonical,
+            entity=f"document:{desk.state.key}",
+            facts=desk.derived.order,
+        )
 
 
 def _next(desk: Desk, capability: Capability, *, after: str) -> Want:

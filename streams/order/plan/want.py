@@ -31,7 +31,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     shared: tuple[str, ...] = ()
     """Fields that are kept in step after the create; other fields are written once."""
     status: str = ""
-    """For a set of the status: the word to show, "" where nothing is to be written any more."""
+    """For a set: the word to show, "" where what was asked for is not wanted any more and is let go."""
     text: str = ""
     source: Observation | None = None
     """The payment, credit or parcel that is told; None: the order itself."""

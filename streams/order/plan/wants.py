@@ -18,7 +18,7 @@ from streams.order.merge import is_gone
 from streams.order.once import kept
 from streams.order.plan.dating import paid_on
 from streams.order.plan.desk import Desk
-from streams.order.plan.documents import documents, makes_way
+from streams.order.plan.documents import documents, is_hung_on
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
 from streams.order.plan.reversing import reversals, voided_credits
@@ -37,9 +37,8 @@ _TAKEN_BACK = frozenset(("failed", "cancelled", "reversed", "void", "returned"))
 def wants(desk: Desk) -> Iterator[Want]:
     """Yield what the target should show, parents before what hangs on them."""
     yield from _order(desk)
-    way = makes_way(desk)
-    yield from documents(desk, makes_way=way)
-    if not way:
+    yield from documents(desk)
+    if is_hung_on(desk):
         yield from _hanging(desk)
     yield from _status(desk)
 

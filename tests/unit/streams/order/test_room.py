@@ -97,9 +97,24 @@ def test_the_next_one_is_kept_in_step_like_any_other() -> None:
 def test_what_the_ledger_did_not_void_is_credited_once_it_is_paid(outcome: str) -> None:
     paid = shown(status="paid", paid_amount=Decimal(24))
     stopped = "x" if outcome == "rejected" else ""
-    assert asked(changed(room(outcome=outcome, bound=None, stopped=stopped), first=paid)) == CREDITED
+    known = changed(room(outcome=outcome, bound=None, stopped=stopped), first=paid)
+    wanted = [want for want in documents(known) if want.kind != "set"]
+    assert [(want.capability, want.write) for want in wanted] == CREDITED
     unpaid = changed(room(outcome=outcome, bound=None, stopped=stopped))
     assert asked(unpaid) == (CREDITED if stopped else [AMENDED, VOIDED, REPLACED])
+
+
+def test_a_void_that_came_too_late_is_let_go() -> None:
+    paid = shown(status="paid", paid_amount=Decimal(24))
+    known = changed(room(outcome="stale", bound=None), first=paid)
+    (late,) = [want for want in documents(known) if want.kind == "set"]
+    assert (late.write, late.connection, late.capability, late.status) == (VOID, "books", "void_invoice", "")
+    assert (late.canonical, late.entity) == (known.state.writes[VOID].canonical, f"document:{known.state.key}")
+    assert [want.kind for want in documents(changed(room(outcome="stale", bound=None)))] == [
+        "create",
+        "append",
+        "create",
+    ]
 
 
 def test_money_on_it_has_it_credited() -> None:
