@@ -46,6 +46,8 @@ class Delivery:
     outage: int = 0
     muted: bool = False
     """Keep what comes: a quota that is used up."""
+    in_turn: bool = False
+    """Deliver what an entity is told in its order, one at a time, as the real inbox does."""
     inbox: dict[str, Command] = field(default_factory=dict)
     journal: dict[str, Row] = field(default_factory=dict)
     later: dict[str, datetime] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Delivery:
             same = [
                 old for old in self.inbox.values()
                 if old.kind == "set" and (old.entity, old.capability) == (command.entity, command.capability)
+                and old.id not in self.journal
             ]  # fmt: skip
             for old in same:
                 if old.id != command.id:
@@ -71,7 +74,8 @@ class Delivery:
                 doc = self.platform.apply(command, at)
                 doc.made_at = at
                 return True
-        ready = [one for one in self.inbox.values() if self.later.get(one.id, now) <= now]
+        heads = {one.entity: one for one in reversed(self.inbox.values())}.values()
+        ready = [one for one in (heads if self.in_turn else self.inbox.values()) if self.later.get(one.id, now) <= now]
         if not ready or self.muted:
             return False
         self._deliver(self.dice.choice(ready), now)
@@ -101,8 +105,8 @@ class Delivery:
             self._confirm(command, found, found=True)
         elif command.kind == "set" and self._stale(command):
             pass
-        elif self.platform.is_void(command):
-            self._answer(command, "rejected", "The invoice is void.")
+        elif not self.platform.takes(command):
+            self._answer(command, "rejected", "The invoice takes no more.")
         elif self.platform.refused(command):
             self._answer(command, "stale", "It was paid meanwhile.")
         else:

@@ -56,6 +56,8 @@ class FakePlatform:
     """An invoice shows what was paid on it, a payment that was taken back shows zero."""
     fixed: bool = False
     """What an issued invoice bills cannot be changed, and one that money is on cannot be voided."""
+    exact: bool = False
+    """An invoice takes no more money than it asks for."""
     docs: dict[str, Doc] = field(default_factory=dict)
     applied: list[tuple[str, str, Decimal]] = field(default_factory=list)
     """(credit, invoice, amount): what was set off."""
@@ -160,10 +162,13 @@ class FakePlatform:
         invoice = command.links["invoice"]
         return any(self._counts(one, invoice) for one in self.of("payment"))
 
-    def is_void(self, command: Command) -> bool:
-        """Tell whether money is to be put on an invoice that was voided."""
+    def takes(self, command: Command) -> bool:
+        """Tell whether an invoice takes what a payment wants to put on it: one that was voided takes nothing."""
         invoice = self.docs.get(command.links.get("invoice", ""))
-        return command.capability == "record_payment" and getattr(invoice and invoice.facts, "status", "") == "void"
+        if command.capability != "record_payment" or invoice is None:
+            return True
+        facts: Any = command.facts
+        return invoice.facts.status != "void" and not (self.exact and facts.amount > self.open(invoice.id))  # type: ignore[union-attr]
 
     def _counts(self, payment: Doc, invoice: str) -> bool:
         return payment.parents.get("invoice") == invoice and payment.facts.status == "succeeded"  # type: ignore[union-attr]

@@ -27,7 +27,9 @@ _RECORDS = Effect.RECORDS
 _DEAD = frozenset(("void", "cancelled"))
 _MONEY_THERE = frozenset[str | None](("confirmed", "uncertain"))
 _MONEY_STARTED = _MONEY_THERE | {None}
-_ON_ITS_WAY = frozenset[str | None]((None, "uncertain", "deferred"))
+IN_FLIGHT = frozenset[str | None]((None, "uncertain"))
+"""What is known of a write that was asked for and is not answered."""
+_ON_ITS_WAY = IN_FLIGHT | {"deferred"}
 _OPEN = frozenset[str | None](("uncertain", "deferred", "stale", None))
 
 
@@ -78,6 +80,11 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Tell whether what was written once and for all is there and confirmed: nothing more can come of it."""
         record = self.state.writes.get(key)
         return record is not None and record.bound is not None and record.outcome == "confirmed"
+
+    def in_flight(self, key: str) -> bool:
+        """Tell whether something was asked for and is not answered."""
+        record = self.state.writes.get(key)
+        return record is not None and record.outcome in IN_FLIGHT
 
     def bound(self, key: str) -> ObjectRef | None:
         """Return the object that a write is bound to."""

@@ -15,12 +15,12 @@ from schemas.facts import Credit, Invoice, Line, Order
 from schemas.findings import Finding
 from schemas.money import ZERO, text
 from schemas.projection import project
-from schemas.state import Observation
+from schemas.state import Observation, WriteRecord
 from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
 from streams.order.once import kept
 from streams.order.plan.dating import issue_date
-from streams.order.plan.desk import Desk, book_date, shown
+from streams.order.plan.desk import IN_FLIGHT, Desk, book_date, shown
 from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
@@ -40,7 +40,10 @@ def documents(desk: Desk) -> Iterator[Want]:
         return
     if desk.making_room:
         yield from _remade(desk, capability)
+    old = desk.record(desk.document_key)
     if desk.ended or desk.voiding:
+        if old is not None and old.bound is not None and old.outcome != "confirmed":
+            yield _let_go(desk, old)
         return
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
@@ -62,8 +65,8 @@ def documents(desk: Desk) -> Iterator[Want]:
     way = kept(_way, desk)
     if way == "voided":
         yield from _remade(desk, capability)
-    else:
-        yield from _too_late(desk)
+    elif (void := desk.record(desk.room_key)) is not None and void.outcome == "stale":
+        yield _let_go(desk, void)  # it came too late: the document was paid before, and stays
     if way == "credited":
         yield from _correction(desk, capability)
 
@@ -99,8 +102,9 @@ def _sent_total(desk: Desk) -> Decimal | None:
 
 
 def _begun(desk: Desk) -> bool:
-    """Tell whether the newest document was credited to make room for another."""
-    return desk.bound(correction_key(desk, desk.replaced + 1)) is not None
+    """Tell whether the newest document was credited to make room for another, or that is on its way."""
+    credit = correction_key(desk, desk.replaced + 1)
+    return desk.bound(credit) is not None or desk.in_flight(credit)
 
 
 def billed(desk: Desk) -> Decimal:
@@ -151,7 +155,7 @@ def is_hung_on(desk: Desk) -> bool:
     """
     way = kept(_way, desk)
     credit = desk.record(correction_key(desk, desk.replaced + 1)) if way == "credited" else None
-    return not way or (credit is not None and bool(credit.stopped))
+    return not way or (credit is not None and bool(credit.stopped) and credit.outcome not in IN_FLIGHT)
 
 
 def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
@@ -176,19 +180,17 @@ def _remade(desk: Desk, capability: Capability) -> Iterator[Want]:
         yield _next(desk, capability, after=desk.room_key)
 
 
-def _too_late(desk: Desk) -> Iterator[Want]:
-    """Let go of a void for the next document that came too late: this one was paid before, and stays."""
-    void = desk.record(desk.room_key)
-    if void is not None and void.outcome == "stale":
-        yield Want(
-            write=desk.room_key,
-            connection=desk.name,
-            capability="void_invoice",
-            kind="set",
-            canonical=void.canonical,
-            entity=f"document:{desk.state.key}",
-            facts=desk.derived.order,
-        )
+def _let_go(desk: Desk, record: WriteRecord) -> Want:
+    """Return that what was asked for in a write is not wanted any more."""
+    return Want(
+        write=record.key,
+        connection=desk.name,
+        capability=record.capability,
+        kind="set",
+        canonical=record.canonical,
+        entity=f"document:{desk.state.key}",
+        facts=desk.derived.order,
+    )
 
 
 def _next(desk: Desk, capability: Capability, *, after: str) -> Want:

@@ -21,6 +21,7 @@ from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.echo import typed_in
 from streams.order.plan import documents, telling, unapplied
+from streams.order.plan.asking import again, patience, replan_after, unanswered
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
@@ -32,7 +33,6 @@ from streams.order.world import World
 _REVERTS = 3
 _FOR_A_PERSON = frozenset(("ambiguous_document", "double"))
 _ASKED_AGAIN = frozenset((None, "stale", "deferred"))
-_UNSETTLED = frozenset((None, "uncertain", "deferred"))
 _NEW = timedelta(days=1)
 _HELD = timedelta(hours=1)
 
@@ -158,7 +158,7 @@ def compared(desk: Desk, want: Want, world: World, now: datetime) -> Move:
         return _create(desk, want, record, _fields(desk, want, world), world, now)
     missing = _missing(desk, want, record, world) if want.shared else {}
     if not missing:
-        return _satisfied(record)
+        return _satisfied(desk, want, record, world, now)
     return _set(desk, want, record, missing, world, now)
 
 
@@ -171,19 +171,29 @@ def _half_made(record: WriteRecord) -> bool:
     return put_off and bool(record.id) and not record.base
 
 
-def _satisfied(record: WriteRecord | None) -> Move:
+def _satisfied(desk: Desk, want: Want, record: WriteRecord | None, world: World, now: datetime) -> Move:
     """Close a write whose effect was seen before its result came: nothing is waited for any more."""
     if record is None or record.outcome == "confirmed":
         return _NOTHING
+    due = unanswered(record, desk, now)
+    if due is not None and _is_on_its_way(desk, want, record, world):
+        return Move(due_at=due)
     return Move(record=msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}))
+
+
+def _is_on_its_way(desk: Desk, want: Want, record: WriteRecord, world: World) -> bool:
+    """Tell whether what shows is from before an amount that was asked for, or of an earlier wish for it."""
+    if "payable_amount" not in record.asked:
+        return False
+    wished, there = _wanted(desk, want, record.asked, world), shown(desk.state, record.bound, record) or {}
+    return digest(wished) != record.digest or there.get("payable_amount") != wished.get("payable_amount")
 
 
 def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:
     """Close a write that nobody wants any more, once it is answered or was waited for: what it asked is not there."""
     if record is None:
         return _NOTHING
-    due = _patience(record, desk, record.digest)
-    if record.outcome is None and due is not None and now < due:
+    if (due := unanswered(record, desk, now)) is not None:
         return Move(due_at=due)
     closed = msgspec.structs.replace(record, outcome="confirmed", reason="", stale={}, stopped="", digest="", asked=())
     return Move(record=closed)
@@ -231,8 +241,8 @@ def _create(
     desk: Desk, want: Want, record: WriteRecord | None, fields: dict[str, str], world: World, now: datetime
 ) -> Move:
     wish = digest(fields)
-    if record is not None and not _again(record, wish, desk, world, now):
-        return Move(due_at=_patience(record, desk, wish))
+    if record is not None and not again(record, wish, desk, world, now):
+        return Move(due_at=patience(record, desk, wish))
     if desk.name in world.facts.unseen:
         return Move(finding=unseen(desk))
     dated = in_open_period(want.facts, desk)
@@ -269,8 +279,8 @@ def _set(
         # What a create sent is known only from its result: an echo that overtakes it looks like a difference.
         unanswered = record.outcome is None and record.result == (0, 0)
         asked = record.digest if unanswered else wish
-        if not _again(record, asked, desk, world, now):
-            return Move(due_at=_patience(record, desk, asked))
+        if not again(record, asked, desk, world, now):
+            return Move(due_at=patience(record, desk, asked))
         if _took_back(record, wish):
             return Move(finding=_reverted(desk, record))
     bound = want.bound or (record.bound if record else None)
@@ -298,35 +308,6 @@ def _base(desk: Desk, bound: ObjectRef, record: WriteRecord | None, missing: Map
     return told | {
         name: Pair(told[name].sent if name in told else "", there[name]) for name in missing if name in there
     }
-
-
-def _again(record: WriteRecord, wish: str, desk: Desk, world: World, now: datetime) -> bool:
-    """Tell whether a write that was asked for before may be asked for now."""
-    if record.stopped == wish:
-        return False
-    if record.outcome == "deferred":
-        up = world.facts.up.get(record.connection)
-        if up is not None and (record.result[0], record.outage) <= up:
-            return True
-    elif record.outcome == "stale":
-        there = shown(desk.state, record.bound, record) or {}
-        if record.stale and all(there.get(name) == value for name, value in record.stale.items()):
-            return True
-    elif record.outcome not in _UNSETTLED:
-        return True
-    changed = record.digest != wish and record.outcome in {None, "stale"}
-    return changed or record.asked_at is None or now >= record.asked_at + _wait(desk)
-
-
-def _wait(desk: Desk) -> timedelta:
-    return timedelta(seconds=desk.derived.flow.replan_seconds)
-
-
-def _patience(record: WriteRecord, desk: Desk, wish: str) -> datetime | None:
-    """Return when an unanswered write is planned again; what is refused for good waits for a change or a person."""
-    if record.stopped == wish or record.asked_at is None:
-        return None
-    return record.asked_at + _wait(desk)
 
 
 def _took_back(record: WriteRecord, wish: str) -> bool:
@@ -378,8 +359,8 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
         capability=want.capability,
         canonical=want.canonical,
     )
-    again = record is not None and record.digest == command.digest and record.outcome == "confirmed"
-    reverted = (*first.reverted, command.digest)[-_REVERTS:] if again else first.reverted
+    repeated = record is not None and record.digest == command.digest and record.outcome == "confirmed"
+    reverted = (*first.reverted, command.digest)[-_REVERTS:] if repeated else first.reverted
     creates = command.kind != "set"
     after = msgspec.structs.replace(
         first,
@@ -393,4 +374,4 @@ def _asked(desk: Desk, want: Want, record: WriteRecord | None, command: Command,
         bound=first.bound or want.bound,
         stale={},
     )
-    return Move(command, after, due_at=now + _wait(desk))
+    return Move(command, after, due_at=now + replan_after(desk))

@@ -15,7 +15,7 @@ from schemas.platform import Effect
 from streams.order.plan.desk import Desk
 from streams.order.plan.documents import billed, documents, findings, invoice
 from streams.order.plan.want import Want
-from tests.unit.streams.order.billed import BOOKS, MONEY, NEXT, changed_order, made, shown, target
+from tests.unit.streams.order.billed import BILL, BOOKS, MONEY, NEXT, changed_order, made, shown, target
 from tests.unit.streams.order.sample import KEY, SHOP
 from tests.unit.streams.order.states import desk, giver, look, record, ref
 
@@ -199,12 +199,27 @@ def test_one_that_is_made_is_kept_in_step_whatever_happens(facts: dict[str, Any]
     "parts",
     [
         (look(Invoice(currency="EUR", payable_amount=Decimal(24)), "books", "7"),),
-        (made(), shown(status="void")),
-        (made(), msgspec.structs.replace(shown(), presence="deleted")),
+        (made(outcome="confirmed"), shown(status="void")),
+        (made(outcome="confirmed"), msgspec.structs.replace(shown(), presence="deleted")),
     ],
 )
 def test_none_is_made_beside_one_of_a_person_or_after_its_end(parts: tuple[Any, ...]) -> None:
     assert list(documents(desk(*parts))) == []
+
+
+@pytest.mark.parametrize("outcome", [None, "stale", "rejected"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (shown(status="void"),),
+        (shown(), record(f"books|void|{BILL.key}", capability="void_invoice")),
+    ],
+)
+def test_what_was_asked_of_one_that_ends_is_let_go(outcome: Any, parts: tuple[Any, ...]) -> None:
+    (left,) = documents(desk(made(outcome=outcome), *parts))
+    assert (left.write, left.connection, left.kind, left.status) == ("books|document", "books", "set", "")
+    unmade = msgspec.structs.replace(made(outcome=outcome), bound=None)
+    assert left not in documents(desk(unmade, *parts))
 
 
 def test_none_is_made_where_the_platform_cannot() -> None:

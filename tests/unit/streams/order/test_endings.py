@@ -140,8 +140,8 @@ def test_nothing_ends_while_the_order_lives_or_where_the_document_is_a_persons(k
 def test_a_void_that_was_asked_for_stays_asked_for_and_nothing_is_credited_beside_it() -> None:
     asked = record(VOID, capability="void_invoice")
     credit = look(Credit(amount=Decimal(5), currency="EUR"), "shop", "c")
-    voids = [want for want in wants(ended(bill(), credit, asked)) if want.write.startswith("books|")]
-    assert voids == [VOIDED]
+    here = [want for want in wants(ended(bill(), credit, asked)) if want.write.startswith("books|")]
+    assert [want for want in here if want.kind != "set"] == [VOIDED]
 
 
 @pytest.mark.parametrize("now", [{"flow": {"cancelled_invoice": "credit"}}, {"platform": {}}])
