@@ -205,6 +205,7 @@ PLANTED: dict[Callable[..., Any], tuple[tuple[object, str], ...]] = {
 }
 
 
+TRIES = 3
 LATE = {changelog_before_outs}
 """Takes long to find, and breaks the same step as `store_before_changelog` does."""
 
@@ -219,7 +220,18 @@ def test_the_machine_finds(bug: Callable[..., Any]) -> None:
     with pytest.MonkeyPatch.context() as planted:
         for where, name in PLANTED[bug]:
             planted.setattr(where, name, bug)
-        # Found once is found: the machine's sleeps are real, so that on a busy machine the same steps may end otherwise.
-        with pytest.raises((AssertionError, FlakyFailure)) as found:
-            run_state_machine_as_test(EngineMachine, settings=search)
-    assert isinstance(found.value, AssertionError) or found.group_contains(AssertionError)
+        assert any(_finds(search) for _ in range(TRIES))
+
+
+def _finds(search: settings) -> bool:
+    """Tell whether a search came upon a broken promise. Found once is found.
+
+    The machine's sleeps are real: on a busy machine the same steps may end otherwise, and then Hypothesis gives up.
+    """
+    try:
+        run_state_machine_as_test(EngineMachine, settings=search)
+    except AssertionError:
+        return True
+    except FlakyFailure as flaky:
+        return flaky.subgroup(AssertionError) is not None
+    return False
