@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,8 +15,10 @@ from prometheus_client.samples import Sample
 
 _CHANGES = ("crm-changes", "accounting-changes")
 _JOURNEY = "o2c_end_to_end_seconds_bucket"
+_WRITES = "o2c_writes_total"
+_REFUSED = frozenset(("rejected", "unsupported"))
 _READ = (
-    _JOURNEY, "o2c_events_total", "o2c_writes_total", "o2c_lag", "o2c_findings", "o2c_parked", "o2c_dead_letters_total",
+    _JOURNEY, _WRITES, "o2c_events_total", "o2c_lag", "o2c_findings", "o2c_parked", "o2c_dead_letters_total",
 )  # fmt: skip
 _SECONDS = 5.0
 
@@ -28,13 +31,19 @@ class Figures:
     """Change events that the streams folded or placed."""
     writes: int = 0
     """Confirmed."""
-    refused: int = 0
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Connection and capability -> writes that were refused, or are not supported."""
     lag: int = 0
     findings: int = 0
     parked: int = 0
     dead_letters: int = 0
     journeys: Mapping[float, float] = field(default_factory=dict)
     """Upper bound in seconds -> writes that took no longer from the telling of their change."""
+
+    @property
+    def refused(self) -> int:
+        """How many writes were refused, or are not supported."""
+        return sum(self.refusals.values())
 
     def quantile(self, share: float) -> float | None:
         """Return the seconds that *share* of the writes took at most, interpolated as Prometheus does; None of none."""
@@ -50,22 +59,27 @@ class Figures:
             lower, below = bound, count
         return None
 
-    def as_json(self) -> dict[str, float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the figures by name, the median and the 95th percentile in seconds."""
         counts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "journeys"}
-        return {**counts, "p50": self.quantile(0.5), "p95": self.quantile(0.95)}
+        return {**counts, "refused": self.refused, "p50": self.quantile(0.5), "p95": self.quantile(0.95)}
 
 
 def figures(samples: Iterable[Sample]) -> Figures:
     """Return *samples* of any number of roles added up."""
     sums: defaultdict[str, float] = defaultdict(float)
     journeys: defaultdict[float, float] = defaultdict(float)
+    refusals = Counter[str]()
     for sample in samples:
         if sample.name == _JOURNEY:
             journeys[float(sample.labels["le"])] += sample.value
+        elif sample.name == _WRITES and sample.labels["outcome"] in _REFUSED:
+            refusals["{connection} {capability}".format_map(sample.labels)] += int(sample.value)
         elif counted := _counted(sample):
             sums[counted] += sample.value
-    return Figures(journeys=dict(journeys), **{name: int(value) for name, value in sums.items()})
+    return Figures(
+        journeys=dict(journeys), refusals=dict(refusals), **{name: int(value) for name, value in sums.items()}
+    )
 
 
 def _counted(sample: Sample) -> str:
@@ -73,8 +87,8 @@ def _counted(sample: Sample) -> str:
     labels = sample.labels
     if sample.name == "o2c_events_total":
         return "events" if labels["topic"].endswith(_CHANGES) and labels["outcome"] != "forwarded" else ""
-    if sample.name == "o2c_writes_total":
-        return {"confirmed": "writes", "rejected": "refused", "unsupported": "refused"}.get(labels["outcome"], "")
+    if sample.name == _WRITES:
+        return "writes" if labels["outcome"] == "confirmed" else ""
     gauges = {"o2c_lag": "lag", "o2c_findings": "findings", "o2c_parked": "parked"}
     return gauges.get(sample.name) or ("dead_letters" if sample.name == "o2c_dead_letters_total" else "")
 

@@ -98,8 +98,12 @@ def line(seconds: float, orders: int, before: Figures, now: Figures, apart: floa
         f"end to end p50 {duration(now.quantile(0.5))} p95 {duration(now.quantile(0.95))}",
         f"findings {now.findings}",
     ]
-    rest = {"parked": now.parked, "refused": now.refused, "dead letters": now.dead_letters}
-    return "  ".join([*parts, *(f"{name} {count}" for name, count in rest.items() if count)])
+    rest = {
+        "parked {}": now.parked,
+        f"refused {{}} ({', '.join(sorted(now.refusals))})": now.refused,
+        "dead letters {}": now.dead_letters,
+    }
+    return "  ".join([*parts, *(text.format(count) for text, count in rest.items() if count)])
 
 
 def duration(seconds: float | None) -> str:

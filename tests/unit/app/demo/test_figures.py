@@ -47,6 +47,8 @@ async def test_figures_of_all_roles_are_added_and_an_absent_role_adds_nothing(un
     await first.cleanup()
     await second.cleanup()
     assert (seen.events, seen.writes, seen.refused, seen.lag, seen.findings) == (14, 8, 2, 6, 4)
+    told = seen.as_json()
+    assert (told["refused"], told["refusals"]) == (2, {"books upsert_invoice": 2})
     assert seen.quantile(0.5) == pytest.approx(0.2)
     assert seen.quantile(0.95) == pytest.approx(4.6)
 
@@ -62,6 +64,8 @@ def test_a_moment_is_one_line_with_rates() -> None:
     assert line(12.0, 7, before, now, 2.0) == (
         "  12 s  orders 7  events 30 (10/s)  writes 5 (0/s)  lag 0  end to end p50 0.5 s p95 0.9 s  findings 0  parked 1"
     )
+    refused = Figures(refusals={"books record_payment": 2, "crm add_note": 1})
+    assert line(1.0, 0, before, refused, 1.0).endswith("findings 0  refused 3 (books record_payment, crm add_note)")
     assert summary(7, now, 61.4) == "7 orders, 30 events, 5 writes; end to end p50 0.5 s, p95 0.9 s; 61 s"
 
 
