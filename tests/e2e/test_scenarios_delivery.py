@@ -1,4 +1,4 @@
-"""SCENARIOS 1, 2, 21, 26, 27, 32, 33, 37 and 40 on the real pipeline: what becomes of a write when things go wrong."""
+"""SCENARIOS 1, 2, 9, 21, 26, 27, 32, 33, 37 and 40 on the real pipeline: what becomes of a write when things go wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from app.core import topics
 from app.sandbox.platforms.quickbooks_online import QuickbooksOnlineSandbox
 from app.sandbox.platforms.xero import XeroSandbox
-from tests.e2e.people import BUYER, HEAD, LINES, TOTAL, head, money_everywhere
+from tests.e2e.people import BUYER, HEAD, LEDGERS, LINES, TOTAL, head, money_everywhere
 from tests.e2e.running import Running
 from tests.e2e.scenes import (
     BILLING,
@@ -126,6 +126,33 @@ async def test_21_one_bad_record_holds_up_nobody_but_itself(company: Running, st
 def _refused(company: Running, key: str, system: str) -> bool:
     found = [one for one in company.order(key).findings if one.code == "rejected" and one.subject.startswith(system)]
     return [bool(one.message and one.next_step) for one in found] == [True]
+
+
+async def test_09_money_that_comes_with_a_change_of_a_paid_order_is_on_the_new_invoice(
+    company: Running, stage: Stage
+) -> None:
+    key, id_ = stage.order()
+    await stage.pays(id_, TOTAL)
+    await money_everywhere(company, key, TOTAL)
+    await over(company)
+    await company.act("shop", "edit_order", id=id_, lines=[{**LINES[0], "quantity": 3}])
+    await stage.pays(id_, "12.00")
+    for system in LEDGERS:
+        await company.until(
+            lambda system=system: _paid(company, system, key) == {TOTAL: TOTAL, "36.00": "12.00"}, system
+        )
+    await over(company)
+    dues = {system: sorted(str(row["due"]) for row in company.of(system, key, "invoice")) for system in LEDGERS}
+    # Stripe cannot use the credit on the new invoice: a person is told.
+    assert dues == {"books": ["0.00", "0.00"], "qbo": ["0.00", "0.00"], "pay": ["0.00", "24.00"]}
+    assert [one.subject.partition("@")[0] for one in company.findings(key)] == ["pay"]
+    assert company.order(key).waiting == ()
+
+
+def _paid(company: Running, system: str, key: str) -> dict[str, str]:
+    """Return what was paid on each invoice of an order: its total -> the amount."""
+    bills = {row["id"]: str(row["total"]) for row in company.of(system, key, "invoice")}
+    return {bills.get(row["invoice_id"], ""): str(row["amount"]) for row in company.of(system, key, "payment")}
 
 
 async def test_26_our_own_payment_that_comes_back_before_its_result_is_no_second_one(

@@ -43,11 +43,15 @@ def findings(desk: Desk) -> Iterator[Finding]:
     document = desk.bound(desk.document_key) if desk.replaced else None
     if document is None or desk.can("apply_credit"):
         return
-    for _, credit in _credits(desk):
-        if _useful(desk, credit, document):
-            message = f"{_left(desk, credit):f} of {credit.key} is left, {desk.platform.title} cannot use it by itself."
-            step = f"use the credit on {document.key}"
-            yield Finding("credit_unapplied", "warn", message, credit.key, step)
+    credits_left = [credit for _, credit in _credits(desk)]
+    useful = [credit for credit in credits_left if _useful(desk, credit, document)]
+    for credit in useful:
+        message = f"{_left(desk, credit):f} of {credit.key} is left, {desk.platform.title} cannot use it by itself."
+        step = f"use the credit on {document.key}"
+        yield Finding("credit_unapplied", "warn", message, credit.key, step)
+    if credits_left and not useful and (asked := _asked_twice(desk, document)) > ZERO:
+        message = f"{document.key} asks for {asked:f} that was paid on the document before it, which was credited."
+        yield Finding("credit_unapplied", "warn", message, document.key, f"settle it in {desk.name}")
 
 
 def came_and_went(desk: Desk) -> bool:
@@ -77,9 +81,26 @@ def _credits(desk: Desk) -> Iterator[tuple[int, ObjectRef]]:
 
 def _useful(desk: Desk, credit: ObjectRef, document: ObjectRef) -> bool:
     """Tell whether the credit has something left and the document still asks for money, as far as they show it."""
-    look = desk.state.objects.get(document.key)
-    due = look.facts.amount_due if look is not None and isinstance(look.facts, Invoice) else None
+    due = _due(desk, document)
     return _left(desk, credit) > ZERO and (due is None or due > ZERO)
+
+
+def _asked_twice(desk: Desk, document: ObjectRef) -> Decimal:
+    """Return what the document asks for beyond what the order owes, once all its money was told there.
+
+    Some ledgers (Stripe) take for returned what a credit over a paid document comes to, and keep nothing to use.
+    """
+    due, foreign = (
+        _due(desk, document),
+        [one for one in desk.derived.payments if one.look.object.connection != desk.name],
+    )
+    told = all(desk.done(write_key(desk.name, "payment", one.key)) for one in foreign)
+    return due - max(desk.derived.public.amount_due, ZERO) if told and due is not None else ZERO
+
+
+def _due(desk: Desk, document: ObjectRef) -> Decimal | None:
+    look = desk.state.objects.get(document.key)
+    return look.facts.amount_due if look is not None and isinstance(look.facts, Invoice) else None
 
 
 def _left(desk: Desk, credit: ObjectRef) -> Decimal:

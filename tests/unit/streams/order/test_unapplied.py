@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.facts import Credit, Invoice
+from schemas.facts import Credit, Invoice, Payment
 from schemas.findings import Finding
 from schemas.platform import Effect
 from schemas.state import Observation
@@ -126,6 +126,20 @@ def test_where_the_ledger_cannot_a_person_is_told() -> None:
         desk(note(), bill()),
     ):
         assert list(findings(known)) == []
+
+
+@pytest.mark.parametrize(
+    ("due", "outcome", "asked"),
+    [("24", "confirmed", "24"), ("0", "confirmed", None), ("24", None, None), (None, "confirmed", None)],
+)
+def test_money_that_the_credit_took_for_returned_is_told(due: Any, outcome: Any, asked: Any) -> None:
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    sent = record(f"books|payment|{paid.object.key}", ref("books", "payment", "5"), outcome=outcome)
+    known = corrected(note("0"), bill(due), paid, sent, platform={})
+    message = f"{NEW.key} asks for {asked} that was paid on the document before it, which was credited."
+    told = Finding("credit_unapplied", "warn", message, NEW.key, "settle it in books")
+    assert list(findings(known)) == ([told] if asked else [])
+    assert list(findings(desk(CORRECTED[0], bill(due), paid, sent))) == []
 
 
 def test_without_a_correction_there_is_nothing_to_use() -> None:
