@@ -228,8 +228,10 @@ def test_documents_that_a_person_must_judge_are_named(mode: Any) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- what was reached
-def test_a_write_whose_effect_is_seen_is_closed() -> None:
-    waits = copied(outcome="uncertain", reason="no answer", stale={"note": "x"}, base={"note": Pair("ring", "ring")})
+@pytest.mark.parametrize("outcome", ["uncertain", None])
+def test_a_write_whose_effect_is_seen_is_closed(outcome: Any) -> None:
+    seen = {"stale": {"note": "x"}, "base": {"note": Pair("ring", "ring")}, "asked": ("note",), "asked_at": NOW}
+    waits = copied(outcome=outcome, reason="no answer", **seen)
     found = rung(waits, deal("ring"))
     assert found.commands == ()
     assert found.writes == {"crm|order": msgspec.structs.replace(waits, outcome="confirmed", reason="", stale={})}

@@ -109,6 +109,7 @@ def test_a_void_that_came_too_late_is_let_go() -> None:
     known = changed(room(outcome="stale", bound=None), first=paid)
     (late,) = [want for want in documents(known) if want.kind == "set"]
     assert (late.write, late.connection, late.capability, late.status) == (VOID, "books", "void_invoice", "")
+    assert late.facts is known.derived.order
     assert (late.canonical, late.entity) == (known.state.writes[VOID].canonical, f"document:{known.state.key}")
     assert [want.kind for want in documents(changed(room(outcome="stale", bound=None)))] == [
         "create",
