@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -86,6 +86,8 @@ class Desk:
         self._tokens = StoredTokens(self._rows, vault, self._connection.name)
         self._account = Account(self._connection, self._loaded, bus)
         self._session: aiohttp.ClientSession | None = None
+        self._renewed: Callable[[float], Awaitable[None]] | None = None
+        """Waits for tokens that were asked for to be stored."""
         self._tasks: list[asyncio.Task[None]] = []
         self._owned = True
         self.owner: Owner | None = None
@@ -165,7 +167,7 @@ class Desk:
             stored=self._tokens.newer,
         )
         limiter = Limiter(platform.limits, time.monotonic, resolved.quota_share)
-        self._credential = credential
+        self._credential, self._renewed = credential, credential.settled
         self._gauges.show_quota(limiter)
         return Sending(self._connection, platform, http, credential, limiter, heard=self._heard)
 
@@ -379,6 +381,8 @@ class Desk:
         self._owned = False
         self._gauges.close()
         await ended(self._tasks)
+        if self._renewed is not None:
+            await self._renewed(_DRAIN)
         if self._session is not None:
             await self._session.close()
 

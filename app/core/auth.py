@@ -69,7 +69,8 @@ class Vault:
 class Credential:
     """The credential of one connection. Only its owner refreshes, one refresh at a time.
 
-    A new refresh token is handed to *store* and stored durably before the new access token is used.
+    A new refresh token is handed to *store* and stored durably before the new access token is used: once it was asked
+    for, whoever asked may be cancelled, and a store that failed is tried again before anything else is asked for.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Credential:
         )
         self._tokens = tokens if tokens is not None and self._descend(tokens) else first
         self._refreshing = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
+        self._unstored: Tokens | None = None
 
     def adopt(self, stored: Tokens) -> None:
         """Take what somebody else stored meanwhile, `o2c connect` for example; ours is stored before it is used."""
@@ -144,18 +147,29 @@ class Credential:
     async def refresh(self, used: str) -> None:
         """Exchange the token *used* for a new one, unless somebody did already; AuthError when refused for good."""
         async with self._refreshing:
-            if self._tokens.access and self._tokens.access != used:
-                return
-            if await self._adopted():  # somebody connected again, with other rights
-                return
+            if self._renewal is None or self._renewal.done():
+                if self._tokens.access and self._tokens.access != used:
+                    return
+                if await self._adopted():  # somebody connected again, with other rights
+                    return
+                self._renewal = asyncio.create_task(self._renew())
+            await asyncio.shield(self._renewal)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until the tokens that were asked for are stored, but no longer than *seconds*."""
+        if self._renewal is not None:
+            await asyncio.wait({self._renewal}, timeout=seconds)
+
+    async def _renew(self) -> None:
+        if self._unstored is None:
             try:
-                tokens = await self._exchange()
+                self._unstored = await self._exchange()
             except AuthError:
                 if not await self._outrun():
                     raise
                 return
-            await self._store(tokens)
-            self._tokens = tokens
+        await self._store(self._unstored)
+        self._tokens, self._unstored = self._unstored, None
 
     async def _adopted(self) -> bool:
         """Take what is stored where that is not ours; tell whether it can be used as it is."""

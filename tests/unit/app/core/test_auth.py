@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaError
 
 from app.core.auth import Credential, Tokens, Vault, tokens_of
 from app.core.errors import AuthError, ConfigError, DecodeError, RateLimited, RetryableError
@@ -70,6 +71,62 @@ async def test_the_rotated_token_is_the_next_one_shown() -> None:
     desk.now += 1_750
     assert await desk.credential.headers() == {"Authorization": "Bearer a2"}
     assert [form["refresh_token"] for form in desk.endpoint.forms] == ["r0", "r1"]
+
+
+@pytest.mark.parametrize("waits", ["_exchange", "_store"])
+async def test_a_new_refresh_token_is_stored_though_who_asked_for_it_is_cancelled(
+    waits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, go, there = Desk(), asyncio.Event(), asyncio.Event()
+    usual = getattr(desk.credential, waits)
+
+    async def slow(*given: Any) -> Any:
+        there.set()
+        await go.wait()
+        return await usual(*given)
+
+    monkeypatch.setattr(desk.credential, waits, slow)
+    asking = asyncio.create_task(desk.credential.headers())
+    await there.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
+    again = asyncio.create_task(desk.credential.refresh(""))
+    settled = asyncio.create_task(desk.credential.settled(30))
+    await asyncio.sleep(0.01)
+    assert not settled.done()
+    go.set()
+    await asyncio.gather(again, settled)
+    assert [tokens.refresh for tokens in desk.stored] == ["r1"]
+    assert (len(desk.endpoint.forms), desk.credential.access) == (1, "a1")
+
+
+async def test_nobody_waits_for_tokens_longer_than_said() -> None:
+    desk, never = Desk(), asyncio.Event()
+    await desk.credential.settled(30)
+    desk.credential._store = lambda _tokens: never.wait()  # type: ignore[assignment,return-value]
+    asking = asyncio.create_task(desk.credential.headers())
+    await asyncio.sleep(0.01)
+    await desk.credential.settled(0.01)
+    assert not asking.done()
+    asking.cancel()
+
+
+async def test_what_could_not_be_stored_is_stored_before_anything_else_is_asked_for() -> None:
+    desk, failures = Desk(), [KafkaError("no broker"), KafkaError("no broker")]
+    usual = desk.credential._store
+
+    async def store(tokens: Tokens) -> None:
+        if failures:
+            raise failures.pop()
+        await usual(tokens)
+
+    desk.credential._store = store
+    for _ in range(2):
+        with pytest.raises(KafkaError):
+            await desk.credential.headers()
+    assert await desk.credential.headers() == {"Authorization": "Bearer a1"}
+    assert [form["refresh_token"] for form in desk.endpoint.forms] == ["r0"]
+    assert [tokens.refresh for tokens in desk.stored] == ["r1"]
 
 
 async def test_a_refused_grant_is_named_without_the_body() -> None:
