@@ -185,8 +185,11 @@ def _is_on_its_way(desk: Desk, want: Want, record: WriteRecord, world: World) ->
     """Tell whether what shows is from before an amount that was asked for, or of an earlier wish for it."""
     if "payable_amount" not in record.asked:
         return False
-    wished, there = _wanted(desk, want, record.asked, world), shown(desk.state, record.bound, record) or {}
-    return digest(wished) != record.digest or there.get("payable_amount") != wished.get("payable_amount")
+    wished = _wanted(desk, want, record.asked, world)
+    if set(record.asked) <= set(want.shared):  # a change
+        return digest(wished) != record.digest
+    there = shown(desk.state, record.bound, record) or {}
+    return record.result == NEVER and there.get("payable_amount") != wished.get("payable_amount")
 
 
 def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:

@@ -238,6 +238,15 @@ def test_a_write_whose_effect_is_seen_is_closed(outcome: Any) -> None:
     assert rung(msgspec.structs.replace(waits, outcome="confirmed"), deal("ring")).writes == {}
 
 
+def test_a_create_that_was_answered_for_an_earlier_wish_is_closed() -> None:
+    """Its copy is kept in step; of what is written once, as the word at the beginning, only the first wish counts."""
+    asked = ("note", "number", "payable_amount", "status")
+    known = copied(
+        outcome=None, asked=asked, asked_at=NOW, digest="invoiced by then", base={"note": Pair("ring", "ring")}
+    )
+    assert rung(known, deal("ring")).writes["crm|order"].outcome == "confirmed"
+
+
 def test_an_append_that_is_bound_is_never_written_again() -> None:
     paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "p")
     document = record("books|document", BILL, outcome="confirmed")
