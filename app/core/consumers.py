@@ -1,4 +1,4 @@
-"""Ending a consumer of Kafka."""
+"""What the consumers of Kafka have in common."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
+
+
+NEW_LEADER_MS = 15_000
+"""How old what a consumer knows of leaders may be.
+
+Where a partition has no committed place, aiokafka 0.14 asks who was its leader again and again, and learns of another
+one only by this age: five minutes by default, in which nothing of that partition is read.
+"""
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:

@@ -80,7 +80,8 @@ class Translator(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         await self._publisher.start()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap, group_id=self._group, group_instance_id=worker, enable_auto_commit=False,
-            auto_offset_reset="earliest", session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000, **security,
+            auto_offset_reset="earliest", session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
+            metadata_max_age_ms=consumers.NEW_LEADER_MS, **security,
         )  # fmt: skip
         await self._consumer.start()
         self._consumer.subscribe([self._topic], listener=self)

@@ -204,7 +204,7 @@ async def run(settings: Settings) -> int:
         bootstrap_servers=kafka.bootstrap, group_id=group_of(prefix), enable_auto_commit=False,
         auto_offset_reset="earliest", partition_assignment_strategy=(RangePartitionAssignor,),
         group_instance_id=settings.worker, session_timeout_ms=_SESSION_MS, heartbeat_interval_ms=1_000,
-        **security(kafka),
+        metadata_max_age_ms=consumers.NEW_LEADER_MS, **security(kafka),
     )  # fmt: skip
     translator = Translator(
         served(settings),
