@@ -89,6 +89,12 @@ class Probing(Asking):
         reply = yield from self.get("/Payments", {"where": _carries(mark), "page": "1"})
         return next((payment_written(row) for row in reply.payments if find_mark(row.reference) == mark), None)
 
+    def payment_on(self, invoice: wire.Invoice, mark: str) -> Talk[Written | None]:
+        """Return the payment with *mark* that its invoice shows, where no search shows it yet."""
+        row = next((one for one in invoice.payments if find_mark(one.reference) == mark), None)
+        reply = (yield from self.find(f"/Payments/{segment(row.payment_id)}")) if row is not None else None
+        return payment_written(reply.payments[0]) if reply is not None and reply.payments else None
+
     def _marked_payment(self, command: Command) -> Talk[Written | None]:
         """Return the payment of an earlier try: complete when the overpayment beside it is there as well."""
         part = yield from self.payment_with(command.mark)

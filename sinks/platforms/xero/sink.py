@@ -156,17 +156,20 @@ class XeroSink(Reversing):
     def _overpaid(self, command: Command, payment: Payment) -> Talk[Written]:
         """Pay what is open and book the rest as an overpayment; what an earlier try did is not done again."""
         part = yield from self.payment_with(command.mark)
-        begun = part is not None
+        begun = True
         if part is None:
             invoice = yield from self.shown(link(command, "invoice"))
-            due = min(invoice.amount_due or ZERO, payment.amount)
-            if invoice.status in ENDED:
-                raise RejectedError("Xero: the invoice is void; a person has to book the payment.")
-            if due == 0:
-                return (yield from self._overpay(command, payment, payment.amount, command.mark))
-            body = self._payment(command, payment, due)
-            reply = yield from self.put("/Payments", {"Payments": [body]}, f"payment-due:{command.id}", _APART)
-            part = payment_written(reply.payments[0])
+            part = yield from self.payment_on(invoice, command.mark)
+            if part is None:
+                begun = False
+                due = min(invoice.amount_due or ZERO, payment.amount)
+                if invoice.status in ENDED:
+                    raise RejectedError("Xero: the invoice is void; a person has to book the payment.")
+                if due == 0:
+                    return (yield from self._overpay(command, payment, payment.amount, command.mark))
+                body = self._payment(command, payment, due)
+                reply = yield from self.put("/Payments", {"Payments": [body]}, f"payment-due:{command.id}", _APART)
+                part = payment_written(reply.payments[0])
         made = part.facts.amount if isinstance(part.facts, Payment) else payment.amount
         if made >= payment.amount:  # an earlier try came to all of it, and no search had shown that yet
             return part

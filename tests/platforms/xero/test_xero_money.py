@@ -180,6 +180,16 @@ async def test_a_payment_that_shows_only_once_it_is_refused_for_being_too_much_h
     assert [row["amount"] for row in company.books("payment")] == ["15.53"]
 
 
+async def test_half_an_overpayment_that_no_search_shows_yet_is_seen_on_its_invoice(company: Company) -> None:
+    invoice = await company.write("upsert_invoice", INVOICE)
+    part = Payment(amount=Decimal("15.53"), currency="EUR", date=date(2026, 5, 2), reference="ch_2")
+    whole = msgspec.structs.replace(part, amount=Decimal(20))
+    company.sandbox.injector.faults = company.sandbox.faults.changed({"visibility_lag_s": 600.0})
+    for facts in (part, whole):
+        await company.write("record_payment", facts, n=2, links={"invoice": invoice.id}, presence="unknown")
+    assert [row["amount"] for row in company.books("payment")] == ["15.53", "4.47"]
+
+
 async def test_a_credit_is_used_on_the_invoice_and_the_rest_paid_back(company: Company) -> None:
     invoice = await company.write("upsert_invoice", INVOICE)
     await company.write(
