@@ -100,7 +100,7 @@ class Credential:
     def adopt(self, stored: Tokens) -> None:
         """Take what somebody else stored meanwhile, `o2c connect` for example; ours is stored before it is used."""
         if self._descend(stored):
-            self._tokens = stored
+            self._tokens, self._unstored = stored, None
 
     def _descend(self, stored: Tokens) -> bool:
         """Tell whether *stored* come from the configured refresh token, or from none."""

@@ -129,6 +129,23 @@ async def test_what_could_not_be_stored_is_stored_before_anything_else_is_asked_
     assert [tokens.refresh for tokens in desk.stored] == ["r1"]
 
 
+async def test_what_could_not_be_stored_never_replaces_what_somebody_connected_since() -> None:
+    desk = Desk()
+    usual = desk.credential._store
+
+    async def fails(_tokens: Tokens) -> None:
+        raise KafkaError("no broker")
+
+    desk.credential._store = fails
+    with pytest.raises(KafkaError):
+        await desk.credential.headers()
+    desk.credential._store = usual
+    desk.credential.adopt(Tokens(access="theirs", refresh="consent"))
+    await desk.credential.refresh("theirs")
+    assert [form["refresh_token"] for form in desk.endpoint.forms] == ["r0", "consent"]
+    assert [tokens.refresh for tokens in desk.stored] == ["r2"]
+
+
 async def test_a_refused_grant_is_named_without_the_body() -> None:
     body = b'{"error": "invalid_grant", "error_description": "token r0 of jane@example.com"}'
     desk = Desk(Response(status=400, body=body))
