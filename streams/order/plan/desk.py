@@ -27,6 +27,7 @@ _RECORDS = Effect.RECORDS
 _DEAD = frozenset(("void", "cancelled"))
 _MONEY_THERE = frozenset[str | None](("confirmed", "uncertain"))
 _MONEY_STARTED = _MONEY_THERE | {None}
+AMOUNTS = ("payable_amount", "lines")
 IN_FLIGHT = frozenset[str | None]((None, "uncertain"))
 """What is known of a write that was asked for and is not answered."""
 _ON_ITS_WAY = IN_FLIGHT | {"deferred"}

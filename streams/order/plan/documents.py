@@ -20,12 +20,11 @@ from streams.order.derive.checks import rounding
 from streams.order.derive.status import reached
 from streams.order.once import kept
 from streams.order.plan.dating import issue_date
-from streams.order.plan.desk import IN_FLIGHT, Desk, book_date, shown
+from streams.order.plan.desk import AMOUNTS, IN_FLIGHT, Desk, book_date, shown
 from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
 DocumentKind = Literal["invoice", "sales_receipt", "payment_request"]
-_AMOUNTS = ("payable_amount", "lines")
 CAPABILITIES: dict[str, Capability] = {
     "invoice": "upsert_invoice",
     "sales_receipt": "upsert_sales_receipt",
@@ -48,7 +47,7 @@ def documents(desk: Desk) -> Iterator[Want]:
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
         return
-    amounts = () if desk.fixed else _AMOUNTS
+    amounts = () if desk.fixed or _begun(desk) else AMOUNTS
     waits, links = desk.order_beside
     yield Want(
         write=desk.document_key,
@@ -132,7 +131,7 @@ def _is_voided(desk: Desk) -> bool:
     if not (desk.can("void_invoice") and desk.is_open) or (refused is not None and refused.stopped):
         return False
     wanted = project(invoice(desk))
-    written = {name: _sent(desk, name) for name in _AMOUNTS}
+    written = {name: _sent(desk, name) for name in AMOUNTS}
     return any(sent is not None and wanted.get(name, sent) != sent for name, sent in written.items())
 
 

@@ -23,7 +23,7 @@ from streams.order.echo import typed_in
 from streams.order.plan import documents, telling, unapplied
 from streams.order.plan.asking import again, patience, replan_after, unanswered
 from streams.order.plan.begin import backfilled, too_old
-from streams.order.plan.desk import Desk, equal, replaced, shown
+from streams.order.plan.desk import AMOUNTS, Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
 from streams.order.plan.reversing import credit_findings, payment_findings
 from streams.order.plan.want import Want
@@ -185,11 +185,28 @@ def _is_on_its_way(desk: Desk, want: Want, record: WriteRecord, world: World) ->
     """Tell whether what shows is from before an amount that was asked for, or of an earlier wish for it."""
     if "payable_amount" not in record.asked:
         return False
+    if record.result != NEVER and _is_change(record, (*want.shared, *AMOUNTS)):
+        return True
     wished = _wanted(desk, want, record.asked, world)
-    if set(record.asked) <= set(want.shared):  # a change
+    if _is_change(record, want.shared):
         return digest(wished) != record.digest
     there = shown(desk.state, record.bound, record) or {}
     return record.result == NEVER and there.get("payable_amount") != wished.get("payable_amount")
+
+
+def _is_change(record: WriteRecord, shared: Iterable[str]) -> bool:
+    """Tell whether what was asked for last is a change of *shared* fields; a create names others as well."""
+    return set(record.asked) <= set(shared)
+
+
+def _in_flight(want: Want, record: WriteRecord | None) -> tuple[str, ...]:
+    """Return the fields of a change of amounts that is not answered: what shows of them may be from before it.
+
+    They are asked for as long as it is: where an order is back at what shows, the change must not be what stays.
+    """
+    if record is None or record.outcome is not None or record.result == NEVER or "payable_amount" not in record.asked:
+        return ()
+    return record.asked if _is_change(record, want.shared) else ()
 
 
 def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:
@@ -218,16 +235,17 @@ def _wanted(desk: Desk, want: Want, names: Iterable[str], world: World) -> dict[
 
 
 def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -> dict[str, str]:
-    """Return the shared fields that the system neither shows nor acknowledged."""
+    """Return the shared fields that the system neither shows nor acknowledged, or may not show any more."""
     there = shown(desk.state, want.bound or (record.bound if record else None), record)
     if there is None:
         return {}
-    base = record.base if record else {}
+    base, flying = record.base if record else {}, _in_flight(want, record)
     missing = dict[str, str]()
     for name, value in _wanted(desk, want, want.shared, world).items():
         pair = base.get(name)
         found = there.get(name, value if pair is None else pair.made)  # what it does not show is as it was made
-        if value != found and not equal(value, found, pair) and not _reported(desk, name, value, pair):
+        shows = equal(value, found, pair) or _reported(desk, name, value, pair)
+        if not shows or name in flying:
             missing[name] = value
     return missing
 

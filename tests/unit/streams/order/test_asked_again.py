@@ -249,7 +249,7 @@ def test_no_money_is_put_on_a_document_that_is_seen_before_its_answer_and_is_not
         ("deferred", "deferred", ["upsert_invoice"]),
         ("rejected", None, ["issue_credit"]),
         ("confirmed", None, ["issue_credit"]),
-        (None, "confirmed", ["issue_credit"]),
+        (None, "confirmed", []),
     ],
 )
 def test_a_total_that_was_asked_for_before_the_money_is_no_edit_after_payment(
@@ -274,4 +274,47 @@ def test_a_total_that_was_asked_for_before_the_money_is_no_edit_after_payment(
     if payment == "confirmed":
         money = msgspec.structs.replace(money, bound=ref("books", "payment", "3"))
     found = planned(state(giver(), paid, shows, total, money), there)
+    assert [command.capability for command in found.commands] == commands
+
+
+@pytest.mark.parametrize(("asked_at", "again"), [(EARLIER, False), (NOW - WAIT, True)])
+@pytest.mark.parametrize(
+    ("total", "asked", "wants"), [("24.00", "8.00", True), ("24.00", "24.00", False), ("8.00", "24.00", False)]
+)
+def test_a_change_of_a_total_is_asked_for_until_it_is_answered(
+    total: str, asked: str, asked_at: datetime, *, wants: bool, again: bool
+) -> None:
+    """What shows may be from before it: where the order is back at that, the change would stay."""
+    there = world(msgspec.structs.replace(BOOKS, payments=True))
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    shows = msgspec.structs.replace(
+        look(Invoice(currency="EUR", payable_amount=Decimal(total)), "books", "5"), object=BILL
+    )
+    wish, base = digest({"payable_amount": asked}), {"payable_amount": Pair("24.00", "24.00")}
+    values: dict[str, Any] = {"base": base, "digest": wish, "asked": ("payable_amount",), "result": (1, 1)}
+    found = planned(state(giver(), paid, shows, record("books|document", BILL, asked_at=asked_at, **values)), there)
+    expected = ["upsert_invoice"] if wants or again else []
+    assert [command.capability for command in found.commands] == expected, "no money beside it"
+    assert [command.fields["payable_amount"] for command in found.commands] == ["24.00"] * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked_at", "commands"),
+    [(None, EARLIER, []), (None, NOW - WAIT, ["issue_credit"]), ("confirmed", EARLIER, ["issue_credit"])],
+)
+def test_a_cancelled_order_is_credited_once_the_change_of_its_bill_is_answered(
+    outcome: Any, asked_at: datetime, commands: list[str]
+) -> None:
+    there = world(msgspec.structs.replace(BOOKS, payments=True, credits=True))
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "shop", "9")
+    money = record(
+        "books|payment|shop@s/payment/9", ref("books", "payment", "3"), capability="record_payment", outcome="confirmed"
+    )
+    shows = msgspec.structs.replace(
+        look(Invoice(currency="EUR", payable_amount=Decimal(30)), "books", "5"), object=BILL
+    )
+    wish, base = digest({"payable_amount": "24.00"}), {"payable_amount": Pair("30.00", "30.00")}
+    values: dict[str, Any] = {"base": base, "digest": wish, "asked": ("payable_amount",), "result": (1, 1)}
+    changed = record("books|document", BILL, outcome=outcome, asked_at=asked_at, **values)
+    found = planned(state(giver(status="cancelled"), paid, shows, changed, money), there)
     assert [command.capability for command in found.commands] == commands

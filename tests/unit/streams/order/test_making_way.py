@@ -39,6 +39,15 @@ def corrects(known: Desk) -> bool:
     return ("issue_credit", CREDIT) in [(want.capability, want.write) for want in documents(known)]
 
 
+@pytest.mark.parametrize(("outcome", "kept"), [(None, True), ("uncertain", True), ("deferred", False)])
+def test_what_the_credit_is_over_bills_the_same_until_it_is_there(outcome: Any, *, kept: bool) -> None:
+    """A change of the old total that was answered `stale` is no more asked for: the credit says what was billed."""
+    old = made(outcome="stale", asked=("payable_amount",), digest="x", stale={"payable_amount": "24.00"})
+    known = desk(old, shown(), record(SENT.key, capability="record_payment"), PAID, credit(outcome=outcome))
+    (document,) = [want for want in documents(known) if want.write == "books|document"]
+    assert ("payable_amount" not in document.shared) is kept
+
+
 def test_money_waits_while_the_document_is_to_be_credited() -> None:
     known = changed_order(PAID)
     assert (corrects(known), hung(known)) == (True, False)
