@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from schemas.state import WriteRecord
+from schemas.state import NEVER, WriteRecord
 from streams.order.plan.desk import Desk, shown
+from streams.order.plan.want import Want
 from streams.order.world import World
 
 _UNSETTLED = frozenset((None, "uncertain", "deferred"))
@@ -45,3 +47,18 @@ def unanswered(record: WriteRecord, desk: Desk, now: datetime) -> datetime | Non
     """Return until when the answer to a write is waited for, None where it is here or long overdue."""
     due = patience(record, desk, record.digest) if record.outcome is None else None
     return due if due is not None and now < due else None
+
+
+def is_change(record: WriteRecord, shared: Iterable[str]) -> bool:
+    """Tell whether what was asked for last is a change of *shared* fields; a create names others as well."""
+    return set(record.asked) <= set(shared)
+
+
+def in_flight(want: Want, record: WriteRecord | None) -> tuple[str, ...]:
+    """Return the fields of a change of amounts that is not answered: what shows of them may be from before it.
+
+    They are asked for as long as it is: where an order is back at what shows, the change must not be what stays.
+    """
+    if record is None or record.outcome is not None or record.result == NEVER or "payable_amount" not in record.asked:
+        return ()
+    return record.asked if is_change(record, want.shared) else ()

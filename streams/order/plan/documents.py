@@ -39,15 +39,17 @@ def documents(desk: Desk) -> Iterator[Want]:
         return
     if desk.making_room:
         yield from _remade(desk, capability)
-    old = desk.record(desk.document_key)
-    if desk.ended or desk.voiding:
+    ended = desk.ended or desk.voiding
+    for number in range(desk.replaced + ended):
+        old = desk.record(desk.document_at(number))
         if old is not None and old.bound is not None and old.outcome != "confirmed":
             yield _let_go(desk, old)
+    if ended:
         return
     made = desk.bound(desk.document_key) is not None
     if not made and (desk.derived.cancelled or not _due(desk) or desk.derived.payable <= ZERO):
         return
-    amounts = () if desk.fixed or _begun(desk) else AMOUNTS
+    amounts = () if desk.fixed or begun(desk) else AMOUNTS
     waits, links = desk.order_beside
     yield Want(
         write=desk.document_key,
@@ -79,6 +81,14 @@ def _chained(desk: Desk, number: int) -> str:
     return desk.derived.giver.object.key if room is None else room.key
 
 
+def whole_note(desk: Desk) -> str:
+    """Return the write record of the credit note over all that the document bills, once its order is cancelled.
+
+    That is the one that was to make room for the next document, where it was on its way by then.
+    """
+    return correction_key(desk, desk.replaced + 1) if begun(desk) else write_key(desk.name, "cancellation")
+
+
 def correction_key(desk: Desk, number: int) -> str:
     """Return the write record of the credit note that made room for document *number*."""
     return write_key(desk.name, "correction", str(number))
@@ -100,7 +110,7 @@ def _sent_total(desk: Desk) -> Decimal | None:
     return None if sent is None else Decimal(sent)
 
 
-def _begun(desk: Desk) -> bool:
+def begun(desk: Desk) -> bool:
     """Tell whether the newest document was credited to make room for another, or that is on its way."""
     credit = correction_key(desk, desk.replaced + 1)
     return desk.bound(credit) is not None or desk.in_flight(credit)
@@ -108,7 +118,7 @@ def _begun(desk: Desk) -> bool:
 
 def billed(desk: Desk) -> Decimal:
     """Return what our documents here bill after their corrections."""
-    if _begun(desk):
+    if begun(desk):
         return ZERO
     record = desk.record(desk.document_key)
     pair = None if record is None else record.base.get("payable_amount")
@@ -144,7 +154,7 @@ def _way(desk: Desk) -> Literal["", "voided", "credited"]:
         return ""
     if _is_voided(desk):
         return "voided"
-    return "credited" if _begun(desk) or (_replaceable(desk) and _outdated(desk)) else ""
+    return "credited" if begun(desk) or (_replaceable(desk) and _outdated(desk)) else ""
 
 
 def is_hung_on(desk: Desk) -> bool:
@@ -214,7 +224,7 @@ def _unexplained(desk: Desk) -> bool:
 
     Some systems lower an order's total by what they credit, others do not.
     """
-    if not desk.fixed or desk.derived.cancelled or not desk.derived.credits or _begun(desk):
+    if not desk.fixed or desk.derived.cancelled or not desk.derived.credits or begun(desk):
         return False
     sent = _sent_total(desk)
     lowered = {ZERO}
@@ -257,7 +267,7 @@ def findings(desk: Desk) -> Iterator[Finding]:
         yield _finding(desk, "unsupported", f"{desk.platform.title} has no {desk.target.document}.", "write it by hand")
     elif capability is not None and not desk.can(capability):
         yield _finding(desk, "not_allowed", f"{capability} is not allowed.", "name it in the target's allow list")
-    if desk.ended and not desk.making_room and (not desk.derived.cancelled or _unrecorded(desk)):
+    if desk.ended and (_unrecorded(desk) if desk.derived.cancelled else not desk.making_room):
         message = f"The document in {desk.name} was voided or deleted; it is not made anew."
         yield _finding(desk, "document_ended", message, "cancel the order or ask for a new document")
     if desk.bound(desk.document_key) is not None and not (_replaceable(desk) or _is_voided(desk)) and _outdated(desk):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from schemas.facts import Credit, Invoice
+from schemas.findings import Finding
 from schemas.money import ZERO
 from schemas.state import Observation
 from streams.order.derive.money import Counted
 from streams.order.plan.desk import Desk, book_date
-from streams.order.plan.documents import billed
+from streams.order.plan.documents import billed, correction_key
 from streams.order.plan.taxing import taxed
 from streams.order.plan.want import Want, write_key
 
@@ -28,6 +29,17 @@ def ending(desk: Desk, noted: list[Counted], before: tuple[str, ...], links: dic
     left = billed(desk) - sum((one.amount for one in noted), ZERO)
     if left > ZERO:
         yield _cancellation(desk, left, before, links)
+
+
+def findings(desk: Desk) -> Iterator[Finding]:
+    """Yield the note over a cancelled order's document that was taken back in another way as well.
+
+    So it is where a worker died after it had asked for one of them, and something came before the next one planned.
+    """
+    note = desk.bound(write_key(desk.name, "cancellation"))
+    if note is not None and any(desk.done(key) for key in (desk.void_key, correction_key(desk, desk.replaced + 1))):
+        message = f"{desk.name} took the document of the cancelled order back twice: {note.key} no longer counts."
+        yield Finding("credit_left", "warn", message, note.key, f"take it back by hand in {desk.name}")
 
 
 def _void(desk: Desk) -> Want | None:

@@ -20,8 +20,8 @@ from schemas.state import NEVER, OrderState, WriteRecord
 from streams.order.derive import Derived
 from streams.order.derive.shared import SHARED
 from streams.order.echo import typed_in
-from streams.order.plan import documents, telling, unapplied
-from streams.order.plan.asking import again, patience, replan_after, unanswered
+from streams.order.plan import documents, endings, telling, unapplied
+from streams.order.plan.asking import again, in_flight, is_change, patience, replan_after, unanswered
 from streams.order.plan.begin import backfilled, too_old
 from streams.order.plan.desk import AMOUNTS, Desk, equal, replaced, shown
 from streams.order.plan.period import closed_up_to, held, in_open_period, unseen
@@ -185,28 +185,13 @@ def _is_on_its_way(desk: Desk, want: Want, record: WriteRecord, world: World) ->
     """Tell whether what shows is from before an amount that was asked for, or of an earlier wish for it."""
     if "payable_amount" not in record.asked:
         return False
-    if record.result != NEVER and _is_change(record, (*want.shared, *AMOUNTS)):
+    if record.result != NEVER and is_change(record, (*want.shared, *AMOUNTS)):
         return True
     wished = _wanted(desk, want, record.asked, world)
-    if _is_change(record, want.shared):
+    if is_change(record, want.shared):
         return digest(wished) != record.digest
     there = shown(desk.state, record.bound, record) or {}
     return record.result == NEVER and there.get("payable_amount") != wished.get("payable_amount")
-
-
-def _is_change(record: WriteRecord, shared: Iterable[str]) -> bool:
-    """Tell whether what was asked for last is a change of *shared* fields; a create names others as well."""
-    return set(record.asked) <= set(shared)
-
-
-def _in_flight(want: Want, record: WriteRecord | None) -> tuple[str, ...]:
-    """Return the fields of a change of amounts that is not answered: what shows of them may be from before it.
-
-    They are asked for as long as it is: where an order is back at what shows, the change must not be what stays.
-    """
-    if record is None or record.outcome is not None or record.result == NEVER or "payable_amount" not in record.asked:
-        return ()
-    return record.asked if _is_change(record, want.shared) else ()
 
 
 def _let_go(desk: Desk, record: WriteRecord | None, now: datetime) -> Move:
@@ -239,7 +224,7 @@ def _missing(desk: Desk, want: Want, record: WriteRecord | None, world: World) -
     there = shown(desk.state, want.bound or (record.bound if record else None), record)
     if there is None:
         return {}
-    base, flying = record.base if record else {}, _in_flight(want, record)
+    base, flying = record.base if record else {}, in_flight(want, record)
     missing = dict[str, str]()
     for name, value in _wanted(desk, want, want.shared, world).items():
         pair = base.get(name)
@@ -255,7 +240,15 @@ def _reported(desk: Desk, name: str, wanted: str, base: Pair | None) -> bool:
     return desk.derived.flow.drift == "report" and name not in SHARED and base is not None and base.sent == wanted
 
 
-_TOLD = (documents.findings, unapplied.findings, payment_findings, credit_findings, status_findings, telling.findings)
+_TOLD = (
+    documents.findings,
+    unapplied.findings,
+    endings.findings,
+    payment_findings,
+    credit_findings,
+    status_findings,
+    telling.findings,
+)
 
 
 def _create(

@@ -18,7 +18,7 @@ from streams.order.merge import is_gone
 from streams.order.once import kept
 from streams.order.plan.dating import paid_on
 from streams.order.plan.desk import Desk
-from streams.order.plan.documents import documents, is_hung_on
+from streams.order.plan.documents import documents, is_hung_on, whole_note
 from streams.order.plan.endings import ending
 from streams.order.plan.notes import notes
 from streams.order.plan.reversing import reversals, voided_credits
@@ -147,7 +147,8 @@ def _credits(desk: Desk) -> Iterator[Want]:
     links = {"invoice": desk.document.id, **_paid_by(desk)}
     paid = tuple(want.write for want in _payments(desk) if want.capability == "record_payment")
     before = paid if desk.adopted else (desk.document_key, *paid)
-    cancelled = desk.record(write_key(desk.name, "cancellation")) is not None
+    whole = whole_note(desk)
+    cancelled = desk.record(whole) is not None
     straight = [one for one in foreign if _is_straight(desk, one, cancelled=cancelled)]
     noted = [one for one in foreign if not cancelled or desk.record(write_key(desk.name, "credit", one.key))]
     noted = [one for one in noted if one not in straight]
@@ -158,7 +159,7 @@ def _credits(desk: Desk) -> Iterator[Want]:
         yield from _refund(desk, one, before, links)
     for one in foreign:
         if one not in straight:
-            note = write_key(desk.name, "credit" if one in noted else "cancellation", one.key if one in noted else "")
+            note = write_key(desk.name, "credit", one.key) if one in noted else whole
             yield from _refund(desk, one, (*before, note), links, note=desk.bound(note))
 
 

@@ -13,7 +13,7 @@ from schemas.findings import Finding
 from schemas.platform import Effect
 from streams.order.plan.desk import Desk
 from streams.order.plan.documents import documents, findings
-from tests.unit.streams.order.billed import MONEY, changed_order, made, shown, target
+from tests.unit.streams.order.billed import BILL, MONEY, changed_order, made, shown, target
 from tests.unit.streams.order.sample import PLATFORMS
 from tests.unit.streams.order.states import desk, look, record, ref
 
@@ -58,6 +58,16 @@ def test_a_document_that_ended_with_its_order_is_told_while_money_waits_for_it()
     for parts, told in (((paid,), 1), ((paid, recorded), 0), ((here,), 0), ((paid, recorded, second), 1)):
         found = list(findings(desk(*ended, *parts, facts=cancelled)))
         assert [one.code for one in found] == ["document_ended"] * told
+
+
+def test_so_is_one_that_made_room_for_a_document_that_never_follows() -> None:
+    """The money came between a change and the cancellation: no document here ever takes it."""
+    room = record("books|room|1", BILL, capability="void_invoice", outcome="confirmed")
+    paid = look(Payment(amount=Decimal(24), currency="EUR"), "pay")
+    known = (made(), shown(status="void"), room, paid)
+    assert [one.code for one in findings(desk(*known, facts={"status": "cancelled"}))] == ["document_ended"]
+    assert list(findings(desk(*known))) == [], "the next one follows"
+    assert list(findings(desk(*known[:3], facts={"status": "cancelled"}))) == []
 
 
 def test_a_paid_edit_that_is_not_corrected_by_itself_is_told() -> None:

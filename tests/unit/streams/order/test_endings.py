@@ -13,9 +13,9 @@ from schemas.commands import Pair
 from schemas.facts import Credit, Invoice, Line, Payment
 from schemas.flow import Target
 from schemas.platform import Effect
-from schemas.state import Observation
+from schemas.state import Observation, WriteRecord
 from streams.order.plan.desk import Desk
-from streams.order.plan.endings import ending
+from streams.order.plan.endings import ending, findings
 from streams.order.plan.want import Want
 from streams.order.plan.wants import wants
 from tests.unit.streams.order.sample import KEY, PLATFORMS, SHOP
@@ -151,3 +151,44 @@ def test_nor_is_it_when_the_flow_or_the_ledger_would_credit_it_today(now: dict[s
     refused = msgspec.structs.replace(asked, outcome="rejected", stopped="x")
     credited = [want for want in wants(ended(bill(), refused, **now)) if want.capability == "issue_credit"]
     assert [want.links for want in credited] == [{"invoice": "1"}]
+
+
+CORRECTION, NOTE = "books|correction|1", ref("books", "credit", "9")
+MONEY_BACK = Credit(document="refund", amount=Decimal(5), currency="EUR")
+
+
+@pytest.mark.parametrize("outcome", [None, "confirmed", "deferred"])
+def test_money_goes_back_out_of_the_credit_that_was_to_make_room_for_the_next_document(outcome: Any) -> None:
+    """That note is over all that was billed: another one over what is paid back would be over more than that."""
+    paid = record("books|payment|x", ref("books", "payment", "1"), outcome="confirmed")
+    correction = record(CORRECTION, NOTE if outcome else None, capability="issue_credit", outcome=outcome)
+    if outcome == "deferred":
+        correction = msgspec.structs.replace(correction, bound=None)
+    target = Target(connection="books", document="invoice", credits=True, payments=True, allow=("record_refund",))
+    platform = {"capabilities": {**VOIDS["capabilities"], "record_refund": Effect.MOVES_MONEY}}
+    known = ended(bill(paid_amount=Decimal(24)), paid, correction, look(MONEY_BACK), target=target, platform=platform)
+    found = {want.write: want for want in wants(known)}
+    refund = found["books|refund|shop@s/credit/1"]
+    if outcome == "deferred":
+        assert {"books|credit|shop@s/credit/1", "books|cancellation"} <= found.keys()
+        return
+    assert not {"books|credit|shop@s/credit/1", "books|cancellation"} & found.keys()
+    assert refund.after[-1] == CORRECTION
+    assert refund.links.get("credit") == (NOTE.id if outcome else None)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (record(VOID, BILL, capability="void_invoice", outcome="confirmed"), True),
+        (record(VOID, capability="void_invoice", outcome="rejected", stopped="x"), False),
+        (record(CORRECTION, NOTE, capability="issue_credit", outcome="confirmed"), True),
+        (record(CORRECTION, capability="issue_credit"), False),
+    ],
+)
+def test_a_document_that_was_taken_back_twice_is_told(other: WriteRecord, *, told: bool) -> None:
+    note = record("books|cancellation", ref("books", "credit", "2"), capability="issue_credit", outcome="confirmed")
+    assert list(findings(ended(bill(), note))) == list(findings(ended(bill(), other))) == []
+    assert [(one.code, one.subject) for one in findings(ended(bill(), note, other))] == [
+        ("credit_left", "books@b/credit/2")
+    ] * told

@@ -76,6 +76,16 @@ def test_where_the_credit_is_refused_for_good_money_is_put_on_the_old_one(outcom
     assert (corrects(known), hung(known)) == (True, there)
 
 
+@pytest.mark.parametrize("outcome", [None, "stale", "superseded", "confirmed"])
+def test_what_was_asked_of_a_document_before_it_made_way_is_not_waited_for(outcome: Any) -> None:
+    parts = (
+        made(outcome=outcome, asked=("note",), digest="x"),
+        record("books|document|1", ref("books", "invoice", "2")),
+    )
+    let_go = [want.write for want in documents(desk(*parts)) if want.kind == "set"]
+    assert let_go == ["books|document"] * (outcome != "confirmed")
+
+
 def test_a_refused_credit_says_nothing_of_a_document_that_is_voided() -> None:
     dearer = {"payable_amount": Decimal(30), "lines": (), "status": "open"}
     known = desk(
