@@ -167,11 +167,14 @@ def took_effect(command: Command, fields: Mapping[str, str]) -> bool:
 def made_of(command: Command, written: Written, *, sent: bool) -> dict[str, Pair]:
     """Return base pairs, only for fields that the system shows; what was not sent now counts as sent as it shows.
 
-    Of a parcel that became a note, or a part of its document, what was sent is all that is known.
+    Of a parcel that became a note, or a part of its document, what was sent is all that is known. Of lines nothing is,
+    where they are not as wanted: many systems show them in a form of their own, which would look like another wish.
     """
     made = project(written.facts)
     if sent and isinstance(command.facts, Shipment):
         made = {**command.fields, **(made if isinstance(written.facts, Shipment) else {})}
     return {
-        name: Pair(value if sent else made[name], made[name]) for name, value in command.fields.items() if name in made
+        name: Pair(value if sent else made[name], made[name])
+        for name, value in command.fields.items()
+        if name in made and (sent or name != "lines" or made[name] == value)
     }

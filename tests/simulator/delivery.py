@@ -194,7 +194,10 @@ class Delivery:
                 canonical=command.canonical,
                 digest=command.digest, generation=command.generation,
                 bound=self.platform.ref(doc) if doc is not None and command.kind != "set" else None,
-                made={name: Pair(made[name] if found else sent, made[name]) for name, sent in command.fields.items() if name in made},
+                made={
+                    name: Pair(made[name] if found else sent, made[name]) for name, sent in command.fields.items()
+                    if name in made and (not found or name != "lines" or made[name] == sent)
+                },
                 shown=shown or {}, reason=reason, outage=self.outage,
                 look=(self.epoch, self.seq) if outcome == "confirmed" else (0, 0), epoch=self.epoch, offset=self.offset,
             )

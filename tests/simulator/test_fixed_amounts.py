@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.facts import Payment
+from schemas.facts import Invoice, Line, Payment
 from schemas.flow import Target
 from tests.simulator import company
 from tests.simulator.delivery import Fault
@@ -194,3 +194,21 @@ def test_lines_that_come_to_the_same_total_are_billed_anew() -> None:
     play.edit("shop", order, lines=(msgspec.structs.replace(facts.lines[0], sku="CUP"),))
     play.settle()
     assert _bills(play) == [(Decimal(100), "void"), (Decimal(100), "")]
+
+
+def _in_its_own_words(facts: Any) -> Any:
+    """Show lines as Stripe does: name and quantity in one text, tax inside."""
+    lines = tuple(Line(name=f"{line.sku} x {line.quantity:f}", net_amount=line.net_amount) for line in facts.lines)
+    return msgspec.structs.replace(facts, lines=lines)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_invoice_that_is_found_by_asking_is_not_voided_for_its_words(seed: int) -> None:
+    play = _play(seed)
+    play.systems["books"].normalise = lambda facts: _in_its_own_words(facts) if isinstance(facts, Invoice) else facts
+    _, order = play.order()
+    play.settle()
+    assert _bills(play) == [(Decimal(100), "")]
+    play.total(order, "120.00")
+    play.settle()
+    assert _bills(play) == [(Decimal(100), "void"), (Decimal(120), "")]

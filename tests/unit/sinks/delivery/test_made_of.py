@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from schemas.commands import Command, Pair
-from schemas.facts import Facts, Invoice, Shipment
-from schemas.projection import project
+from schemas.facts import Facts, Invoice, Line, Shipment
+from schemas.projection import lines_digest, project
 from sinks.base import Written
 from sinks.delivery.answers import made_of
 
@@ -38,6 +38,19 @@ def test_what_was_not_sent_now_counts_as_sent_as_it_shows() -> None:
     asked = command(BILL, {"note": "ring", "payable_amount": "25.00"})
     there = {"note": Pair("RING", "RING"), "payable_amount": Pair("24.00", "24.00")}
     assert made_of(asked, shown(BILL), sent=False) == there
+
+
+@pytest.mark.parametrize(
+    ("shows", "sent", "known"), [("its own", False, None), ("ours", False, "ours"), ("its own", True, "ours")]
+)
+def test_what_lines_an_earlier_try_sent_is_unknown_where_they_show_in_another_form(
+    shows: str, known: str | None, *, sent: bool
+) -> None:
+    lines = {form: (Line(name=form, net_amount=Decimal(24)),) for form in ("ours", "its own")}
+    digests = {form: lines_digest(of, "EUR") for form, of in lines.items()}
+    there = shown(Invoice(currency="EUR", lines=lines[shows]))
+    found = made_of(command(BILL, {"lines": digests["ours"]}), there, sent=sent)
+    assert found == ({} if known is None else {"lines": Pair(digests[known], digests[shows])})
 
 
 @pytest.mark.parametrize("facts", [None, BILL])
