@@ -14,6 +14,7 @@ from schemas.facts import Invoice, Order, Payment
 from schemas.findings import Finding
 from schemas.platform import Effect
 from schemas.projection import digest
+from streams.order.plan.asking import is_change
 from streams.order.plan.plan import Planned
 from tests.unit.streams.order.planning import (
     BILL,
@@ -318,3 +319,10 @@ def test_a_cancelled_order_is_credited_once_the_change_of_its_bill_is_answered(
     changed = record("books|document", BILL, outcome=outcome, asked_at=asked_at, **values)
     found = planned(state(giver(status="cancelled"), paid, shows, changed, money), there)
     assert [command.capability for command in found.commands] == commands
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes"), [(("note",), True), (("lines", "note"), True), (("lines", "note", "number"), False)]
+)
+def test_a_create_names_more_than_the_fields_that_are_kept_in_step(asked: tuple[str, ...], *, changes: bool) -> None:
+    assert is_change(record("books|document", asked=asked), ("note", "lines")) is changes

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.commands import Pair
 from schemas.facts import Credit, Invoice, Line, Payment
+from schemas.findings import Finding
 from schemas.flow import Target
 from schemas.platform import Effect
 from schemas.state import Observation, WriteRecord
@@ -189,6 +190,6 @@ def test_money_goes_back_out_of_the_credit_that_was_to_make_room_for_the_next_do
 def test_a_document_that_was_taken_back_twice_is_told(other: WriteRecord, *, told: bool) -> None:
     note = record("books|cancellation", ref("books", "credit", "2"), capability="issue_credit", outcome="confirmed")
     assert list(findings(ended(bill(), note))) == list(findings(ended(bill(), other))) == []
-    assert [(one.code, one.subject) for one in findings(ended(bill(), note, other))] == [
-        ("credit_left", "books@b/credit/2")
-    ] * told
+    message = "books took the document of the cancelled order back twice: books@b/credit/2 no longer counts."
+    double = Finding("credit_left", "warn", message, "books@b/credit/2", "take it back by hand in books")
+    assert list(findings(ended(bill(), note, other))) == [double] * told
