@@ -18,6 +18,7 @@ import structlog
 from app.config.load import load
 from app.core import faultpoints
 from app.core.mistakes import traced
+from app.core.quiet import Seldom
 
 EXAMPLE = "o2c run streams --config o2c.toml"
 ROLES = ("gateway", "streams", "connectors", "console")
@@ -64,7 +65,7 @@ def _told(args: argparse.Namespace) -> list[str]:
 
 
 def configure_logs(*, as_json: bool) -> None:
-    """Write structured logs to standard error, warnings of libraries included."""
+    """Write structured logs to standard error, warnings of libraries included, each of those once in a while."""
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -84,6 +85,7 @@ def configure_logs(*, as_json: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    theirs.addFilter(Seldom())
     logging.basicConfig(handlers=[theirs], level=logging.WARNING, force=True)
 
 

@@ -13,7 +13,8 @@ from app.cli.run import configure_logs
 configure_logs(as_json=True)
 structlog.contextvars.bind_contextvars(role="gateway")
 structlog.get_logger().info("hook", trace_id="abc")
-logging.getLogger("aiokafka").warning("Unable to connect to %s", "broker 1")
+for _ in range(400):
+    logging.getLogger("aiokafka").warning("Unable to connect to %s", "broker 1")
 for error in (OSError("made up"), ValueError("invalid literal for int(): 'ada@example.com'")):
     try:
         raise error
