@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from streams.engine.store import Store, StoreOptions
 from streams.engine.topics import CHANGELOG, TopicSpec, apply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from streams.engine.fold import Processor
     from streams.engine.worker import Worker
@@ -208,13 +209,29 @@ class Process:
 
 
 async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 200.0) -> None:
-    """Wait until *what* holds."""
-    async with asyncio.timeout(within):
-        while True:
-            answer = what()
-            if await answer if not isinstance(answer, bool) else answer:
-                return
-            await asyncio.sleep(0.2)
+    """Wait until *what* holds; where it never does, say what everything waits for."""
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                answer = what()
+                if await answer if not isinstance(answer, bool) else answer:
+                    return
+                await asyncio.sleep(0.2)
+    except TimeoutError as error:
+        error.add_note("\n".join(waiting()))
+        raise
+
+
+def waiting() -> Iterator[str]:
+    """Return where each unfinished task of this process stands, those of a consumer's thread included."""
+    for task in [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]:
+        at: Any = task.get_coro()
+        path = []
+        while (frame := getattr(at, "cr_frame", None)) is not None:
+            path.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
+            at = at.cr_await
+        if not task.done():
+            yield f"{task.get_name()}: {' > '.join(path)} waits for {at!r}"
 
 
 def event(number: int, **more: Any) -> bytes:
