@@ -51,16 +51,22 @@ class Health:
         self._progress: dict[TopicPartition, _Progress] = {}
         self._lagging: set[TopicPartition] = set()
         self._broker_seen = time.monotonic()
+        self._assigned_seen = time.monotonic()
         self._tail_checked = time.monotonic()
 
     def live(self) -> Verdict:
-        """Say no when a partition with work left did not move for `stuck_after`: a restart may help."""
+        """Say no when a partition with work left did not move for `stuck_after`: a restart may help.
+
+        So it may where the group assigned nothing for `unassigned_after` although the broker answers.
+        """
         now, limit = time.monotonic(), self._settings.stuck_after
         stuck = [
             f"{tp.topic}/{tp.partition} has not moved for {now - seen.moved:.0f} s, {seen.lag} records behind"
             for tp, seen in self._progress.items()
             if seen.lag > 0 and now - seen.moved > limit
         ]
+        if (alone := now - self._assigned_seen) > self._settings.unassigned_after:
+            stuck.append(f"the group has assigned nothing for {alone:.0f} s")
         return Verdict(not stuck, tuple(stuck))
 
     def ready(self) -> Verdict:
@@ -88,6 +94,7 @@ class Health:
             except (KafkaError, TimeoutError) as error:
                 _log.warning("health.broker", error=type(error).__name__)
                 self._progress = {}  # nobody moves while the broker is away, and no restart brings it back
+                self._assigned_seen = time.monotonic()
                 self._measure()
                 await asyncio.sleep(_INTERVAL)
 
@@ -99,6 +106,8 @@ class Health:
             async with asyncio.timeout(self._settings.broker_patience / 2):
                 ends = await consumer.end_offsets(tps) if tps else await consumer.topics() and {}
             self._broker_seen = time.monotonic()
+            if self._engine.has_assignment:
+                self._assigned_seen = self._broker_seen
             self._compare(ends, positions)
             await asyncio.sleep(_INTERVAL)
 

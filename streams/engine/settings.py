@@ -67,6 +67,8 @@ class WorkerSettings:
     tick_batch: int = 500
     tail_check_interval: float = 10.0
     stuck_after: float = 60.0
+    unassigned_after: float = 300.0
+    """How long the group may assign nothing, not even an empty share; a rebalance takes a minute at most."""
     broker_patience: float = 10.0
     """How long the broker may be silent before the worker says that it is not ready."""
 

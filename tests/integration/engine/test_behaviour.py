@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from streams.engine import recovery
 from streams.engine.batch_path import FORWARDED
+from streams.engine.engine import Engine
 from streams.engine.fold import Folded, Out
 from streams.engine.partitioner import partition_of
 from streams.engine.ship import Shipper
@@ -170,6 +171,29 @@ async def test_liveness_turns_false_when_a_partition_with_work_does_not_move(
             assert "the broker has not answered" in worker.ready().reasons[0]
             assert worker.live().ok, "no restart brings a broker back"
         await eventually(lambda: worker.ready().ok)
+
+
+async def test_liveness_turns_false_where_the_group_assigns_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiesce, go_on = Engine.quiesce, asyncio.Event()
+
+    async def held(self: Engine) -> None:
+        await go_on.wait()
+        await quiesce(self)
+
+    async with cluster.worker(set_fold(cluster)) as first:
+        await eventually(lambda: first.ready().ok)
+        monkeypatch.setattr(Engine, "quiesce", held)
+        async with cluster.worker(set_fold(cluster), "w2", unassigned_after=3.0) as second:
+            await eventually(lambda: not second.live().ok)
+            assert "the group has assigned nothing for" in second.live().reasons[0]
+            with pytest.MonkeyPatch.context() as away:
+                away.setattr(AIOKafkaConsumer, "topics", _nobody)
+                await eventually(lambda: second.live().ok)
+            go_on.set()
+            await eventually(lambda: second.ready().ok)
+            await eventually(lambda: second.live().ok)
 
 
 async def _nobody(*_: Any) -> Any:
