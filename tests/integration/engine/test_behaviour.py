@@ -186,12 +186,14 @@ async def test_liveness_turns_false_where_the_group_assigns_nothing(
         await eventually(lambda: first.ready().ok)
         monkeypatch.setattr(Engine, "quiesce", held)
         async with cluster.worker(set_fold(cluster), "w2", unassigned_after=3.0) as second:
-            await eventually(lambda: not second.live().ok)
-            assert "the group has assigned nothing for" in second.live().reasons[0]
-            with pytest.MonkeyPatch.context() as away:
-                away.setattr(AIOKafkaConsumer, "topics", _nobody)
-                await eventually(lambda: second.live().ok)
-            go_on.set()
+            try:
+                await eventually(lambda: not second.live().ok)
+                assert "the group has assigned nothing for" in second.live().reasons[0]
+                with pytest.MonkeyPatch.context() as away:
+                    away.setattr(AIOKafkaConsumer, "topics", _nobody)
+                    await eventually(lambda: second.live().ok)
+            finally:
+                go_on.set()
             await eventually(lambda: second.ready().ok)
             await eventually(lambda: second.live().ok)
 
